@@ -1,0 +1,63 @@
+# Each target sets up what it needs in .venv and does nothing twice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUILD_NEEDS := "scikit-build-core>=0.10" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
+CPP := $(shell find csrc -name '*.cpp' -o -name '*.hpp')
+BUILT_FROM := pyproject.toml CMakeLists.txt pyhash/evaluation/_ranks.pyx $(CPP)
+DEMO_OUT ?= pyhash-demo
+
+.PHONY: demo test lint bench cpp-test cpp-tsan wheel format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/pyhash demo --out $(DEMO_OUT)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest pyhash._core pyhash.evaluation._ranks
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m pytest benchmarks --benchmark-disable-gc
+
+cpp-test cpp-tsan: $(VENV)/.build-needs
+cpp-test: PRESET := asan
+cpp-tsan: PRESET := tsan
+cpp-test cpp-tsan:
+	$(BIN)/cmake --preset $(PRESET) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
+	$(BIN)/cmake --build --preset $(PRESET)
+	$(BIN)/ctest --preset $(PRESET)
+
+wheel: $(VENV)/.build-needs
+	PYTHON=$(PYTHON) bash tools/test_wheel.sh
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.build-needs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(BUILD_NEEDS)
+	touch $@
+
+# The package in place: Python files are used from the tree, compiled ones are built anew when their sources change.
+$(VENV)/.demo: EXTRAS := plot
+$(VENV)/.test: EXTRAS := test
+$(VENV)/.lint: EXTRAS := lint
+$(VENV)/.bench: EXTRAS := test,bench
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(BUILT_FROM) $(VENV)/.build-needs
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$(EXTRAS)]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,48 @@
+#include "core/ranking.hpp"
+
+#include "bind/arrays.hpp"
+
+namespace pyhash {
+namespace {
+
+void require_fitting(const CodeView& queries, const CodeView& codes, const Array<std::uint8_t>& relevance) {
+    require(queries.n_bytes == codes.n_bytes, "queries and codes must have the same number of bytes");
+    require(relevance.ndim() == 2 && extent(relevance, 0) == queries.n && extent(relevance, 1) == codes.n,
+            "relevance must have shape (n_queries, n_codes)");
+}
+
+Array<std::uint8_t> ranked(const Array<std::uint8_t>& queries, const Array<std::uint8_t>& codes,
+                           const Array<std::uint8_t>& relevance, std::size_t n_threads) {
+    const CodeView q = code_view(queries), c = code_view(codes);
+    require_fitting(q, c, relevance);
+    auto out = empty_array<std::uint8_t>(q.n, c.n);
+    std::uint8_t* data = out.mutable_data();
+    without_gil([&] { rank_relevance(q, c, relevance.data(), n_threads, data); });
+    return out;
+}
+
+std::pair<Array<std::int64_t>, Array<std::int64_t>> counts(const Array<std::uint8_t>& queries,
+                                                           const Array<std::uint8_t>& codes,
+                                                           const Array<std::uint8_t>& relevance,
+                                                           std::size_t n_threads) {
+    const CodeView q = code_view(queries), c = code_view(codes);
+    require_fitting(q, c, relevance);
+    const std::size_t n_distances = 8 * c.n_bytes + 1;
+    auto all = empty_array<std::int64_t>(q.n, n_distances);
+    auto relevant = empty_array<std::int64_t>(q.n, n_distances);
+    std::int64_t* a = all.mutable_data();
+    std::int64_t* r = relevant.mutable_data();
+    without_gil([&] { count_by_distance(q, c, relevance.data(), n_threads, a, r); });
+    return {all, relevant};
+}
+
+}  // namespace
+
+void bind_ranking(py::module_& m) {
+    m.def("rank_relevance", &ranked, py::arg("queries").noconvert(), py::arg("codes").noconvert(),
+          py::arg("relevance").noconvert(), py::arg("n_threads"));
+    m.def("count_by_distance", &counts, py::arg("queries").noconvert(), py::arg("codes").noconvert(),
+          py::arg("relevance").noconvert(), py::arg("n_threads"));
+}
+
+}  // namespace pyhash

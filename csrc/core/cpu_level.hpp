@@ -1,0 +1,20 @@
+// Which kernel table runs: the best one that this CPU and operating system support, unless told otherwise.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/kernel_table.hpp"
+
+namespace pyhash {
+
+// Levels that run on this machine, lowest first: "scalar", "portable", then the instruction sets.
+std::vector<std::string> available_cpu_levels();
+
+// Selects a level by name for the whole process; throws std::invalid_argument when it is not available.
+void set_cpu_level(const std::string& level);
+
+// The selected table. The first call obeys the environment variable PYHASH_CPU_LEVEL.
+const KernelTable& kernels();
+
+}  // namespace pyhash

@@ -1,0 +1,54 @@
+// The functions that exist once per instruction set, as plain function pointers.
+//
+// Only plain pointers and sizes cross this line: a kernel file is compiled for its own instruction set, and an inline
+// function of a shared header, compiled there, could otherwise be chosen by the linker for every machine.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pyhash {
+
+// Rows of a descent problem are padded to whole groups of this many values: one cache line of float32.
+constexpr std::size_t descent_lanes = 16;
+
+// Rows that a descent kernel may work on at a time.
+constexpr std::size_t descent_rows = 4;
+
+// One discrete cyclic descent problem, prepared by core/cyclic_descent.cpp.
+template <class Real>
+struct DescentProblem {
+    std::size_t n_bits;         // r
+    std::size_t stride;         // r rounded up to a multiple of descent_lanes: the row length of `h` and `h_abs_sum`
+    const Real* h;              // (r, stride), row l = column l of H without its diagonal, zero padded, 64-byte aligned
+    const Real* h_abs_sum;      // (stride): sum over l' != l of |H[l, l']|, zero padded
+    const Real* q;              // (n, r)
+    std::int8_t* signs;         // (n, r), -1 or +1, updated in place
+    std::size_t max_sweeps;
+};
+
+struct KernelTable {
+    const char* level;
+
+    // out[i] = popcount(query xor codes[i]) for n codes of n_bytes each.
+    void (*hamming)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
+                    std::uint32_t* out);
+
+    // out[i] = sum over byte positions j, ascending, of costs[256 j + (codes[i][j])].
+    void (*weighted_hamming)(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
+                             double* out);
+
+    // Sweeps rows [begin, end); adds the flips of sweep s to flips[s]. Room to work in, for each of descent_rows
+    // rows: 2 * stride `values`, 64-byte aligned, and in `words` one word for every 64 bits begun.
+    void (*descend_f32)(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
+                        std::uint64_t* words, std::int64_t* flips);
+    void (*descend_f64)(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
+                        std::uint64_t* words, std::int64_t* flips);
+};
+
+// Tables of the instruction sets that this build holds; nullptr where it does not.
+const KernelTable* scalar_kernels();
+const KernelTable* portable_kernels();
+const KernelTable* avx2_kernels();
+
+}  // namespace pyhash

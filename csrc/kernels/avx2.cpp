@@ -1,0 +1,308 @@
+// AVX2, FMA, POPCNT and BMI1: this file alone is compiled for them, and runs only where the CPU has them.
+#include "core/kernel_table.hpp"
+
+#if defined(__AVX2__)
+
+#include <immintrin.h>
+
+#include <cfloat>
+#include <cstring>
+
+namespace pyhash {
+namespace {
+
+#include "kernels/descend_by_flips.hpp"
+
+// ---- Hamming ------------------------------------------------------------------------------------------------------
+
+// Set bits of every byte, from a table of the sixteen nibbles.
+inline __m256i count_bits_of_bytes(__m256i x) {
+    const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
+                                            0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i low = _mm256_set1_epi8(0x0f);
+    return _mm256_add_epi8(_mm256_shuffle_epi8(counts, _mm256_and_si256(x, low)),
+                           _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(x, 4), low)));
+}
+
+inline std::uint32_t hamming_of_pair(const std::uint8_t* a, const std::uint8_t* b, std::size_t n_bytes) {
+    std::uint64_t distance = 0;
+    std::size_t j = 0;
+    for (; j + 8 <= n_bytes; j += 8) {
+        std::uint64_t x, y;
+        std::memcpy(&x, a + j, 8);
+        std::memcpy(&y, b + j, 8);
+        distance += static_cast<std::uint64_t>(_mm_popcnt_u64(x ^ y));
+    }
+    if (j < n_bytes) {
+        std::uint64_t x = 0, y = 0;
+        std::memcpy(&x, a + j, n_bytes - j);
+        std::memcpy(&y, b + j, n_bytes - j);
+        distance += static_cast<std::uint64_t>(_mm_popcnt_u64(x ^ y));
+    }
+    return static_cast<std::uint32_t>(distance);
+}
+
+// Hamming distances of one query to n codes of 4 bytes: d = popcount(q xor c), d <= 32.
+// Eight codes a vector; tail: the last n % 8 codes by popcnt. Cost: about 1.5 cycles a code in L1.
+void hamming_4(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::uint32_t* out) {
+    std::uint32_t word;
+    std::memcpy(&word, query, 4);
+    const __m256i q = _mm256_set1_epi32(static_cast<int>(word));
+    std::size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256i c = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + 4 * i));
+        const __m256i bytes = count_bits_of_bytes(_mm256_xor_si256(q, c));
+        const __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1));
+        const __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), sums);
+    }
+    for (; i < n; ++i) out[i] = hamming_of_pair(query, codes + 4 * i, 4);
+}
+
+// Hamming distances of one query to n codes of 8 bytes: d = popcount(q xor c), d <= 64.
+// Eight codes in two vectors; tail: the last n % 8 codes by popcnt. Cost: about 2 cycles a code in L1.
+void hamming_8(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::uint32_t* out) {
+    std::uint64_t word;
+    std::memcpy(&word, query, 8);
+    const __m256i q = _mm256_set1_epi64x(static_cast<long long>(word));
+    const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+    std::size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256i* c = reinterpret_cast<const __m256i*>(codes + 8 * i);
+        const __m256i low = _mm256_sad_epu8(count_bits_of_bytes(_mm256_xor_si256(q, _mm256_loadu_si256(c))),
+                                            _mm256_setzero_si256());
+        const __m256i high = _mm256_sad_epu8(count_bits_of_bytes(_mm256_xor_si256(q, _mm256_loadu_si256(c + 1))),
+                                             _mm256_setzero_si256());
+        const __m256i both = _mm256_castps_si256(
+            _mm256_shuffle_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high), _MM_SHUFFLE(2, 0, 2, 0)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_permutevar8x32_epi32(both, order));
+    }
+    for (; i < n; ++i) out[i] = hamming_of_pair(query, codes + 8 * i, 8);
+}
+
+// Other lengths: popcnt of each 8 bytes, a partial word for the last n_bytes % 8. Cost: about n_bytes / 8 + 2 cycles.
+void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
+             std::uint32_t* out) {
+    switch (n_bytes) {
+        case 4: return hamming_4(query, codes, n, out);
+        case 8: return hamming_8(query, codes, n, out);
+        // The length as a constant: the loop over words unrolls.
+        case 16: {
+            for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + 16 * i, 16);
+            return;
+        }
+        default: {
+            for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
+            return;
+        }
+    }
+}
+
+// ---- Weighted Hamming ---------------------------------------------------------------------------------------------
+
+// d = sum over j ascending of costs[j][c_j]; float64, one rounding a byte, as the oracle rounds.
+// Four codes a vector by gathers; tail: the last n % 4 codes one at a time. Cost: about 2 cycles for each byte of a code.
+void weighted_hamming(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes, double* out) {
+    std::size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const std::uint8_t* c = codes + i * n_bytes;
+        __m256d sums = _mm256_setzero_pd();
+        for (std::size_t j = 0; j < n_bytes; ++j) {
+            const __m128i bytes = _mm_setr_epi32(c[j], c[n_bytes + j], c[2 * n_bytes + j], c[3 * n_bytes + j]);
+            sums = _mm256_add_pd(sums, _mm256_i32gather_pd(costs + 256 * j, bytes, 8));
+        }
+        _mm256_storeu_pd(out + i, sums);
+    }
+    for (; i < n; ++i) {
+        double sum = 0.0;
+        for (std::size_t j = 0; j < n_bytes; ++j) sum += costs[256 * j + codes[i * n_bytes + j]];
+        out[i] = sum;
+    }
+}
+
+// ---- Cyclic descent -----------------------------------------------------------------------------------------------
+
+inline std::uint64_t positive_signs(const std::int8_t* signs, std::size_t n) {
+    alignas(32) std::int8_t row[64] = {};
+    if (n < 64) {
+        std::memcpy(row, signs, n);
+        signs = row;
+    }
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(signs));
+    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(signs + 32));
+    const auto low_mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpgt_epi8(low, zero)));
+    const auto high_mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpgt_epi8(high, zero)));
+    return low_mask | static_cast<std::uint64_t>(high_mask) << 32;
+}
+
+// One bit for each of the n comparison masks' lanes: eight float32 lanes a mask.
+template <std::size_t N>
+inline std::uint64_t bits_of_masks(const __m256* masks) {
+    std::uint64_t word = 0;
+    if constexpr (N % 4 == 0) {
+        const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  // undoes the packing within 128-bit halves
+        for (std::size_t k = 0; k < N; k += 4) {
+            const __m256i low = _mm256_packs_epi32(_mm256_castps_si256(masks[k]), _mm256_castps_si256(masks[k + 1]));
+            const __m256i high =
+                _mm256_packs_epi32(_mm256_castps_si256(masks[k + 2]), _mm256_castps_si256(masks[k + 3]));
+            const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+            word |= static_cast<std::uint64_t>(static_cast<std::uint32_t>(_mm256_movemask_epi8(bytes))) << (8 * k);
+        }
+    } else {
+        for (std::size_t k = 0; k < N; ++k) {
+            word |= static_cast<std::uint64_t>(static_cast<unsigned>(_mm256_movemask_ps(masks[k]))) << (8 * k);
+        }
+    }
+    return word;
+}
+
+// The same for four float64 lanes a mask, a multiple of four masks.
+template <std::size_t N>
+inline std::uint64_t bits_of_masks(const __m256d* masks) {
+    static_assert(N % 4 == 0);
+    std::uint64_t word = 0;
+    for (std::size_t k = 0; k < N; k += 4) {
+        // The low half of each float64 mask says it all; each shuffle leaves lanes (0 1 of a, of b | 2 3 of a, of b).
+        const __m256i low = _mm256_castps_si256(
+            _mm256_shuffle_ps(_mm256_castpd_ps(masks[k]), _mm256_castpd_ps(masks[k + 1]), _MM_SHUFFLE(2, 0, 2, 0)));
+        const __m256i high = _mm256_castps_si256(
+            _mm256_shuffle_ps(_mm256_castpd_ps(masks[k + 2]), _mm256_castpd_ps(masks[k + 3]), _MM_SHUFFLE(2, 0, 2, 0)));
+        const __m256i pairs = _mm256_packs_epi32(low, high);  // 16-bit lanes: lanes 0 1 of the four masks | lanes 2 3
+        const __m128i bytes = _mm_packs_epi16(
+            _mm_unpacklo_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)),
+            _mm_unpackhi_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
+        word |= static_cast<std::uint64_t>(static_cast<std::uint32_t>(_mm_movemask_epi8(bytes))) << (4 * k);
+    }
+    return word;
+}
+
+// float32 and float64 behind one set of names, so that the steps below are written once.
+struct Float32 {
+    using Real = float;
+    using Vector = __m256;
+    static constexpr std::size_t width = 8;
+    static constexpr float eps = FLT_EPSILON;
+    static Vector set(float x) { return _mm256_set1_ps(x); }
+    static Vector load(const float* x) { return _mm256_load_ps(x); }
+    static void store(float* x, Vector v) { _mm256_store_ps(x, v); }
+    static Vector minus_product(Vector g, Vector a, Vector b) { return _mm256_fnmadd_ps(a, b, g); }
+    static Vector above(Vector g, Vector zero) { return _mm256_cmp_ps(g, zero, _CMP_GT_OQ); }
+};
+
+struct Float64 {
+    using Real = double;
+    using Vector = __m256d;
+    static constexpr std::size_t width = 4;
+    static constexpr double eps = DBL_EPSILON;
+    static Vector set(double x) { return _mm256_set1_pd(x); }
+    static Vector load(const double* x) { return _mm256_load_pd(x); }
+    static void store(double* x, Vector v) { _mm256_store_pd(x, v); }
+    static Vector minus_product(Vector g, Vector a, Vector b) { return _mm256_fnmadd_pd(a, b, g); }
+    static Vector above(Vector g, Vector zero) { return _mm256_cmp_pd(g, zero, _CMP_GT_OQ); }
+};
+
+// The vector steps of descend_by_flips.hpp. Rows are 64-byte aligned, their lengths multiples of descent_lanes.
+template <class F>
+struct Lanes {
+    using Real = typename F::Real;
+    using Vector = typename F::Vector;
+    static constexpr std::size_t group = descent_lanes / F::width;  // vectors in descent_lanes values
+
+    static std::uint64_t positive(const std::int8_t* signs, std::size_t n) { return positive_signs(signs, n); }
+
+    static void zero_width(const Real* q, const Real* h_abs_sum, std::size_t n_bits, Real* zero, std::size_t stride) {
+        for (std::size_t l = 0; l < n_bits; ++l) {
+            const Real magnitude = q[l] < 0 ? -q[l] : q[l];
+            zero[l] = 8 * F::eps * (magnitude + h_abs_sum[l]);
+        }
+        for (std::size_t l = n_bits; l < stride; ++l) zero[l] = 0;
+    }
+
+    static void subtract_column(Real step, const Real* column, Real* g, std::size_t stride) {
+        const Vector s = F::set(step);
+        for (std::size_t l = 0; l < stride; l += F::width) {
+            F::store(g + l, F::minus_product(F::load(g + l), s, F::load(column + l)));
+        }
+    }
+
+    template <std::size_t Stride>
+    static std::uint64_t subtract_column_above(Real step, const Real* column, Real* g, const Real* zero) {
+        const Vector s = F::set(step);
+        Vector masks[Stride / F::width];
+#pragma GCC unroll 16
+        for (std::size_t k = 0; k < Stride / F::width; ++k) {
+            const std::size_t l = k * F::width;
+            const Vector updated = F::minus_product(F::load(g + l), s, F::load(column + l));
+            F::store(g + l, updated);
+            masks[k] = F::above(updated, F::load(zero + l));
+        }
+        return bits_of_masks<Stride / F::width>(masks);
+    }
+
+    // Vectors vectors of g, from value l on, stay in registers while all columns pass.
+    template <std::size_t Vectors>
+    static void subtract_columns_at(std::size_t l, const Real* h, const std::uint64_t* words, std::size_t n_bits,
+                                    Real* g, std::size_t stride) {
+        Vector sums[Vectors];
+        for (std::size_t k = 0; k < Vectors; ++k) sums[k] = F::load(g + l + k * F::width);
+        const Real* column = h + l;
+        for (std::size_t other = 0; other < n_bits; ++other, column += stride) {
+            const Vector sign = F::set(static_cast<Real>(2 * static_cast<int>((words[other / 64] >> (other % 64)) & 1) - 1));
+#pragma GCC unroll 8
+            for (std::size_t k = 0; k < Vectors; ++k) {
+                sums[k] = F::minus_product(sums[k], sign, F::load(column + k * F::width));
+            }
+        }
+        for (std::size_t k = 0; k < Vectors; ++k) F::store(g + l + k * F::width, sums[k]);
+    }
+
+    static void subtract_columns(const Real* h, const std::uint64_t* words, std::size_t n_bits, Real* g,
+                                 std::size_t stride) {
+        std::size_t l = 0;
+        for (; l + 8 * F::width <= stride; l += 8 * F::width) {
+            subtract_columns_at<8>(l, h, words, n_bits, g, stride);
+        }
+        for (; l < stride; l += descent_lanes) subtract_columns_at<group>(l, h, words, n_bits, g, stride);
+    }
+
+    static std::uint64_t above(const Real* g, const Real* zero, std::size_t n) {
+        std::uint64_t word = 0;
+        for (std::size_t l = 0; l < n; l += descent_lanes) {
+            Vector masks[group];
+            for (std::size_t k = 0; k < group; ++k) {
+                masks[k] = F::above(F::load(g + l + k * F::width), F::load(zero + l + k * F::width));
+            }
+            word |= bits_of_masks<group>(masks) << l;
+        }
+        return word;
+    }
+};
+
+void descend_f32(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
+                 std::uint64_t* words, std::int64_t* flips) {
+    descend<Lanes<Float32>>(problem, begin, end, values, words, flips);
+}
+
+void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
+                 std::uint64_t* words, std::int64_t* flips) {
+    descend<Lanes<Float64>>(problem, begin, end, values, words, flips);
+}
+
+constexpr KernelTable table{"avx2", hamming, weighted_hamming, descend_f32, descend_f64};
+
+}  // namespace
+
+const KernelTable* avx2_kernels() { return &table; }
+
+}  // namespace pyhash
+
+#else
+
+namespace pyhash {
+
+const KernelTable* avx2_kernels() { return nullptr; }
+
+}  // namespace pyhash
+
+#endif

@@ -1,0 +1,139 @@
+// Plain C++ for any CPU, written in loops that compilers vectorise.
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+
+#include "core/kernel_table.hpp"
+
+namespace pyhash {
+namespace {
+
+#include "kernels/descend_by_flips.hpp"
+
+// Set bits of a word by adding neighbouring fields: a popcount instruction cannot be taken for granted here.
+inline std::uint32_t count_bits(std::uint64_t x) {
+    x -= (x >> 1) & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return static_cast<std::uint32_t>((x * 0x0101010101010101u) >> 56);
+}
+
+template <class Word>
+void hamming_words(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::uint32_t* out) {
+    Word q;
+    std::memcpy(&q, query, sizeof q);
+    for (std::size_t i = 0; i < n; ++i) {
+        Word c;
+        std::memcpy(&c, codes + i * sizeof c, sizeof c);
+        out[i] = count_bits(static_cast<Word>(q ^ c));
+    }
+}
+
+// Hamming distances of one query to n codes: d = popcount(q xor c). Codes contiguous, any n_bytes; d <= 8 n_bytes.
+// Tail: the last n_bytes % 8 bytes of a code are one partial word. Cost: about 12 operations for 8 bytes.
+void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
+             std::uint32_t* out) {
+    switch (n_bytes) {
+        case 1: return hamming_words<std::uint8_t>(query, codes, n, out);
+        case 2: return hamming_words<std::uint16_t>(query, codes, n, out);
+        case 4: return hamming_words<std::uint32_t>(query, codes, n, out);
+        case 8: return hamming_words<std::uint64_t>(query, codes, n, out);
+        default: break;
+    }
+    const std::size_t tail = n_bytes % 8;
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint8_t* code = codes + i * n_bytes;
+        std::uint32_t distance = 0;
+        for (std::size_t j = 0; j + 8 <= n_bytes; j += 8) {
+            std::uint64_t q, c;
+            std::memcpy(&q, query + j, 8);
+            std::memcpy(&c, code + j, 8);
+            distance += count_bits(q ^ c);
+        }
+        if (tail != 0) {
+            std::uint64_t q = 0, c = 0;
+            std::memcpy(&q, query + n_bytes - tail, tail);
+            std::memcpy(&c, code + n_bytes - tail, tail);
+            distance += count_bits(q ^ c);
+        }
+        out[i] = distance;
+    }
+}
+
+// Weighted Hamming distances from byte tables: d = sum over j ascending of costs[j][c_j]; float64, one rounding a byte.
+// Four codes side by side, so that their additions overlap; tail: the last n % 4 codes one at a time.
+void weighted_hamming(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes, double* out) {
+    std::size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const std::uint8_t* c = codes + i * n_bytes;
+        double sums[4] = {0.0, 0.0, 0.0, 0.0};
+        for (std::size_t j = 0; j < n_bytes; ++j) {
+            for (std::size_t lane = 0; lane < 4; ++lane) sums[lane] += costs[256 * j + c[lane * n_bytes + j]];
+        }
+        for (std::size_t lane = 0; lane < 4; ++lane) out[i + lane] = sums[lane];
+    }
+    for (; i < n; ++i) {
+        double sum = 0.0;
+        for (std::size_t j = 0; j < n_bytes; ++j) sum += costs[256 * j + codes[i * n_bytes + j]];
+        out[i] = sum;
+    }
+}
+
+// The vector steps of descend_by_flips.hpp as plain loops.
+template <class Real>
+struct Lanes {
+    static constexpr Real eps = sizeof(Real) == 4 ? static_cast<Real>(FLT_EPSILON) : static_cast<Real>(DBL_EPSILON);
+
+    static std::uint64_t positive(const std::int8_t* signs, std::size_t n) {
+        std::uint64_t word = 0;
+        for (std::size_t l = 0; l < n; ++l) word |= static_cast<std::uint64_t>(signs[l] > 0) << l;
+        return word;
+    }
+
+    static void zero_width(const Real* q, const Real* h_abs_sum, std::size_t n_bits, Real* zero, std::size_t stride) {
+        for (std::size_t l = 0; l < n_bits; ++l) zero[l] = 8 * eps * (std::abs(q[l]) + h_abs_sum[l]);
+        for (std::size_t l = n_bits; l < stride; ++l) zero[l] = 0;
+    }
+
+    static void subtract_column(Real step, const Real* column, Real* g, std::size_t stride) {
+        for (std::size_t l = 0; l < stride; ++l) g[l] -= step * column[l];
+    }
+
+    template <std::size_t Stride>
+    static std::uint64_t subtract_column_above(Real step, const Real* column, Real* g, const Real* zero) {
+        subtract_column(step, column, g, Stride);
+        return above(g, zero, Stride);
+    }
+
+    static void subtract_columns(const Real* h, const std::uint64_t* words, std::size_t n_bits, Real* g,
+                                 std::size_t stride) {
+        for (std::size_t l = 0; l < n_bits; ++l) {
+            const Real sign = (words[l / 64] >> (l % 64)) & 1 ? Real{1} : Real{-1};
+            subtract_column(sign, h + l * stride, g, stride);
+        }
+    }
+
+    static std::uint64_t above(const Real* g, const Real* zero, std::size_t width) {
+        std::uint64_t word = 0;
+        for (std::size_t l = 0; l < width; ++l) word |= static_cast<std::uint64_t>(g[l] > zero[l]) << l;
+        return word;
+    }
+};
+
+void descend_f32(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
+                 std::uint64_t* words, std::int64_t* flips) {
+    descend<Lanes<float>>(problem, begin, end, values, words, flips);
+}
+
+void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
+                 std::uint64_t* words, std::int64_t* flips) {
+    descend<Lanes<double>>(problem, begin, end, values, words, flips);
+}
+
+constexpr KernelTable table{"portable", hamming, weighted_hamming, descend_f32, descend_f64};
+
+}  // namespace
+
+const KernelTable* portable_kernels() { return &table; }
+
+}  // namespace pyhash

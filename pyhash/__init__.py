@@ -1,0 +1,60 @@
+"""Learns short binary codes for several modalities from a stream, searches them exactly, measures how good they are.
+
+Names load when they are first used: ``import pyhash`` itself loads neither numpy's linear algebra friends nor any
+optional package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyhash import codes, datasets, evaluation, plotting
+    from pyhash.errors import ModelFormatError, NotFittedError
+    from pyhash.index import CodeIndex
+    from pyhash.methods import SHOH, load
+
+    __version__: str
+
+_MODULES = ("codes", "datasets", "evaluation", "plotting")
+_NAMES = {
+    "CodeIndex": "pyhash.index",
+    "ModelFormatError": "pyhash.errors",
+    "NotFittedError": "pyhash.errors",
+    "SHOH": "pyhash.methods",
+    "load": "pyhash.methods",
+}
+
+__all__ = [
+    "SHOH",
+    "CodeIndex",
+    "ModelFormatError",
+    "NotFittedError",
+    "__version__",
+    "codes",
+    "datasets",
+    "evaluation",
+    "load",
+    "plotting",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"pyhash.{name}")
+    if name in _NAMES:
+        value = getattr(import_module(_NAMES[name]), name)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("pyhash-crossmodal")
+    else:
+        raise AttributeError(f"module 'pyhash' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,154 @@
+"""Checks of what users pass. Every message says which argument, what it must be, and what came."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    Dense: TypeAlias = NDArray[Any]
+    Features: TypeAlias = NDArray[np.float64] | csr_array
+
+
+def is_sparse(x: object) -> bool:
+    """Whether `x` is a scipy sparse array or matrix; does not import scipy to find out that it is not."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(x))
+
+
+def check_integer(name: str, value: object, minimum: int, maximum: int | None = None) -> int:
+    """`value` as an int within [minimum, maximum]."""
+    limits = f"an integer >= {minimum}" if maximum is None else f"an integer from {minimum} to {maximum}"
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be {limits}, got {value!r}") from None
+    if number < minimum or (maximum is not None and number > maximum):
+        raise ValueError(f"{name} must be {limits}, got {number}")
+    return number
+
+
+def check_real(name: str, value: object, minimum: float, *, exclusive: bool = False) -> float:
+    """`value` as a finite float, at least `minimum` (or above it)."""
+    limits = f"a finite number {'>' if exclusive else '>='} {minimum:g}"
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise TypeError(f"{name} must be {limits}, got {value!r}")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be {limits}, got {value!r}") from None
+    if not np.isfinite(number) or number < minimum or (exclusive and number == minimum):
+        raise ValueError(f"{name} must be {limits}, got {number}")
+    return number
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    """`value` as one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def as_array(name: str, value: object) -> Dense:
+    """`value` as a dense array; sparse input and ragged lists are refused."""
+    if is_sparse(value):
+        raise TypeError(f"{name} must be a dense array, got {type(value).__name__}; call .toarray() on it")
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array, got rows of unequal length") from None
+
+
+def n_bytes_of(n_bits: int) -> int:
+    """Bytes of a packed code of n_bits."""
+    return (n_bits + 7) // 8
+
+
+def check_codes(name: str, codes: object, n_bits: int) -> NDArray[np.uint8]:
+    """Packed codes: (n, ceil(n_bits / 8)) uint8, contiguous, padding bits zero."""
+    array = as_array(name, codes)
+    n_bytes = n_bytes_of(n_bits)
+    if array.dtype != np.uint8:
+        raise TypeError(
+            f"{name} must be packed codes of dtype uint8, got {array.dtype}; pack signs with pyhash.codes.pack"
+        )
+    if array.ndim != 2 or array.shape[1] != n_bytes:
+        hint = "; one code is codes[None, :]" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (n, {n_bytes}) for n_bits={n_bits}, got {array.shape}{hint}")
+    array = np.ascontiguousarray(array)
+    padding = n_bytes * 8 - n_bits
+    if padding:
+        wrong = np.flatnonzero(array[:, -1] >> (8 - padding))
+        if wrong.size:
+            raise ValueError(f"{name} must have zero padding bits for n_bits={n_bits}, row {wrong[0]} has set ones")
+    return array
+
+
+def check_finite(name: str, array: Dense, first_row: int = 0) -> None:
+    """Refuses NaN and infinity; `first_row` is the number of the array's first row in the user's data."""
+    # The sum is finite unless a value is not (or the sum overflows, which the slower look then clears up).
+    if array.dtype.kind in "fc" and not np.isfinite(np.sum(array)):
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            raise ValueError(
+                f"{name} must be finite, got {array[tuple(bad[0])]} in row {first_row + int(bad[0][0])}"
+                + (f", column {int(bad[0][1])}" if array.ndim > 1 else "")
+            )
+
+
+def check_numeric(name: str, array: Dense) -> None:
+    """Refuses what is not a real number."""
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+
+
+def check_projections(name: str, projections: object, n_bits: int | None = None) -> NDArray[np.float64]:
+    """Projections: (n, n_bits) real, finite, as contiguous float64."""
+    array = as_array(name, projections)
+    check_numeric(name, array)
+    if array.ndim != 2 or array.shape[1] == 0 or (n_bits is not None and array.shape[1] != n_bits):
+        hint = "; one query is projections[None, :]" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (n, {n_bits or 'n_bits'}), got {array.shape}{hint}")
+    check_finite(name, array)
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def shape_of_features(name: str, features: object, n_features: int | None = None) -> tuple[int, int]:
+    """Rows and columns of features, before their values are looked at."""
+    shape = tuple(features.shape) if is_sparse(features) else as_array(name, features).shape  # type: ignore[attr-defined]
+    if len(shape) != 2 or shape[1] == 0 or (n_features is not None and shape[1] != n_features):
+        hint = "; one sample is x[None, :]" if len(shape) == 1 else ""
+        raise ValueError(f"{name} must have shape (n, {n_features or 'n_features'}), got {shape}{hint}")
+    return shape[0], shape[1]
+
+
+def check_features(name: str, features: object, n_features: int | None = None, first_row: int = 0) -> Features:
+    """Features: (n, n_features) real and finite, dense or sparse, as float64."""
+    shape_of_features(name, features, n_features)
+    if is_sparse(features):
+        from scipy.sparse import csr_array
+
+        sparse = csr_array(features)
+        check_numeric(name, sparse.data)
+        check_finite_sparse(name, sparse, first_row)
+        return sparse.astype(np.float64)
+    array = as_array(name, features)
+    check_numeric(name, array)
+    check_finite(name, array, first_row)
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def check_finite_sparse(name: str, sparse: csr_array, first_row: int) -> None:
+    """Refuses NaN and infinity among the stored values."""
+    bad = np.flatnonzero(~np.isfinite(sparse.data))
+    if bad.size:
+        row = int(np.searchsorted(sparse.indptr, bad[0], side="right")) - 1
+        raise ValueError(f"{name} must be finite, got {sparse.data[bad[0]]} in row {first_row + row}")

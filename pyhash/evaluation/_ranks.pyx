@@ -1,0 +1,242 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The loops over labels and ranks: who is relevant, and what a ranking is worth.
+
+All protocol arithmetic is here, once. A ranking comes in one of two forms:
+
+- ranked: relevance in rank order, (n_queries, n_database) uint8; used when ties are broken by id;
+- grouped: for each query the items and the relevant items of every group of equal distance, nearest group first,
+  two (n_queries, n_groups) int64 arrays; used when ties are judged over all their orders. Empty groups do no harm.
+
+To adapt a protocol, start at ``average_precision_ranked``: it is the definition, in eight lines.
+"""
+
+from libc.math cimport exp, lgamma, NAN
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+# Denominators of average precision; the order of pyhash.evaluation.protocol.DENOMINATORS.
+cdef enum:
+    HITS = 0
+    RELEVANT = 1
+    MIN = 2
+
+# Orders within a group of equal distance; the order of pyhash.evaluation.protocol.GROUPED_TIES.
+cdef enum:
+    EXPECTED = 0
+    BEST = 1
+    WORST = 2
+
+
+# --- relevance --------------------------------------------------------------------------------------------------------
+
+def relevance_of_sets(const uint32_t[:, ::1] query_sets, const uint32_t[:, ::1] database_sets, uint8_t[:, ::1] out):
+    """out[i, j] = 1 where query i and item j share a label; label sets are rows of bits, 32 labels a word."""
+    cdef Py_ssize_t i, j, w
+    cdef Py_ssize_t n_words = database_sets.shape[1]
+    cdef uint32_t labels
+    with nogil:
+        for i in range(query_sets.shape[0]):
+            if n_words == 1:
+                labels = query_sets[i, 0]
+                for j in range(database_sets.shape[0]):
+                    out[i, j] = (labels & database_sets[j, 0]) != 0
+            else:
+                for j in range(database_sets.shape[0]):
+                    labels = 0
+                    for w in range(n_words):
+                        labels |= query_sets[i, w] & database_sets[j, w]
+                    out[i, j] = labels != 0
+
+
+def relevance_of_classes(const int64_t[::1] query_classes, const int64_t[::1] database_classes, uint8_t[:, ::1] out):
+    """out[i, j] = 1 where query i and item j are of the same class."""
+    cdef Py_ssize_t i, j
+    cdef int64_t label
+    with nogil:
+        for i in range(query_classes.shape[0]):
+            label = query_classes[i]
+            for j in range(database_classes.shape[0]):
+                out[i, j] = database_classes[j] == label
+
+
+# --- average precision ------------------------------------------------------------------------------------------------
+
+def average_precision_ranked(const uint8_t[:, ::1] ranked, Py_ssize_t cutoff, int denominator, double[::1] out):
+    """out[i] = average precision of query i within the first `cutoff` ranks; NaN where its denominator is zero."""
+    cdef Py_ssize_t i, rank
+    cdef Py_ssize_t n = ranked.shape[1]
+    cdef Py_ssize_t end = min(cutoff, n)
+    cdef int64_t hits, relevant
+    cdef double total
+    with nogil:
+        for i in range(ranked.shape[0]):
+            hits = 0
+            total = 0.0
+            for rank in range(end):
+                if ranked[i, rank]:
+                    hits += 1
+                    total += <double> hits / <double> (rank + 1)
+            relevant = hits
+            if denominator != HITS:
+                for rank in range(end, n):
+                    relevant += ranked[i, rank]
+            out[i] = _divide(total, hits, relevant, cutoff, denominator)
+
+
+cdef double _divide(double total, int64_t hits, int64_t relevant, Py_ssize_t cutoff, int denominator) noexcept nogil:
+    """Sum of the precisions at the hits, over what the protocol divides by."""
+    cdef int64_t divisor = relevant
+    if denominator == HITS:
+        divisor = hits
+    elif denominator == MIN and cutoff < relevant:
+        divisor = cutoff
+    return total / <double> divisor if divisor > 0 else NAN
+
+
+def average_precision_grouped(
+    const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, Py_ssize_t cutoff, int denominator, int ties,
+    double[::1] out,
+):
+    """The same over groups of equal distance: the exact mean over all their orders, or the best, or the worst order.
+
+    The mean follows McSherry and Najork (ECIR 2008). An order without a hit within the cutoff counts 0 in the mean.
+    """
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(n_all.shape[0]):
+            if ties == EXPECTED:
+                out[i] = _expected(n_all[i], n_relevant[i], cutoff, denominator)
+            else:
+                out[i] = _extreme(n_all[i], n_relevant[i], cutoff, denominator, ties)
+
+
+cdef double _extreme(
+    const int64_t[::1] n_all, const int64_t[::1] n_relevant, Py_ssize_t cutoff, int denominator, int ties,
+) noexcept nogil:
+    """Average precision with the relevant items of each group first (BEST) or last (WORST)."""
+    cdef Py_ssize_t g, j, rank
+    cdef int64_t before = 0, hits = 0, relevant = 0
+    cdef double total = 0.0
+    for g in range(n_all.shape[0]):
+        for j in range(n_relevant[g]):
+            rank = before + j + 1
+            if ties == WORST:
+                rank += n_all[g] - n_relevant[g]
+            if rank > cutoff:
+                break
+            hits += 1
+            total += <double> hits / <double> rank
+        before += n_all[g]
+        relevant += n_relevant[g]
+    return _divide(total, hits, relevant, cutoff, denominator)
+
+
+cdef double _expected(
+    const int64_t[::1] n_all, const int64_t[::1] n_relevant, Py_ssize_t cutoff, int denominator,
+) noexcept nogil:
+    """Mean average precision over all orders of the items within each group."""
+    cdef Py_ssize_t g, i
+    cdef int64_t before = 0, hits = 0, relevant = 0, n, r, seen
+    cdef double total = 0.0, sum_inverse, sum_others, others
+    for g in range(n_all.shape[0]):
+        relevant += n_relevant[g]
+    for g in range(n_all.shape[0]):
+        n = n_all[g]
+        r = n_relevant[g]
+        seen = min(n, cutoff - before)
+        if r > 0 and seen > 0:
+            # The item at place i of the group is relevant with probability r / n; then, of the i - 1 before it,
+            # (r - 1) / (n - 1) are relevant on average.
+            sum_inverse = 0.0
+            sum_others = 0.0
+            for i in range(seen):
+                sum_inverse += 1.0 / <double> (before + i + 1)
+                sum_others += <double> i / <double> (before + i + 1)
+            if seen < n and denominator == HITS:
+                return _expected_by_hits(total, hits, n, r, seen, sum_inverse, sum_others)
+            others = <double> (r - 1) / <double> (n - 1) if n > 1 else 0.0
+            total += <double> r / <double> n * (<double> (hits + 1) * sum_inverse + others * sum_others)
+            hits += r
+        before += n
+        if before >= cutoff:
+            break
+    return _divide(total, hits, relevant, cutoff, denominator)
+
+
+cdef double _expected_by_hits(
+    double total, int64_t hits, int64_t n, int64_t r, int64_t seen, double sum_inverse, double sum_others,
+) noexcept nogil:
+    """The cutoff falls into a group of n items, r of them relevant, of which `seen` places count.
+
+    The number of hits x among those places, hence the divisor, depends on the order: mean over its hypergeometric law.
+    """
+    cdef int64_t x
+    cdef double log_orders = _log_binomial(n, seen)
+    cdef double probability, others, mean = 0.0
+    for x in range(max(0, seen - (n - r)), min(seen, r) + 1):
+        if hits + x == 0:
+            continue
+        probability = exp(_log_binomial(r, x) + _log_binomial(n - r, seen - x) - log_orders)
+        others = <double> (x - 1) / <double> (seen - 1) if seen > 1 else 0.0
+        mean += probability * (
+            total + <double> x / <double> seen * (<double> (hits + 1) * sum_inverse + others * sum_others)
+        ) / <double> (hits + x)
+    return mean
+
+
+cdef double _log_binomial(int64_t n, int64_t k) noexcept nogil:
+    return lgamma(<double> n + 1) - lgamma(<double> k + 1) - lgamma(<double> (n - k) + 1)
+
+
+# --- hits by rank -----------------------------------------------------------------------------------------------------
+
+def hits_ranked(const uint8_t[:, ::1] ranked, double[:, ::1] out):
+    """out[i, m] = relevant items among the first m + 1 of query i."""
+    cdef Py_ssize_t i, rank
+    cdef int64_t hits
+    with nogil:
+        for i in range(ranked.shape[0]):
+            hits = 0
+            for rank in range(out.shape[1]):
+                hits += ranked[i, rank]
+                out[i, rank] = <double> hits
+
+
+def hits_grouped(const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, int ties, double[:, ::1] out):
+    """The same over groups of equal distance: the mean over their orders, or the best, or the worst order."""
+    cdef Py_ssize_t i, g, j
+    cdef int64_t before, hits, n, r, end = out.shape[1]
+    with nogil:
+        for i in range(n_all.shape[0]):
+            before = 0
+            hits = 0
+            for g in range(n_all.shape[1]):
+                n = n_all[i, g]
+                r = n_relevant[i, g]
+                for j in range(min(n, end - before)):
+                    if ties == EXPECTED:
+                        out[i, before + j] = <double> hits + <double> r * <double> (j + 1) / <double> n
+                    elif ties == BEST:
+                        out[i, before + j] = <double> (hits + min(j + 1, r))
+                    else:
+                        out[i, before + j] = <double> (hits + max(0, j + 1 - (n - r)))
+                before += n
+                hits += r
+                if before >= end:
+                    break
+
+
+# --- groups of equal real distance ------------------------------------------------------------------------------------
+
+def group_equal(
+    const double[:, ::1] distances, const uint8_t[:, ::1] ranked, int64_t[:, ::1] n_all, int64_t[:, ::1] n_relevant,
+):
+    """Items and relevant items of each run of equal distance; both inputs in rank order, both outputs zero before."""
+    cdef Py_ssize_t i, j, g
+    with nogil:
+        for i in range(distances.shape[0]):
+            g = 0
+            for j in range(distances.shape[1]):
+                if j > 0 and distances[i, j] != distances[i, j - 1]:
+                    g += 1
+                n_all[i, g] += 1
+                n_relevant[i, g] += ranked[i, j]

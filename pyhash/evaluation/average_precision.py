@@ -1,0 +1,128 @@
+"""Mean average precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyhash.evaluation import _ranks
+from pyhash.evaluation.protocol import DENOMINATORS, GROUPED_TIES, Protocol, resolve_protocol
+from pyhash.evaluation.rankings import Metric, check_pairing, make_ranking, map_blocks
+from pyhash.evaluation.relevance import Relevance
+
+
+@dataclass(frozen=True)
+class MeanAveragePrecision:
+    """A mean average precision that knows how it was measured; ``float()`` gives its value.
+
+    Attributes
+    ----------
+    value : float
+        The mean, in [0, 1]; NaN if every query was skipped.
+    per_query : ndarray of shape (n_queries,), float64
+        Average precision of each query; for empty queries NaN under "skip", 0 under "zero".
+    n_empty : int
+        Queries whose denominator was zero.
+    protocol : Protocol
+    """
+
+    value: float
+    per_query: NDArray[np.float64]
+    n_empty: int
+    protocol: Protocol
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __repr__(self) -> str:
+        return (
+            f"mAP {self.value:.4f} ({self.protocol.describe()}; {len(self.per_query)} queries, {self.n_empty} empty)"
+        )
+
+
+def mean_average_precision(
+    queries: ArrayLike,
+    database: ArrayLike | None,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    *,
+    metric: str | Metric = "hamming",
+    n_bits: int | None = None,
+    protocol: Protocol | str | None = None,
+    n_threads: int | None = None,
+) -> MeanAveragePrecision:
+    """Mean average precision of rankings of a database.
+
+    The average precision of a query is the mean, over its relevant items, of the precision at their ranks:
+    ``AP = 1 / divisor * sum over hits h = 1, 2, ... of h / rank(h)``, with the protocol's divisor.
+
+    Parameters
+    ----------
+    queries : array_like
+        For metric "hamming" packed codes (n_queries, ceil(n_bits / 8)) uint8; for "weighted_hamming" projections
+        (n_queries, n_bits); for "precomputed" distances (n_queries, n_database); for a function anything with rows.
+    database : array_like or None
+        Packed codes (n_database, ceil(n_bits / 8)) uint8; for a function anything with rows; None with "precomputed".
+    query_labels, database_labels : array_like
+        Both class indices (n,), or both 0/1 matrices (n, n_classes), dense or sparse. Two samples are relevant to each
+        other when they share a label.
+    metric : {"hamming", "weighted_hamming", "precomputed"} or function
+        A function takes a block of queries and the whole database and returns their distances, such as
+        ``scipy.spatial.distance.cdist``.
+    n_bits : int, optional
+        Length of the codes in bits; by default whole bytes, or the width of the projections.
+    protocol : Protocol or str, optional
+        The choices that move the score, or a preset's name; by default ``Protocol()``.
+    n_threads : int, optional
+        By default PYHASH_NUM_THREADS, else the CPUs that this process may use.
+
+    Returns
+    -------
+    MeanAveragePrecision
+
+    Raises
+    ------
+    TypeError
+        If codes are not uint8, or labels not integers or 0/1 matrices.
+    ValueError
+        If shapes do not fit, values are not finite, or there is no query or no item.
+
+    Notes
+    -----
+    Memory holds one block of queries at a time. Weighted distances are those of SHOH, Eq. 32 and 33.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyhash import codes
+    >>> database = codes.pack([[1, 1, 1], [1, 1, -1], [-1, -1, -1]])
+    >>> query = codes.pack([[1, 1, 1]])
+    >>> mean_average_precision(query, database, [7], [7, 3, 7], n_bits=3)
+    mAP 0.8333 (full list, denominator hits, empty queries skip, ties id; 1 queries, 0 empty)
+    """
+    protocol = resolve_protocol(protocol)
+    ranking = make_ranking(queries, database, metric, n_bits)
+    relevance = Relevance(query_labels, database_labels)
+    check_pairing(ranking, relevance)
+    cutoff = ranking.n_database if protocol.cutoff is None else protocol.cutoff
+    denominator = DENOMINATORS.index(protocol.denominator)
+
+    def score(start: int, stop: int) -> NDArray[np.float64]:
+        out = np.empty(stop - start)
+        block = relevance.block(start, stop)
+        if protocol.ties == "id":
+            _ranks.average_precision_ranked(ranking.ranked(start, stop, block), cutoff, denominator, out)
+        else:
+            ties = GROUPED_TIES.index(protocol.ties)
+            _ranks.average_precision_grouped(*ranking.grouped(start, stop, block), cutoff, denominator, ties, out)
+        return out
+
+    per_query = np.concatenate(map_blocks(ranking, n_threads, score))
+    empty = np.isnan(per_query)
+    if protocol.empty_queries == "zero":
+        per_query[empty] = 0.0
+    counted = per_query[~np.isnan(per_query)]
+    value = float(np.mean(counted)) if counted.size else float("nan")
+    return MeanAveragePrecision(value, per_query, int(np.count_nonzero(empty)), protocol)

@@ -1,0 +1,245 @@
+"""Precision and recall by rank, by Hamming radius, and precision among the first N."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyhash.checks import check_choice, check_integer
+from pyhash.evaluation import _ranks
+from pyhash.evaluation.protocol import GROUPED_TIES, Protocol, resolve_protocol
+from pyhash.evaluation.rankings import HammingRanking, Metric, Ranking, check_pairing, make_ranking, map_blocks
+from pyhash.evaluation.relevance import Relevance
+
+
+@dataclass(frozen=True)
+class PrecisionRecallCurve:
+    """Precision and recall, averaged over queries, at each threshold.
+
+    Attributes
+    ----------
+    precision, recall : ndarray of shape (n_thresholds,), float64
+    thresholds : ndarray of shape (n_thresholds,), int64
+        Ranks 1, 2, ... or radii 0, 1, ...
+    by : {"rank", "radius"}
+    n_empty : int
+        Queries without a relevant item in the database.
+    protocol : Protocol
+        Its ties, empty_queries and cutoff were used; a curve has no denominator.
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    thresholds: NDArray[np.int64]
+    by: str
+    n_empty: int
+    protocol: Protocol
+
+    def __repr__(self) -> str:
+        return (
+            f"PrecisionRecallCurve(by {self.by}, {len(self.thresholds)} thresholds; {self.protocol.describe()}; "
+            f"{self.n_empty} empty)"
+        )
+
+
+@dataclass(frozen=True)
+class PrecisionAt:
+    """Precision among the first N items, averaged over queries.
+
+    Attributes
+    ----------
+    top_n : ndarray of shape (n,), int64
+    values : ndarray of shape (n,), float64
+    per_query : ndarray of shape (n_queries, n), float64
+        For empty queries NaN under "skip", 0 under "zero".
+    n_empty : int
+        Queries without a relevant item in the database.
+    protocol : Protocol
+        Its ties and empty_queries were used; precision at N has no denominator.
+    """
+
+    top_n: NDArray[np.int64]
+    values: NDArray[np.float64]
+    per_query: NDArray[np.float64]
+    n_empty: int
+    protocol: Protocol
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"P@{n} {value:.4f}" for n, value in zip(self.top_n, self.values, strict=True))
+        return (
+            f"{scores} (empty queries {self.protocol.empty_queries}, ties {self.protocol.ties}; "
+            f"{len(self.per_query)} queries, {self.n_empty} empty)"
+        )
+
+
+def _hits(
+    ranking: Ranking, start: int, stop: int, relevance: NDArray[np.uint8], ties: str, n_ranks: int
+) -> NDArray[np.float64]:
+    """Relevant items (their mean over orders, for expected ties) among the first 1, ..., n_ranks of each query."""
+    hits = np.zeros((stop - start, n_ranks))
+    if ties == "id":
+        _ranks.hits_ranked(ranking.ranked(start, stop, relevance), hits)
+    else:
+        n_all, n_relevant = ranking.grouped(start, stop, relevance)
+        _ranks.hits_grouped(n_all, n_relevant, GROUPED_TIES.index(ties), hits)
+    return hits
+
+
+def _counts_by_radius(
+    ranking: HammingRanking, start: int, stop: int, relevance: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Items and relevant items within each radius 0, ..., n_bits of each query."""
+    n_all, n_relevant = ranking.grouped(start, stop, relevance)
+    last = ranking.n_bits + 1  # distances past n_bits only exist as padding
+    return np.cumsum(n_all[:, :last], axis=1), np.cumsum(n_relevant[:, :last], axis=1)
+
+
+def precision_recall_curve(
+    queries: ArrayLike,
+    database: ArrayLike | None,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    *,
+    by: str = "rank",
+    metric: str | Metric = "hamming",
+    n_bits: int | None = None,
+    protocol: Protocol | str | None = None,
+    n_threads: int | None = None,
+) -> PrecisionRecallCurve:
+    """Precision and recall at every rank, or at every Hamming radius, averaged over queries.
+
+    Parameters
+    ----------
+    queries, database, query_labels, database_labels, metric, n_bits, n_threads
+        As for ``mean_average_precision``.
+    by : {"rank", "radius"}
+        Threshold on the rank 1, 2, ... (up to the protocol's cutoff), or on the Hamming distance 0, 1, ..., n_bits
+        (inclusive; metric "hamming" only).
+    protocol : Protocol or str, optional
+        Its `ties`, `empty_queries` and `cutoff` count. By radius ties do not matter, and a cutoff is refused.
+
+    Returns
+    -------
+    PrecisionRecallCurve
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``mean_average_precision``; ValueError also for a radius curve of another metric or with a cutoff.
+
+    Notes
+    -----
+    Precision and recall are means over queries of the ratios. A query that finds nothing within a radius has precision 0
+    there. Queries without any relevant item in the database are the protocol's empty ones.
+
+    Examples
+    --------
+    >>> from pyhash import codes
+    >>> database = codes.pack([[1, 1, 1], [1, 1, -1], [-1, -1, -1]])
+    >>> curve = precision_recall_curve(codes.pack([[1, 1, 1]]), database, [7], [7, 3, 7], n_bits=3)
+    >>> curve.precision.round(2), curve.recall
+    (array([1.  , 0.5 , 0.67]), array([0.5, 0.5, 1. ]))
+    """
+    protocol = resolve_protocol(protocol)
+    check_choice("by", by, ("rank", "radius"))
+    ranking = make_ranking(queries, database, metric, n_bits)
+    relevance = Relevance(query_labels, database_labels)
+    check_pairing(ranking, relevance)
+    if by == "radius":
+        if not isinstance(ranking, HammingRanking):
+            raise ValueError(f"by='radius' needs metric 'hamming', got {metric!r}")
+        if protocol.cutoff is not None:
+            raise ValueError(f"by='radius' needs a protocol without a cutoff, got cutoff={protocol.cutoff}")
+        thresholds = np.arange(ranking.n_bits + 1)
+    else:
+        thresholds = np.arange(1, min(protocol.cutoff or ranking.n_database, ranking.n_database) + 1)
+
+    def add_up(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+        block = relevance.block(start, stop)
+        n_relevant = np.count_nonzero(block, axis=1)
+        hits: NDArray[np.float64] | NDArray[np.int64]
+        if isinstance(ranking, HammingRanking) and by == "radius":
+            found, hits = _counts_by_radius(ranking, start, stop, block)
+            found = np.maximum(found, 1)
+        else:
+            found = thresholds[None, :]
+            hits = _hits(ranking, start, stop, block, protocol.ties, len(thresholds))
+        precision = hits / found
+        recall = hits / np.maximum(n_relevant, 1)[:, None]
+        return precision.sum(axis=0), recall.sum(axis=0), int(np.count_nonzero(n_relevant == 0))
+
+    sums = map_blocks(ranking, n_threads, add_up)
+    n_empty = sum(empty for _, _, empty in sums)
+    n_counted = ranking.n_queries - (n_empty if protocol.empty_queries == "skip" else 0)
+    # An empty query adds 0 to both sums, so leaving it out changes only the divisor.
+    divisor = n_counted if n_counted else float("nan")
+    precision = np.sum([p for p, _, _ in sums], axis=0) / divisor
+    recall = np.sum([r for _, r, _ in sums], axis=0) / divisor
+    return PrecisionRecallCurve(precision, recall, thresholds, by, n_empty, protocol)
+
+
+def precision_at(
+    queries: ArrayLike,
+    database: ArrayLike | None,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    *,
+    top_n: int | Sequence[int],
+    metric: str | Metric = "hamming",
+    n_bits: int | None = None,
+    protocol: Protocol | str | None = None,
+    n_threads: int | None = None,
+) -> PrecisionAt:
+    """Precision among the first N items of each ranking, averaged over queries.
+
+    Parameters
+    ----------
+    queries, database, query_labels, database_labels, metric, n_bits, n_threads
+        As for ``mean_average_precision``.
+    top_n : int or sequence of int
+        N, from 1 to the size of the database.
+    protocol : Protocol or str, optional
+        Its `ties` and `empty_queries` count; a cutoff below N is refused.
+
+    Returns
+    -------
+    PrecisionAt
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``mean_average_precision``; ValueError also for an N beyond the database or the cutoff.
+
+    Examples
+    --------
+    >>> from pyhash import codes
+    >>> database = codes.pack([[1, 1, 1], [1, 1, -1], [-1, -1, -1]])
+    >>> precision_at(codes.pack([[1, 1, 1]]), database, [7], [7, 3, 7], top_n=[1, 2], n_bits=3)
+    P@1 1.0000, P@2 0.5000 (empty queries skip, ties id; 1 queries, 0 empty)
+    """
+    protocol = resolve_protocol(protocol)
+    ranking = make_ranking(queries, database, metric, n_bits)
+    relevance = Relevance(query_labels, database_labels)
+    check_pairing(ranking, relevance)
+    wanted = list(top_n) if isinstance(top_n, (Sequence, np.ndarray)) else [top_n]
+    if not wanted:
+        raise ValueError("top_n must name at least one N, got none")
+    limit = min(protocol.cutoff or ranking.n_database, ranking.n_database)
+    numbers = np.array([check_integer("top_n", n, 1, limit) for n in wanted], dtype=np.int64)
+
+    def score(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        block = relevance.block(start, stop)
+        hits = _hits(ranking, start, stop, block, protocol.ties, int(numbers.max()))
+        return hits[:, numbers - 1] / numbers, ~block.any(axis=1)
+
+    blocks = map_blocks(ranking, n_threads, score)
+    per_query = np.concatenate([precision for precision, _ in blocks])
+    empty = np.concatenate([of_block for _, of_block in blocks])
+    counted = per_query if protocol.empty_queries == "zero" else per_query[~empty]
+    values = counted.mean(axis=0) if len(counted) else np.full(len(numbers), np.nan)
+    if protocol.empty_queries == "skip":
+        per_query[empty] = np.nan
+    return PrecisionAt(numbers, values, per_query, int(np.count_nonzero(empty)), protocol)

@@ -1,0 +1,173 @@
+"""Rankings of a database for queries, block by block, in the two forms that ``_ranks`` scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyhash import _core
+from pyhash.checks import (
+    as_array,
+    check_codes,
+    check_finite,
+    check_integer,
+    check_numeric,
+    check_projections,
+)
+from pyhash.evaluation import _ranks
+from pyhash.evaluation.relevance import Relevance
+from pyhash.threads import resolve_n_threads
+
+Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
+Metric = Callable[[NDArray[np.generic], NDArray[np.generic]], ArrayLike]
+Result = TypeVar("Result")
+
+# Pairs of query and item that one block may hold: 256 KiB of relevance, a few MiB where distances are real.
+_PAIRS_PER_BLOCK = 1 << 18
+
+
+class Ranking(ABC):
+    """The order of a database for each query, by distance and then by position."""
+
+    n_queries: int
+    n_database: int
+
+    @abstractmethod
+    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Relevance of queries [start, stop) in rank order, (stop - start, n_database)."""
+
+    @abstractmethod
+    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:
+        """Items and relevant items in each group of equal distance, nearest first, two (stop - start, n_groups)."""
+
+
+class HammingRanking(Ranking):
+    """By Hamming distance between packed codes; groups are the distances 0, 1, 2, ..."""
+
+    def __init__(self, queries: ArrayLike, database: ArrayLike, n_bits: int | None) -> None:
+        if n_bits is None:
+            n_bits = 8 * max(np.shape(database)[-1] if np.ndim(database) else 0, 1)
+        n_bits = check_integer("n_bits", n_bits, 1)
+        self._queries = check_codes("queries", queries, n_bits)
+        self._database = check_codes("database", database, n_bits)
+        self.n_bits = n_bits
+        self.n_queries = len(self._queries)
+        self.n_database = len(self._database)
+
+    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return _core.rank_relevance(self._queries[start:stop], self._database, relevance, 1)
+
+    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:
+        return _core.count_by_distance(self._queries[start:stop], self._database, relevance, 1)
+
+
+class DistanceRanking(Ranking):
+    """By real distances that a function gives for a range of queries."""
+
+    def __init__(
+        self, distances: Callable[[int, int], NDArray[np.float64]], n_queries: int, n_database: int
+    ) -> None:
+        self._distances = distances
+        self.n_queries = n_queries
+        self.n_database = n_database
+
+    def _sorted(
+        self, start: int, stop: int, relevance: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        distances = self._distances(start, stop)
+        order = np.argsort(distances, axis=1, kind="stable")
+        return np.take_along_axis(distances, order, axis=1), np.take_along_axis(relevance, order, axis=1)
+
+    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self._sorted(start, stop, relevance)[1]
+
+    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:
+        distances, ranked = self._sorted(start, stop, relevance)
+        n_all = np.zeros(ranked.shape, dtype=np.int64)
+        n_relevant = np.zeros(ranked.shape, dtype=np.int64)
+        _ranks.group_equal(distances, ranked, n_all, n_relevant)
+        return n_all, n_relevant
+
+
+def make_ranking(
+    queries: ArrayLike, database: ArrayLike | None, metric: str | Metric, n_bits: int | None
+) -> Ranking:
+    """The ranking that `metric` names; see ``mean_average_precision`` for what it takes."""
+    if metric == "hamming":
+        return HammingRanking(queries, _required(database, metric), n_bits)
+    if metric == "weighted_hamming":
+        projections = check_projections("queries", queries, n_bits)
+        codes = check_codes("database", _required(database, metric), projections.shape[1])
+        return DistanceRanking(
+            lambda start, stop: _core.weighted_distances(projections[start:stop], codes, 1),
+            len(projections),
+            len(codes),
+        )
+    if n_bits is not None:
+        raise ValueError(f"n_bits goes with metric 'hamming' or 'weighted_hamming', got n_bits={n_bits}")
+    if metric == "precomputed":
+        if database is not None:
+            raise ValueError("database must be None with metric='precomputed': queries are the distances")
+        matrix = as_array("queries", queries)
+        if matrix.ndim != 2:
+            raise ValueError(f"queries must be distances of shape (n_queries, n_database), got {matrix.shape}")
+        return DistanceRanking(
+            lambda start, stop: _check_distances(matrix[start:stop], stop - start, matrix.shape[1]), *matrix.shape
+        )
+    if not callable(metric):
+        raise ValueError(
+            f"metric must be 'hamming', 'weighted_hamming', 'precomputed' or a function, got {metric!r}"
+        )
+    query_rows = as_array("queries", queries)
+    database_rows = as_array("database", _required(database, "a function"))
+    if query_rows.ndim == 0 or database_rows.ndim == 0:
+        raise ValueError("queries and database must have rows")
+    return DistanceRanking(
+        lambda start, stop: _check_distances(
+            metric(query_rows[start:stop], database_rows), stop - start, len(database_rows)
+        ),
+        len(query_rows),
+        len(database_rows),
+    )
+
+
+def _required(database: ArrayLike | None, metric: str) -> ArrayLike:
+    if database is None:
+        raise ValueError(f"database must be given with metric {metric}")
+    return database
+
+
+def _check_distances(distances: ArrayLike, n_queries: int, n_database: int) -> NDArray[np.float64]:
+    array = as_array("distances", distances)
+    check_numeric("distances", array)
+    if array.shape != (n_queries, n_database):
+        raise ValueError(f"distances must have shape ({n_queries}, {n_database}), got {array.shape}")
+    check_finite("distances", array)
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def check_pairing(ranking: Ranking, relevance: Relevance) -> None:
+    """Refuses labels that do not fit the ranking, and rankings with nothing to rank or to ask."""
+    for side, n_ranked, n_labelled in (
+        ("query", ranking.n_queries, relevance.n_queries),
+        ("database", ranking.n_database, relevance.n_database),
+    ):
+        if n_ranked != n_labelled:
+            raise ValueError(f"{side}_labels must have {n_ranked} rows, as many as there are codes, got {n_labelled}")
+        if n_ranked == 0:
+            raise ValueError(f"{side} codes must have at least one row, got none")
+
+
+def map_blocks(
+    ranking: Ranking, n_threads: int | None, score: Callable[[int, int], Result]
+) -> list[Result]:
+    """``score(start, stop)`` of every block of queries, in order, on several threads (the core releases the GIL)."""
+    size = max(1, _PAIRS_PER_BLOCK // ranking.n_database)
+    starts = range(0, ranking.n_queries, size)
+    with ThreadPoolExecutor(resolve_n_threads(n_threads)) as pool:
+        return list(pool.map(lambda start: score(start, min(start + size, ranking.n_queries)), starts))

@@ -1,0 +1,56 @@
+"""Who is relevant to whom: two samples are similar when they share at least one label."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyhash.evaluation import _ranks
+from pyhash.labels import check_class_indices, check_label_matrix, is_class_indices
+
+
+class Relevance:
+    """Relevance of a database to queries, made block by block."""
+
+    def __init__(self, query_labels: ArrayLike, database_labels: ArrayLike) -> None:
+        self._of_classes = is_class_indices(query_labels)
+        if self._of_classes != is_class_indices(database_labels):
+            raise ValueError(
+                "query_labels and database_labels must both be class indices (n,) or both be 0/1 matrices, "
+                f"got {np.shape(query_labels)} and {np.shape(database_labels)}"
+            )
+        if self._of_classes:
+            self._query = check_class_indices("query_labels", query_labels)
+            self._database = check_class_indices("database_labels", database_labels)
+        else:
+            query = check_label_matrix("query_labels", query_labels)
+            database = check_label_matrix("database_labels", database_labels, query.shape[1])
+            self._query_sets = _pack_sets(query)
+            self._database_sets = _pack_sets(database)
+
+    @property
+    def n_queries(self) -> int:
+        """Number of queries."""
+        return len(self._query if self._of_classes else self._query_sets)
+
+    @property
+    def n_database(self) -> int:
+        """Number of items in the database."""
+        return len(self._database if self._of_classes else self._database_sets)
+
+    def block(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Relevance (stop - start, n_database) of queries [start, stop): 0 or 1."""
+        out = np.empty((stop - start, self.n_database), dtype=np.uint8)
+        if self._of_classes:
+            _ranks.relevance_of_classes(self._query[start:stop], self._database, out)
+        else:
+            _ranks.relevance_of_sets(self._query_sets[start:stop], self._database_sets, out)
+        return out
+
+
+def _pack_sets(matrix: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Label sets as rows of bits, 32 labels a word."""
+    n, n_classes = matrix.shape
+    packed = np.zeros((n, 4 * ((n_classes + 31) // 32)), dtype=np.uint8)
+    packed[:, : (n_classes + 7) // 8] = np.packbits(matrix, axis=1, bitorder="little")
+    return packed.view(np.uint32)

@@ -1,0 +1,59 @@
+"""Labels as users give them: one class index for each sample, or a 0/1 matrix, dense or sparse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.checks import as_array, check_numeric, is_sparse
+
+
+def name_rows(rows: NDArray[np.intp], first_row: int = 0) -> str:
+    """Rows for an error message: the first few, and how many there are."""
+    shown = ", ".join(str(first_row + int(row)) for row in rows[:5])
+    noun = "row" if len(rows) == 1 else "rows"
+    return f"{noun} {shown}" + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+
+
+def is_class_indices(labels: object) -> bool:
+    """Whether `labels` are class indices, one for each sample, rather than a matrix."""
+    return not is_sparse(labels) and np.ndim(labels) == 1  # type: ignore[arg-type]
+
+
+def check_class_indices(
+    name: str, labels: object, n_classes: int | None = None, first_row: int = 0
+) -> NDArray[np.int64]:
+    """Class indices (n,), each in [0, n_classes)."""
+    array = as_array(name, labels)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be class indices of an integer dtype, got {array.dtype}")
+    limits = ">= 0" if n_classes is None else f"from 0 to {n_classes - 1}"
+    wrong = np.flatnonzero((array < 0) | (array >= (np.iinfo(np.int64).max if n_classes is None else n_classes)))
+    if wrong.size:
+        raise ValueError(
+            f"{name} must be class indices {limits}, got {array[wrong[0]]} in {name_rows(wrong, first_row)}"
+        )
+    return array.astype(np.int64)
+
+
+def check_label_matrix(
+    name: str, labels: object, n_classes: int | None = None, first_row: int = 0
+) -> NDArray[np.bool_]:
+    """A 0/1 matrix (n, n_classes), dense or sparse, as a dense boolean array."""
+    array: NDArray[Any] = labels.toarray() if is_sparse(labels) else as_array(name, labels)  # type: ignore[attr-defined]
+    check_numeric(name, array)
+    if array.ndim != 2 or array.shape[1] == 0 or (n_classes is not None and array.shape[1] != n_classes):
+        raise ValueError(f"{name} must have shape (n,) or (n, {n_classes or 'n_classes'}), got {array.shape}")
+    wrong = np.flatnonzero(((array != 0) & (array != 1)).any(axis=1))
+    if wrong.size:
+        raise ValueError(f"{name} must hold only 0 and 1, {name_rows(wrong, first_row)} does not")
+    return array != 0
+
+
+def one_hot(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.bool_]:
+    """Class indices as a 0/1 matrix (n, n_classes)."""
+    matrix = np.zeros((len(classes), n_classes), dtype=bool)
+    matrix[np.arange(len(classes)), classes] = True
+    return matrix
