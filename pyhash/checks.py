@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     Dense: TypeAlias = NDArray[Any]
-    Features: TypeAlias = NDArray[np.float64] | csr_array
+    Features: TypeAlias = NDArray[Any] | csr_array
 
 
 def is_sparse(x: object) -> bool:
@@ -121,29 +121,33 @@ def check_projections(name: str, projections: object, n_bits: int | None = None)
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def shape_of_features(name: str, features: object, n_features: int | None = None) -> tuple[int, int]:
+def as_rows(name: str, features: object) -> Features:
+    """Features in a form whose rows can be sliced: a dense array, or a sparse one by rows."""
+    if is_sparse(features):
+        from scipy.sparse import csr_array
+
+        return csr_array(features)
+    return as_array(name, features)
+
+
+def shape_of_features(name: str, features: Features, n_features: int | None = None) -> tuple[int, int]:
     """Rows and columns of features, before their values are looked at."""
-    shape = tuple(features.shape) if is_sparse(features) else as_array(name, features).shape  # type: ignore[attr-defined]
+    shape = features.shape
     if len(shape) != 2 or shape[1] == 0 or (n_features is not None and shape[1] != n_features):
         hint = "; one sample is x[None, :]" if len(shape) == 1 else ""
         raise ValueError(f"{name} must have shape (n, {n_features or 'n_features'}), got {shape}{hint}")
     return shape[0], shape[1]
 
 
-def check_features(name: str, features: object, n_features: int | None = None, first_row: int = 0) -> Features:
-    """Features: (n, n_features) real and finite, dense or sparse, as float64."""
-    shape_of_features(name, features, n_features)
+def check_features(name: str, features: Features, first_row: int = 0) -> Features:
+    """Rows of features as float64, real and finite; `first_row` is the number of the first in the user's data."""
     if is_sparse(features):
-        from scipy.sparse import csr_array
-
-        sparse = csr_array(features)
-        check_numeric(name, sparse.data)
-        check_finite_sparse(name, sparse, first_row)
-        return sparse.astype(np.float64)
-    array = as_array(name, features)
-    check_numeric(name, array)
-    check_finite(name, array, first_row)
-    return np.ascontiguousarray(array, dtype=np.float64)
+        check_numeric(name, features.data)
+        check_finite_sparse(name, features, first_row)
+        return features.astype(np.float64)
+    check_numeric(name, features)
+    check_finite(name, features, first_row)
+    return np.ascontiguousarray(features, dtype=np.float64)
 
 
 def check_finite_sparse(name: str, sparse: csr_array, first_row: int) -> None:

@@ -7,11 +7,12 @@ All protocol arithmetic is here, once. A ranking comes in one of two forms:
 - grouped: for each query the items and the relevant items of every group of equal distance, nearest group first,
   two (n_queries, n_groups) int64 arrays; used when ties are judged over all their orders. Empty groups do no harm.
 
-To adapt a protocol, start at ``average_precision_ranked``: it is the definition, in eight lines.
+To adapt a protocol, start at ``average_precision_ranked``: it is the definition.
 """
 
 from libc.math cimport exp, lgamma, NAN
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
 
 # Denominators of average precision; the order of pyhash.evaluation.protocol.DENOMINATORS.
 cdef enum:
@@ -62,24 +63,29 @@ def relevance_of_classes(const int64_t[::1] query_classes, const int64_t[::1] da
 
 def average_precision_ranked(const uint8_t[:, ::1] ranked, Py_ssize_t cutoff, int denominator, double[::1] out):
     """out[i] = average precision of query i within the first `cutoff` ranks; NaN where its denominator is zero."""
-    cdef Py_ssize_t i, rank
+    cdef Py_ssize_t i, rank, hit, hits, relevant
     cdef Py_ssize_t n = ranked.shape[1]
     cdef Py_ssize_t end = min(cutoff, n)
-    cdef int64_t hits, relevant
     cdef double total
+    cdef int32_t* hit_ranks = <int32_t*> malloc((end + 1) * sizeof(int32_t))
+    if hit_ranks == NULL:
+        raise MemoryError
     with nogil:
         for i in range(ranked.shape[0]):
+            # Every rank is written, and kept by a step forward where it is a hit: no branch to guess wrongly.
             hits = 0
-            total = 0.0
             for rank in range(end):
-                if ranked[i, rank]:
-                    hits += 1
-                    total += <double> hits / <double> (rank + 1)
+                hit_ranks[hits] = rank + 1
+                hits += ranked[i, rank]
+            total = 0.0
+            for hit in range(hits):
+                total += <double> (hit + 1) / <double> hit_ranks[hit]
             relevant = hits
             if denominator != HITS:
                 for rank in range(end, n):
                     relevant += ranked[i, rank]
             out[i] = _divide(total, hits, relevant, cutoff, denominator)
+    free(hit_ranks)
 
 
 cdef double _divide(double total, int64_t hits, int64_t relevant, Py_ssize_t cutoff, int denominator) noexcept nogil:

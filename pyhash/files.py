@@ -1,0 +1,153 @@
+"""Files: whole or not at all, with a header that says what they are, and never a pickle.
+
+A pyhash file is an .npz archive (uncompressed zip of .npy members) with one member more, ``header.json``: format and
+version, the kind of object, its parameters, and dtype and shape of every array.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.errors import ModelFormatError
+
+FORMAT = "pyhash"
+VERSION = 1
+_HEADER = "header.json"
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file that appears under `path` when the block ends well, and leaves no trace when it does not."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    # "x": never another's file; unlike tempfile's, its permissions follow the user's umask.
+    file = open(partial, "xb")  # noqa: SIM115 - closed below, before the rename
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_directory(target.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name != "posix":
+        return  # elsewhere a directory cannot be opened
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What a pyhash file holds."""
+
+    path: Path
+    kind: str
+    fields: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+    def field(self, name: str) -> Any:
+        """A header field; a ModelFormatError where the file has none."""
+        if name not in self.fields:
+            raise ModelFormatError(f"{self.path} has no field {name!r} in its header")
+        return self.fields[name]
+
+    def array(self, name: str, dtype: Any, shape: tuple[int | None, ...]) -> NDArray[Any]:
+        """An array of the given dtype and shape (None: any length); a ModelFormatError where the file's differs."""
+        array = self.arrays.get(name)
+        if array is None:
+            raise ModelFormatError(f"{self.path} has no array {name!r}")
+        fits = len(shape) == array.ndim and all(
+            want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+        )
+        if array.dtype != np.dtype(dtype) or not fits:
+            wanted = tuple("any" if n is None else n for n in shape)
+            raise ModelFormatError(
+                f"{self.path}: array {name!r} must be {np.dtype(dtype)} of shape {wanted}, "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+        return array
+
+
+def write_archive(
+    path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Writes a pyhash file, atomically; equal content gives equal bytes."""
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": kind,
+        "fields": dict(fields),
+        "arrays": {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()},
+    }
+    text = json.dumps(header, indent=1, allow_nan=False)
+    with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        # ZipInfo's own date, 1980, keeps the clock out of the file.
+        archive.writestr(zipfile.ZipInfo(_HEADER), text)
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def read_archive(path: str | os.PathLike[str]) -> Archive:
+    """Reads a pyhash file; a ModelFormatError names the file and what is wrong with it."""
+    target = Path(path)
+    with open(target, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+                if _HEADER not in names:
+                    raise ModelFormatError(f"{target} is not a pyhash file: it has no {_HEADER}")
+                header = json.loads(archive.read(_HEADER))
+                _check_header(target, header)
+                arrays = {name: _read_array(archive, name) for name in header["arrays"]}
+        except ModelFormatError:
+            raise
+        except Exception as error:  # a damaged archive fails in many ways: zip, npy, JSON, text, memory
+            raise ModelFormatError(f"{target} is not a whole pyhash file: {error or type(error).__name__}") from error
+    for name, (dtype, shape) in header["arrays"].items():
+        if arrays[name].dtype.str != dtype or list(arrays[name].shape) != shape:
+            raise ModelFormatError(f"{target}: array {name!r} is not the one that the header describes")
+    return Archive(target, header["kind"], header["fields"], arrays)
+
+
+def _check_header(path: Path, header: Any) -> None:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ModelFormatError(f"{path} is not a pyhash file: its header names another format")
+    version = header.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise ModelFormatError(f"{path} has no valid format version, got {version!r}")
+    if version > VERSION:
+        raise ModelFormatError(
+            f"{path} has format version {version}, this pyhash reads up to {VERSION}: install a newer pyhash"
+        )
+    types = {"kind": str, "fields": dict, "arrays": dict}
+    for name, wanted in types.items():
+        if not isinstance(header.get(name), wanted):
+            raise ModelFormatError(f"{path} has no {name!r} in its header")
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    # read() checks the checksum of all bytes before any of them is believed.
+    member = io.BytesIO(archive.read(f"{name}.npy"))
+    array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array

@@ -1,0 +1,95 @@
+"""Parameters of an estimator, as scikit-learn has them: the keywords of its constructor, kept untouched."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.checks import is_sparse
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Parameters:
+    """get_params and set_params over the constructor's keywords; works with ``sklearn.base.clone``."""
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name.
+
+        Parameters
+        ----------
+        deep : bool
+            Taken for scikit-learn's sake: there are no estimators within.
+
+        Returns
+        -------
+        dict
+        """
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Sets parameters by name.
+
+        Parameters
+        ----------
+        **parameters
+            Checked when the model learns next.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; none is set then.
+        """
+        names = self._parameter_names()
+        for name in parameters:
+            if name not in names:
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(names)}")
+        for name, value in parameters.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        shown = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if not (isinstance(value, (type(None), bool, int, float, str)) and value == defaults[name].default)
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def store_parameter(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    """A parameter as JSON; arrays within it go into `arrays` and leave their name."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [store_parameter(f"{name}.{i}", item, arrays) for i, item in enumerate(value)]
+    array = value.toarray() if is_sparse(value) else np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"parameter {name} cannot be saved: it is a {type(value).__name__}")
+    arrays[f"parameter.{name}"] = array
+    return {"array": f"parameter.{name}"}
+
+
+def restore_parameter(stored: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """What ``store_parameter`` stored; a KeyError where its array is missing."""
+    if isinstance(stored, list):
+        return [restore_parameter(item, arrays) for item in stored]
+    if isinstance(stored, dict):
+        return arrays[stored["array"]]
+    return stored
