@@ -1,0 +1,1 @@
+"""The ``pyhash`` command."""

@@ -1,0 +1,120 @@
+"""Arguments, exit codes and errors of the ``pyhash`` command.
+
+Exit codes: 0 done, 2 wrong usage, 1 anything else that kept it from being done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from pyhash.cli import demo, search
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _integer(minimum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be an integer >= {minimum}, got {text!r}")
+        return value
+
+    return parse
+
+
+def _words(text: str) -> str:
+    if not text.split():
+        raise argparse.ArgumentTypeError("must hold at least one word")
+    return text
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        import pyhash
+
+        print(f"pyhash {pyhash.__version__}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="pyhash", description="Learn short binary codes from a stream, and search them.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser(
+        "demo",
+        help="learn the built-in emoji data as a stream, measure, and answer some queries",
+        description="Streams 8,000 real image-text pairs through SHOH, measures retrieval after every chunk, answers a "
+        "dozen text queries, and writes model, index and charts to a folder that `pyhash search` takes.",
+    )
+    command.add_argument("--bits", type=_integer(1), default=64, help="length of a code (default: %(default)s)")
+    command.add_argument("--seed", type=_integer(0), default=0, help="of all random choices (default: %(default)s)")
+    command.add_argument(
+        "--split",
+        choices=("pair", "emoji"),
+        default="pair",
+        help="queries: new pictures of known emoji, or emoji never seen (default: %(default)s)",
+    )
+    command.add_argument(
+        "--chunk-size", type=_integer(1), default=2000, help="pairs that arrive at a time (default: %(default)s)"
+    )
+    command.add_argument("--out", type=Path, default=Path("pyhash-demo"), help="folder to write (default: %(default)s)")
+    command.add_argument("--no-charts", action="store_true", help="draw no charts: matplotlib is not needed then")
+    command.set_defaults(
+        run=lambda a: demo.run(
+            n_bits=a.bits, seed=a.seed, split=a.split, chunk_size=a.chunk_size, out=a.out, charts=not a.no_charts
+        )
+    )
+
+    command = commands.add_parser(
+        "search",
+        help="find pictures for words, with what the demo wrote",
+        description="Finds the emoji pictures that words describe, in the folder that `pyhash demo` wrote.",
+    )
+    command.add_argument("model_dir", type=Path, metavar="MODEL_DIR", help="folder that `pyhash demo` wrote")
+    command.add_argument("query", type=_words, metavar="WORDS", help='what to look for, such as "cat face"')
+    command.add_argument("-k", type=_integer(1), default=10, help="pictures to show (default: %(default)s)")
+    command.add_argument("--json", action="store_true", help="answer as JSON")
+    command.set_defaults(run=lambda a: search.run(a.model_dir, a.query, k=a.k, as_json=a.json))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks an emoji shows a question mark
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("pyhash: interrupted, nothing was written", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader has left, as in `pyhash search ... | head -1`; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ValueError, ImportError) as error:
+        print(f"pyhash: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

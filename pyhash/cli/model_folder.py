@@ -1,0 +1,118 @@
+"""The folder that the demo writes and the search reads: model, index, and a catalogue of what the ids stand for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyhash.errors import ModelFormatError
+from pyhash.files import atomic_file
+from pyhash.index import CodeIndex
+from pyhash.methods import load
+from pyhash.methods.base import HashingMethod
+
+MODEL = "model.npz"
+INDEX = "index.npz"
+CATALOGUE = "catalogue.json"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is known of a picture in the index."""
+
+    emoji: str
+    name: str
+    vendor: str
+    subgroup: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The words that queries may use, and the pictures by id."""
+
+    modality: str  # of the queries
+    vocabulary: list[str]
+    pictures: dict[int, Picture]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """All that answering a query needs."""
+
+    model: HashingMethod
+    index: CodeIndex
+    catalogue: Catalogue
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON, whole or not at all."""
+    with atomic_file(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=1).encode())
+
+
+def write_model_folder(directory: Path, folder: ModelFolder) -> None:
+    """Writes model, index and catalogue into an existing directory."""
+    folder.model.save(directory / MODEL)
+    folder.index.save(directory / INDEX)
+    catalogue = folder.catalogue
+    pictures = {str(number): asdict(picture) for number, picture in catalogue.pictures.items()}
+    write_json(
+        directory / CATALOGUE,
+        {"modality": catalogue.modality, "vocabulary": catalogue.vocabulary, "pictures": pictures},
+    )
+
+
+def read_model_folder(directory: Path) -> ModelFolder:
+    """Reads what ``write_model_folder`` wrote; a ModelFormatError says which file is not as it must be."""
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory} is not a folder; `pyhash demo --out {directory}` writes one")
+    for name in (MODEL, INDEX, CATALOGUE):
+        if not (directory / name).is_file():
+            raise FileNotFoundError(f"{directory} has no {name}: `pyhash demo --out {directory}` writes one")
+    folder = ModelFolder(
+        load(directory / MODEL), CodeIndex.open(directory / INDEX), _read_catalogue(directory / CATALOGUE)
+    )
+    n_words = len(folder.catalogue.vocabulary)
+    if (
+        folder.model.n_bits != folder.index.n_bits
+        or folder.model.modalities_.get(folder.catalogue.modality) != n_words
+        or folder.catalogue.pictures.keys() != set(folder.index.ids.tolist())
+    ):
+        raise ModelFormatError(f"{directory} holds a model, an index and a catalogue that do not belong together")
+    return folder
+
+
+def _read_catalogue(path: Path) -> Catalogue:
+    try:
+        stored = json.loads(path.read_bytes())
+        return Catalogue(
+            modality=str(stored["modality"]),
+            vocabulary=[str(word) for word in stored["vocabulary"]],
+            pictures={int(number): Picture(**picture) for number, picture in stored["pictures"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFormatError(f"{path} is not a whole catalogue: {error}") from error
+
+
+@contextmanager
+def staged(directory: Path) -> Iterator[Path]:
+    """A folder to write into, whose files move to `directory` when the block ends well and vanish when it does not."""
+    directory = directory.absolute()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is not a folder")
+    stage = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.partial-"))
+    try:
+        yield stage
+        directory.mkdir(exist_ok=True)
+        for file in sorted(stage.iterdir()):
+            os.replace(file, directory / file.name)
+    finally:
+        shutil.rmtree(stage)

@@ -1,0 +1,174 @@
+"""Seeded generators of cross-modal data, of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.checks import check_integer, check_real
+from pyhash.datasets.dataset import Dataset
+
+_DEFAULT_FEATURES = {"image": 64, "text": 128}
+
+
+def make_hierarchical(
+    n_samples: int = 1000,
+    *,
+    n_classes: Sequence[int] = (4, 16),
+    n_features: Mapping[str, int] | None = None,
+    noise: float = 1.0,
+    query_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """Samples of a hierarchy of classes, seen through several modalities.
+
+    Every class has a random direction in a hidden space, near its parent's; a sample is its finest class's direction with
+    noise; every modality is a random linear image of the samples, with noise of its own.
+
+    Parameters
+    ----------
+    n_samples : int
+        At least 1.
+    n_classes : sequence of int
+        Classes of each layer, coarse to fine, none fewer than the layer above.
+    n_features : mapping of str to int, optional
+        Width of each modality; by default ``{"image": 64, "text": 128}``.
+    noise : float
+        Standard deviation of the noise, in units of the distance of a class from its parent.
+    query_fraction : float
+        Part of the rows that the split "random" makes queries, in [0, 1).
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        float32 views; labels "level1", "level2", ... (class indices); split "random".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not an integer >= 1, or layers shrink from coarse to fine.
+
+    Examples
+    --------
+    >>> make_hierarchical(100, n_classes=(2, 6))
+    Dataset('hierarchical', 100 rows; views: image 64, text 128; labels: level1, level2)
+    """
+    n_samples = check_integer("n_samples", n_samples, 1)
+    sizes = [check_integer("n_classes", c, 1) for c in n_classes]
+    if not sizes or any(fine < coarse for coarse, fine in zip(sizes, sizes[1:], strict=False)):
+        raise ValueError(f"n_classes must not shrink from coarse to fine, got {tuple(n_classes)}")
+    noise = check_real("noise", noise, 0.0)
+    rng = np.random.default_rng(check_integer("seed", seed, 0))
+    hidden = 32
+    directions = rng.standard_normal((sizes[0], hidden)) * 2
+    parents = []
+    for coarse, fine in zip(sizes, sizes[1:], strict=False):
+        # Every class has a child before any has a second.
+        parent = np.sort(np.concatenate([np.arange(coarse), rng.integers(0, coarse, fine - coarse)]))
+        directions = directions[parent] + rng.standard_normal((fine, hidden))
+        parents.append(parent)
+    classes = [rng.integers(0, sizes[-1], n_samples)]
+    for parent in reversed(parents):
+        classes.insert(0, parent[classes[0]])
+    samples = directions[classes[-1]] + noise * rng.standard_normal((n_samples, hidden))
+    layers = tuple(f"level{k + 1}" for k in range(len(sizes)))
+    return Dataset(
+        name="hierarchical",
+        views=_views(samples, n_features, noise, rng),
+        labels=dict(zip(layers, classes, strict=True)),
+        label_names={layer: [f"{layer}.{c}" for c in range(n)] for layer, n in zip(layers, sizes, strict=True)},
+        hierarchy=parents,
+        layers=layers,
+        splits={"random": _queries(n_samples, query_fraction, rng)},
+    )
+
+
+def make_multilabel(
+    n_samples: int = 1000,
+    *,
+    n_classes: int = 24,
+    mean_labels: float = 3.0,
+    n_features: Mapping[str, int] | None = None,
+    noise: float = 1.0,
+    query_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """Samples with several labels each, seen through several modalities.
+
+    Every class has a random direction in a hidden space; a sample is the mean of its classes' directions with noise; frequent
+    classes are about ten times as frequent as rare ones.
+
+    Parameters
+    ----------
+    n_samples : int
+        At least 1.
+    n_classes : int
+        At least 1.
+    mean_labels : float
+        Labels of a sample on average (every sample has at least one), from 0 to `n_classes`.
+    n_features, noise, query_fraction, seed
+        As for ``make_hierarchical``.
+
+    Returns
+    -------
+    Dataset
+        float32 views; labels "classes", a 0/1 matrix (n_samples, n_classes) uint8; split "random".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not an integer >= 1, or a number out of its range.
+
+    Examples
+    --------
+    >>> make_multilabel(100)
+    Dataset('multilabel', 100 rows; views: image 64, text 128; labels: classes)
+    """
+    n_samples = check_integer("n_samples", n_samples, 1)
+    n_classes = check_integer("n_classes", n_classes, 1)
+    noise = check_real("noise", noise, 0.0)
+    if check_real("mean_labels", mean_labels, 0.0) > n_classes:
+        raise ValueError(f"mean_labels must be at most n_classes={n_classes}, got {mean_labels}")
+    rng = np.random.default_rng(check_integer("seed", seed, 0))
+    frequency = np.geomspace(1.0, 0.1, n_classes)
+    probability = np.minimum(frequency * mean_labels / frequency.sum(), 1.0)
+    labels = (rng.random((n_samples, n_classes)) < probability).astype(np.uint8)
+    bare = np.flatnonzero(~labels.any(axis=1))
+    labels[bare, rng.integers(0, n_classes, len(bare))] = 1
+    hidden = 32
+    directions = 2 * rng.standard_normal((n_classes, hidden))
+    samples = labels @ directions / labels.sum(axis=1, keepdims=True)
+    samples += noise * rng.standard_normal((n_samples, hidden))
+    return Dataset(
+        name="multilabel",
+        views=_views(samples, n_features, noise, rng),
+        labels={"classes": labels},
+        label_names={"classes": [f"class.{c}" for c in range(n_classes)]},
+        hierarchy=[],
+        layers=("classes",),
+        splits={"random": _queries(n_samples, query_fraction, rng)},
+    )
+
+
+def _views(
+    samples: NDArray[np.float64], n_features: Mapping[str, int] | None, noise: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    views = {}
+    for name, width in (_DEFAULT_FEATURES if n_features is None else n_features).items():
+        check_integer(f"n_features[{name!r}]", width, 1)
+        linear = rng.standard_normal((samples.shape[1], width)) / np.sqrt(samples.shape[1])
+        view = samples @ linear + 0.5 * noise * rng.standard_normal((len(samples), width))
+        views[name] = view.astype(np.float32)
+    return views
+
+
+def _queries(n: int, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    if not 0.0 <= check_real("query_fraction", fraction, 0.0) < 1.0:
+        raise ValueError(f"query_fraction must be in [0, 1), got {fraction}")
+    is_query = np.zeros(n, dtype=bool)
+    is_query[rng.permutation(n)[: int(fraction * n)]] = True
+    return is_query
