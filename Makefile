@@ -53,7 +53,7 @@ $(VENV)/.build-needs: pyproject.toml | $(BIN)/python
 # The package in place: Python files are used from the tree, compiled ones are built anew when their sources change.
 $(VENV)/.demo: EXTRAS := plot
 $(VENV)/.test: EXTRAS := test
-$(VENV)/.lint: EXTRAS := lint
+$(VENV)/.lint: EXTRAS := lint,plot
 $(VENV)/.bench: EXTRAS := test,bench
 $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(BUILT_FROM) $(VENV)/.build-needs
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$(EXTRAS)]"

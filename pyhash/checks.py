@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     Dense: TypeAlias = NDArray[Any]
-    Features: TypeAlias = NDArray[Any] | csr_array
+    Features: TypeAlias = Any  # an NDArray, or a csr_array where is_sparse says so
 
 
 def is_sparse(x: object) -> bool:

@@ -45,7 +45,8 @@ def sign(projections: ArrayLike) -> NDArray[np.int8]:
     >>> sign([[0.5, 0.0, -2.0]])
     array([[ 1, -1, -1]], dtype=int8)
     """
-    return np.where(_check_matrix("projections", projections) > 0, np.int8(1), np.int8(-1))
+    signs: NDArray[np.int8] = np.where(_check_matrix("projections", projections) > 0, np.int8(1), np.int8(-1))
+    return signs
 
 
 def pack(signs: ArrayLike) -> NDArray[np.uint8]:
@@ -103,4 +104,5 @@ def unpack(codes: ArrayLike, n_bits: int) -> NDArray[np.int8]:
     n_bits = check_integer("n_bits", n_bits, 1)
     array = check_codes("codes", codes, n_bits)
     bits = np.unpackbits(array, axis=1, count=n_bits, bitorder="little")
-    return bits.astype(np.int8) * np.int8(2) - np.int8(1)
+    signs: NDArray[np.int8] = bits.astype(np.int8) * np.int8(2) - np.int8(1)
+    return signs

@@ -210,9 +210,7 @@ class CodeIndex:
         """
         queries = check_codes("codes", codes, self.n_bits)
         k = check_integer("k", k, 1)
-        positions, distances = _core.hamming_top_k(
-            queries, self.codes, min(k, len(self)), resolve_n_threads(n_threads)
-        )
+        positions, distances = _core.hamming_top_k(queries, self.codes, min(k, len(self)), resolve_n_threads(n_threads))
         return Hits(self._ids[positions], distances.view(np.int32))
 
     def search_weighted(self, projections: ArrayLike, k: int, *, n_threads: int | None = None) -> Hits:
@@ -286,9 +284,7 @@ class CodeIndex:
         """
         queries = check_codes("codes", codes, self.n_bits)
         radius = min(check_integer("radius", radius, 0), self.n_bits)
-        offsets, positions, distances = _core.hamming_radius(
-            queries, self.codes, radius, resolve_n_threads(n_threads)
-        )
+        offsets, positions, distances = _core.hamming_radius(queries, self.codes, radius, resolve_n_threads(n_threads))
         return RadiusHits(offsets, self._ids[positions], distances.view(np.int32))
 
     def save(self, path: str | os.PathLike[str]) -> None:

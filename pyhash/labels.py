@@ -49,7 +49,8 @@ def check_label_matrix(
     wrong = np.flatnonzero(((array != 0) & (array != 1)).any(axis=1))
     if wrong.size:
         raise ValueError(f"{name} must hold only 0 and 1, {name_rows(wrong, first_row)} does not")
-    return array != 0
+    matrix: NDArray[np.bool_] = array != 0
+    return matrix
 
 
 def one_hot(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.bool_]:

@@ -53,7 +53,7 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
         If the file cannot be written.
     """
     with atomic_file(path) as file:
-        ax.figure.savefig(file, format="png", dpi=150)
+        ax.figure.savefig(file, format="png", dpi=150)  # type: ignore[union-attr]
 
 
 @dataclass

@@ -26,8 +26,7 @@ Array<std::uint32_t> all_hamming(const Array<std::uint8_t>& queries, const Array
     return out;
 }
 
-Array<double> all_weighted(const Array<double>& projections, const Array<std::uint8_t>& codes,
-                           std::size_t n_threads) {
+Array<double> all_weighted(const Array<double>& projections, const Array<std::uint8_t>& codes, std::size_t n_threads) {
     const CodeView c = code_view(codes);
     const std::size_t n_bits = projection_bits(projections, c), n = extent(projections, 0);
     auto out = empty_array<double>(n, c.n);

@@ -7,8 +7,8 @@
 
 namespace pyhash {
 
-// Sweeps b_l <- sgn(q_l - sum over l' != l of H[l, l'] b_l') for l = 0 .. r - 1, row by row, in place on `signs` (n, r).
-// h is (r, r), symmetric, its diagonal unused; q is (n, r). A row stops after a sweep that flips none of its bits.
+// Sweeps b_l <- sgn(q_l - sum over l' != l of H[l, l'] b_l') for l = 0 .. r - 1, row by row, in place on `signs` (n,
+// r). h is (r, r), symmetric, its diagonal unused; q is (n, r). A row stops after a sweep that flips none of its bits.
 // Values within 8 eps (|q_l| + sum of |H[l, l']|) of zero count as zero, hence -1.
 // Returns the flips of each sweep (max_sweeps values). Throws std::invalid_argument, with nothing changed, when a sign
 // is neither -1 nor +1.

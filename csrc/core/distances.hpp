@@ -11,9 +11,9 @@ namespace pyhash {
 // out (queries.n, codes.n): d = popcount(q xor c).
 void hamming_distances(CodeView queries, CodeView codes, std::size_t n_threads, std::uint32_t* out);
 
-// Costs of one weighted query, a table of 256 for each byte of a code (n_bytes, 256): entry (j, v) is the sum over the bits l of byte j
-// where v differs from the query's sign, ascending, of t_l = min(|p_l|, 1). Bits from n_bits on cost nothing.
-// `projection` holds n_bits values; the query's bit is 1 where the projection is above zero.
+// Costs of one weighted query, a table of 256 for each byte of a code (n_bytes, 256): entry (j, v) is the sum over the
+// bits l of byte j where v differs from the query's sign, ascending, of t_l = min(|p_l|, 1). Bits from n_bits on cost
+// nothing. `projection` holds n_bits values; the query's bit is 1 where the projection is above zero.
 void weighted_costs(const double* projection, std::size_t n_bits, double* costs);
 
 // out (n_queries, codes.n): d = sum of t_l over the bits where query and code differ (SHOH, Eq. 32 and 33), in float64:

@@ -18,12 +18,12 @@ constexpr std::size_t descent_rows = 4;
 // One discrete cyclic descent problem, prepared by core/cyclic_descent.cpp.
 template <class Real>
 struct DescentProblem {
-    std::size_t n_bits;         // r
-    std::size_t stride;         // r rounded up to a multiple of descent_lanes: the row length of `h` and `h_abs_sum`
-    const Real* h;              // (r, stride), row l = column l of H without its diagonal, zero padded, 64-byte aligned
-    const Real* h_abs_sum;      // (stride): sum over l' != l of |H[l, l']|, zero padded
-    const Real* q;              // (n, r)
-    std::int8_t* signs;         // (n, r), -1 or +1, updated in place
+    std::size_t n_bits;     // r
+    std::size_t stride;     // r rounded up to a multiple of descent_lanes: the row length of `h` and `h_abs_sum`
+    const Real* h;          // (r, stride), row l = column l of H without its diagonal, zero padded, 64-byte aligned
+    const Real* h_abs_sum;  // (stride): sum over l' != l of |H[l, l']|, zero padded
+    const Real* q;          // (n, r)
+    std::int8_t* signs;     // (n, r), -1 or +1, updated in place
     std::size_t max_sweeps;
 };
 

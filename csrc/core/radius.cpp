@@ -29,7 +29,8 @@ RadiusHits hamming_radius(CodeView queries, CodeView codes, std::uint32_t radius
     RadiusHits all;
     all.offsets.reserve(queries.n + 1);
     all.offsets.push_back(0);
-    for (const auto& of_query : hits) all.offsets.push_back(all.offsets.back() + static_cast<std::int64_t>(of_query.size()));
+    for (const auto& of_query : hits)
+        all.offsets.push_back(all.offsets.back() + static_cast<std::int64_t>(of_query.size()));
     all.positions.reserve(static_cast<std::size_t>(all.offsets.back()));
     all.distances.reserve(static_cast<std::size_t>(all.offsets.back()));
     for (const auto& of_query : hits) {

@@ -9,7 +9,8 @@
 
 namespace pyhash {
 
-// Hits of all queries one after another: query i's are [offsets[i], offsets[i + 1]), by ascending distance, then position.
+// Hits of all queries one after another: query i's are [offsets[i], offsets[i + 1]), by ascending distance, then
+// position.
 struct RadiusHits {
     std::vector<std::int64_t> offsets;
     std::vector<std::int64_t> positions;

@@ -61,8 +61,8 @@ private:
     bool full_ = false;
 };
 
-// make_scan() gives, once for each slice of queries, a scan: prepare(i) chooses the query, scan(first, n, out) takes its
-// distances to n codes from `first` on.
+// make_scan() gives, once for each slice of queries, a scan: prepare(i) chooses the query, scan(first, n, out) takes
+// its distances to n codes from `first` on.
 template <class Distance, class MakeScan>
 void top_k(std::size_t n_queries, std::size_t n_codes, std::size_t k, std::size_t n_threads, MakeScan make_scan,
            std::int64_t* positions, Distance* distances) {
@@ -113,8 +113,8 @@ void hamming_top_k(CodeView queries, CodeView codes, std::size_t k, std::size_t 
     top_k(queries.n, codes.n, k, n_threads, [&] { return HammingScan{queries, codes}; }, positions, distances);
 }
 
-void weighted_top_k(const double* projections, std::size_t n_queries, std::size_t n_bits, CodeView codes,
-                    std::size_t k, std::size_t n_threads, std::int64_t* positions, double* distances) {
+void weighted_top_k(const double* projections, std::size_t n_queries, std::size_t n_bits, CodeView codes, std::size_t k,
+                    std::size_t n_threads, std::int64_t* positions, double* distances) {
     const auto make_scan = [&] {
         return WeightedScan{projections, n_bits, codes, std::vector<double>(256 * codes.n_bytes)};
     };

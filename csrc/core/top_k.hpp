@@ -13,7 +13,7 @@ void hamming_top_k(CodeView queries, CodeView codes, std::size_t k, std::size_t 
                    std::uint32_t* distances);
 
 // The same by the weighted distance of distances.hpp. projections is (n_queries, n_bits).
-void weighted_top_k(const double* projections, std::size_t n_queries, std::size_t n_bits, CodeView codes,
-                    std::size_t k, std::size_t n_threads, std::int64_t* positions, double* distances);
+void weighted_top_k(const double* projections, std::size_t n_queries, std::size_t n_bits, CodeView codes, std::size_t k,
+                    std::size_t n_threads, std::int64_t* positions, double* distances);
 
 }  // namespace pyhash

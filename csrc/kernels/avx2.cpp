@@ -69,8 +69,8 @@ void hamming_8(const std::uint8_t* query, const std::uint8_t* codes, std::size_t
     std::size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         const __m256i* c = reinterpret_cast<const __m256i*>(codes + 8 * i);
-        const __m256i low = _mm256_sad_epu8(count_bits_of_bytes(_mm256_xor_si256(q, _mm256_loadu_si256(c))),
-                                            _mm256_setzero_si256());
+        const __m256i low =
+            _mm256_sad_epu8(count_bits_of_bytes(_mm256_xor_si256(q, _mm256_loadu_si256(c))), _mm256_setzero_si256());
         const __m256i high = _mm256_sad_epu8(count_bits_of_bytes(_mm256_xor_si256(q, _mm256_loadu_si256(c + 1))),
                                              _mm256_setzero_si256());
         const __m256i both = _mm256_castps_si256(
@@ -101,15 +101,16 @@ void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n
 // ---- Weighted Hamming ---------------------------------------------------------------------------------------------
 
 // d = sum over j ascending of costs[j][c_j]; float64, one rounding a byte, as the oracle rounds.
-// Four codes a vector by gathers; tail: the last n % 4 codes one at a time. Cost: about 2 cycles for each byte of a code.
+// Four codes a vector; tail: the last n % 4 codes one at a time. Cost: about 2 cycles for each byte of a code.
 void weighted_hamming(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes, double* out) {
     std::size_t i = 0;
     for (; i + 4 <= n; i += 4) {
         const std::uint8_t* c = codes + i * n_bytes;
         __m256d sums = _mm256_setzero_pd();
         for (std::size_t j = 0; j < n_bytes; ++j) {
-            const __m128i bytes = _mm_setr_epi32(c[j], c[n_bytes + j], c[2 * n_bytes + j], c[3 * n_bytes + j]);
-            sums = _mm256_add_pd(sums, _mm256_i32gather_pd(costs + 256 * j, bytes, 8));
+            const double* table = costs + 256 * j;
+            sums = _mm256_add_pd(sums, _mm256_setr_pd(table[c[j]], table[c[n_bytes + j]], table[c[2 * n_bytes + j]],
+                                                      table[c[3 * n_bytes + j]]));
         }
         _mm256_storeu_pd(out + i, sums);
     }
@@ -169,9 +170,9 @@ inline std::uint64_t bits_of_masks(const __m256d* masks) {
         const __m256i high = _mm256_castps_si256(
             _mm256_shuffle_ps(_mm256_castpd_ps(masks[k + 2]), _mm256_castpd_ps(masks[k + 3]), _MM_SHUFFLE(2, 0, 2, 0)));
         const __m256i pairs = _mm256_packs_epi32(low, high);  // 16-bit lanes: lanes 0 1 of the four masks | lanes 2 3
-        const __m128i bytes = _mm_packs_epi16(
-            _mm_unpacklo_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)),
-            _mm_unpackhi_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
+        const __m128i bytes =
+            _mm_packs_epi16(_mm_unpacklo_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)),
+                            _mm_unpackhi_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
         word |= static_cast<std::uint64_t>(static_cast<std::uint32_t>(_mm_movemask_epi8(bytes))) << (4 * k);
     }
     return word;
@@ -248,7 +249,8 @@ struct Lanes {
         for (std::size_t k = 0; k < Vectors; ++k) sums[k] = F::load(g + l + k * F::width);
         const Real* column = h + l;
         for (std::size_t other = 0; other < n_bits; ++other, column += stride) {
-            const Vector sign = F::set(static_cast<Real>(2 * static_cast<int>((words[other / 64] >> (other % 64)) & 1) - 1));
+            const Vector sign =
+                F::set(static_cast<Real>(2 * static_cast<int>((words[other / 64] >> (other % 64)) & 1) - 1));
 #pragma GCC unroll 8
             for (std::size_t k = 0; k < Vectors; ++k) {
                 sums[k] = F::minus_product(sums[k], sign, F::load(column + k * F::width));

@@ -101,9 +101,7 @@ def _measure(data: Dataset, queries: NDArray[np.int64], model: SHOH, index: Code
     return scores
 
 
-def _show_examples(
-    data: Dataset, queries: NDArray[np.int64], model: SHOH, index: CodeIndex, seed: int
-) -> None:
+def _show_examples(data: Dataset, queries: NDArray[np.int64], model: SHOH, index: CodeIndex, seed: int) -> None:
     """A dozen texts of the query rows, what they find, and where the right one ranks."""
     emoji, subgroup = data.items["emoji_id"], data.labels[_RELEVANCE]
     print("\ntexts never learned, and what they find (weighted distance):\n")

@@ -25,9 +25,8 @@ def run(directory: Path, query: str, *, k: int, as_json: bool) -> None:
         print(f"not in the vocabulary: {' '.join(unknown)}")
     print(f"{'rank':>4}  {'distance':>8}  picture")
     for hit in hits:
-        print(
-            f"{hit['rank']:>4}  {hit['distance']:>8.3f}  {hit['emoji']} {hit['name']} ({hit['vendor']}, {hit['subgroup']})"
-        )
+        source = f"{hit['vendor']}, {hit['subgroup']}"
+        print(f"{hit['rank']:>4}  {hit['distance']:>8.3f}  {hit['emoji']} {hit['name']} ({source})")
 
 
 def split_words(query: str, folder: ModelFolder) -> tuple[list[str], list[str]]:

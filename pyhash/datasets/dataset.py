@@ -26,7 +26,8 @@ class Chunk:
     views : dict of str to array or csr_array
         Their features, by modality.
     labels : list of ndarray, or ndarray
-        A list for each layer of the hierarchy, coarse to fine, where the labels asked for are "hierarchy"; else one array.
+        A list for each layer of the hierarchy, coarse to fine, where the labels asked for are "hierarchy"; else one
+        array.
     """
 
     rows: NDArray[np.int64]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,10 @@ def load_emoji() -> Dataset:
     Returns
     -------
     Dataset
-        - views: "image_deep" (9150, 256) float32, "image_gist" (9150, 512) float32, "text" (9150, 2443) csr_array of 0/1
-        - labels: "level1" (8 groups) and "level2" (87 subgroups) class indices, the hierarchy; "keywords" (9150, 80) 0/1,
+        - views: "image_deep" (9150, 256) float32, "image_gist" (9150, 512) float32, "text" (9150, 2443) csr_array of
+        0/1
+        - labels: "level1" (8 groups) and "level2" (87 subgroups) class indices, the hierarchy; "keywords" (9150, 80)
+        0/1,
           of which 27 % of rows have none: leave those out for multi-label work
         - splits: "pair" (903 queries: a new picture of a known emoji), "emoji" (888 queries: emoji never seen)
         - items: "text", "name", "codepoints", "emoji_id", "vendor"
@@ -26,8 +27,8 @@ def load_emoji() -> Dataset:
 
     Notes
     -----
-    See docs/datasets.md for how it was made, and NOTICE for its sources and their licenses. Only features are stored, no
-    pictures.
+    See docs/datasets.md for how it was made, and NOTICE for its sources and their licenses. Only features are stored,
+    no pictures.
 
     Examples
     --------
@@ -77,7 +78,8 @@ def load_emoji() -> Dataset:
     )
 
 
-def _decode(coded: NDArray[np.uint8], limits: NDArray[np.float32]) -> NDArray[Any]:
+def _decode(coded: NDArray[np.uint8], limits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Features stored as a byte between two limits."""
     low, high = limits
-    return coded.astype(np.float32) / np.float32(255) * (high - low) + low
+    decoded: NDArray[np.float32] = coded.astype(np.float32) / np.float32(255) * (high - low) + low
+    return decoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ def make_hierarchical(
 ) -> Dataset:
     """Samples of a hierarchy of classes, seen through several modalities.
 
-    Every class has a random direction in a hidden space, near its parent's; a sample is its finest class's direction with
-    noise; every modality is a random linear image of the samples, with noise of its own.
+    Every class has a random direction in a hidden space, near its parent's; a sample is its finest class's direction
+    with noise; every modality is a random linear image of the samples, with noise of its own.
 
     Parameters
     ----------
@@ -59,14 +60,14 @@ def make_hierarchical(
     """
     n_samples = check_integer("n_samples", n_samples, 1)
     sizes = [check_integer("n_classes", c, 1) for c in n_classes]
-    if not sizes or any(fine < coarse for coarse, fine in zip(sizes, sizes[1:], strict=False)):
+    if not sizes or any(fine < coarse for coarse, fine in pairwise(sizes)):
         raise ValueError(f"n_classes must not shrink from coarse to fine, got {tuple(n_classes)}")
     noise = check_real("noise", noise, 0.0)
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     hidden = 32
     directions = rng.standard_normal((sizes[0], hidden)) * 2
     parents = []
-    for coarse, fine in zip(sizes, sizes[1:], strict=False):
+    for coarse, fine in pairwise(sizes):
         # Every class has a child before any has a second.
         parent = np.sort(np.concatenate([np.arange(coarse), rng.integers(0, coarse, fine - coarse)]))
         directions = directions[parent] + rng.standard_normal((fine, hidden))
@@ -99,8 +100,8 @@ def make_multilabel(
 ) -> Dataset:
     """Samples with several labels each, seen through several modalities.
 
-    Every class has a random direction in a hidden space; a sample is the mean of its classes' directions with noise; frequent
-    classes are about ten times as frequent as rare ones.
+    Every class has a random direction in a hidden space; a sample is the mean of its classes' directions with noise;
+    frequent classes are about ten times as frequent as rare ones.
 
     Parameters
     ----------

@@ -37,9 +37,7 @@ class MeanAveragePrecision:
         return self.value
 
     def __repr__(self) -> str:
-        return (
-            f"mAP {self.value:.4f} ({self.protocol.describe()}; {len(self.per_query)} queries, {self.n_empty} empty)"
-        )
+        return f"mAP {self.value:.4f} ({self.protocol.describe()}; {len(self.per_query)} queries, {self.n_empty} empty)"
 
 
 def mean_average_precision(

@@ -132,8 +132,8 @@ def precision_recall_curve(
 
     Notes
     -----
-    Precision and recall are means over queries of the ratios. A query that finds nothing within a radius has precision 0
-    there. Queries without any relevant item in the database are the protocol's empty ones.
+    Precision and recall are means over queries of the ratios. A query that finds nothing within a radius has
+    precision 0 there. Queries without any relevant item in the database are the protocol's empty ones.
 
     Examples
     --------
@@ -233,7 +233,7 @@ def precision_at(
     def score(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         block = relevance.block(start, stop)
         hits = _hits(ranking, start, stop, block, protocol.ties, int(numbers.max()))
-        return hits[:, numbers - 1] / numbers, ~block.any(axis=1)
+        return hits[:, numbers - 1] / numbers, np.asarray(~block.any(axis=1))
 
     blocks = map_blocks(ranking, n_threads, score)
     per_query = np.concatenate([precision for precision, _ in blocks])

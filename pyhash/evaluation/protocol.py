@@ -22,13 +22,13 @@ class Protocol:
     cutoff : int or None
         Ranks that count, R of mAP@R; None: the full list.
     denominator : {"hits", "relevant", "min"}
-        What the sum of precisions at the hits is divided by: relevant items found within the cutoff; all relevant items of
-        the database; or the lesser of the cutoff and all relevant items.
+        What the sum of precisions at the hits is divided by: relevant items found within the cutoff; all relevant
+        items of the database; or the lesser of the cutoff and all relevant items.
     empty_queries : {"skip", "zero"}
         Queries whose denominator is zero are left out of the mean, or count 0.
     ties : {"id", "expected", "best", "worst"}
-        Order of items at equal distance: by ascending position in the database; the exact mean over all orders; relevant
-        ones first; relevant ones last.
+        Order of items at equal distance: by ascending position in the database; the exact mean over all orders;
+        relevant ones first; relevant ones last.
 
     Raises
     ------
@@ -38,8 +38,8 @@ class Protocol:
     Notes
     -----
     With the full list, "hits" and "relevant" agree. ``Protocol.preset`` knows published evaluations by name.
-    The mean over orders follows McSherry and Najork, Computing information retrieval performance measures efficiently in
-    the presence of tied scores, ECIR 2008.
+    The mean over orders follows McSherry and Najork, Computing information retrieval performance measures efficiently
+    in the presence of tied scores, ECIR 2008.
 
     Examples
     --------

@@ -59,19 +59,17 @@ class HammingRanking(Ranking):
         self.n_queries = len(self._queries)
         self.n_database = len(self._database)
 
-    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102
         return _core.rank_relevance(self._queries[start:stop], self._database, relevance, 1)
 
-    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:
+    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:  # noqa: D102
         return _core.count_by_distance(self._queries[start:stop], self._database, relevance, 1)
 
 
 class DistanceRanking(Ranking):
     """By real distances that a function gives for a range of queries."""
 
-    def __init__(
-        self, distances: Callable[[int, int], NDArray[np.float64]], n_queries: int, n_database: int
-    ) -> None:
+    def __init__(self, distances: Callable[[int, int], NDArray[np.float64]], n_queries: int, n_database: int) -> None:
         self._distances = distances
         self.n_queries = n_queries
         self.n_database = n_database
@@ -83,10 +81,10 @@ class DistanceRanking(Ranking):
         order = np.argsort(distances, axis=1, kind="stable")
         return np.take_along_axis(distances, order, axis=1), np.take_along_axis(relevance, order, axis=1)
 
-    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102
         return self._sorted(start, stop, relevance)[1]
 
-    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:
+    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:  # noqa: D102
         distances, ranked = self._sorted(start, stop, relevance)
         n_all = np.zeros(ranked.shape, dtype=np.int64)
         n_relevant = np.zeros(ranked.shape, dtype=np.int64)
@@ -94,9 +92,7 @@ class DistanceRanking(Ranking):
         return n_all, n_relevant
 
 
-def make_ranking(
-    queries: ArrayLike, database: ArrayLike | None, metric: str | Metric, n_bits: int | None
-) -> Ranking:
+def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | Metric, n_bits: int | None) -> Ranking:
     """The ranking that `metric` names; see ``mean_average_precision`` for what it takes."""
     if metric == "hamming":
         return HammingRanking(queries, _required(database, metric), n_bits)
@@ -120,9 +116,7 @@ def make_ranking(
             lambda start, stop: _check_distances(matrix[start:stop], stop - start, matrix.shape[1]), *matrix.shape
         )
     if not callable(metric):
-        raise ValueError(
-            f"metric must be 'hamming', 'weighted_hamming', 'precomputed' or a function, got {metric!r}"
-        )
+        raise ValueError(f"metric must be 'hamming', 'weighted_hamming', 'precomputed' or a function, got {metric!r}")
     query_rows = as_array("queries", queries)
     database_rows = as_array("database", _required(database, "a function"))
     if query_rows.ndim == 0 or database_rows.ndim == 0:
@@ -163,9 +157,7 @@ def check_pairing(ranking: Ranking, relevance: Relevance) -> None:
             raise ValueError(f"{side} codes must have at least one row, got none")
 
 
-def map_blocks(
-    ranking: Ranking, n_threads: int | None, score: Callable[[int, int], Result]
-) -> list[Result]:
+def map_blocks(ranking: Ranking, n_threads: int | None, score: Callable[[int, int], Result]) -> list[Result]:
     """``score(start, stop)`` of every block of queries, in order, on several threads (the core releases the GIL)."""
     size = max(1, _PAIRS_PER_BLOCK // ranking.n_database)
     starts = range(0, ranking.n_queries, size)

@@ -67,7 +67,7 @@ class HashingMethod(Parameters, ABC):
         """Packed codes (n, ceil(n_bits / 8)) uint8 of the rows of the last ``fit`` or ``partial_fit``."""
         if self._codes is None:
             raise NotFittedError(
-                "codes_ are those of the last fit or partial_fit, and this model has made none (a loaded model keeps none)"
+                "codes_ are those of the last fit or partial_fit, and this model has made none (files do not keep them)"
             )
         return self._codes
 
@@ -198,8 +198,8 @@ def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Featu
 class OnlineMethod(HashingMethod):
     """A method that learns chunk by chunk.
 
-    What it has learned is one object that is never changed, only replaced: a call that raises, or is interrupted, leaves
-    the model as it was.
+    What it has learned is one object that is never changed, only replaced: a call that raises, or is interrupted,
+    leaves the model as it was.
     """
 
     _state: Any = None
@@ -239,9 +239,7 @@ class OnlineMethod(HashingMethod):
         self._state, self._codes = state, codes
         return self
 
-    def fit(
-        self, views: Views, labels: Any, *, chunk_size: int | None = 2000, progress: bool | None = None
-    ) -> Self:
+    def fit(self, views: Views, labels: Any, *, chunk_size: int | None = 2000, progress: bool | None = None) -> Self:
         """Learns whole data from the start, in chunks of consecutive rows.
 
         Parameters

@@ -47,8 +47,8 @@ def cyclic_descent(
     Raises
     ------
     TypeError, ValueError
-        If dtypes or shapes do not fit, values are not finite, `H` is not symmetric, or `B` holds anything but -1 and +1.
-        `B` is unchanged then.
+        If dtypes or shapes do not fit, values are not finite, `H` is not symmetric, or `B` holds anything but -1 and
+        +1. `B` is unchanged then.
 
     Notes
     -----

@@ -103,8 +103,8 @@ def label_matrices(
         wrong = np.flatnonzero((matrices[k] != _parents_of(matrices[k + 1], affiliation)).any(axis=1))
         if wrong.size:
             raise ValueError(
-                f"labels must agree with the hierarchy: in {name_rows(wrong, first_row)} the labels of layer {k} are not "
-                f"the parents of those of layer {k + 1}"
+                f"labels must agree with the hierarchy: in {name_rows(wrong, first_row)} those of layer {k} "
+                f"are not the parents of those of layer {k + 1}"
             )
     return [matrix.astype(np.float64) for matrix in matrices]
 

@@ -63,11 +63,12 @@ class Parameters:
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self).__init__).parameters
-        shown = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if not (isinstance(value, (type(None), bool, int, float, str)) and value == defaults[name].default)
-        ]
+        with np.printoptions(threshold=8, edgeitems=3):
+            shown = [
+                f"{name}={value!r}"
+                for name, value in self.get_params().items()
+                if not (isinstance(value, (type(None), bool, int, float, str)) and value == defaults[name].default)
+            ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

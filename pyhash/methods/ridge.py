@@ -19,8 +19,8 @@ def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
         product: NDArray[np.float64] = X.T @ X
         product += G
         return product
-    gram: Any = (X.T @ X).tocoo()  # type: ignore[union-attr]
-    total = G.copy()
+    gram: Any = (X.T @ X).tocoo()
+    total: NDArray[np.float64] = G.copy()
     total[gram.row, gram.col] += gram.data  # each place once: a product has no duplicates
     return total
 

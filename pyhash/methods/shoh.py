@@ -91,9 +91,9 @@ class _Settings:
 class SHOH(OnlineMethod):
     """Supervised hierarchical online hashing (Han et al., TOMM 2024).
 
-    Learns codes for all modalities from a stream of labelled chunks. Classes form K >= 1 layers, coarse to fine; each class
-    has a center in Hamming space, and codes lie the closer together the closer their classes are in the hierarchy.
-    What a chunk costs does not depend on what came before.
+    Learns codes for all modalities from a stream of labelled chunks. Classes form K >= 1 layers, coarse to fine; each
+    class has a center in Hamming space, and codes lie the closer together the closer their classes are in the
+    hierarchy. What a chunk costs does not depend on what came before.
 
     Parameters
     ----------
@@ -106,7 +106,8 @@ class SHOH(OnlineMethod):
         Classes of a single layer, where labels are class indices and the first chunk may lack some; by default what the
         first labels show. With a hierarchy it is known, and must be None.
     alpha : sequence of K floats or None
-        Weight of each layer; by default each layer weighs four times the one above, and all sum to 1: (0.2, 0.8) for two.
+        Weight of each layer; by default each layer weighs four times the one above, and all sum to 1: (0.2, 0.8) for
+        two.
     beta : sequence of K - 1 floats or None
         Weight of each coarse layer's affiliation with the finest; by default equal, summing to 1.
     gamma : float
@@ -139,20 +140,20 @@ class SHOH(OnlineMethod):
 
     Notes
     -----
-    Labels, for K layers, are a list of K arrays, coarse to fine, or one array for the finest layer, from which the others
-    follow. An array holds class indices (n,), one class a row, or is a 0/1 matrix (n, c_k), dense or sparse. Every row needs
-    a label, and its labels in one layer must be exactly the parents of those in the next.
+    Labels, for K layers, are a list of K arrays, coarse to fine, or one array for the finest layer, from which the
+    others follow. An array holds class indices (n,), one class a row, or is a 0/1 matrix (n, c_k), dense or sparse.
+    Every row needs a label, and its labels in one layer must be exactly the parents of those in the next.
 
     For a chunk with labels L^k the soft labels are ``S^1 = L^1``, ``V^{k+1} = L^k A^{k,k+1} + L^{k+1}``,
     ``S^{k+1} = V^{k+1} / ||V^{k+1}|| + gamma L^{k+1}``, row by row (Eq. 3, 4). Codes B and centers C^k minimise
 
         sum_k alpha_k ||r S^k - B C^k'||^2 + eta sum_{k<K} beta_k ||r A^{k,K} - C^k C^K'||^2        (Eq. 8)
 
-    over all data, with the old data's part in sums; in turn for B, C^K and the other C^k by one sweep of discrete cyclic
-    coordinate descent each (Eq. 9-21). Projections ``W_m`` solve Eq. 27 when they are first needed.
+    over all data, with the old data's part in sums; in turn for B, C^K and the other C^k by one sweep of discrete
+    cyclic coordinate descent each (Eq. 9-21). Projections ``W_m`` solve Eq. 27 when they are first needed.
 
-    The paper states eta = 1 and random codes at the start of every chunk; defaults here are eta = 10, as in its experiments,
-    and ``init="centers"``, which retrieves better at short lengths.
+    The paper states eta = 1 and random codes at the start of every chunk; defaults here are eta = 10, as in its
+    experiments, and ``init="centers"``, which retrieves better at short lengths.
 
     References
     ----------
@@ -320,9 +321,7 @@ class SHOH(OnlineMethod):
             modalities[name] = _Modality(
                 F=archive.array(f"F.{m}", np.float64, (d, r)),
                 G=archive.array(f"G.{m}", np.float64, (d, d)),
-                class_sums=[
-                    archive.array(f"class_sums.{m}.{k}", np.float64, (len(centers[k]), d)) for k in layers
-                ],
+                class_sums=[archive.array(f"class_sums.{m}.{k}", np.float64, (len(centers[k]), d)) for k in layers],
             )
             solved[name] = archive.array(f"W.{m}", np.float64, (d, r))
         self._state = _State(
@@ -391,7 +390,8 @@ def _begin(settings: _Settings, views: dict[str, Features], L: list[Matrix], rng
 
 
 def _random_signs(rng: np.random.Generator, n: int, r: int) -> NDArray[np.int8]:
-    return rng.integers(0, 2, size=(n, r), dtype=np.int8) * np.int8(2) - np.int8(1)
+    signs: NDArray[np.int8] = rng.integers(0, 2, size=(n, r), dtype=np.int8) * np.int8(2) - np.int8(1)
+    return signs
 
 
 def _soft_labels(L: list[Matrix], affiliations: list[NDArray[np.bool_]], gamma: float) -> list[Matrix]:
@@ -408,7 +408,8 @@ def _first_codes(
 ) -> NDArray[np.int8]:
     if settings.init == "random":
         return _random_signs(rng, len(L[-1]), settings.n_bits)
-    return np.where(L[-1] @ centers[-1] > 0, np.int8(1), np.int8(-1))
+    signs: NDArray[np.int8] = np.where(L[-1] @ centers[-1] > 0, np.int8(1), np.int8(-1))
+    return signs
 
 
 def _optimise(

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from pyhash import _core
+from pyhash.datasets import load_emoji
+
+# Deadlines depend on the machine's load; the cpu_level fixture is set once for all examples, which is what is meant.
+settings.register_profile(
+    "pyhash", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("pyhash")
+
+
+@pytest.fixture(params=_core.available_cpu_levels())
+def cpu_level(request):
+    """Runs a test once at every CPU level of this machine."""
+    before = _core.cpu_level()
+    _core.set_cpu_level(request.param)
+    yield request.param
+    _core.set_cpu_level(before)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="session")
+def emoji():
+    return load_emoji()

@@ -1,0 +1,1 @@
+"""Slow, readable oracles, written from the definitions; the product must agree with them."""

@@ -1,0 +1,32 @@
+"""Distances bit by bit."""
+
+import numpy as np
+
+
+def hamming(queries, codes, n_bits):
+    out = np.zeros((len(queries), len(codes)), dtype=int)
+    for bit in range(n_bits):
+        byte, place = divmod(bit, 8)
+        q = (queries[:, byte] >> place) & 1
+        c = (codes[:, byte] >> place) & 1
+        out += q[:, None] != c[None, :]
+    return out
+
+
+def weighted(projections, codes):
+    """SHOH, Eq. 32 and 33, bits in ascending order within bytes, then bytes."""
+    projections = np.asarray(projections, dtype=np.float64)
+    out = np.zeros((len(projections), len(codes)))
+    for byte in range(codes.shape[1]):
+        of_byte = np.zeros_like(out)
+        for bit in range(8 * byte, min(8 * byte + 8, projections.shape[1])):
+            p = projections[:, bit]
+            c = (codes[:, byte] >> (bit % 8)) & 1
+            of_byte += np.where((p > 0)[:, None] != (c == 1)[None, :], np.minimum(np.abs(p), 1)[:, None], 0.0)
+        out += of_byte
+    return out
+
+
+def top_k(distances, k):
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(distances, order, axis=1)
