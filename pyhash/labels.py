@@ -48,7 +48,7 @@ def check_label_matrix(
         raise ValueError(f"{name} must have shape (n,) or (n, {n_classes or 'n_classes'}), got {array.shape}")
     wrong = np.flatnonzero(((array != 0) & (array != 1)).any(axis=1))
     if wrong.size:
-        raise ValueError(f"{name} must hold only 0 and 1, {name_rows(wrong, first_row)} does not")
+        raise ValueError(f"{name} must hold only 0 and 1, wrong in {name_rows(wrong, first_row)}")
     matrix: NDArray[np.bool_] = array != 0
     return matrix
 

@@ -104,9 +104,11 @@ def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | M
             len(projections),
             len(codes),
         )
+    if metric != "precomputed" and not callable(metric):
+        raise ValueError(f"metric must be 'hamming', 'weighted_hamming', 'precomputed' or a function, got {metric!r}")
     if n_bits is not None:
         raise ValueError(f"n_bits goes with metric 'hamming' or 'weighted_hamming', got n_bits={n_bits}")
-    if metric == "precomputed":
+    if isinstance(metric, str):
         if database is not None:
             raise ValueError("database must be None with metric='precomputed': queries are the distances")
         matrix = as_array("queries", queries)
@@ -115,8 +117,6 @@ def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | M
         return DistanceRanking(
             lambda start, stop: _check_distances(matrix[start:stop], stop - start, matrix.shape[1]), *matrix.shape
         )
-    if not callable(metric):
-        raise ValueError(f"metric must be 'hamming', 'weighted_hamming', 'precomputed' or a function, got {metric!r}")
     query_rows = as_array("queries", queries)
     database_rows = as_array("database", _required(database, "a function"))
     if query_rows.ndim == 0 or database_rows.ndim == 0:
@@ -161,5 +161,12 @@ def map_blocks(ranking: Ranking, n_threads: int | None, score: Callable[[int, in
     """``score(start, stop)`` of every block of queries, in order, on several threads (the core releases the GIL)."""
     size = max(1, _PAIRS_PER_BLOCK // ranking.n_database)
     starts = range(0, ranking.n_queries, size)
-    with ThreadPoolExecutor(resolve_n_threads(n_threads)) as pool:
-        return list(pool.map(lambda start: score(start, min(start + size, ranking.n_queries)), starts))
+
+    def of_block(start: int) -> Result:
+        return score(start, min(start + size, ranking.n_queries))
+
+    n_threads = min(resolve_n_threads(n_threads), len(starts))
+    if n_threads == 1:
+        return [of_block(start) for start in starts]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(of_block, starts))

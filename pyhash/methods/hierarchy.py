@@ -95,7 +95,7 @@ def label_matrices(
     for name, matrix in zip(names, matrices, strict=True):
         empty = np.flatnonzero(~matrix.any(axis=1))
         if empty.size:
-            raise ValueError(f"{name} must give every row a label, {name_rows(empty, first_row)} has none")
+            raise ValueError(f"{name} must give every row a label, none in {name_rows(empty, first_row)}")
     if len(layers) < n_layers:  # the finest alone: the others follow from it
         for affiliation in reversed(affiliations):
             matrices.insert(0, _parents_of(matrices[0], affiliation))

@@ -45,8 +45,8 @@ class ReferenceSHOH:
         B = B.astype(float)
         all_S1 = np.concatenate([*self.L1, S1])
         all_S2 = np.concatenate([*(soft_labels(l1, l2, self.A, self.gamma) for l1, l2 in self.old_labels()), S2])
+        self.note(B, all_S1, all_S2)
         for _ in range(self.n_iter):
-            self.note(B, all_S1, all_S2)
             sweep(B, a1 * self.C1.T @ self.C1 + a2 * self.C2.T @ self.C2, r * (a1 * S1 @ self.C1 + a2 * S2 @ self.C2))
             self.note(B, all_S1, all_S2)
             all_B = np.concatenate([*self.B, B])

@@ -1,0 +1,85 @@
+"""Scores against trying every order of ties, on rankings that hypothesis chooses."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import distances, scores
+
+from pyhash import codes
+from pyhash.evaluation import Protocol, mean_average_precision, precision_at, precision_recall_curve
+
+protocols = st.builds(
+    Protocol,
+    cutoff=st.one_of(st.none(), st.integers(1, 9)),
+    denominator=st.sampled_from(["hits", "relevant", "min"]),
+    empty_queries=st.sampled_from(["skip", "zero"]),
+    ties=st.sampled_from(["id", "expected", "best", "worst"]),
+)
+
+
+@given(
+    protocol=protocols,
+    n=st.integers(1, 7),
+    n_queries=st.integers(1, 4),
+    n_bits=st.integers(1, 10),
+    n_classes=st.integers(1, 40),
+    density=st.floats(0.02, 0.9),
+    seed=st.integers(0, 2**32),
+)
+def test_mean_average_precision(cpu_level, protocol, n, n_queries, n_bits, n_classes, density, seed):
+    rng = np.random.default_rng(seed)
+    projections = rng.standard_normal((n_queries, n_bits))
+    queries, database = codes.pack(projections), codes.pack(rng.choice([-1, 1], size=(n, n_bits)))
+    query_sets, sets = rng.random((n_queries, n_classes)) < density, rng.random((n, n_classes)) < density
+    relevance = (query_sets[:, None] & sets[None]).any(axis=2).astype(int)
+    for metric, given_queries, all_distances in (
+        ("hamming", queries, distances.hamming(queries, database, n_bits)),
+        ("weighted_hamming", projections, distances.weighted(projections, database)),
+    ):
+        expected = [
+            scores.average_precision_with_ties(
+                d.tolist(), r.tolist(), cutoff=protocol.cutoff, denominator=protocol.denominator, ties=protocol.ties
+            )
+            for d, r in zip(all_distances, relevance, strict=True)
+        ]
+        got = mean_average_precision(
+            given_queries, database, query_sets, sets, metric=metric, n_bits=n_bits, protocol=protocol
+        )
+        empty = 0.0 if protocol.empty_queries == "zero" else np.nan
+        expected = [empty if score is None else score for score in expected]
+        np.testing.assert_allclose(got.per_query, expected, atol=1e-12)
+        assert got.n_empty == sum(not np.isfinite(s) for s in expected) or protocol.empty_queries == "zero"
+
+
+@given(
+    ties=st.sampled_from(["id", "expected", "best", "worst"]),
+    n=st.integers(1, 6),
+    n_bits=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+)
+def test_precision_and_recall_by_rank(ties, n, n_bits, seed):
+    rng = np.random.default_rng(seed)
+    query, database = codes.pack([[1] * n_bits]), codes.pack(rng.choice([-1, 1], size=(n, n_bits)))
+    labels = rng.integers(0, 2, n)
+    hits = scores.hits_by_rank(distances.hamming(query, database, n_bits)[0].tolist(), labels.tolist(), ties)
+    protocol = Protocol(ties=ties, empty_queries="zero")
+    curve = precision_recall_curve(query, database, [1], labels, n_bits=n_bits, protocol=protocol)
+    np.testing.assert_allclose(curve.precision, hits / np.arange(1, n + 1), atol=1e-12)
+    np.testing.assert_allclose(curve.recall, hits / max(labels.sum(), 1), atol=1e-12)
+    at = precision_at(query, database, [1], labels, n_bits=n_bits, protocol=protocol, top_n=range(1, n + 1))
+    np.testing.assert_allclose(at.values, curve.precision, atol=1e-12)
+
+
+@given(n=st.integers(30, 400), n_bits=st.integers(1, 6), cutoff=st.integers(1, 400), seed=st.integers(0, 2**32))
+def test_expected_ties_lie_between_worst_and_best(n, n_bits, cutoff, seed):
+    """Where all orders are too many to try."""
+    rng = np.random.default_rng(seed)
+    query, database = codes.pack([[1] * n_bits]), codes.pack(rng.choice([-1, 1], size=(n, n_bits)))
+    labels = rng.integers(0, 3, n)
+
+    def score(ties):
+        protocol = Protocol(cutoff=cutoff, denominator="relevant", empty_queries="zero", ties=ties)
+        return mean_average_precision(query, database, [1], labels, n_bits=n_bits, protocol=protocol).value
+
+    assert score("worst") - 1e-12 <= score("expected") <= score("best") + 1e-12
+    assert score("worst") - 1e-12 <= score("id") <= score("best") + 1e-12

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from pyhash.datasets import make_hierarchical, make_multilabel
+
+
+def test_emoji_is_what_it_says(emoji):
+    assert len(emoji) == 9150
+    assert {name: view.shape for name, view in emoji.views.items()} == {
+        "image_deep": (9150, 256),
+        "image_gist": (9150, 512),
+        "text": (9150, 2443),
+    }
+    assert (len(emoji.label_names["level1"]), len(emoji.label_names["level2"])) == (8, 87)
+    assert emoji.labels["keywords"].shape == (9150, 80)
+    assert (emoji.labels["keywords"].sum(axis=1) > 0).sum() == 6690
+    assert {name: int(split.sum()) for name, split in emoji.splits.items()} == {"pair": 903, "emoji": 888}
+    assert [len(v) for v in emoji.items.values()] == [9150] * 5
+
+
+def test_emoji_features_are_decoded(emoji):
+    deep = emoji.views["image_deep"]
+    assert deep.dtype == np.float32
+    # Unit length before the principal components, so at most one after them, and most of it kept.
+    lengths = np.linalg.norm(deep, axis=1)
+    assert 0.8 < lengths.mean() < 1.01
+    assert (emoji.views["image_gist"] >= 0).all()
+
+
+def test_emoji_words_are_the_columns_of_the_text_view(emoji):
+    for row in (0, 1234, 9149):
+        words = {emoji.vocabulary[column] for column in emoji.views["text"][[row]].indices}
+        assert words
+        assert words <= set(emoji.items["text"][row].split())
+    assert set(emoji.views["text"].data) == {1.0}
+
+
+def test_emoji_labels_agree_with_the_hierarchy(emoji):
+    np.testing.assert_array_equal(emoji.hierarchy[0][emoji.labels["level2"]], emoji.labels["level1"])
+
+
+def test_the_emoji_split_holds_emoji_back(emoji):
+    database, queries = emoji.split("emoji")
+    of = emoji.items["emoji_id"]
+    assert not set(of[database]) & set(of[queries])
+    database, queries = emoji.split("pair")
+    assert np.isin(of[queries], of[database]).mean() > 0.95
+    assert len(database) + len(queries) == 9150
+
+
+def test_chunks_cover_the_split_once(emoji):
+    chunks = list(emoji.chunks(1000, seed=3, split="pair", views=["text"], labels="keywords"))
+    rows = np.concatenate([chunk.rows for chunk in chunks])
+    np.testing.assert_array_equal(np.sort(rows), emoji.split("pair")[0])
+    assert [len(chunk.rows) for chunk in chunks] == [1000] * 8 + [247]
+    for chunk in chunks[:2]:
+        assert list(chunk.views) == ["text"]
+        assert (chunk.views["text"] != emoji.views["text"][chunk.rows]).nnz == 0
+        np.testing.assert_array_equal(chunk.labels, emoji.labels["keywords"][chunk.rows])
+    again = [chunk.rows.tolist() for chunk in emoji.chunks(1000, seed=3, split="pair")]
+    assert again == [chunk.rows.tolist() for chunk in chunks]
+    assert [chunk.rows.tolist() for chunk in emoji.chunks(1000, seed=4, split="pair")] != again
+    everything = np.concatenate([chunk.rows for chunk in emoji.chunks(5000)])
+    np.testing.assert_array_equal(np.sort(everything), np.arange(9150))
+
+
+def test_chunks_carry_the_hierarchy(emoji):
+    chunk = next(emoji.chunks(10))
+    assert len(chunk.labels) == 2
+    np.testing.assert_array_equal(chunk.labels[1], emoji.labels["level2"][chunk.rows])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda d: d.chunks(0), ValueError, "size must be an integer >= 1, got 0"),
+        (lambda d: d.chunks(10, seed=-1), ValueError, "seed must be an integer >= 0, got -1"),
+        (lambda d: d.chunks(10, split="half"), ValueError, "split must be one of 'pair', 'emoji', got 'half'"),
+        (lambda d: d.chunks(10, views=["sound"]), ValueError, "views must be one of 'image_deep', 'image_gist', 'text', got"),
+        (lambda d: d.chunks(10, labels="level3"), ValueError, "labels must be one of 'hierarchy', 'level1', 'level2'"),
+        (lambda d: make_hierarchical(0), ValueError, "n_samples must be an integer >= 1, got 0"),
+        (lambda d: make_hierarchical(5, n_classes=(4, 3)), ValueError, r"n_classes must not shrink from coarse to fine"),
+        (lambda d: make_hierarchical(5, n_classes=()), ValueError, r"n_classes must not shrink"),
+        (lambda d: make_hierarchical(5, noise=-1), ValueError, "noise must be a finite number >= 0, got -1"),
+        (lambda d: make_hierarchical(5, query_fraction=1.0), ValueError, r"query_fraction must be in \[0, 1\), got 1.0"),
+        (lambda d: make_hierarchical(5, n_features={"x": 0}), ValueError, r"n_features\['x'\] must be an integer >= 1"),
+        (lambda d: make_multilabel(5, n_classes=2, mean_labels=3), ValueError, "mean_labels must be at most n_classes=2"),
+    ],
+)
+def test_wrong_arguments(emoji, call, error, message):
+    with pytest.raises(error, match=message):
+        call(emoji)
+
+
+@pytest.mark.parametrize("n_classes", [(1,), (2, 2), (3, 5, 40)])
+def test_hierarchical(n_classes):
+    data = make_hierarchical(500, n_classes=n_classes, n_features={"a": 3, "b": 7}, query_fraction=0.2, seed=1)
+    assert [view.shape for view in data.views.values()] == [(500, 3), (500, 7)]
+    assert [len(parents) for parents in data.hierarchy] == list(n_classes[1:])
+    for k, parents in enumerate(data.hierarchy):
+        assert set(parents) == set(range(n_classes[k]))
+        np.testing.assert_array_equal(parents[data.labels[data.layers[k + 1]]], data.labels[data.layers[k]])
+    assert data.splits["random"].sum() == 100
+    twin = make_hierarchical(500, n_classes=n_classes, n_features={"a": 3, "b": 7}, query_fraction=0.2, seed=1)
+    np.testing.assert_array_equal(twin.views["b"], data.views["b"])
+    other = make_hierarchical(500, n_classes=n_classes, n_features={"a": 3, "b": 7}, seed=2)
+    assert (other.views["b"] != data.views["b"]).any()
+
+
+def test_multilabel():
+    data = make_multilabel(4000, n_classes=24, mean_labels=3.0, seed=1)
+    labels = data.labels["classes"]
+    assert labels.any(axis=1).all()
+    assert 2.8 < labels.sum(axis=1).mean() < 3.3
+    counts = labels.sum(axis=0)
+    assert counts.argmax() < counts.argmin()
+    from pyhash import SHOH
+
+    chunk = next(data.chunks(200))
+    assert SHOH(8).partial_fit(chunk.views, chunk.labels).codes_.shape == (200, 1)

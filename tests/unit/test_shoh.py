@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+from reference.shoh import ReferenceSHOH
+from scipy.sparse import csr_array
+
+from pyhash import SHOH, codes
+from pyhash.datasets import make_hierarchical
+from pyhash.methods import shoh
+
+PARAMETERS = {"n_bits": 24, "n_iter": 3, "mu": 100.0, "xi": 0.5, "eta": 2.0}
+
+
+@pytest.fixture
+def data():
+    return make_hierarchical(160, n_classes=(3, 7), n_features={"image": 12, "text": 20}, seed=4)
+
+
+def one_hot_chunk(data, rows):
+    views = {name: x[rows].astype(np.float64) for name, x in data.views.items()}
+    return views, np.eye(3)[data.labels["level1"][rows]], np.eye(7)[data.labels["level2"][rows]]
+
+
+def reference_like(model):
+    """The oracle, started from the model's own random centers."""
+    fresh = SHOH(**{**model.get_params(), "n_iter": 1})
+    settings = fresh._settings()
+    rng = np.random.default_rng([settings.seed, 0])
+    L = [np.zeros((1, 3)), np.zeros((1, 7))]
+    C1, C2 = shoh._begin(settings, {"image": np.zeros((1, 12))}, L, rng).centers
+    A = settings.affiliations[0]
+    return ReferenceSHOH(A, C1, C2, eta=2.0, mu=100.0, xi=0.5, n_iter=3), rng
+
+
+@pytest.mark.parametrize("init", ["centers", "random"])
+def test_a_stream_is_learned_as_the_equations_say(data, init):
+    """Codes, centers and projections after three chunks, against sums over all rows taken afresh."""
+    model = SHOH(hierarchy=data.hierarchy, init=init, seed=3, **PARAMETERS)
+    reference, rng = reference_like(model)
+    for number, rows in enumerate(np.array_split(np.arange(160), [70, 71])):
+        views, L1, L2 = one_hot_chunk(data, rows)
+        if number:
+            rng = np.random.default_rng([3, number])
+        first = shoh._random_signs(rng, len(rows), 24) if init == "random" else np.where(L2 @ reference.C2 > 0, 1, -1)
+        expected = reference.learn(views, L1, L2, first)
+        model.partial_fit(views, [L1, L2])
+        np.testing.assert_array_equal(codes.unpack(model.codes_, 24), expected)
+        np.testing.assert_array_equal(model.centers_[0], reference.C1)
+        np.testing.assert_array_equal(model.centers_[1], reference.C2)
+        for name, X in views.items():
+            W = reference.projection(name)
+            np.testing.assert_allclose(model.project(X, modality=name), X @ W, atol=1e-5)
+
+
+def test_no_step_raises_the_objective(data):
+    """Eq. 8, written down once in the oracle, after every one of the three exact steps."""
+    model = SHOH(hierarchy=data.hierarchy, **PARAMETERS)
+    reference, rng = reference_like(model)
+    views, L1, L2 = one_hot_chunk(data, np.arange(160))
+    reference.learn(views, L1, L2, shoh._random_signs(rng, 160, 24))
+    steps = np.diff(reference.objectives)
+    assert len(steps) == 9
+    assert (steps <= 1e-6).all()
+    assert steps[0] < 0
+
+
+def test_sums_of_chunks_are_those_of_the_whole(data):
+    model = SHOH(hierarchy=data.hierarchy, **PARAMETERS).fit(data.views, data.labels["level2"], chunk_size=37)
+    B = codes.unpack(model.codes_, 24).astype(float)
+    state = model._state
+    np.testing.assert_allclose(state.E, B.T @ B)
+    S2 = shoh._soft_labels(
+        [np.eye(3)[data.labels["level1"]], np.eye(7)[data.labels["level2"]]], shoh.check_affiliations(data.hierarchy), 1.0
+    )
+    for D, S in zip(state.D, S2, strict=True):
+        np.testing.assert_allclose(D, S.T @ B)
+    for name, X in data.views.items():
+        X = X.astype(float)
+        np.testing.assert_allclose(state.modalities[name].G, X.T @ X)
+        np.testing.assert_allclose(state.modalities[name].F, X.T @ B, atol=1e-9)
+        for k, layer in enumerate(("level1", "level2")):
+            sums = [X[data.labels[layer] == c].sum(axis=0) for c in range(len(state.class_counts[k]))]
+            np.testing.assert_allclose(state.modalities[name].class_sums[k], sums, atol=1e-9)
+    assert [counts.sum() for counts in state.class_counts] == [160, 160]
+    assert model.n_samples_seen_ == 160
+
+
+def test_labels_in_every_form_learn_the_same(data):
+    coarse, fine = data.labels["level1"], data.labels["level2"]
+    A = np.zeros((3, 7))
+    A[data.hierarchy[0], np.arange(7)] = 1
+    learned = set()
+    for hierarchy in (data.hierarchy, [A], [csr_array(A)], [data.hierarchy[0].tolist()]):
+        for labels in (fine, np.eye(7)[fine], [coarse, fine], [np.eye(3)[coarse], csr_array(np.eye(7)[fine])]):
+            learned.add(SHOH(hierarchy=hierarchy, **PARAMETERS).fit(data.views, labels).codes_.tobytes())
+    assert len(learned) == 1
+
+
+def test_three_layers(rng):
+    data = make_hierarchical(300, n_classes=(2, 4, 9), seed=1)
+    model = SHOH(n_bits=32, hierarchy=data.hierarchy).fit(data.views, [data.labels[k] for k in data.layers])
+    assert [len(center) for center in model.centers_] == [2, 4, 9]
+    # Codes of sibling classes are nearer to each other than those of strangers, layer by layer.
+    signs = codes.unpack(model.codes_, 32).astype(int)
+    distance = (32 - signs @ signs.T) / 2
+    same = [data.labels[k][:, None] == data.labels[k][None, :] for k in data.layers]
+    fine, middle, coarse = distance[same[2]].mean(), distance[same[1] & ~same[2]].mean(), distance[~same[0]].mean()
+    assert fine < middle < coarse
+
+
+def test_one_layer_of_several_labels(rng):
+    labels = rng.random((200, 6)) < 0.3
+    labels[~labels.any(axis=1), 0] = True
+    views = {"a": labels @ rng.standard_normal((6, 10)) + 0.1 * rng.standard_normal((200, 10))}
+    model = SHOH(n_bits=16).fit(views, labels, chunk_size=50)
+    disjoint = ~(labels.astype(int) @ labels.T.astype(int) > 0)
+    equal = (labels[:, None] == labels[None]).all(axis=2)
+    signs = codes.unpack(model.codes_, 16).astype(int)
+    distance = (16 - signs @ signs.T) / 2
+    assert distance[equal].mean() < distance[disjoint].mean() - 2
+
+
+def test_classes_never_seen_drop_out(data):
+    model = SHOH(hierarchy=data.hierarchy, **PARAMETERS)
+    rows = np.flatnonzero(data.labels["level2"] < 3)
+    model.partial_fit({name: x[rows] for name, x in data.views.items()}, data.labels["level2"][rows])
+    assert np.isfinite(model.project(data.views["text"], modality="text")).all()
+
+
+def test_the_number_of_classes_of_one_layer():
+    views = {"x": np.eye(3)}
+    model = SHOH(8).partial_fit(views, [0, 1, 2])
+    with pytest.raises(ValueError, match="labels must be class indices from 0 to 2, got 3 in row 1"):
+        model.partial_fit(views, [0, 3, 2])
+    model = SHOH(8, n_classes=10).partial_fit(views, [0, 1, 2]).partial_fit(views, [0, 9, 2])
+    assert model.centers_[0].shape == (10, 8)
+
+
+def test_the_state_does_not_grow_with_the_stream(data):
+    model = SHOH(hierarchy=data.hierarchy, **PARAMETERS)
+
+    def size():
+        _, arrays = model._state_to_file()
+        return sum(array.nbytes for array in arrays.values())
+
+    chunk = dict(data.views), data.labels["level2"]
+    before = model.partial_fit(*chunk) and size()
+    for _ in range(20):
+        model.partial_fit(*chunk)
+    assert size() == before
+
+
+def test_projections_are_solved_only_when_needed(data, monkeypatch):
+    solved = []
+    solve = shoh.solve_ridge
+    monkeypatch.setattr(shoh, "solve_ridge", lambda *a: solved.append(a[1].shape[0]) or solve(*a))
+    model = SHOH(hierarchy=data.hierarchy, **PARAMETERS).fit(data.views, data.labels["level2"], chunk_size=40)
+    assert solved == []
+    model.project(data.views["text"], modality="text")
+    model.encode(data.views["text"], modality="text")
+    assert solved == [20]
+    model.encode(data.views["image"], modality="image")
+    assert solved == [20, 12]
+
+
+def test_it_goes_on_from_a_file_as_if_never_stopped(data, tmp_path):
+    from pyhash import load
+
+    for init in ("centers", "random"):
+        whole = SHOH(hierarchy=data.hierarchy, init=init, **PARAMETERS)
+        whole.fit(data.views, data.labels["level2"], chunk_size=80)
+        part = SHOH(hierarchy=data.hierarchy, init=init, **PARAMETERS)
+        part.partial_fit({name: x[:80] for name, x in data.views.items()}, data.labels["level2"][:80])
+        part.save(tmp_path / "part")
+        rest = load(tmp_path / "part")
+        rest.partial_fit({name: x[80:] for name, x in data.views.items()}, data.labels["level2"][80:])
+        np.testing.assert_array_equal(rest.codes_, whole.codes_[80:])
+        np.testing.assert_array_equal(
+            rest.project(data.views["text"], modality="text"), whole.project(data.views["text"], modality="text")
+        )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"n_bits": 0}, ValueError, "n_bits must be an integer >= 1, got 0"),
+        ({"alpha": [0.2]}, ValueError, r"alpha must have 2 weights for this hierarchy, got shape \(1,\)"),
+        ({"alpha": [0.2, -1]}, ValueError, r"alpha\[1\] must be a finite number >= 0, got -1"),
+        ({"beta": [0.5, 0.5]}, ValueError, "beta must have 1 weights for this hierarchy"),
+        ({"gamma": "much"}, TypeError, "gamma must be a finite number >= 0, got 'much'"),
+        ({"eta": np.nan}, ValueError, "eta must be a finite number >= 0, got nan"),
+        ({"mu": -1}, ValueError, "mu must be a finite number >= 0, got -1"),
+        ({"xi": 0}, ValueError, "xi must be a finite number > 0, got 0"),
+        ({"n_iter": 0}, ValueError, "n_iter must be an integer >= 1, got 0"),
+        ({"init": "zeros"}, ValueError, "init must be one of 'centers', 'random', got 'zeros'"),
+        ({"seed": -1}, ValueError, "seed must be an integer >= 0, got -1"),
+        ({"n_classes": 7}, ValueError, "n_classes must be None with a hierarchy"),
+        ({"n_threads": 0}, ValueError, "n_threads must be an integer >= 1, got 0"),
+        ({"hierarchy": [[0, 0], [0, 0]]}, ValueError, "labels must be class indices from 0 to 1"),
+    ],
+)
+def test_wrong_parameters(data, parameters, error, message):
+    model = SHOH(**{"hierarchy": data.hierarchy, **parameters})
+    with pytest.raises(error, match=message):
+        model.fit(data.views, data.labels["level2"])
+    assert model._state is None
+
+
+def test_what_was_learned_cannot_change_shape(data):
+    model = SHOH(hierarchy=data.hierarchy, n_bits=8).fit(data.views, data.labels["level2"])
+    with pytest.raises(ValueError, match="n_bits must stay 8 once chunks were learned, got 16"):
+        model.set_params(n_bits=16).partial_fit(data.views, data.labels["level2"])
+    with pytest.raises(ValueError, match="hierarchy and n_classes must stay as learned"):
+        model.set_params(n_bits=8, hierarchy=None).partial_fit(data.views, data.labels["level2"])
