@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUILD_NEEDS := "scikit-build-core>=0.10" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.hpp')
-BUILT_FROM := pyproject.toml CMakeLists.txt pyhash/evaluation/_ranks.pyx $(CPP)
+BUILT_FROM := pyproject.toml CMakeLists.txt LICENSE NOTICE pyhash/evaluation/_ranks.pyx $(CPP)
 DEMO_OUT ?= pyhash-demo
 
 .PHONY: demo test lint bench cpp-test cpp-tsan wheel format clean

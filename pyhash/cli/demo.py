@@ -22,6 +22,8 @@ _DIRECTIONS = {"image_deep": "image->text", "text": "text->image"}
 _PROTOCOL = evaluation.Protocol.preset("shoh")
 _RELEVANCE = "level2"
 _N_EXAMPLES = 12
+_ROUNDS_CHART = "map_by_round.png"
+_CURVE_CHART = "precision_recall.png"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def run(*, n_bits: int, seed: int, split: str, chunk_size: int, out: Path, chart
     """Learns, measures, answers, and writes it all to a folder."""
     if charts:
         plotting.require_matplotlib()
-    with staged(out) as stage:
+    with staged(out, owned=(_ROUNDS_CHART, _CURVE_CHART)) as stage:
         data = load_emoji()
         queries = data.split(split)[1]
         model = SHOH(n_bits=n_bits, hierarchy=data.hierarchy, seed=seed)
@@ -52,8 +54,8 @@ def run(*, n_bits: int, seed: int, split: str, chunk_size: int, out: Path, chart
         results = {"n_bits": n_bits, "seed": seed, "split": split, "chunk_size": chunk_size}
         write_json(stage / "results.json", {**results, "rounds": [asdict(r) for r in rounds]})
         if charts:
-            _draw_rounds(rounds, stage / "map_by_round.png")
-            _draw_precision_recall(data, queries, model, index, stage / "precision_recall.png")
+            _draw_rounds(rounds, stage / _ROUNDS_CHART)
+            _draw_precision_recall(data, queries, model, index, stage / _CURVE_CHART)
         written = sorted(file.name for file in stage.iterdir())
     print(f"\nwritten to {out}: {', '.join(written)}")
     print(f'now try: pyhash search {out} "cat face"')

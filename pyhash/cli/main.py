@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pyhash.cli import demo, search
-
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
@@ -76,11 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, default=Path("pyhash-demo"), help="folder to write (default: %(default)s)")
     command.add_argument("--no-charts", action="store_true", help="draw no charts: matplotlib is not needed then")
-    command.set_defaults(
-        run=lambda a: demo.run(
-            n_bits=a.bits, seed=a.seed, split=a.split, chunk_size=a.chunk_size, out=a.out, charts=not a.no_charts
-        )
-    )
+    command.set_defaults(run=_demo)
 
     command = commands.add_parser(
         "search",
@@ -91,8 +85,23 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("query", type=_words, metavar="WORDS", help='what to look for, such as "cat face"')
     command.add_argument("-k", type=_integer(1), default=10, help="pictures to show (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="answer as JSON")
-    command.set_defaults(run=lambda a: search.run(a.model_dir, a.query, k=a.k, as_json=a.json))
+    command.set_defaults(run=_search)
     return parser
+
+
+# The commands load when they run: help and errors of usage are quick, and an interrupt while they load is caught.
+
+
+def _demo(a: argparse.Namespace) -> None:
+    from pyhash.cli import demo
+
+    demo.run(n_bits=a.bits, seed=a.seed, split=a.split, chunk_size=a.chunk_size, out=a.out, charts=not a.no_charts)
+
+
+def _search(a: argparse.Namespace) -> None:
+    from pyhash.cli import search
+
+    search.run(a.model_dir, a.query, k=a.k, as_json=a.json)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -102,8 +102,11 @@ def _read_catalogue(path: Path) -> Catalogue:
 
 
 @contextmanager
-def staged(directory: Path) -> Iterator[Path]:
-    """A folder to write into, whose files move to `directory` when the block ends well and vanish when it does not."""
+def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
+    """A folder to write into, whose files move to `directory` when the block ends well and vanish when it does not.
+
+    Of an earlier run's files, those named in `owned` that were not written again are removed.
+    """
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
     if directory.exists() and not directory.is_dir():
@@ -111,8 +114,11 @@ def staged(directory: Path) -> Iterator[Path]:
     stage = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.partial-"))
     try:
         yield stage
+        written = {file.name for file in stage.iterdir()}
         directory.mkdir(exist_ok=True)
         for file in sorted(stage.iterdir()):
             os.replace(file, directory / file.name)
+        for name in set(owned) - written:
+            (directory / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(stage)

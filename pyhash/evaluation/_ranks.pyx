@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, autotestdict=False
 """The loops over labels and ranks: who is relevant, and what a ranking is worth.
 
 All protocol arithmetic is here, once. A ranking comes in one of two forms:

@@ -39,7 +39,10 @@ def rows(views, chosen):
 
 def everything(model):
     """All that a user can see of a model."""
-    seen = {"params": repr(model.get_params()), "codes": model._codes if model._codes is None else model._codes.tobytes()}
+    seen = {
+        "params": repr(model.get_params()),
+        "codes": model._codes if model._codes is None else model._codes.tobytes(),
+    }
     for name, X in DATA.views.items():
         try:
             seen[name] = model.project(X, modality=name).tobytes()
@@ -88,7 +91,9 @@ def test_it_learns(make):
 
 def test_the_same_seed_gives_the_same_codes(make):
     assert everything(make(seed=5).fit(DATA.views, LABELS)) == everything(make(seed=5).fit(DATA.views, LABELS))
-    assert make(seed=5).fit(DATA.views, LABELS).codes_.tobytes() != make(seed=6).fit(DATA.views, LABELS).codes_.tobytes()
+    assert (
+        make(seed=5).fit(DATA.views, LABELS).codes_.tobytes() != make(seed=6).fit(DATA.views, LABELS).codes_.tobytes()
+    )
 
 
 def test_fitting_again_starts_anew(make):
@@ -184,13 +189,33 @@ def test_before_fitting(make, tmp_path):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda m: m.project(DATA.views["text"], modality="txt"), ValueError, "modality must be one of 'image', 'text', 'audio', got 'txt'"),
-        (lambda m: m.encode(DATA.views["text"], modality="image"), ValueError, r"X must have shape \(n, 9\), got \(120, 14\)"),
+        (
+            lambda m: m.project(DATA.views["text"], modality="txt"),
+            ValueError,
+            "modality must be one of 'image', 'text', 'audio', got 'txt'",
+        ),
+        (
+            lambda m: m.encode(DATA.views["text"], modality="image"),
+            ValueError,
+            r"X must have shape \(n, 9\), got \(120, 14\)",
+        ),
         (lambda m: m.encode(DATA.views["text"][0], modality="text"), ValueError, r"one sample is x\[None, :\]"),
-        (lambda m: m.encode(np.full((3, 14), np.nan), modality="text"), ValueError, "X must be finite, got nan in row 0, column 0"),
-        (lambda m: m.encode(csr_array(np.full((3, 14), np.inf)), modality="text"), ValueError, "X must be finite, got inf in row 0"),
+        (
+            lambda m: m.encode(np.full((3, 14), np.nan), modality="text"),
+            ValueError,
+            "X must be finite, got nan in row 0, column 0",
+        ),
+        (
+            lambda m: m.encode(csr_array(np.full((3, 14), np.inf)), modality="text"),
+            ValueError,
+            "X must be finite, got inf in row 0",
+        ),
         (lambda m: m.encode([["a"] * 14], modality="text"), TypeError, "X must hold real numbers"),
-        (lambda m: m.encode(np.ones((2, 14), complex), modality="text"), TypeError, "X must hold real numbers, got dtype complex128"),
+        (
+            lambda m: m.encode(np.ones((2, 14), complex), modality="text"),
+            TypeError,
+            "X must hold real numbers, got dtype complex128",
+        ),
     ],
 )
 def test_wrong_queries(make, call, error, message):
@@ -208,14 +233,29 @@ WRONG_CHUNKS = [
     ([1, 2], LABELS, TypeError, "views must be a mapping of modality names to features, got list"),
     ({}, LABELS, ValueError, "views must hold at least one modality, got none"),
     ({0: DATA.views["text"]}, LABELS, TypeError, "views must have names of type str, got 0"),
-    ({**DATA.views, "text": DATA.views["text"][:5]}, LABELS, ValueError, "views must have equally many rows, 'image' has 120, 'text' has 5"),
+    (
+        {**DATA.views, "text": DATA.views["text"][:5]},
+        LABELS,
+        ValueError,
+        "views must have equally many rows, 'image' has 120, 'text' has 5",
+    ),
     ({**DATA.views, "text": DATA.views["text"][:, 0]}, LABELS, ValueError, r"views\['text'\] must have shape"),
     (spoiled("text", 3, np.nan), LABELS, ValueError, r"views\['text'\] must be finite, got nan in row 3, column 0"),
-    ({**DATA.views, "text": csr_array(spoiled("text", 3, np.inf)["text"])}, LABELS, ValueError, r"views\['text'\] must be finite, got inf in row 3"),
+    (
+        {**DATA.views, "text": csr_array(spoiled("text", 3, np.inf)["text"])},
+        LABELS,
+        ValueError,
+        r"views\['text'\] must be finite, got inf in row 3",
+    ),
     (rows(DATA.views, slice(0)), LABELS[:0], ValueError, "views must have at least one row, got none"),
     (DATA.views, LABELS[:-1], ValueError, r"labels must have 120 rows, as the views have, got shape \(119,\)"),
     (DATA.views, LABELS.astype(float), TypeError, "labels must be class indices of an integer dtype, got float64"),
-    (DATA.views, np.zeros((120, 6)), ValueError, "labels must give every row a label, none in rows 0, 1, 2, 3, 4 and 115 more"),
+    (
+        DATA.views,
+        np.zeros((120, 6)),
+        ValueError,
+        "labels must give every row a label, none in rows 0, 1, 2, 3, 4 and 115 more",
+    ),
     (DATA.views, None, ValueError, r"labels must have 120 rows, as the views have, got shape \(\)"),
 ]
 
@@ -232,7 +272,7 @@ def test_a_call_that_raises_changes_nothing(make, fitted, views, labels, error, 
     assert everything(model) == before
 
 
-# --- online methods ----------------------------------------------------------------------------------------------------
+# --- online methods ---
 
 
 @pytest.mark.parametrize(("views", "labels", "error", "message"), WRONG_CHUNKS)

@@ -21,7 +21,8 @@ def average_precision(relevance, *, cutoff, denominator):
 def orders(distances, relevance):
     """Relevance in rank order, for every order of the items within each group of equal distance."""
     groups = [
-        [rel for dist, rel in zip(distances, relevance, strict=True) if dist == value] for value in sorted(set(distances))
+        [rel for dist, rel in zip(distances, relevance, strict=True) if dist == value]
+        for value in sorted(set(distances))
     ]
     for parts in itertools.product(*(itertools.permutations(group) for group in groups)):
         yield [rel for part in parts for rel in part]

@@ -51,7 +51,12 @@ def test_empty_queries():
             queries, DATABASE, [1, 7, 1], RELEVANT, n_bits=3, protocol=Protocol(cutoff=1, ties=ties)
         )
         zero = mean_average_precision(
-            queries, DATABASE, [1, 7, 1], RELEVANT, n_bits=3, protocol=Protocol(cutoff=1, ties=ties, empty_queries="zero")
+            queries,
+            DATABASE,
+            [1, 7, 1],
+            RELEVANT,
+            n_bits=3,
+            protocol=Protocol(cutoff=1, ties=ties, empty_queries="zero"),
         )
         assert (skip.n_empty, zero.n_empty) == (1, 1)
         assert skip.value == 1.0
@@ -163,15 +168,35 @@ def test_describes_itself():
         ({"database": DATABASE[0]}, ValueError, "database must have shape"),
         ({"database": None}, ValueError, "database must be given with metric hamming"),
         ({"query_labels": [1, 2]}, ValueError, "query_labels must have 1 rows, as many as there are codes, got 2"),
-        ({"database_labels": [1, 2]}, ValueError, "database_labels must have 5 rows, as many as there are codes, got 2"),
+        (
+            {"database_labels": [1, 2]},
+            ValueError,
+            "database_labels must have 5 rows, as many as there are codes, got 2",
+        ),
         ({"query_labels": [[1, 0]]}, ValueError, "must both be class indices"),
         ({"query_labels": [1.5]}, TypeError, "query_labels must be class indices of an integer dtype, got float64"),
         ({"query_labels": [-1]}, ValueError, "query_labels must be class indices >= 0, got -1 in row 0"),
-        ({"query_labels": [[1, 2]], "database_labels": np.eye(5, 2)}, ValueError, "query_labels must hold only 0 and 1"),
-        ({"query_labels": [[1, 0]], "database_labels": np.eye(5)}, ValueError, r"database_labels must have shape \(n,\) or \(n, 2\)"),
-        ({"queries": QUERY[:0], "query_labels": np.zeros(0, int)}, ValueError, "query codes must have at least one row"),
+        (
+            {"query_labels": [[1, 2]], "database_labels": np.eye(5, 2)},
+            ValueError,
+            "query_labels must hold only 0 and 1",
+        ),
+        (
+            {"query_labels": [[1, 0]], "database_labels": np.eye(5)},
+            ValueError,
+            r"database_labels must have shape \(n,\) or \(n, 2\)",
+        ),
+        (
+            {"queries": QUERY[:0], "query_labels": np.zeros(0, int)},
+            ValueError,
+            "query codes must have at least one row",
+        ),
         ({"metric": "euclid"}, ValueError, "metric must be 'hamming', 'weighted_hamming', 'precomputed' or a function"),
-        ({"metric": "weighted_hamming", "queries": [[1.0, np.nan, 2.0]]}, ValueError, "queries must be finite, got nan"),
+        (
+            {"metric": "weighted_hamming", "queries": [[1.0, np.nan, 2.0]]},
+            ValueError,
+            "queries must be finite, got nan",
+        ),
         ({"metric": "precomputed", "n_bits": None}, ValueError, "database must be None with metric='precomputed'"),
         ({"metric": lambda q, d: np.zeros((1, 2)), "n_bits": None}, ValueError, r"distances must have shape \(1, 5\)"),
         ({"metric": lambda q, d: np.zeros((1, 5))}, ValueError, "n_bits goes with metric 'hamming'"),

@@ -38,7 +38,11 @@ def test_no_rows_are_fine():
         (lambda: codes.pack([[1j]]), TypeError, "signs must hold real numbers"),
         (lambda: codes.pack([[1], [1, 2]]), ValueError, "rows of unequal length"),
         (lambda: codes.sign(np.empty((3, 0))), ValueError, "projections must have shape"),
-        (lambda: codes.unpack(np.zeros((2, 2), np.uint8), 20), ValueError, r"codes must have shape \(n, 3\) for n_bits=20"),
+        (
+            lambda: codes.unpack(np.zeros((2, 2), np.uint8), 20),
+            ValueError,
+            r"codes must have shape \(n, 3\) for n_bits=20",
+        ),
         (lambda: codes.unpack(np.zeros((2, 2), np.int64), 16), TypeError, "packed codes of dtype uint8, got int64"),
         (lambda: codes.unpack(np.full((2, 1), 8, np.uint8), 3), ValueError, "zero padding bits for n_bits=3, row 0"),
         (lambda: codes.unpack(np.zeros((2, 1), np.uint8), 0), ValueError, "n_bits must be an integer >= 1, got 0"),

@@ -82,7 +82,10 @@ def test_only_empty_queries_give_nan_under_skip(data):
         (lambda d: precision_at(*d, n_bits=3, top_n=0), "top_n must be an integer from 1 to 9, got 0"),
         (lambda d: precision_at(*d, n_bits=3, top_n=10), "top_n must be an integer from 1 to 9, got 10"),
         (lambda d: precision_at(*d, n_bits=3, top_n=[]), "top_n must name at least one N"),
-        (lambda d: precision_at(*d, n_bits=3, top_n=5, protocol=Protocol(cutoff=4)), "top_n must be an integer from 1 to 4"),
+        (
+            lambda d: precision_at(*d, n_bits=3, top_n=5, protocol=Protocol(cutoff=4)),
+            "top_n must be an integer from 1 to 4",
+        ),
         (lambda d: precision_recall_curve(*d, n_bits=3, by="bit"), "by must be one of 'rank', 'radius', got 'bit'"),
         (
             lambda d: precision_recall_curve(*d, n_bits=3, by="radius", protocol=Protocol(cutoff=4)),

@@ -21,9 +21,8 @@ def test_emoji_is_what_it_says(emoji):
 def test_emoji_features_are_decoded(emoji):
     deep = emoji.views["image_deep"]
     assert deep.dtype == np.float32
-    # Unit length before the principal components, so at most one after them, and most of it kept.
-    lengths = np.linalg.norm(deep, axis=1)
-    assert 0.8 < lengths.mean() < 1.01
+    # The first byte is 16, between limits -0.32324412 and 0.3504144.
+    assert deep[0, 0] == pytest.approx(16 / 255 * (0.3504144 + 0.32324412) - 0.32324412, abs=1e-7)
     assert (emoji.views["image_gist"] >= 0).all()
 
 
@@ -76,15 +75,31 @@ def test_chunks_carry_the_hierarchy(emoji):
         (lambda d: d.chunks(0), ValueError, "size must be an integer >= 1, got 0"),
         (lambda d: d.chunks(10, seed=-1), ValueError, "seed must be an integer >= 0, got -1"),
         (lambda d: d.chunks(10, split="half"), ValueError, "split must be one of 'pair', 'emoji', got 'half'"),
-        (lambda d: d.chunks(10, views=["sound"]), ValueError, "views must be one of 'image_deep', 'image_gist', 'text', got"),
+        (
+            lambda d: d.chunks(10, views=["sound"]),
+            ValueError,
+            "views must be one of 'image_deep', 'image_gist', 'text', got",
+        ),
         (lambda d: d.chunks(10, labels="level3"), ValueError, "labels must be one of 'hierarchy', 'level1', 'level2'"),
         (lambda d: make_hierarchical(0), ValueError, "n_samples must be an integer >= 1, got 0"),
-        (lambda d: make_hierarchical(5, n_classes=(4, 3)), ValueError, r"n_classes must not shrink from coarse to fine"),
+        (
+            lambda d: make_hierarchical(5, n_classes=(4, 3)),
+            ValueError,
+            r"n_classes must not shrink from coarse to fine",
+        ),
         (lambda d: make_hierarchical(5, n_classes=()), ValueError, r"n_classes must not shrink"),
         (lambda d: make_hierarchical(5, noise=-1), ValueError, "noise must be a finite number >= 0, got -1"),
-        (lambda d: make_hierarchical(5, query_fraction=1.0), ValueError, r"query_fraction must be in \[0, 1\), got 1.0"),
+        (
+            lambda d: make_hierarchical(5, query_fraction=1.0),
+            ValueError,
+            r"query_fraction must be in \[0, 1\), got 1.0",
+        ),
         (lambda d: make_hierarchical(5, n_features={"x": 0}), ValueError, r"n_features\['x'\] must be an integer >= 1"),
-        (lambda d: make_multilabel(5, n_classes=2, mean_labels=3), ValueError, "mean_labels must be at most n_classes=2"),
+        (
+            lambda d: make_multilabel(5, n_classes=2, mean_labels=3),
+            ValueError,
+            "mean_labels must be at most n_classes=2",
+        ),
     ],
 )
 def test_wrong_arguments(emoji, call, error, message):

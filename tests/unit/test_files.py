@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pyhash
-from pyhash import CodeIndex, ModelFormatError, SHOH
+from pyhash import SHOH, CodeIndex, ModelFormatError
 from pyhash.files import atomic_file, write_archive
 
 
@@ -28,7 +28,7 @@ def test_every_truncation_is_noticed(path):
 
 
 def test_every_damaged_byte_is_noticed_or_harmless(path):
-    """Flips every byte in turn: the file opens as it was (bytes that mean nothing), or is refused; never another index."""
+    """Flips every byte in turn: the file is refused, or opens as it was (the byte meant nothing)."""
     whole = path.read_bytes()
     ids, codes = CodeIndex.open(path).ids, CodeIndex.open(path).codes
     refused = 0
@@ -78,7 +78,10 @@ def rewrite(path, change):
         (lambda h: h.update(kind="SHOH"), "holds a SHOH, not a CodeIndex"),
         (lambda h: h.pop("kind"), "has no 'kind' in its header"),
         (lambda h: h["fields"].pop("n_bits"), "has no field 'n_bits'"),
-        (lambda h: h["fields"].update(n_bits=24), r"array 'codes' must be uint8 of shape \('any', 3\), got uint8 of shape"),
+        (
+            lambda h: h["fields"].update(n_bits=24),
+            r"array 'codes' must be uint8 of shape \('any', 3\), got uint8 of shape",
+        ),
         (lambda h: h["fields"].update(n_bits="x"), "is not a valid index: n_bits must be an integer"),
         (lambda h: h["arrays"].pop("ids"), "has no array 'ids'"),
         (lambda h: h["arrays"].update(ids=["<i8", [3]]), "array 'ids' is not the one that the header describes"),

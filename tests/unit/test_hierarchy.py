@@ -14,7 +14,9 @@ def matrices(labels, hierarchy=(), n=None, n_classes=None):
 
 def test_parents_and_matrices_say_the_same():
     parents = check_affiliations([[0, 1, 0], [2, 0, 1, 1]])
-    given = check_affiliations([np.array([[1, 0, 1], [0, 1, 0]]), csr_array(np.eye(4)[[1, 2, 0]] + np.eye(4)[[1, 3, 0]] > 0)])
+    given = check_affiliations(
+        [np.array([[1, 0, 1], [0, 1, 0]]), csr_array(np.eye(4)[[1, 2, 0]] + np.eye(4)[[1, 3, 0]] > 0)]
+    )
     np.testing.assert_array_equal(parents[0], given[0])
     np.testing.assert_array_equal(parents[1], given[1])
 
@@ -63,7 +65,11 @@ def test_one_layer_takes_an_array_or_a_list_of_one():
         ([[0, -1]], ValueError, r"hierarchy\[0\] must be class indices >= 0, got -1"),
         ([np.zeros(0, int)], ValueError, r"hierarchy\[0\] must name the parent of at least one class"),
         ([[0, 1], [0, 2]], ValueError, r"hierarchy\[1\] must be class indices from 0 to 1, got 2"),
-        ([np.array([[1, 0]])], ValueError, r"hierarchy\[0\] must give every class a parent, class 1 of layer 1 has none"),
+        (
+            [np.array([[1, 0]])],
+            ValueError,
+            r"hierarchy\[0\] must give every class a parent, class 1 of layer 1 has none",
+        ),
         ([[0, 1], np.eye(3)], ValueError, r"hierarchy\[1\] must have 2 rows, the classes of layer 1, got 3"),
         ([np.array([[2, 1]])], ValueError, r"hierarchy\[0\] must hold only 0 and 1"),
     ],

@@ -98,7 +98,11 @@ def test_arrays_of_the_index_are_read_only(index):
     [
         (lambda i: CodeIndex(0), ValueError, "n_bits must be an integer >= 1, got 0"),
         (lambda i: CodeIndex("8"), TypeError, "n_bits must be an integer >= 1, got '8'"),
-        (lambda i: i.add(np.zeros((2, 3), np.uint8)), ValueError, r"codes must have shape \(n, 2\) for n_bits=12, got \(2, 3\)"),
+        (
+            lambda i: i.add(np.zeros((2, 3), np.uint8)),
+            ValueError,
+            r"codes must have shape \(n, 2\) for n_bits=12, got \(2, 3\)",
+        ),
         (lambda i: i.add(np.zeros(2, np.uint8)), ValueError, r"one code is codes\[None, :\]"),
         (lambda i: i.add(np.zeros((2, 2))), TypeError, "codes must be packed codes of dtype uint8, got float64"),
         (lambda i: i.add(np.full((2, 2), 255, np.uint8)), ValueError, "zero padding bits"),
@@ -112,9 +116,21 @@ def test_arrays_of_the_index_are_read_only(index):
         (lambda i: i.search(i.codes, k=2.0), TypeError, "k must be an integer >= 1, got 2.0"),
         (lambda i: i.search(i.codes[:, :1], k=1), ValueError, r"codes must have shape \(n, 2\) for n_bits=12"),
         (lambda i: i.search(i.codes, k=1, n_threads=0), ValueError, "n_threads must be an integer >= 1"),
-        (lambda i: i.search_weighted(np.ones((2, 16)), k=1), ValueError, r"projections must have shape \(n, 12\), got \(2, 16\)"),
-        (lambda i: i.search_weighted(np.full((2, 12), np.nan), k=1), ValueError, "projections must be finite, got nan in row 0"),
-        (lambda i: i.search_weighted(np.full((2, 12), np.inf), k=1), ValueError, "projections must be finite, got inf in row 0"),
+        (
+            lambda i: i.search_weighted(np.ones((2, 16)), k=1),
+            ValueError,
+            r"projections must have shape \(n, 12\), got \(2, 16\)",
+        ),
+        (
+            lambda i: i.search_weighted(np.full((2, 12), np.nan), k=1),
+            ValueError,
+            "projections must be finite, got nan in row 0",
+        ),
+        (
+            lambda i: i.search_weighted(np.full((2, 12), np.inf), k=1),
+            ValueError,
+            "projections must be finite, got inf in row 0",
+        ),
         (lambda i: i.search_weighted(np.ones((2, 12)), k=0), ValueError, "k must be an integer >= 1"),
         (lambda i: i.search_radius(i.codes, radius=-1), ValueError, "radius must be an integer >= 0, got -1"),
     ],

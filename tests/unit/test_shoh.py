@@ -69,7 +69,9 @@ def test_sums_of_chunks_are_those_of_the_whole(data):
     state = model._state
     np.testing.assert_allclose(state.E, B.T @ B)
     S2 = shoh._soft_labels(
-        [np.eye(3)[data.labels["level1"]], np.eye(7)[data.labels["level2"]]], shoh.check_affiliations(data.hierarchy), 1.0
+        [np.eye(3)[data.labels["level1"]], np.eye(7)[data.labels["level2"]]],
+        shoh.check_affiliations(data.hierarchy),
+        1.0,
     )
     for D, S in zip(state.D, S2, strict=True):
         np.testing.assert_allclose(D, S.T @ B)

@@ -1,0 +1,110 @@
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import pyhash
+
+MODULES = ["scipy", "torch", "matplotlib", "tqdm", "sklearn", "pandas"]
+
+
+def run(code):
+    return subprocess.check_output([sys.executable, "-c", code], text=True).split()
+
+
+def test_import_is_light():
+    loaded = run(f"import sys, pyhash; print(*[m for m in {MODULES} if m in sys.modules])")
+    assert loaded == []
+
+
+def test_the_first_names_load_only_what_they_need():
+    code = "import sys; from pyhash import CodeIndex, SHOH, codes, evaluation; SHOH(8); CodeIndex(8); "
+    assert run(code + f"print(*[m for m in {MODULES} if m in sys.modules])") == []
+
+
+def test_import_is_quick():
+    """Beyond numpy, the best of three: other work on the machine must not decide."""
+    code = (
+        "import time, numpy; a = time.perf_counter(); import pyhash; b = time.perf_counter(); "
+        "pyhash.SHOH; pyhash.CodeIndex; c = time.perf_counter(); print(b - a, c - a)"
+    )
+    bare, used = min(tuple(map(float, run(code))) for _ in range(3))
+    assert bare < 0.25
+    assert used < 0.25
+
+
+def test_every_public_name_is_there():
+    for name in pyhash.__all__:
+        assert getattr(pyhash, name) is not None
+    assert set(pyhash.__all__) <= set(dir(pyhash))
+    with pytest.raises(AttributeError, match="module 'pyhash' has no attribute 'SHOHH'"):
+        pyhash.SHOHH  # noqa: B018
+
+
+def test_version_and_requirements():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", pyhash.__version__)
+    metadata = importlib.metadata.metadata("pyhash-crossmodal")
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.10"
+    required = {re.split(r"[^\w-]", line)[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert required == {"numpy", "scipy", "tqdm"}
+
+
+def test_what_ships():
+    package = files("pyhash")
+    for name in ("py.typed", "_core.pyi", "evaluation/_ranks.pyx", "evaluation/_ranks.pyi", "datasets/data/emoji.npz"):
+        assert package.joinpath(name).is_file(), name
+    notice = [path for path in importlib.metadata.files("pyhash-crossmodal") if path.name in ("LICENSE", "NOTICE")]
+    assert len(notice) == 2
+    text = next(path for path in notice if path.name == "NOTICE").read_text()
+    for source in ("Noto", "Twemoji", "Fluent", "FxEmoji", "EmojiOne", "CLDR", "emojibase", "emojilib", "OpenMoji"):
+        assert source in text
+
+
+# --- the code itself ---
+
+ROOT = Path(pyhash.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+
+# Who may import whom: a layer imports from those before it. Modules of one layer may import each other.
+LAYERS = [
+    {"errors", "checks", "threads", "labels"},
+    {"codes", "files", "_core"},
+    {"index"},
+    {"methods", "evaluation", "datasets", "plotting"},
+    {"cli"},
+]
+
+
+def layer_of(module):
+    top = module.split(".")[1]
+    return next(i for i, layer in enumerate(LAYERS) if top in layer)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_layers_point_downward_and_nothing_is_asserted(path):
+    module = ".".join(("pyhash", *path.relative_to(ROOT).with_suffix("").parts))
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}: user input never meets an assert"
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pyhash."):
+            assert path == ROOT / "__init__.py" or layer_of(node.module) <= layer_of(module), node.module
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            assert not any(name.split(".")[0] in ("pickle", "dill", "joblib") for name in names)
+
+
+def test_public_docstrings_are_whole():
+    """Every public class and function of the package's main modules says what it takes and shows itself at work."""
+    from pyhash import codes, datasets, evaluation, index, methods
+    from pyhash.methods import descent
+
+    for module in (codes, datasets, evaluation, index, methods, descent):
+        for name in module.__all__:
+            doc = getattr(module, name).__doc__ or ""
+            is_result = "Attributes\n" in doc and "Parameters\n" not in doc
+            assert is_result or "Examples\n" in doc or name in ("Dataset",), f"{module.__name__}.{name}"

@@ -1,0 +1,252 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from pyhash import CodeIndex, load
+from pyhash.cli.main import main
+
+COMMAND = [sys.executable, "-m", "pyhash.cli.main"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the demo writes, in two chunks."""
+    out = tmp_path_factory.mktemp("cli") / "deep" / "demo"
+    assert main(["demo", "--out", str(out), "--chunk-size", "5000"]) == 0
+    return out
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr of a call in this process."""
+    try:
+        code = main(arguments)
+    except SystemExit as leaving:
+        code = leaving.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_demo_writes_model_index_and_charts(folder):
+    names = {file.name for file in folder.iterdir()}
+    assert names == {
+        "catalogue.json",
+        "index.npz",
+        "map_by_round.png",
+        "model.npz",
+        "precision_recall.png",
+        "results.json",
+    }
+    assert [file.name for file in folder.parent.iterdir()] == ["demo"]
+    assert load(folder / "model.npz").n_samples_seen_ == 8247
+    assert len(CodeIndex.open(folder / "index.npz")) == 8247
+    for chart in ("map_by_round.png", "precision_recall.png"):
+        assert (folder / chart).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_demo_reports_every_round(capsys, tmp_path):
+    code, out, err = run(
+        capsys, "demo", "--bits", "16", "--seed", "3", "--split", "emoji", "--chunk-size", "3000", "--no-charts",
+        "--out", str(tmp_path / "demo"),
+    )  # fmt: skip
+    assert code == 0
+    results = json.loads((tmp_path / "demo" / "results.json").read_text())
+    assert [r["n_seen"] for r in results["rounds"]] == [3000, 6000, 8262]
+    assert (results["n_bits"], results["seed"], results["split"]) == (16, 3, "emoji")
+    for r in results["rounds"]:
+        assert set(r["scores"]) == {"image->text", "image->text weighted", "text->image", "text->image weighted"}
+        assert all(0.02 < score < 1 for score in r["scores"].values())
+        row = next(line for line in out.splitlines() if line.split()[:1] == [str(r["n_seen"])])
+        assert [f"{score:.3f}" for score in r["scores"].values()] == row.split()[1:5]
+    assert out.count(" at rank ") + out.count("none of its kind") == 12
+    assert "100%" in err  # the progress bar
+    assert f"written to {tmp_path / 'demo'}: catalogue.json" in out
+    assert not (tmp_path / "demo" / "map_by_round.png").exists()
+
+
+def test_the_demo_is_deterministic(folder, tmp_path, capsys):
+    assert run(capsys, "demo", "--out", str(tmp_path / "again"), "--chunk-size", "5000")[0] == 0
+    for name in ("index.npz", "catalogue.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+    scores = [
+        [r["scores"] for r in json.loads((path / "results.json").read_text())["rounds"]]
+        for path in (folder, tmp_path / "again")
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_search_finds_what_words_describe(capsys, folder):
+    code, out, err = run(capsys, "search", str(folder), "cat face", "-k", "7")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 8
+    assert [int(line.split()[0]) for line in lines[1:]] == list(range(1, 8))
+    assert "cat" in lines[1]
+
+
+def test_search_as_json(capsys, folder):
+    code, out, _ = run(capsys, "search", str(folder), "Cat  face zzyzx", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["query"] == "Cat  face zzyzx"
+    assert answer["unknown_words"] == ["zzyzx"]
+    assert [hit["rank"] for hit in answer["hits"]] == list(range(1, 11))
+    distances = [hit["distance"] for hit in answer["hits"]]
+    assert distances == sorted(distances)
+    assert set(answer["hits"][0]) == {"rank", "id", "distance", "emoji", "name", "vendor", "subgroup"}
+    assert answer["hits"][0]["subgroup"] == "cat-face"
+    same = json.loads(run(capsys, "search", str(folder), "cat face", "--json")[1])
+    assert same["hits"] == answer["hits"]
+
+
+def test_search_says_which_words_it_does_not_know(capsys, folder):
+    assert run(capsys, "search", str(folder), "cat zzyzx")[1].startswith("not in the vocabulary: zzyzx\n")
+    code, out, err = run(capsys, "search", str(folder), "zzyzx quux")
+    assert (code, out) == (1, "")
+    assert err == f"pyhash: none of the words of 'zzyzx quux' is in the vocabulary of {folder}\n"
+
+
+def test_search_knows_as_many_as_there_are(capsys, folder):
+    out = run(capsys, "search", str(folder), "cat", "-k", "100000", "--json")[1]
+    assert len(json.loads(out)["hits"]) == 8247
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "pyhash: the following arguments are required: COMMAND (see pyhash --help)"),
+        (["learn"], "pyhash: argument COMMAND: invalid choice: 'learn'"),
+        (["demo", "--bits", "0"], "pyhash demo: argument --bits: must be an integer >= 1, got '0'"),
+        (["demo", "--bits", "many"], "pyhash demo: argument --bits: must be an integer >= 1, got 'many'"),
+        (["demo", "--seed", "-1"], "pyhash demo: argument --seed: must be an integer >= 0, got '-1'"),
+        (["demo", "--split", "half"], "pyhash demo: argument --split: invalid choice: 'half'"),
+        (["demo", "--chunk-size", "0"], "pyhash demo: argument --chunk-size: must be an integer >= 1, got '0'"),
+        (["demo", "--colour"], "pyhash: unrecognized arguments: --colour"),
+        (["search", "somewhere"], "pyhash search: the following arguments are required: WORDS"),
+        (["search", "somewhere", "  "], "pyhash search: argument WORDS: must hold at least one word"),
+        (["search", "somewhere", "cat", "-k", "0"], "pyhash search: argument -k: must be an integer >= 1, got '0'"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line(capsys, arguments, message):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+def test_help_and_version(capsys):
+    assert run(capsys, "--help")[0] == 0
+    assert run(capsys, "demo", "--help")[0] == 0
+    code, out, _ = run(capsys, "--version")
+    assert code == 0
+    assert out.startswith("pyhash 0.")
+
+
+def damage(name, change):
+    def apply(folder):
+        path = folder / name
+        path.write_bytes(change(path.read_bytes()))
+
+    return apply
+
+
+def other_bits(folder):
+    CodeIndex(16).save(folder / "index.npz")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "index.npz").unlink(), "has no index.npz"),
+        (lambda f: shutil.rmtree(f), "is not a folder"),
+        (damage("model.npz", lambda b: b[: len(b) // 2]), "model.npz is not a whole pyhash file"),
+        (damage("index.npz", lambda b: b"junk"), "index.npz is not a whole pyhash file"),
+        (damage("catalogue.json", lambda b: b[:-30]), "catalogue.json is not a whole catalogue"),
+        (damage("catalogue.json", lambda b: b"[]"), "catalogue.json is not a whole catalogue"),
+        (other_bits, "that do not belong together"),
+        (damage("catalogue.json", lambda b: b.replace(b'"text"', b'"image_deep"', 1)), "that do not belong together"),
+    ],
+)
+def test_damaged_folders(capsys, copy, spoil, message):
+    spoil(copy)
+    code, out, err = run(capsys, "search", str(copy), "cat")
+    assert (code, out) == (1, "")
+    assert err.startswith("pyhash: ")
+    assert message in err
+    assert str(copy) in err
+    assert err.count("\n") == 1
+
+
+def test_the_demo_does_not_write_over_a_file(capsys, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    code, _, err = run(capsys, "demo", "--out", str(tmp_path / "file"))
+    assert code == 1
+    assert "file is not a folder" in err
+    assert (tmp_path / "file").read_text() == "mine"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_without_matplotlib_the_demo_says_so_before_it_works(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = run(capsys, "demo", "--out", str(tmp_path / "demo"))
+    assert (code, out) == (1, "")
+    assert err == "pyhash: charts need matplotlib: pip install 'pyhash-crossmodal[plot]'\n"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("wait", [0.3, 1.5, 2.5])
+def test_ctrl_c_leaves_what_was_there(copy, wait):
+    """Interrupts a second run into the same folder: the first one's files stay, and nothing else is there."""
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    arguments = ["demo", "--out", str(copy), "--seed", "9", "--chunk-size", "200"]
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(wait)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    if wait > 1:  # earlier, the interpreter itself may be starting
+        assert process.returncode == 1
+        assert err.endswith("pyhash: interrupted, nothing was written\n")
+    assert process.returncode != 0
+    assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
+    assert os.listdir(copy.parent) == ["copy"]
+
+
+def test_a_reader_that_leaves_is_no_accident(folder):
+    command = f"{sys.executable} -m pyhash.cli.main search {folder} cat -k 8000 | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.stdout.strip().startswith("rank")
+    assert result.stderr == ""
+
+
+def test_a_terminal_without_emoji(folder):
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    result = subprocess.run([*COMMAND, "search", str(folder), "cat"], env=env, capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "? " in result.stdout
+
+
+def test_the_installed_command_runs(folder):
+    command = shutil.which("pyhash", path=os.path.dirname(sys.executable))
+    assert command is not None
+    result = subprocess.run([command, "search", str(folder), "red heart"], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "heart" in result.stdout
+
+
+def test_the_demo_can_be_written_twice(folder, copy, capsys):
+    assert run(capsys, "demo", "--out", str(copy), "--bits", "32", "--no-charts")[0] == 0
+    assert load(copy / "model.npz").n_bits == 32
+    # The charts of the first run would be of another model.
+    assert {file.name for file in copy.iterdir()} == {"catalogue.json", "index.npz", "model.npz", "results.json"}
+    assert np.array_equal(CodeIndex.open(copy / "index.npz").ids, CodeIndex.open(folder / "index.npz").ids)
