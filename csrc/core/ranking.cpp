@@ -1,8 +1,6 @@
 #include "core/ranking.hpp"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 #include <vector>
 
 #include "core/cpu_level.hpp"
@@ -16,23 +14,30 @@ void rank_relevance(CodeView queries, CodeView codes, const std::uint8_t* releva
     const std::size_t n_distances = 8 * codes.n_bytes + 1;
     parallel_for(queries.n, n_threads, queries_per_thread(codes.n), [&](std::size_t begin, std::size_t end) {
         std::vector<std::uint32_t> distances(codes.n);
-        // Neighbouring codes count apart, so that runs of equal distances do not wait for each other.
-        std::vector<std::size_t> even(n_distances), odd(n_distances);
+        // Four neighbouring codes count apart, so that runs of equal distances do not wait for each other.
+        std::vector<std::size_t> counts(4 * n_distances);
+        std::size_t* const next = counts.data();
         for (std::size_t i = begin; i < end; ++i) {
             kernels().hamming(queries.row(i), codes.data, codes.n, codes.n_bytes, distances.data());
-            std::fill(even.begin(), even.end(), 0);
-            std::fill(odd.begin(), odd.end(), 0);
+            std::fill(counts.begin(), counts.end(), 0);
             std::size_t j = 0;
-            for (; j + 2 <= codes.n; j += 2) {
-                ++even[distances[j]];
-                ++odd[distances[j + 1]];
+            for (; j + 4 <= codes.n; j += 4) {
+                ++next[distances[j]];
+                ++next[n_distances + distances[j + 1]];
+                ++next[2 * n_distances + distances[j + 2]];
+                ++next[3 * n_distances + distances[j + 3]];
             }
-            if (j < codes.n) ++even[distances[j]];
-            std::transform(even.begin(), even.end(), odd.begin(), even.begin(), std::plus<>());
-            std::exclusive_scan(even.begin(), even.end(), even.begin(), std::size_t{0});
+            for (; j < codes.n; ++j) ++next[distances[j]];
+            std::size_t rank = 0;  // of the first code at each distance
+            for (std::size_t d = 0; d < n_distances; ++d) {
+                const std::size_t n =
+                    next[d] + next[n_distances + d] + next[2 * n_distances + d] + next[3 * n_distances + d];
+                next[d] = rank;
+                rank += n;
+            }
             const std::uint8_t* of_query = relevance + i * codes.n;
             std::uint8_t* out = ranked + i * codes.n;
-            for (j = 0; j < codes.n; ++j) out[even[distances[j]]++] = of_query[j];
+            for (j = 0; j < codes.n; ++j) out[next[distances[j]]++] = of_query[j];
         }
     });
 }
