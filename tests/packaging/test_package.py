@@ -1,4 +1,5 @@
 import ast
+import doctest
 import importlib.metadata
 import re
 import subprocess
@@ -108,3 +109,11 @@ def test_public_docstrings_are_whole():
             doc = getattr(module, name).__doc__ or ""
             is_result = "Attributes\n" in doc and "Parameters\n" not in doc
             assert is_result or "Examples\n" in doc or name in ("Dataset",), f"{module.__name__}.{name}"
+
+
+def test_the_readme_shows_what_happens():
+    """Beside the tests in a checkout and in the folder where a wheel is tested."""
+    readme = Path(__file__).parents[2] / "README.md"
+    failures, attempts = doctest.testfile(str(readme), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert attempts >= 9
+    assert failures == 0
