@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyhash.evaluation import _ranks
 from pyhash.evaluation.protocol import DENOMINATORS, GROUPED_TIES, Protocol, resolve_protocol
-from pyhash.evaluation.rankings import Metric, check_pairing, make_ranking, map_blocks
-from pyhash.evaluation.relevance import Relevance
+from pyhash.evaluation.rankings import Metric, map_blocks, rank_labelled
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,7 @@ def mean_average_precision(
     mAP 0.8333 (full list, denominator hits, empty queries skip, ties id; 1 queries, 0 empty)
     """
     protocol = resolve_protocol(protocol)
-    ranking = make_ranking(queries, database, metric, n_bits)
-    relevance = Relevance(query_labels, database_labels)
-    check_pairing(ranking, relevance)
+    ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
     cutoff = ranking.n_database if protocol.cutoff is None else protocol.cutoff
     denominator = DENOMINATORS.index(protocol.denominator)
 

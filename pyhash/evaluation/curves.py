@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyhash.checks import check_choice, check_integer
 from pyhash.evaluation import _ranks
 from pyhash.evaluation.protocol import GROUPED_TIES, Protocol, resolve_protocol
-from pyhash.evaluation.rankings import HammingRanking, Metric, Ranking, check_pairing, make_ranking, map_blocks
-from pyhash.evaluation.relevance import Relevance
+from pyhash.evaluation.rankings import HammingRanking, Metric, Ranking, map_blocks, rank_labelled
 
 
 @dataclass(frozen=True)
@@ -145,9 +144,7 @@ def precision_recall_curve(
     """
     protocol = resolve_protocol(protocol)
     check_choice("by", by, ("rank", "radius"))
-    ranking = make_ranking(queries, database, metric, n_bits)
-    relevance = Relevance(query_labels, database_labels)
-    check_pairing(ranking, relevance)
+    ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
     if by == "radius":
         if not isinstance(ranking, HammingRanking):
             raise ValueError(f"by='radius' needs metric 'hamming', got {metric!r}")
@@ -221,9 +218,7 @@ def precision_at(
     P@1 1.0000, P@2 0.5000 (empty queries skip, ties id; 1 queries, 0 empty)
     """
     protocol = resolve_protocol(protocol)
-    ranking = make_ranking(queries, database, metric, n_bits)
-    relevance = Relevance(query_labels, database_labels)
-    check_pairing(ranking, relevance)
+    ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
     wanted = list(top_n) if isinstance(top_n, (Sequence, np.ndarray)) else [top_n]
     if not wanted:
         raise ValueError("top_n must name at least one N, got none")

@@ -145,8 +145,17 @@ def _check_distances(distances: ArrayLike, n_queries: int, n_database: int) -> N
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def check_pairing(ranking: Ranking, relevance: Relevance) -> None:
-    """Refuses labels that do not fit the ranking, and rankings with nothing to rank or to ask."""
+def rank_labelled(
+    queries: ArrayLike,
+    database: ArrayLike | None,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    metric: str | Metric,
+    n_bits: int | None,
+) -> tuple[Ranking, Relevance]:
+    """A ranking and who is relevant in it; refuses labels that do not fit, and nothing to rank or to ask."""
+    ranking = make_ranking(queries, database, metric, n_bits)
+    relevance = Relevance(query_labels, database_labels)
     for side, n_ranked, n_labelled in (
         ("query", ranking.n_queries, relevance.n_queries),
         ("database", ranking.n_database, relevance.n_database),
@@ -155,6 +164,7 @@ def check_pairing(ranking: Ranking, relevance: Relevance) -> None:
             raise ValueError(f"{side}_labels must have {n_ranked} rows, as many as there are codes, got {n_labelled}")
         if n_ranked == 0:
             raise ValueError(f"{side} codes must have at least one row, got none")
+    return ranking, relevance
 
 
 def map_blocks(ranking: Ranking, n_threads: int | None, score: Callable[[int, int], Result]) -> list[Result]:
