@@ -235,8 +235,7 @@ class OnlineMethod(HashingMethod):
         """
         rows = check_views(views, {} if self._state is None else self._state.n_features)
         state, signs = self._learn_chunk(self._state, rows, self._label_layers(labels, _n_rows(rows)), 0)
-        codes = pack(signs)
-        self._state, self._codes = state, codes
+        self._take(state, pack(signs))
         return self
 
     def fit(self, views: Views, labels: Any, *, chunk_size: int | None = 2000, progress: bool | None = None) -> Self:
@@ -272,9 +271,12 @@ class OnlineMethod(HashingMethod):
                 state, {name: x[chunk] for name, x in rows.items()}, [layer[chunk] for layer in layers], start
             )
             packed.append(pack(signs))
-        codes = np.concatenate(packed)
-        self._state, self._codes = state, codes
+        self._take(state, np.concatenate(packed))
         return self
+
+    def _take(self, state: Any, codes: NDArray[np.uint8]) -> None:
+        # One call, which no interrupt can divide as it could two assignments.
+        self.__dict__.update(_state=state, _codes=codes)
 
     def _learn_chunk(
         self, state: Any, rows: dict[str, Features], layers: list[Features], first_row: int
