@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BUILD_NEEDS := "scikit-build-core>=0.10" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
+BUILD_NEEDS := "scikit-build-core>=0.11" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.hpp')
 BUILT_FROM := pyproject.toml CMakeLists.txt LICENSE NOTICE pyhash/evaluation/_ranks.pyx $(CPP)
 DEMO_OUT ?= pyhash-demo

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     Features: TypeAlias = Any  # an NDArray, or a csr_array where is_sparse says so
 
 
+# The longest code, in bits: far beyond use, and small enough that no size computed from it overflows.
+MAX_BITS = 1 << 20
+
+
 def is_sparse(x: object) -> bool:
     """Whether `x` is a scipy sparse array or matrix; does not import scipy to find out that it is not."""
     sparse = sys.modules.get("scipy.sparse")
@@ -45,9 +49,16 @@ def check_real(name: str, value: object, minimum: float, *, exclusive: bool = Fa
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be {limits}, got {value!r}") from None
+    except OverflowError:
+        number = float("inf")
     if not np.isfinite(number) or number < minimum or (exclusive and number == minimum):
         raise ValueError(f"{name} must be {limits}, got {number}")
     return number
+
+
+def check_n_bits(n_bits: object) -> int:
+    """The length of a code in bits."""
+    return check_integer("n_bits", n_bits, 1, MAX_BITS)
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
@@ -58,9 +69,11 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
 
 
 def as_array(name: str, value: object) -> Dense:
-    """`value` as a dense array; sparse input and ragged lists are refused."""
+    """`value` as a dense array; sparse input, masked values and ragged lists are refused."""
     if is_sparse(value):
         raise TypeError(f"{name} must be a dense array, got {type(value).__name__}; call .toarray() on it")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(f"{name} must not hold masked values; call .filled() on it")
     try:
         return np.asarray(value)
     except ValueError:
@@ -94,14 +107,26 @@ def check_codes(name: str, codes: object, n_bits: int) -> NDArray[np.uint8]:
 
 def check_finite(name: str, array: Dense, first_row: int = 0) -> None:
     """Refuses NaN and infinity; `first_row` is the number of the array's first row in the user's data."""
+    if array.dtype.kind not in "fc":
+        return
     # The sum is finite unless a value is not (or the sum overflows, which the slower look then clears up).
-    if array.dtype.kind in "fc" and not np.isfinite(np.sum(array)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.sum(array)
+    if not np.isfinite(total):
         bad = np.argwhere(~np.isfinite(array))
         if len(bad):
             raise ValueError(
                 f"{name} must be finite, got {array[tuple(bad[0])]} in row {first_row + int(bad[0][0])}"
                 + (f", column {int(bad[0][1])}" if array.ndim > 1 else "")
             )
+
+
+def as_float64(name: str, array: Dense, first_row: int = 0) -> NDArray[np.float64]:
+    """`array` as contiguous float64; refuses NaN, infinity and what only a longer type can hold."""
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(array, dtype=np.float64)
+    check_finite(name, values, first_row)
+    return values
 
 
 def check_numeric(name: str, array: Dense) -> None:
@@ -117,8 +142,7 @@ def check_projections(name: str, projections: object, n_bits: int | None = None)
     if array.ndim != 2 or array.shape[1] == 0 or (n_bits is not None and array.shape[1] != n_bits):
         hint = "; one query is projections[None, :]" if array.ndim == 1 else ""
         raise ValueError(f"{name} must have shape (n, {n_bits or 'n_bits'}), got {array.shape}{hint}")
-    check_finite(name, array)
-    return np.ascontiguousarray(array, dtype=np.float64)
+    return as_float64(name, array)
 
 
 def as_rows(name: str, features: object) -> Features:
@@ -143,11 +167,11 @@ def check_features(name: str, features: Features, first_row: int = 0) -> Feature
     """Rows of features as float64, real and finite; `first_row` is the number of the first in the user's data."""
     if is_sparse(features):
         check_numeric(name, features.data)
-        check_finite_sparse(name, features, first_row)
-        return features.astype(np.float64)
+        values = features.astype(np.float64)
+        check_finite_sparse(name, values, first_row)
+        return values
     check_numeric(name, features)
-    check_finite(name, features, first_row)
-    return np.ascontiguousarray(features, dtype=np.float64)
+    return as_float64(name, features, first_row)
 
 
 def check_finite_sparse(name: str, sparse: csr_array, first_row: int) -> None:

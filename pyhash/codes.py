@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhash.checks import as_array, check_codes, check_finite, check_integer, check_numeric
+from pyhash.checks import as_array, check_codes, check_finite, check_n_bits, check_numeric
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -101,7 +101,7 @@ def unpack(codes: ArrayLike, n_bits: int) -> NDArray[np.int8]:
     >>> unpack(np.array([[9]], dtype=np.uint8), n_bits=4)
     array([[ 1, -1, -1,  1]], dtype=int8)
     """
-    n_bits = check_integer("n_bits", n_bits, 1)
+    n_bits = check_n_bits(n_bits)
     array = check_codes("codes", codes, n_bits)
     bits = np.unpackbits(array, axis=1, count=n_bits, bitorder="little")
     signs: NDArray[np.int8] = bits.astype(np.int8) * np.int8(2) - np.int8(1)

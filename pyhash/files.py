@@ -92,6 +92,7 @@ def write_archive(
     path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> None:
     """Writes a pyhash file, atomically; equal content gives equal bytes."""
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -105,7 +106,7 @@ def write_archive(
         archive.writestr(zipfile.ZipInfo(_HEADER), text)
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read_archive(path: str | os.PathLike[str]) -> Archive:
@@ -144,6 +145,9 @@ def _check_header(path: Path, header: Any) -> None:
     for name, wanted in types.items():
         if not isinstance(header.get(name), wanted):
             raise ModelFormatError(f"{path} has no {name!r} in its header")
+    for name, described in header["arrays"].items():
+        if not isinstance(described, list) or len(described) != 2:
+            raise ModelFormatError(f"{path} does not describe array {name!r} in its header")
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
-from pyhash.checks import as_array, check_codes, check_integer, check_projections, n_bytes_of
+from pyhash.checks import as_array, check_codes, check_integer, check_n_bits, check_projections, n_bytes_of
 from pyhash.errors import ModelFormatError
 from pyhash.files import read_archive, write_archive
 from pyhash.threads import resolve_n_threads
@@ -57,11 +57,42 @@ class RadiusHits:
         return len(self.offsets) - 1
 
 
+class _Rows:
+    """Codes and ids by ascending id, so that the core's ties by position are ties by id.
+
+    Replaced as one object, never changed: a search sees codes and ids of the same moment. Rows from n on are room that
+    the next object of the same buffers may have filled already.
+    """
+
+    def __init__(self, code_buffer: NDArray[np.uint8], id_buffer: NDArray[np.int64], n: int) -> None:
+        self.code_buffer, self.id_buffer, self.n = code_buffer, id_buffer, n
+        self.codes, self.ids = code_buffer[:n], id_buffer[:n]
+        self.codes.flags.writeable = self.ids.flags.writeable = False
+
+    def appended(self, codes: NDArray[np.uint8], ids: NDArray[np.int64]) -> _Rows:
+        """With rows whose ids ascend from beyond the last; doubles the buffers where they are full."""
+        n = self.n + len(ids)
+        code_buffer, id_buffer = self.code_buffer, self.id_buffer
+        if n > len(id_buffer):
+            capacity = max(n, 2 * len(id_buffer))
+            code_buffer = np.empty((capacity, codes.shape[1]), dtype=np.uint8)
+            id_buffer = np.empty(capacity, dtype=np.int64)
+            code_buffer[: self.n], id_buffer[: self.n] = self.codes, self.ids
+        code_buffer[self.n : n], id_buffer[self.n : n] = codes, ids
+        return _Rows(code_buffer, id_buffer, n)
+
+    def merged(self, codes: NDArray[np.uint8], ids: NDArray[np.int64]) -> _Rows:
+        """With rows of any ids that are new."""
+        all_ids = np.concatenate([self.ids, ids])
+        order = np.argsort(all_ids, kind="stable")
+        return _Rows(np.concatenate([self.codes, codes])[order], all_ids[order], len(all_ids))
+
+
 class CodeIndex:
     """Exact search over packed binary codes, in memory.
 
     Results do not depend on the order in which codes were added, the number of threads or the CPU: ties go by ascending
-    id.
+    id. Searches may run while one thread adds: each sees the codes of one moment.
 
     Parameters
     ----------
@@ -85,14 +116,11 @@ class CodeIndex:
     """
 
     def __init__(self, n_bits: int) -> None:
-        self.n_bits = check_integer("n_bits", n_bits, 1)
-        # Rows [0, _n) are taken, by ascending id: then the core's ties by position are ties by id. The rest is spare.
-        self._codes = np.empty((0, n_bytes_of(self.n_bits)), dtype=np.uint8)
-        self._ids = np.empty(0, dtype=np.int64)
-        self._n = 0
+        self.n_bits = check_n_bits(n_bits)
+        self._rows = _Rows(np.empty((0, n_bytes_of(self.n_bits)), dtype=np.uint8), np.empty(0, dtype=np.int64), 0)
 
     def __len__(self) -> int:
-        return self._n
+        return self._rows.n
 
     def __repr__(self) -> str:
         return f"CodeIndex(n_bits={self.n_bits}) with {len(self)} codes"
@@ -100,16 +128,12 @@ class CodeIndex:
     @property
     def codes(self) -> NDArray[np.uint8]:
         """The packed codes (n, ceil(n_bits / 8)), by ascending id; read only."""
-        view = self._codes[: self._n]
-        view.flags.writeable = False
-        return view
+        return self._rows.codes
 
     @property
     def ids(self) -> NDArray[np.int64]:
         """The ids (n,), ascending; read only."""
-        view = self._ids[: self._n]
-        view.flags.writeable = False
-        return view
+        return self._rows.ids
 
     def add(self, codes: ArrayLike, ids: ArrayLike | None = None) -> NDArray[np.int64]:
         """Adds codes.
@@ -119,7 +143,7 @@ class CodeIndex:
         codes : array_like of shape (n, ceil(n_bits / 8)), uint8
             Packed codes.
         ids : array_like of shape (n,), integer, optional
-            Unique; by default the integers after the greatest id so far, from 0.
+            Unique; by default the integers after the greatest id so far, from 0 on.
 
         Returns
         -------
@@ -133,58 +157,14 @@ class CodeIndex:
         ValueError
             If shapes do not fit, padding bits are set, or an id is taken already or given twice. Nothing is added then.
         """
-        rows = check_codes("codes", codes, self.n_bits)
-        new = self._next_ids(len(rows)) if ids is None else self._check_ids(ids, len(rows))
-        if len(rows) == 0:
+        given = check_codes("codes", codes, self.n_bits)
+        rows = self._rows
+        new = _next_ids(rows, len(given)) if ids is None else _check_ids(ids, len(given), rows)
+        if len(given) == 0:
             return new
-        ascending = bool(np.all(new[1:] > new[:-1]))
-        if ascending and (self._n == 0 or new[0] > self._ids[self._n - 1]):
-            self._append(rows, new)
-        else:
-            self._merge(rows, new)
+        ascending = bool(np.all(new[1:] > new[:-1])) and (rows.n == 0 or bool(new[0] > rows.ids[-1]))
+        self._rows = rows.appended(given, new) if ascending else rows.merged(given, new)
         return new
-
-    def _next_ids(self, n: int) -> NDArray[np.int64]:
-        first = int(self._ids[self._n - 1]) + 1 if self._n else 0
-        if first + n > np.iinfo(np.int64).max:
-            raise ValueError("ids must be given: the greatest id so far leaves no room for more")
-        return np.arange(first, first + n, dtype=np.int64)
-
-    def _check_ids(self, ids: ArrayLike, n: int) -> NDArray[np.int64]:
-        array = as_array("ids", ids)
-        if array.size == 0:
-            array = array.astype(np.int64)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"ids must be integers, got dtype {array.dtype}")
-        if array.shape != (n,):
-            raise ValueError(f"ids must have shape ({n},), one for each code, got {array.shape}")
-        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
-            raise ValueError(f"ids must fit int64, got {array.max()}")
-        new = array.astype(np.int64)
-        unique, counts = np.unique(new, return_counts=True)
-        if len(unique) < n:
-            raise ValueError(f"ids must be unique, {unique[counts > 1][0]} was given {counts.max()} times")
-        taken = np.isin(unique, self.ids, assume_unique=True)
-        if taken.any():
-            raise ValueError(f"ids must be new, {unique[taken][0]} is in the index already")
-        return new
-
-    def _append(self, rows: NDArray[np.uint8], new: NDArray[np.int64]) -> None:
-        n = self._n + len(rows)
-        if n > len(self._ids):
-            capacity = max(n, 2 * len(self._ids))
-            codes = np.empty((capacity, self._codes.shape[1]), dtype=np.uint8)
-            ids = np.empty(capacity, dtype=np.int64)
-            codes[: self._n], ids[: self._n] = self.codes, self.ids
-            self._codes, self._ids = codes, ids
-        self._codes[self._n : n], self._ids[self._n : n] = rows, new
-        self._n = n
-
-    def _merge(self, rows: NDArray[np.uint8], new: NDArray[np.int64]) -> None:
-        ids = np.concatenate([self.ids, new])
-        order = np.argsort(ids, kind="stable")
-        codes = np.concatenate([self.codes, rows])[order]
-        self._codes, self._ids, self._n = codes, ids[order], len(ids)
 
     def search(self, codes: ArrayLike, k: int, *, n_threads: int | None = None) -> Hits:
         """The `k` nearest items of each query by Hamming distance.
@@ -210,8 +190,9 @@ class CodeIndex:
         """
         queries = check_codes("codes", codes, self.n_bits)
         k = check_integer("k", k, 1)
-        positions, distances = _core.hamming_top_k(queries, self.codes, min(k, len(self)), resolve_n_threads(n_threads))
-        return Hits(self._ids[positions], distances.view(np.int32))
+        rows = self._rows
+        positions, distances = _core.hamming_top_k(queries, rows.codes, min(k, rows.n), resolve_n_threads(n_threads))
+        return Hits(rows.ids[positions], distances.view(np.int32))
 
     def search_weighted(self, projections: ArrayLike, k: int, *, n_threads: int | None = None) -> Hits:
         """The `k` nearest items of each query by weighted Hamming distance, exact in float64.
@@ -248,10 +229,9 @@ class CodeIndex:
         """
         queries = check_projections("projections", projections, self.n_bits)
         k = check_integer("k", k, 1)
-        positions, distances = _core.weighted_top_k(
-            queries, self.codes, min(k, len(self)), resolve_n_threads(n_threads)
-        )
-        return Hits(self._ids[positions], distances)
+        rows = self._rows
+        positions, distances = _core.weighted_top_k(queries, rows.codes, min(k, rows.n), resolve_n_threads(n_threads))
+        return Hits(rows.ids[positions], distances)
 
     def search_radius(self, codes: ArrayLike, radius: int, *, n_threads: int | None = None) -> RadiusHits:
         """All items within a Hamming distance of each query.
@@ -284,8 +264,9 @@ class CodeIndex:
         """
         queries = check_codes("codes", codes, self.n_bits)
         radius = min(check_integer("radius", radius, 0), self.n_bits)
-        offsets, positions, distances = _core.hamming_radius(queries, self.codes, radius, resolve_n_threads(n_threads))
-        return RadiusHits(offsets, self._ids[positions], distances.view(np.int32))
+        rows = self._rows
+        offsets, positions, distances = _core.hamming_radius(queries, rows.codes, radius, resolve_n_threads(n_threads))
+        return RadiusHits(offsets, rows.ids[positions], distances.view(np.int32))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the index to a file, whole or not at all.
@@ -300,7 +281,8 @@ class CodeIndex:
         OSError
             If the file cannot be written; an existing one is then as it was.
         """
-        write_archive(path, "CodeIndex", {"n_bits": self.n_bits}, {"codes": self.codes, "ids": self.ids})
+        rows = self._rows
+        write_archive(path, "CodeIndex", {"n_bits": self.n_bits}, {"codes": rows.codes, "ids": rows.ids})
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> CodeIndex:
@@ -333,3 +315,30 @@ class CodeIndex:
                 raise
             raise ModelFormatError(f"{path} is not a valid index: {error}") from error
         return index
+
+
+def _next_ids(rows: _Rows, n: int) -> NDArray[np.int64]:
+    first = max(0, int(rows.ids[-1]) + 1) if rows.n else 0
+    if first + n > np.iinfo(np.int64).max:
+        raise ValueError("ids must be given: the greatest id so far leaves no room for more")
+    return np.arange(first, first + n, dtype=np.int64)
+
+
+def _check_ids(ids: ArrayLike, n: int, rows: _Rows) -> NDArray[np.int64]:
+    array = as_array("ids", ids)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"ids must be integers, got dtype {array.dtype}")
+    if array.shape != (n,):
+        raise ValueError(f"ids must have shape ({n},), one for each code, got {array.shape}")
+    if n and int(array.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"ids must fit int64, got {array.max()}")
+    new = array.astype(np.int64)
+    unique, counts = np.unique(new, return_counts=True)
+    if len(unique) < n:
+        raise ValueError(f"ids must be unique, {unique[counts > 1][0]} was given {counts.max()} times")
+    taken = np.isin(unique, rows.ids, assume_unique=True)
+    if taken.any():
+        raise ValueError(f"ids must be new, {unique[taken][0]} is in the index already")
+    return new

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from pyhash.checks import as_array, check_numeric, is_sparse
 
+# Class indices beyond this are taken for a mistake, such as hashes or item numbers.
+MAX_CLASSES = 1 << 24
+
 
 def name_rows(rows: NDArray[np.intp], first_row: int = 0) -> str:
     """Rows for an error message: the first few, and how many there are."""
@@ -17,25 +20,26 @@ def name_rows(rows: NDArray[np.intp], first_row: int = 0) -> str:
     return f"{noun} {shown}" + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
 
 
-def is_class_indices(labels: object) -> bool:
+def is_class_indices(name: str, labels: object) -> bool:
     """Whether `labels` are class indices, one for each sample, rather than a matrix."""
-    return not is_sparse(labels) and np.ndim(labels) == 1  # type: ignore[arg-type]
+    return not is_sparse(labels) and as_array(name, labels).ndim == 1
 
 
 def check_class_indices(
-    name: str, labels: object, n_classes: int | None = None, first_row: int = 0
+    name: str, labels: object, n_classes: int | None = None, first_row: int = 0, hint: str = ""
 ) -> NDArray[np.int64]:
-    """Class indices (n,), each in [0, n_classes)."""
+    """Class indices (n,), each in [0, n_classes); `hint` ends the message where one is not."""
     array = as_array(name, labels)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be class indices of an integer dtype, got {array.dtype}")
-    limits = ">= 0" if n_classes is None else f"from 0 to {n_classes - 1}"
-    wrong = np.flatnonzero((array < 0) | (array >= (np.iinfo(np.int64).max if n_classes is None else n_classes)))
+    limits = f"from 0 to {(MAX_CLASSES if n_classes is None else n_classes) - 1}"
+    classes: NDArray[np.int64] = array.astype(np.int64)  # what does not fit turns negative
+    wrong = np.flatnonzero((classes < 0) | (classes >= (MAX_CLASSES if n_classes is None else n_classes)))
     if wrong.size:
         raise ValueError(
-            f"{name} must be class indices {limits}, got {array[wrong[0]]} in {name_rows(wrong, first_row)}"
+            f"{name} must be class indices {limits}, got {array[wrong[0]]} in {name_rows(wrong, first_row)}{hint}"
         )
-    return array.astype(np.int64)
+    return classes
 
 
 def check_label_matrix(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,23 +107,31 @@ def _search(a: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    arguments = _parser().parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks an emoji shows a question mark
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
+        arguments = _parser().parse_args(argv)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal that lacks an emoji shows a question mark
         arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("pyhash: interrupted, nothing was written", file=sys.stderr)
+        print("pyhash: interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader has left, as in `pyhash search ... | head -1`; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, MemoryError, OverflowError) as error:
         print(f"pyhash: {error}", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Makes a request to end what Ctrl-C is: the command cleans up behind itself."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,18 +108,34 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
 
     Of an earlier run's files, those named in `owned` that were not written again are removed.
     """
-    directory = directory.absolute()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    if directory.exists() and not directory.is_dir():
-        raise NotADirectoryError(f"{directory} is not a folder")
-    stage = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.partial-"))
+    directory = directory.resolve()
+    if directory.exists():
+        if not directory.is_dir():
+            raise NotADirectoryError(f"{directory} is not a folder")
+        # Within it: certainly the same file system, and whether it can be written shows before the work.
+        stage = Path(tempfile.mkdtemp(dir=directory, prefix=".partial-"))
+    else:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.partial-"))
     try:
         yield stage
-        written = {file.name for file in stage.iterdir()}
-        directory.mkdir(exist_ok=True)
-        for file in sorted(stage.iterdir()):
-            os.replace(file, directory / file.name)
-        for name in set(owned) - written:
-            (directory / name).unlink(missing_ok=True)
+        with _undivided():
+            written = {file.name for file in stage.iterdir()}
+            directory.mkdir(exist_ok=True)
+            for name in sorted(written):
+                os.replace(stage / name, directory / name)
+            for name in set(owned) - written:
+                (directory / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(stage)
+
+
+@contextmanager
+def _undivided() -> Iterator[None]:
+    """Ignores Ctrl-C for a moment: the files of a folder change together."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

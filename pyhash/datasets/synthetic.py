@@ -110,7 +110,8 @@ def make_multilabel(
     n_classes : int
         At least 1.
     mean_labels : float
-        Labels of a sample on average (every sample has at least one), from 0 to `n_classes`.
+        Labels of a sample on average, from 0 to `n_classes`; somewhat more where it is near 0, since every sample has
+        at least one, and fewer where it is near `n_classes`, since no class can be more frequent than always.
     n_features, noise, query_fraction, seed
         As for ``make_hierarchical``.
 

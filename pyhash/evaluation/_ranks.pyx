@@ -102,7 +102,7 @@ def average_precision_grouped(
     const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, Py_ssize_t cutoff, int denominator, int ties,
     double[::1] out,
 ):
-    """The same over groups of equal distance: the exact mean over all their orders, or the best, or the worst order.
+    """The same over groups of equal distance: the exact mean over all their orders, or relevant items first, or last.
 
     The mean follows McSherry and Najork (ECIR 2008). An order without a hit within the cutoff counts 0 in the mean.
     """
@@ -208,7 +208,7 @@ def hits_ranked(const uint8_t[:, ::1] ranked, double[:, ::1] out):
 
 
 def hits_grouped(const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, int ties, double[:, ::1] out):
-    """The same over groups of equal distance: the mean over their orders, or the best, or the worst order."""
+    """The same over groups of equal distance: the mean over their orders, or relevant items first, or last."""
     cdef Py_ssize_t i, g, j
     cdef int64_t before, hits, n, r, end = out.shape[1]
     with nogil:

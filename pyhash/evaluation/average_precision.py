@@ -101,7 +101,8 @@ def mean_average_precision(
     """
     protocol = resolve_protocol(protocol)
     ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
-    cutoff = ranking.n_database if protocol.cutoff is None else protocol.cutoff
+    # A cutoff beyond the list is the list's end.
+    cutoff = min(protocol.cutoff or ranking.n_database, ranking.n_database)
     denominator = DENOMINATORS.index(protocol.denominator)
 
     def score(start: int, stop: int) -> NDArray[np.float64]:
@@ -114,7 +115,7 @@ def mean_average_precision(
             _ranks.average_precision_grouped(*ranking.grouped(start, stop, block), cutoff, denominator, ties, out)
         return out
 
-    per_query = np.concatenate(map_blocks(ranking, n_threads, score))
+    per_query = np.concatenate(list(map_blocks(ranking, n_threads, score)))
     empty = np.isnan(per_query)
     if protocol.empty_queries == "zero":
         per_query[empty] = 0.0

@@ -168,14 +168,15 @@ def precision_recall_curve(
         recall = hits / np.maximum(n_relevant, 1)[:, None]
         return precision.sum(axis=0), recall.sum(axis=0), int(np.count_nonzero(n_relevant == 0))
 
-    sums = map_blocks(ranking, n_threads, add_up)
-    n_empty = sum(empty for _, _, empty in sums)
+    precision, recall, n_empty = np.zeros(len(thresholds)), np.zeros(len(thresholds)), 0
+    for of_block in map_blocks(ranking, n_threads, add_up):
+        precision += of_block[0]
+        recall += of_block[1]
+        n_empty += of_block[2]
     n_counted = ranking.n_queries - (n_empty if protocol.empty_queries == "skip" else 0)
     # An empty query adds 0 to both sums, so leaving it out changes only the divisor.
     divisor = n_counted if n_counted else float("nan")
-    precision = np.sum([p for p, _, _ in sums], axis=0) / divisor
-    recall = np.sum([r for _, r, _ in sums], axis=0) / divisor
-    return PrecisionRecallCurve(precision, recall, thresholds, by, n_empty, protocol)
+    return PrecisionRecallCurve(precision / divisor, recall / divisor, thresholds, by, n_empty, protocol)
 
 
 def precision_at(
@@ -219,7 +220,7 @@ def precision_at(
     """
     protocol = resolve_protocol(protocol)
     ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
-    wanted = list(top_n) if isinstance(top_n, (Sequence, np.ndarray)) else [top_n]
+    wanted = [top_n] if np.ndim(top_n) == 0 else list(top_n)  # type: ignore[arg-type]
     if not wanted:
         raise ValueError("top_n must name at least one N, got none")
     limit = min(protocol.cutoff or ranking.n_database, ranking.n_database)
@@ -230,7 +231,7 @@ def precision_at(
         hits = _hits(ranking, start, stop, block, protocol.ties, int(numbers.max()))
         return hits[:, numbers - 1] / numbers, np.asarray(~block.any(axis=1))
 
-    blocks = map_blocks(ranking, n_threads, score)
+    blocks = list(map_blocks(ranking, n_threads, score))
     per_query = np.concatenate([precision for precision, _ in blocks])
     empty = np.concatenate([of_block for _, of_block in blocks])
     counted = per_query if protocol.empty_queries == "zero" else per_query[~empty]

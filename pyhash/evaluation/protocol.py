@@ -37,9 +37,10 @@ class Protocol:
 
     Notes
     -----
-    With the full list, "hits" and "relevant" agree. ``Protocol.preset`` knows published evaluations by name.
-    The mean over orders follows McSherry and Najork, Computing information retrieval performance measures efficiently
-    in the presence of tied scores, ECIR 2008.
+    With the full list, "hits" and "relevant" agree. "best" and "worst" bound the score of every order, except with a
+    cutoff under "hits": there the divisor depends on the order too. ``Protocol.preset`` knows published evaluations
+    by name. The mean over orders follows McSherry and Najork, Computing information retrieval performance measures
+    efficiently in the presence of tied scores, ECIR 2008.
 
     Examples
     --------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -13,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from pyhash import _core
 from pyhash.checks import (
     as_array,
+    as_float64,
     check_codes,
-    check_finite,
-    check_integer,
+    check_n_bits,
     check_numeric,
     check_projections,
 )
@@ -51,8 +52,9 @@ class HammingRanking(Ranking):
 
     def __init__(self, queries: ArrayLike, database: ArrayLike, n_bits: int | None) -> None:
         if n_bits is None:
-            n_bits = 8 * max(np.shape(database)[-1] if np.ndim(database) else 0, 1)
-        n_bits = check_integer("n_bits", n_bits, 1)
+            shape = as_array("database", database).shape
+            n_bits = 8 * max(shape[-1] if shape else 0, 1)
+        n_bits = check_n_bits(n_bits)
         self._queries = check_codes("queries", queries, n_bits)
         self._database = check_codes("database", database, n_bits)
         self.n_bits = n_bits
@@ -115,7 +117,7 @@ def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | M
         if matrix.ndim != 2:
             raise ValueError(f"queries must be distances of shape (n_queries, n_database), got {matrix.shape}")
         return DistanceRanking(
-            lambda start, stop: _check_distances(matrix[start:stop], stop - start, matrix.shape[1]), *matrix.shape
+            lambda start, stop: _check_distances("queries", matrix[start:stop], start, matrix.shape[1]), *matrix.shape
         )
     query_rows = as_array("queries", queries)
     database_rows = as_array("database", _required(database, "a function"))
@@ -123,7 +125,7 @@ def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | M
         raise ValueError("queries and database must have rows")
     return DistanceRanking(
         lambda start, stop: _check_distances(
-            metric(query_rows[start:stop], database_rows), stop - start, len(database_rows)
+            "distances", metric(query_rows[start:stop], database_rows), start, len(database_rows), stop - start
         ),
         len(query_rows),
         len(database_rows),
@@ -136,13 +138,15 @@ def _required(database: ArrayLike | None, metric: str) -> ArrayLike:
     return database
 
 
-def _check_distances(distances: ArrayLike, n_queries: int, n_database: int) -> NDArray[np.float64]:
-    array = as_array("distances", distances)
-    check_numeric("distances", array)
-    if array.shape != (n_queries, n_database):
-        raise ValueError(f"distances must have shape ({n_queries}, {n_database}), got {array.shape}")
-    check_finite("distances", array)
-    return np.ascontiguousarray(array, dtype=np.float64)
+def _check_distances(
+    name: str, distances: ArrayLike, first_row: int, n_database: int, n_queries: int | None = None
+) -> NDArray[np.float64]:
+    """Distances of queries from `first_row` on; `n_queries` rows where a user's function made them."""
+    array = as_array(name, distances)
+    check_numeric(name, array)
+    if n_queries is not None and array.shape != (n_queries, n_database):
+        raise ValueError(f"{name} must have shape ({n_queries}, {n_database}), got {array.shape}")
+    return as_float64(name, array, first_row)
 
 
 def rank_labelled(
@@ -167,8 +171,11 @@ def rank_labelled(
     return ranking, relevance
 
 
-def map_blocks(ranking: Ranking, n_threads: int | None, score: Callable[[int, int], Result]) -> list[Result]:
-    """``score(start, stop)`` of every block of queries, in order, on several threads (the core releases the GIL)."""
+def map_blocks(ranking: Ranking, n_threads: int | None, score: Callable[[int, int], Result]) -> Iterator[Result]:
+    """Yields ``score(start, stop)`` of every block of queries, in order, made on several threads.
+
+    The core releases the GIL. Blocks that wait to be taken are few, so that they may be large.
+    """
     size = max(1, _PAIRS_PER_BLOCK // ranking.n_database)
     starts = range(0, ranking.n_queries, size)
 
@@ -177,6 +184,17 @@ def map_blocks(ranking: Ranking, n_threads: int | None, score: Callable[[int, in
 
     n_threads = min(resolve_n_threads(n_threads), len(starts))
     if n_threads == 1:
-        return [of_block(start) for start in starts]
+        yield from map(of_block, starts)
+        return
     with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(of_block, starts))
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for start in starts:
+                waiting.append(pool.submit(of_block, start))
+                if len(waiting) > 2 * n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # after an error: what has not begun need not begin
+                future.cancel()

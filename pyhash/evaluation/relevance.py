@@ -13,8 +13,8 @@ class Relevance:
     """Relevance of a database to queries, made block by block."""
 
     def __init__(self, query_labels: ArrayLike, database_labels: ArrayLike) -> None:
-        self._of_classes = is_class_indices(query_labels)
-        if self._of_classes != is_class_indices(database_labels):
+        self._of_classes = is_class_indices("query_labels", query_labels)
+        if self._of_classes != is_class_indices("database_labels", database_labels):
             raise ValueError(
                 "query_labels and database_labels must both be class indices (n,) or both be 0/1 matrices, "
                 f"got {np.shape(query_labels)} and {np.shape(database_labels)}"

@@ -14,6 +14,7 @@ from pyhash.checks import as_rows, check_features, check_integer, shape_of_featu
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError, NotFittedError
 from pyhash.files import Archive, write_archive
+from pyhash.labels import name_rows
 from pyhash.methods.parameters import Parameters, restore_parameter, store_parameter
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class HashingMethod(Parameters, ABC):
 
     @property
     def codes_(self) -> NDArray[np.uint8]:
-        """Packed codes (n, ceil(n_bits / 8)) uint8 of the rows of the last ``fit`` or ``partial_fit``."""
+        """Packed codes (n, ceil(n_bits / 8)) uint8 of the rows of the last ``fit`` or ``partial_fit``; read only."""
         if self._codes is None:
             raise NotFittedError(
                 "codes_ are those of the last fit or partial_fit, and this model has made none (files do not keep them)"
@@ -108,7 +109,13 @@ class HashingMethod(Parameters, ABC):
         out = np.empty((n, projection.shape[1]), dtype=np.float32)
         for start in range(0, n, _ROWS_PER_BLOCK):
             block = check_features("X", rows[start : start + _ROWS_PER_BLOCK], start)
-            out[start : start + _ROWS_PER_BLOCK] = block @ projection
+            with np.errstate(over="ignore", invalid="ignore"):
+                out[start : start + _ROWS_PER_BLOCK] = block @ projection
+        too_large = np.flatnonzero(~np.isfinite(out).all(axis=1))
+        if too_large.size:
+            raise ValueError(
+                f"X must give projections that float32 can hold, {name_rows(too_large)} of it holds too large values"
+            )
         return out
 
     def encode(self, X: ArrayLike, *, modality: str) -> NDArray[np.uint8]:
@@ -205,10 +212,14 @@ class OnlineMethod(HashingMethod):
     _state: Any = None
 
     @abstractmethod
+    def _begin(self, n_features: dict[str, int], labels: list[Features]) -> Any:
+        """The state before the first chunk; `labels` are the first chunk's or, in ``fit``, all."""
+
+    @abstractmethod
     def _learn(
         self, state: Any, views: dict[str, Features], labels: list[Features], first_row: int
     ) -> tuple[Any, NDArray[np.int8]]:
-        """The state after a chunk, and the chunk's signs; `state` is None before the first, and is not changed."""
+        """The state after a chunk, and the chunk's signs; `state` is not changed."""
 
     @abstractmethod
     def _label_layers(self, labels: Any, n: int) -> list[Features]:
@@ -234,7 +245,9 @@ class OnlineMethod(HashingMethod):
             If a parameter, a view or the labels are not as they must be.
         """
         rows = check_views(views, {} if self._state is None else self._state.n_features)
-        state, signs = self._learn_chunk(self._state, rows, self._label_layers(labels, _n_rows(rows)), 0)
+        layers = self._label_layers(labels, _n_rows(rows))
+        state = self._begin(_n_features(rows), layers) if self._state is None else self._state
+        state, signs = self._learn_chunk(state, rows, layers, 0)
         self._take(state, pack(signs))
         return self
 
@@ -264,7 +277,7 @@ class OnlineMethod(HashingMethod):
         n = _n_rows(rows)
         layers = self._label_layers(labels, n)
         size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
-        state, packed = None, []
+        state, packed = self._begin(_n_features(rows), layers), []
         for start in _with_progress(range(0, n, size), progress, type(self).__name__):
             chunk = slice(start, start + size)
             state, signs = self._learn_chunk(
@@ -276,6 +289,7 @@ class OnlineMethod(HashingMethod):
 
     def _take(self, state: Any, codes: NDArray[np.uint8]) -> None:
         # One call, which no interrupt can divide as it could two assignments.
+        codes.flags.writeable = False
         self.__dict__.update(_state=state, _codes=codes)
 
     def _learn_chunk(
@@ -287,6 +301,10 @@ class OnlineMethod(HashingMethod):
 
 def _n_rows(rows: Mapping[str, Features]) -> int:
     return int(next(iter(rows.values())).shape[0])
+
+
+def _n_features(rows: Mapping[str, Features]) -> dict[str, int]:
+    return {name: int(x.shape[1]) for name, x in rows.items()}
 
 
 def _with_progress(chunks: range, progress: bool | None, name: str) -> Any:

@@ -30,7 +30,7 @@ def check_affiliations(hierarchy: object) -> list[NDArray[np.bool_]]:
     for k, entry in enumerate(hierarchy):
         name = f"hierarchy[{k}]"
         n_parents = affiliations[-1].shape[1] if affiliations else None
-        if is_class_indices(entry):
+        if is_class_indices(name, entry):
             parents = check_class_indices(name, entry, n_parents)
             if parents.size == 0:
                 raise ValueError(f"{name} must name the parent of at least one class, got none")
@@ -46,13 +46,15 @@ def check_affiliations(hierarchy: object) -> list[NDArray[np.bool_]]:
     return affiliations
 
 
-def ancestors_of_finest(affiliations: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
-    """A^{k,K} (c_k, c_K) for each k < K: which class of layer k each finest class descends from."""
-    products: list[NDArray[np.bool_]] = []
+def affiliations_with_finest(affiliations: list[NDArray[np.bool_]]) -> list[NDArray[np.float64]]:
+    """A^{k,K} (c_k, c_K) for each k < K, the product of the matrices from k on.
+
+    In a tree it says which class of layer k each finest class descends from; elsewhere it counts the ways.
+    """
+    products: list[NDArray[np.float64]] = []
     for affiliation in reversed(affiliations):
-        # Counts of paths, then whether there is one: a class may have two parents with a common one of their own.
-        below = affiliation if not products else affiliation.astype(np.int64) @ products[0].astype(np.int64) > 0
-        products.insert(0, below)
+        below = affiliation.astype(np.float64)
+        products.insert(0, below @ products[0] if products else below)
     return products
 
 
@@ -61,7 +63,7 @@ def label_layers(labels: Any, n_layers: int, n: int) -> list[Features]:
 
     A list or tuple of arrays has one entry for each layer, coarse to fine; anything else is the finest layer.
     """
-    if _is_by_layer(labels, n_layers):
+    if _is_by_layer(labels, n_layers, n):
         if len(labels) != n_layers:
             raise ValueError(f"labels must have one entry for each of {n_layers} layers, got {len(labels)}")
         layers = [as_rows(f"labels[{k}]", entry) for k, entry in enumerate(labels)]
@@ -74,22 +76,35 @@ def label_layers(labels: Any, n_layers: int, n: int) -> list[Features]:
     return layers
 
 
-def _is_by_layer(labels: Any, n_layers: int) -> bool:
+def _is_by_layer(labels: Any, n_layers: int, n: int) -> bool:
     if not isinstance(labels, (list, tuple)) or len(labels) == 0:
         return False
-    if n_layers == 1:  # a list of lists is a matrix then, a list of one array is that array
-        return len(labels) == 1 and (is_sparse(labels[0]) or isinstance(labels[0], np.ndarray))
-    return np.ndim(labels[0]) > 0
+    if is_sparse(labels[0]) or isinstance(labels[0], np.ndarray):
+        return len(labels) == 1 or n_layers > 1
+    # Lists within a list are layers, unless there are as many as rows: then they are the rows of a matrix.
+    is_nested = isinstance(labels[0], (list, tuple))
+    return is_nested and n_layers > 1 and (len(labels) == n_layers or len(labels) != n)
+
+
+def count_classes(layer: Features) -> int:
+    """Classes that the labels of a single layer show: columns, or the greatest class index and those below it."""
+    if is_class_indices("labels", layer):
+        return int(check_class_indices("labels", layer).max()) + 1
+    return int(layer.shape[1])
 
 
 def label_matrices(
-    layers: list[Features], affiliations: list[NDArray[np.bool_]], n_classes: Sequence[int | None], first_row: int
+    layers: list[Features],
+    affiliations: list[NDArray[np.bool_]],
+    n_classes: Sequence[int],
+    first_row: int,
 ) -> list[NDArray[np.float64]]:
     """L^1, ..., L^K (n, c_k) of a chunk; refuses rows without labels and rows that contradict the hierarchy."""
     n_layers = len(n_classes)
+    hint = "" if affiliations else "; n_classes makes room for classes that the first labels lack"
     names = ["labels"] if len(layers) == 1 else [f"labels[{k}]" for k in range(n_layers)]
     matrices = [
-        _label_matrix(name, layer, c, first_row)
+        _label_matrix(name, layer, c, first_row, hint)
         for name, layer, c in zip(names, layers, n_classes[-len(layers) :], strict=True)
     ]
     for name, matrix in zip(names, matrices, strict=True):
@@ -109,10 +124,9 @@ def label_matrices(
     return [matrix.astype(np.float64) for matrix in matrices]
 
 
-def _label_matrix(name: str, layer: Features, n_classes: int | None, first_row: int) -> NDArray[np.bool_]:
-    if is_class_indices(layer):
-        classes = check_class_indices(name, layer, n_classes, first_row)
-        return one_hot(classes, n_classes or int(classes.max()) + 1)
+def _label_matrix(name: str, layer: Features, n_classes: int, first_row: int, hint: str) -> NDArray[np.bool_]:
+    if is_class_indices(name, layer):
+        return one_hot(check_class_indices(name, layer, n_classes, first_row, hint), n_classes)
     return check_label_matrix(name, layer, n_classes, first_row)
 
 

@@ -74,7 +74,7 @@ class Parameters:
 
 def store_parameter(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     """A parameter as JSON; arrays within it go into `arrays` and leave their name."""
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

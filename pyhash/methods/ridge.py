@@ -26,9 +26,18 @@ def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
 
 
 def solve_ridge(G: NDArray[np.float64], F: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
-    """W (d, r) of ``(G + ridge I) W = F`` by Cholesky; G (d, d) positive semidefinite, overwritten."""
-    from scipy.linalg import cho_factor, cho_solve
+    """W (d, r) of ``(G + ridge I) W = F`` by Cholesky; G (d, d) positive semidefinite.
 
-    G[np.diag_indices_from(G)] += ridge
-    solution: NDArray[np.float64] = cho_solve(cho_factor(G, lower=True, overwrite_a=True, check_finite=False), F)
+    Where the ridge is lost in G's rounding, by eigenvectors: the true eigenvalues are not below the ridge.
+    """
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+
+    regular = G.copy()
+    regular[np.diag_indices_from(regular)] += ridge
+    solution: NDArray[np.float64]
+    try:
+        solution = cho_solve(cho_factor(regular, lower=True, overwrite_a=True, check_finite=False), F)
+    except LinAlgError:
+        values, vectors = eigh(G, check_finite=False)
+        solution = vectors @ ((vectors.T @ F) / (np.maximum(values, 0) + ridge)[:, None])
     return solution

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash.checks import as_array, check_choice, check_integer, check_real
+from pyhash.checks import as_array, check_choice, check_integer, check_n_bits, check_real
 from pyhash.errors import NotFittedError
 from pyhash.methods.base import Arrays, Fields, OnlineMethod
 from pyhash.methods.descent import cyclic_descent
-from pyhash.methods.hierarchy import ancestors_of_finest, check_affiliations, label_layers, label_matrices
+from pyhash.methods.hierarchy import (
+    affiliations_with_finest,
+    check_affiliations,
+    count_classes,
+    label_layers,
+    label_matrices,
+)
 from pyhash.methods.ridge import add_gram, solve_ridge
 
 if TYPE_CHECKING:
@@ -58,14 +64,14 @@ class _State:
         """W_m (Eq. 27), solved once when it is first needed."""
         if modality not in self.solved:
             sums = self.modalities[modality]
-            G, F = sums.G.copy(), sums.F.copy()
+            G, F = sums.G, sums.F
             for alpha, class_sums, counts, center in zip(
                 self.alpha, sums.class_sums, self.class_counts, self.centers, strict=True
             ):
                 # A class never seen has a zero mean, and drops out.
                 means = class_sums / np.maximum(counts, 1)[:, None]
-                G += self.mu * alpha * (means.T @ means)
-                F += self.mu * alpha * (means.T @ center)
+                G = G + self.mu * alpha * (means.T @ means)
+                F = F + self.mu * alpha * (means.T @ center)
             self.solved[modality] = solve_ridge(G, F, self.xi)
         return self.solved[modality]
 
@@ -76,7 +82,7 @@ class _Settings:
 
     n_bits: int
     affiliations: list[NDArray[np.bool_]]
-    n_classes: list[int | None]  # of each layer; None: known with the first labels
+    n_classes: list[int] | None  # of each layer; None: one layer, known with the first labels
     alpha: list[float]
     beta: list[float]
     gamma: float
@@ -104,7 +110,7 @@ class SHOH(OnlineMethod):
         (c_{k+1},) integers, or a 0/1 matrix (c_k, c_{k+1}). None or empty: one layer.
     n_classes : int or None
         Classes of a single layer, where labels are class indices and the first chunk may lack some; by default what the
-        first labels show. With a hierarchy it is known, and must be None.
+        first labels show (in ``fit``, all labels). With a hierarchy it is known, and must be None.
     alpha : sequence of K floats or None
         Weight of each layer; by default each layer weighs four times the one above, and all sum to 1: (0.2, 0.8) for
         two.
@@ -227,7 +233,7 @@ class SHOH(OnlineMethod):
     def _settings(self) -> _Settings:
         affiliations = check_affiliations(self.hierarchy)
         n_layers = len(affiliations) + 1
-        n_classes: list[int | None] = [None]
+        n_classes = None
         if affiliations:
             if self.n_classes is not None:
                 raise ValueError(f"n_classes must be None with a hierarchy, which has it, got {self.n_classes}")
@@ -236,7 +242,7 @@ class SHOH(OnlineMethod):
             n_classes = [check_integer("n_classes", self.n_classes, 1)]
         ratios = 4.0 ** np.arange(n_layers)
         return _Settings(
-            n_bits=check_integer("n_bits", self.n_bits, 1),
+            n_bits=check_n_bits(self.n_bits),
             affiliations=affiliations,
             n_classes=n_classes,
             alpha=_check_weights("alpha", self.alpha, ratios / ratios.sum()),
@@ -255,16 +261,39 @@ class SHOH(OnlineMethod):
     def _label_layers(self, labels: Any, n: int) -> list[Features]:
         return label_layers(labels, len(self._settings().alpha), n)
 
+    def _begin(self, n_features: dict[str, int], labels: list[Features]) -> _State:
+        """Random centers, and sums of nothing."""
+        settings = self._settings()
+        r = settings.n_bits
+        n_classes = [count_classes(labels[0])] if settings.n_classes is None else settings.n_classes
+        rng = np.random.default_rng([settings.seed, 0])
+        return _State(
+            n_chunks=0,
+            n_samples=0,
+            centers=[_random_signs(rng, c, r) for c in n_classes],
+            D=[np.zeros((c, r)) for c in n_classes],
+            E=np.zeros((r, r)),
+            class_counts=[np.zeros(c) for c in n_classes],
+            modalities={
+                name: _Modality(
+                    F=np.zeros((d, r)), G=np.zeros((d, d)), class_sums=[np.zeros((c, d)) for c in n_classes]
+                )
+                for name, d in n_features.items()
+            },
+            alpha=settings.alpha,
+            mu=settings.mu,
+            xi=settings.xi,
+        )
+
     def _learn(
-        self, state: _State | None, views: dict[str, Features], labels: list[Features], first_row: int
+        self, state: _State, views: dict[str, Features], labels: list[Features], first_row: int
     ) -> tuple[_State, NDArray[np.int8]]:
         settings = self._settings()
-        if state is not None:
-            settings = _continue(settings, state)
-        L = label_matrices(labels, settings.affiliations, settings.n_classes, first_row)
-        rng = np.random.default_rng([settings.seed, 0 if state is None else state.n_chunks])
-        if state is None:
-            state = _begin(settings, views, L, rng)
+        _check_continuity(settings, state)
+        n_classes = [len(center) for center in state.centers]
+        L = label_matrices(labels, settings.affiliations, n_classes, first_row)
+        # A stream of its own for each chunk: what a chunk draws does not depend on how it came here.
+        rng = np.random.default_rng([settings.seed, 1 + state.n_chunks])
         S = _soft_labels(L, settings.affiliations, settings.gamma)
         B = _first_codes(settings, state.centers, L, rng)
         B, centers, D, E = _optimise(settings, state, S, B, self.n_threads)
@@ -275,7 +304,7 @@ class SHOH(OnlineMethod):
             D=D,
             E=E,
             class_counts=[counts + matrix.sum(axis=0) for counts, matrix in zip(state.class_counts, L, strict=True)],
-            modalities={name: _add_rows(state.modalities[name], X, B, L) for name, X in views.items()},
+            modalities={name: _add_rows(name, state.modalities[name], X, B, L) for name, X in views.items()},
             alpha=settings.alpha,
             mu=settings.mu,
             xi=settings.xi,
@@ -292,6 +321,7 @@ class SHOH(OnlineMethod):
 
     def _state_to_file(self) -> tuple[Fields, Arrays]:
         state = self._fitted()
+        _check_continuity(self._settings(), state)
         fields: Fields = {
             "n_chunks": state.n_chunks,
             "n_samples": state.n_samples,
@@ -312,7 +342,7 @@ class SHOH(OnlineMethod):
 
     def _state_from_file(self, archive: Archive) -> None:
         fields = archive.field("state")
-        r = check_integer("n_bits", fields["n_bits"], 1)
+        r = check_n_bits(fields["n_bits"])
         layers = range(check_integer("n_layers", fields["n_layers"], 1))
         centers = [archive.array(f"centers.{k}", np.int8, (None, r)) for k in layers]
         modalities, solved = {}, {}
@@ -349,44 +379,17 @@ def _check_weights(name: str, weights: Sequence[float] | None, default: NDArray[
     return [check_real(f"{name}[{k}]", weight, 0.0) for k, weight in enumerate(array)]
 
 
-def _continue(settings: _Settings, state: _State) -> _Settings:
-    """The settings for a chunk after the first; refuses those that the model can no longer take."""
+def _check_continuity(settings: _Settings, state: _State) -> None:
+    """Refuses parameters that what was learned can no longer take."""
     if settings.n_bits != len(state.E):
         raise ValueError(f"n_bits must stay {len(state.E)} once chunks were learned, got {settings.n_bits}")
     learned = [len(center) for center in state.centers]
-    if len(settings.n_classes) != len(learned) or any(
-        now not in (None, before) for now, before in zip(settings.n_classes, learned, strict=True)
-    ):
+    n_layers = len(settings.affiliations) + 1
+    if n_layers != len(learned) or settings.n_classes not in (None, learned):
         raise ValueError(
-            f"hierarchy and n_classes must stay as learned, {learned} classes by layer, got {settings.n_classes}"
+            f"hierarchy and n_classes must stay as learned, {learned} classes by layer, "
+            f"got {settings.n_classes or 'one layer'}"
         )
-    fields = {**vars(settings), "n_classes": learned}
-    return _Settings(**fields)
-
-
-def _begin(settings: _Settings, views: dict[str, Features], L: list[Matrix], rng: np.random.Generator) -> _State:
-    """The state before the first chunk: random centers, sums of nothing."""
-    r = settings.n_bits
-    n_classes = [matrix.shape[1] for matrix in L]
-    return _State(
-        n_chunks=0,
-        n_samples=0,
-        centers=[_random_signs(rng, c, r) for c in n_classes],
-        D=[np.zeros((c, r)) for c in n_classes],
-        E=np.zeros((r, r)),
-        class_counts=[np.zeros(c) for c in n_classes],
-        modalities={
-            name: _Modality(
-                F=np.zeros((X.shape[1], r)),
-                G=np.zeros((X.shape[1], X.shape[1])),
-                class_sums=[np.zeros((c, X.shape[1])) for c in n_classes],
-            )
-            for name, X in views.items()
-        },
-        alpha=settings.alpha,
-        mu=settings.mu,
-        xi=settings.xi,
-    )
 
 
 def _random_signs(rng: np.random.Generator, n: int, r: int) -> NDArray[np.int8]:
@@ -417,7 +420,7 @@ def _optimise(
 ) -> tuple[NDArray[np.int8], list[NDArray[np.int8]], list[Matrix], Matrix]:
     """Codes, centers, D^k and E after the chunk with soft labels S: Eq. 9-21, `n_iter` times."""
     r, alpha, beta, eta = settings.n_bits, settings.alpha, settings.beta, settings.eta
-    ancestors = [A.astype(np.float64) for A in ancestors_of_finest(settings.affiliations)]  # A^{k,K}
+    A = affiliations_with_finest(settings.affiliations)
     C = [center.astype(np.float64) for center in state.centers]
     coarse = range(len(C) - 1)
 
@@ -435,12 +438,12 @@ def _optimise(
         D = [old + s.T @ signs for old, s in zip(state.D, S, strict=True)]
 
         H = _sum([alpha[-1] * E, *(eta * beta[k] * (C[k].T @ C[k]) for k in coarse)])
-        Q = r * _sum([alpha[-1] * D[-1], *(eta * beta[k] * (ancestors[k].T @ C[k]) for k in coarse)])
+        Q = r * _sum([alpha[-1] * D[-1], *(eta * beta[k] * (A[k].T @ C[k]) for k in coarse)])
         C[-1] = descend(C[-1].astype(np.int8), H, Q).astype(np.float64)
 
         for k in coarse:
             H = alpha[k] * E + eta * beta[k] * (C[-1].T @ C[-1])
-            Q = r * (alpha[k] * D[k] + eta * beta[k] * (ancestors[k] @ C[-1]))
+            Q = r * (alpha[k] * D[k] + eta * beta[k] * (A[k] @ C[-1]))
             C[k] = descend(C[k].astype(np.int8), H, Q).astype(np.float64)
     return B, [c.astype(np.int8) for c in C], D, E
 
@@ -449,9 +452,13 @@ def _sum(terms: Iterable[Matrix]) -> Matrix:
     return functools.reduce(operator.add, terms)
 
 
-def _add_rows(sums: _Modality, X: Features, B: NDArray[np.int8], L: list[Matrix]) -> _Modality:
+def _add_rows(name: str, sums: _Modality, X: Features, B: NDArray[np.int8], L: list[Matrix]) -> _Modality:
+    with np.errstate(over="ignore", invalid="ignore"):
+        G = add_gram(sums.G, X)
+    if not np.isfinite(G).all():
+        raise ValueError(f"views[{name!r}] must have squares that float64 can sum up, got values that are too large")
     return _Modality(
         F=sums.F + X.T @ B.astype(np.float64),
-        G=add_gram(sums.G, X),
+        G=G,
         class_sums=[old + (X.T @ matrix).T for old, matrix in zip(sums.class_sums, L, strict=True)],
     )

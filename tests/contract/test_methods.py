@@ -125,6 +125,20 @@ def test_features_of_every_dtype(make, dtype):
     np.testing.assert_array_equal(make().fit(views, LABELS).codes_, expected.codes_)
 
 
+def test_codes_cannot_be_changed_from_outside(make):
+    with pytest.raises(ValueError, match="read-only"):
+        make().fit(DATA.views, LABELS).codes_[:] = 0
+
+
+def test_projections_that_overflow_name_their_rows(make):
+    X = DATA.views["text"].astype(np.float64)
+    X[[4, 9]] *= 1e60
+    model = make().fit(DATA.views, LABELS)
+    for call in (model.project, model.encode):
+        with pytest.raises(ValueError, match="X must give projections that float32 can hold, rows 4, 9 of it"):
+            call(X, modality="text")
+
+
 def test_input_is_not_changed(make):
     views, labels = copy.deepcopy(DATA.views), LABELS.copy()
     make().fit(views, labels).project(views["text"], modality="text")

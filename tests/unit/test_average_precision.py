@@ -153,6 +153,37 @@ def test_memory_holds_a_block_not_a_matrix(rng):
         assert peak < 20e6  # bytes; a matrix of floats would take 320 and 80 MB
 
 
+def test_curves_hold_a_block_not_a_matrix(rng):
+    import tracemalloc
+
+    rows = rng.integers(0, 256, size=(300_000, 1), dtype=np.uint8)
+    labels = rng.integers(0, 7, 300_000)
+    tracemalloc.start()
+    precision_recall_curve(rows[:60], rows, labels[:60], labels, n_threads=2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * 8 * 60 * 300_000
+
+
+def test_a_bad_distance_is_named_by_its_row_in_the_data():
+    distances = np.zeros((2000, 1000))
+    distances[1500, 7] = np.nan
+    for matrix, database, metric, name in (
+        (distances, None, "precomputed", "queries"),
+        (distances, np.zeros((1000, 1)), lambda q, d: q, "distances"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be finite, got nan in row 1500, column 7"):
+            mean_average_precision(matrix, database, np.zeros(2000, int), np.zeros(1000, int), metric=metric)
+
+
+def test_huge_numbers_are_as_good_as_large_ones():
+    plain = mean_average_precision(QUERY, DATABASE, [1], RELEVANT, n_bits=3)
+    for denominator in ("hits", "relevant", "min"):
+        protocol = Protocol(cutoff=2**70, denominator=denominator)
+        huge = mean_average_precision(QUERY, DATABASE, [1], RELEVANT, n_bits=3, protocol=protocol, n_threads=2**70)
+        assert huge.value == plain.value
+
+
 def test_describes_itself():
     result = mean_average_precision(QUERY, DATABASE, [1], RELEVANT, n_bits=3, protocol=Protocol(cutoff=3))
     assert repr(result) == "mAP 0.8333 (cutoff 3, denominator hits, empty queries skip, ties id; 1 queries, 0 empty)"
@@ -175,7 +206,7 @@ def test_describes_itself():
         ),
         ({"query_labels": [[1, 0]]}, ValueError, "must both be class indices"),
         ({"query_labels": [1.5]}, TypeError, "query_labels must be class indices of an integer dtype, got float64"),
-        ({"query_labels": [-1]}, ValueError, "query_labels must be class indices >= 0, got -1 in row 0"),
+        ({"query_labels": [-1]}, ValueError, "query_labels must be class indices from 0 to 16777215, got -1 in row 0"),
         (
             {"query_labels": [[1, 2]], "database_labels": np.eye(5, 2)},
             ValueError,
@@ -191,6 +222,8 @@ def test_describes_itself():
             ValueError,
             "query codes must have at least one row",
         ),
+        ({"query_labels": [[1, 0], [1]]}, ValueError, "query_labels must be an array, got rows of unequal length"),
+        ({"database": [[1], [1, 2]], "n_bits": None}, ValueError, "database must be an array, got rows of unequal"),
         ({"metric": "euclid"}, ValueError, "metric must be 'hamming', 'weighted_hamming', 'precomputed' or a function"),
         (
             {"metric": "weighted_hamming", "queries": [[1.0, np.nan, 2.0]]},

@@ -205,6 +205,48 @@ def test_without_matplotlib_the_demo_says_so_before_it_works(capsys, monkeypatch
     assert os.listdir(tmp_path) == []
 
 
+def test_a_request_to_end_leaves_nothing(tmp_path):
+    """What `timeout` and container runtimes send."""
+    process = subprocess.Popen([*COMMAND, "demo", "--out", str(tmp_path / "demo"), "--chunk-size", "200"])
+    time.sleep(1.5)
+    process.terminate()
+    assert process.wait(timeout=60) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_output_folder_behind_a_link(capsys, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    out = tmp_path / "link"
+    assert run(capsys, "demo", "--out", str(out), "--bits", "8", "--no-charts", "--chunk-size", "9000")[0] == 0
+    assert len(list((tmp_path / "real").iterdir())) == 4
+    assert out.is_symlink()
+
+
+def test_ctrl_c_waits_while_files_change_places(tmp_path, monkeypatch):
+    from pyhash.cli import model_folder
+
+    replace = os.replace
+
+    def interrupted(source, target):
+        os.kill(os.getpid(), signal.SIGINT)
+        replace(source, target)
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(model_folder.os, "replace", interrupted)
+    with model_folder.staged(tmp_path / "out", owned=()) as stage:
+        for name in "abc":
+            (stage / name).write_text("new")
+    assert sorted(os.listdir(tmp_path / "out")) == ["a", "b", "c"]
+
+
+def test_too_much_memory_is_one_clear_line(capsys, tmp_path):
+    code, _, err = run(capsys, "demo", "--bits", "1000000", "--out", str(tmp_path / "demo"), "--no-charts")
+    assert code == 1
+    assert "pyhash: Unable to allocate" in err
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("wait", [0.3, 1.5, 2.5])
 def test_ctrl_c_leaves_what_was_there(copy, wait):
     """Interrupts a second run into the same folder: the first one's files stay, and nothing else is there."""
@@ -216,7 +258,7 @@ def test_ctrl_c_leaves_what_was_there(copy, wait):
     _, err = process.communicate(timeout=60)
     if wait > 1:  # earlier, the interpreter itself may be starting
         assert process.returncode == 1
-        assert err.endswith("pyhash: interrupted, nothing was written\n")
+        assert err.endswith("pyhash: interrupted\n")
     assert process.returncode != 0
     assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
     assert os.listdir(copy.parent) == ["copy"]

@@ -42,6 +42,8 @@ def test_by_rank(data, ties, empty):
     assert curve.n_empty == at.n_empty == sum(not (labels == label).any() for label in query_labels)
     np.testing.assert_allclose(at.values, np.mean(precision, axis=0)[at.top_n - 1], atol=1e-12)
     assert np.isnan(at.per_query[3]).all() == (empty == "skip")
+    one = precision_at(queries, rows, query_labels, labels, n_bits=3, protocol=protocol, top_n=np.array(4))
+    assert one.values.tolist() == at.values[1:2].tolist()
 
 
 def test_by_radius(data):

@@ -84,7 +84,7 @@ def test_no_rows(rng):
         ({"H": np.full((4, 4), np.nan)}, ValueError, "H must be finite, got nan"),
         ({"Q": np.full((3, 4), np.inf)}, ValueError, "Q must be finite, got inf"),
         ({"Q": np.ones((3, 5))}, ValueError, r"Q must have the shape of B, \(3, 4\), got \(3, 5\)"),
-        ({"max_sweeps": 0}, ValueError, "max_sweeps must be an integer >= 1, got 0"),
+        ({"max_sweeps": 0}, ValueError, "max_sweeps must be an integer from 1 to 100000, got 0"),
         ({"n_threads": -1}, ValueError, "n_threads must be an integer >= 1, got -1"),
     ],
 )

@@ -85,6 +85,8 @@ def rewrite(path, change):
         (lambda h: h["fields"].update(n_bits="x"), "is not a valid index: n_bits must be an integer"),
         (lambda h: h["arrays"].pop("ids"), "has no array 'ids'"),
         (lambda h: h["arrays"].update(ids=["<i8", [3]]), "array 'ids' is not the one that the header describes"),
+        (lambda h: h["arrays"].update(ids=5), "does not describe array 'ids' in its header"),
+        (lambda h: h["arrays"].update(ids=["<i8"]), "does not describe array 'ids' in its header"),
         (lambda h: h["arrays"].update(more=["<i8", [3]]), "is not a whole pyhash file"),
     ],
 )

@@ -2,13 +2,22 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from pyhash.methods.hierarchy import ancestors_of_finest, check_affiliations, label_layers, label_matrices
+from pyhash.methods.hierarchy import (
+    affiliations_with_finest,
+    check_affiliations,
+    count_classes,
+    label_layers,
+    label_matrices,
+)
 
 
 def matrices(labels, hierarchy=(), n=None, n_classes=None):
     affiliations = check_affiliations(list(hierarchy))
-    sizes = [len(affiliations[0]), *(a.shape[1] for a in affiliations)] if affiliations else [n_classes]
-    layers = label_layers(labels, len(sizes), n if n is not None else len(labels))
+    layers = label_layers(labels, len(affiliations) + 1, n if n is not None else len(labels))
+    if affiliations:
+        sizes = [len(affiliations[0]), *(a.shape[1] for a in affiliations)]
+    else:
+        sizes = [n_classes or count_classes(layers[0])]
     return label_matrices(layers, affiliations, sizes, 0)
 
 
@@ -22,14 +31,15 @@ def test_parents_and_matrices_say_the_same():
 
 
 def test_ancestors_of_the_finest():
-    first, second = ancestors_of_finest(check_affiliations([[0, 1, 0], [2, 0, 1, 1]]))
+    first, second = affiliations_with_finest(check_affiliations([[0, 1, 0], [2, 0, 1, 1]]))
     np.testing.assert_array_equal(first, [[1, 1, 0, 0], [0, 0, 1, 1]])
     np.testing.assert_array_equal(second, [[0, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0]])
 
 
-def test_two_ways_to_an_ancestor_are_one_affiliation():
-    diamond = [np.array([[1, 1]]), np.array([[1, 0], [1, 1]])]
-    np.testing.assert_array_equal(ancestors_of_finest(check_affiliations(diamond))[0], [[1, 1]])
+def test_two_ways_to_an_ancestor_count_twice():
+    """The product of the matrices, as it is defined; in a tree there is one way."""
+    diamond = [np.array([[1, 1]]), np.array([[1, 1], [0, 1]])]
+    np.testing.assert_array_equal(affiliations_with_finest(check_affiliations(diamond))[0], [[1, 2]])
 
 
 def test_labels_in_every_form():
@@ -44,6 +54,7 @@ def test_labels_in_every_form():
         [np.array([1, 0, 0]), fine],
         ([1, 0, 0], [2, 0, 1]),
         [np.eye(2)[[1, 0, 0]], csr_array(np.eye(3)[fine])],
+        np.eye(3)[fine].tolist(),
     ):
         for got, want in zip(matrices(labels, hierarchy, n=3), expected, strict=True):
             np.testing.assert_array_equal(got, want)
@@ -62,7 +73,8 @@ def test_one_layer_takes_an_array_or_a_list_of_one():
         ("ab", TypeError, "hierarchy must be a list with one entry for each pair of layers, got str"),
         (np.array([0, 0]), TypeError, "hierarchy must be a list with one entry for each pair of layers, got ndarray"),
         ([[0.5]], TypeError, r"hierarchy\[0\] must be class indices of an integer dtype"),
-        ([[0, -1]], ValueError, r"hierarchy\[0\] must be class indices >= 0, got -1"),
+        ([[0, -1]], ValueError, r"hierarchy\[0\] must be class indices from 0 to 16777215, got -1"),
+        ([[[0, 1], [1]]], ValueError, r"hierarchy\[0\] must be an array, got rows of unequal length"),
         ([np.zeros(0, int)], ValueError, r"hierarchy\[0\] must name the parent of at least one class"),
         ([[0, 1], [0, 2]], ValueError, r"hierarchy\[1\] must be class indices from 0 to 1, got 2"),
         (

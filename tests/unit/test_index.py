@@ -36,6 +36,30 @@ def test_ties_go_by_id_whatever_the_order_of_adding(rng):
     np.testing.assert_array_equal(whole.search(queries, 50).ids, whole.ids[expected])
 
 
+def test_a_search_sees_one_moment(rng):
+    """Codes are added before all others while a search runs: positions must not be read as the new ids."""
+    import threading
+
+    rows = rng.integers(0, 256, size=(100_000, 8), dtype=np.uint8)
+    rows = rows[np.unique(rows, axis=0, return_index=True)[1]]
+    index = CodeIndex(64)
+    index.add(rows, np.arange(len(rows)) + 1000)
+    found = []
+    worker = threading.Thread(target=lambda: found.extend(index.search(rows[:300], 1).ids[:, 0] for _ in range(5)))
+    worker.start()
+    for new in range(999, 900, -1):
+        index.add(np.zeros((1, 8), np.uint8), [new])
+    worker.join()
+    for ids in found:
+        np.testing.assert_array_equal(ids, np.arange(300) + 1000)
+
+
+def test_ids_start_at_zero_again_after_negative_ones():
+    index = CodeIndex(8)
+    index.add(np.zeros((1, 1), np.uint8), ids=[-5])
+    assert index.add(np.zeros((1, 1), np.uint8)).tolist() == [0]
+
+
 def test_growing_keeps_everything(rng):
     index = CodeIndex(16)
     rows = rng.integers(0, 256, size=(500, 2), dtype=np.uint8)
@@ -96,8 +120,8 @@ def test_arrays_of_the_index_are_read_only(index):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda i: CodeIndex(0), ValueError, "n_bits must be an integer >= 1, got 0"),
-        (lambda i: CodeIndex("8"), TypeError, "n_bits must be an integer >= 1, got '8'"),
+        (lambda i: CodeIndex(0), ValueError, "n_bits must be an integer from 1 to 1048576, got 0"),
+        (lambda i: CodeIndex("8"), TypeError, "n_bits must be an integer from 1 to 1048576, got '8'"),
         (
             lambda i: i.add(np.zeros((2, 3), np.uint8)),
             ValueError,
@@ -113,6 +137,7 @@ def test_arrays_of_the_index_are_read_only(index):
         (lambda i: i.add(i.codes[:1], ids=np.array([2**63], np.uint64)), ValueError, "ids must fit int64"),
         (lambda i: i.search(i.codes, k=0), ValueError, "k must be an integer >= 1, got 0"),
         (lambda i: i.search(i.codes, k=-3), ValueError, "k must be an integer >= 1, got -3"),
+        (lambda i: CodeIndex(2**70), ValueError, "n_bits must be an integer from 1 to 1048576"),
         (lambda i: i.search(i.codes, k=2.0), TypeError, "k must be an integer >= 1, got 2.0"),
         (lambda i: i.search(i.codes[:, :1], k=1), ValueError, r"codes must have shape \(n, 2\) for n_bits=12"),
         (lambda i: i.search(i.codes, k=1, n_threads=0), ValueError, "n_threads must be an integer >= 1"),

@@ -24,22 +24,19 @@ def reference_like(model):
     """The oracle, started from the model's own random centers."""
     fresh = SHOH(**{**model.get_params(), "n_iter": 1})
     settings = fresh._settings()
-    rng = np.random.default_rng([settings.seed, 0])
-    L = [np.zeros((1, 3)), np.zeros((1, 7))]
-    C1, C2 = shoh._begin(settings, {"image": np.zeros((1, 12))}, L, rng).centers
+    C1, C2 = fresh._begin({"image": 12}, []).centers
     A = settings.affiliations[0]
-    return ReferenceSHOH(A, C1, C2, eta=2.0, mu=100.0, xi=0.5, n_iter=3), rng
+    return ReferenceSHOH(A, C1, C2, eta=2.0, mu=100.0, xi=0.5, n_iter=3)
 
 
 @pytest.mark.parametrize("init", ["centers", "random"])
 def test_a_stream_is_learned_as_the_equations_say(data, init):
     """Codes, centers and projections after three chunks, against sums over all rows taken afresh."""
     model = SHOH(hierarchy=data.hierarchy, init=init, seed=3, **PARAMETERS)
-    reference, rng = reference_like(model)
+    reference = reference_like(model)
     for number, rows in enumerate(np.array_split(np.arange(160), [70, 71])):
         views, L1, L2 = one_hot_chunk(data, rows)
-        if number:
-            rng = np.random.default_rng([3, number])
+        rng = np.random.default_rng([3, 1 + number])
         first = shoh._random_signs(rng, len(rows), 24) if init == "random" else np.where(L2 @ reference.C2 > 0, 1, -1)
         expected = reference.learn(views, L1, L2, first)
         model.partial_fit(views, [L1, L2])
@@ -54,9 +51,9 @@ def test_a_stream_is_learned_as_the_equations_say(data, init):
 def test_no_step_raises_the_objective(data):
     """Eq. 8, written down once in the oracle, after every one of the three exact steps."""
     model = SHOH(hierarchy=data.hierarchy, **PARAMETERS)
-    reference, rng = reference_like(model)
+    reference = reference_like(model)
     views, L1, L2 = one_hot_chunk(data, np.arange(160))
-    reference.learn(views, L1, L2, shoh._random_signs(rng, 160, 24))
+    reference.learn(views, L1, L2, shoh._random_signs(np.random.default_rng(0), 160, 24))
     steps = np.diff(reference.objectives)
     assert len(steps) == 9
     assert (steps <= 1e-6).all()
@@ -131,10 +128,55 @@ def test_classes_never_seen_drop_out(data):
 def test_the_number_of_classes_of_one_layer():
     views = {"x": np.eye(3)}
     model = SHOH(8).partial_fit(views, [0, 1, 2])
-    with pytest.raises(ValueError, match="labels must be class indices from 0 to 2, got 3 in row 1"):
+    with pytest.raises(ValueError, match="class indices from 0 to 2, got 3 in row 1; n_classes makes room for classes"):
         model.partial_fit(views, [0, 3, 2])
     model = SHOH(8, n_classes=10).partial_fit(views, [0, 1, 2]).partial_fit(views, [0, 9, 2])
     assert model.centers_[0].shape == (10, 8)
+
+
+def test_fit_counts_the_classes_of_all_labels():
+    """Sorted by class, the first chunk shows one of them."""
+    labels = np.repeat([0, 1, 2], 20)
+    model = SHOH(8).fit({"x": np.eye(3)[labels]}, labels, chunk_size=10)
+    assert model.centers_[0].shape == (3, 8)
+
+
+def test_parameters_that_do_not_fit_what_was_learned_are_not_saved(data, tmp_path):
+    model = SHOH(hierarchy=data.hierarchy, **PARAMETERS).fit(data.views, data.labels["level2"])
+    for wrong, message in (({"n_bits": 64}, "n_bits must stay 24"), ({"n_bits": 24, "mu": -3}, "mu must be")):
+        with pytest.raises(ValueError, match=message):
+            model.set_params(**wrong).save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_parameters_of_any_kind_of_number_are_saved(data, tmp_path):
+    from pyhash import load
+
+    odd = {"mu": np.array(5.0), "xi": np.float32(2), "n_bits": np.int64(8), "alpha": [np.array(0.5), 0.5]}
+    model = SHOH(hierarchy=data.hierarchy, **odd).fit(data.views, data.labels["level2"])
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert (again.mu, again.xi, again.n_bits, again.alpha) == (5.0, 2.0, 8, [0.5, 0.5])
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_values_too_large_to_be_summed_are_refused(data, form):
+    model = SHOH(hierarchy=data.hierarchy, **PARAMETERS).fit(data.views, data.labels["level2"])
+    before = model.encode(data.views["text"], modality="text")
+    huge = {**data.views, "text": form(data.views["text"].astype(float) * 1e200)}
+    with pytest.raises(ValueError, match=r"views\['text'\] must have squares that float64 can sum up"):
+        model.partial_fit(huge, data.labels["level2"])
+    np.testing.assert_array_equal(model.encode(data.views["text"], modality="text"), before)
+
+
+def test_large_collinear_features_are_solved(rng):
+    """Their sums of squares swallow the ridge: G + xi I is not positive definite in floating point."""
+    labels = rng.integers(0, 3, 200)
+    column = np.eye(3)[labels] @ [[1.0], [2.0], [3.0]] + 0.01 * rng.standard_normal((200, 1))
+    for scale in (1.0, 1e7, 1e10):
+        X = np.repeat(column, 5, axis=1) * scale
+        model = SHOH(16).fit({"x": X}, labels)
+        assert np.isfinite(model.project(X, modality="x")).all()
 
 
 def test_the_state_does_not_grow_with_the_stream(data):
@@ -184,7 +226,8 @@ def test_it_goes_on_from_a_file_as_if_never_stopped(data, tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"n_bits": 0}, ValueError, "n_bits must be an integer >= 1, got 0"),
+        ({"n_bits": 0}, ValueError, "n_bits must be an integer from 1 to 1048576, got 0"),
+        ({"mu": 10**400}, ValueError, "mu must be a finite number >= 0, got inf"),
         ({"alpha": [0.2]}, ValueError, r"alpha must have 2 weights for this hierarchy, got shape \(1,\)"),
         ({"alpha": [0.2, -1]}, ValueError, r"alpha\[1\] must be a finite number >= 0, got -1"),
         ({"beta": [0.5, 0.5]}, ValueError, "beta must have 1 weights for this hierarchy"),
