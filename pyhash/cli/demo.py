@@ -39,7 +39,10 @@ class Round:
 def run(*, n_bits: int, seed: int, split: str, chunk_size: int, out: Path, charts: bool) -> None:
     """Learns, measures, answers, and writes it all to a folder."""
     if charts:
-        plotting.require_matplotlib()
+        try:
+            plotting.require_matplotlib()
+        except ImportError as error:
+            raise ImportError(f"{error}, or run with --no-charts") from None
     with staged(out, owned=(_ROUNDS_CHART, _CURVE_CHART)) as stage:
         data = load_emoji()
         queries = data.split(split)[1]

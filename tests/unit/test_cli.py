@@ -201,7 +201,7 @@ def test_without_matplotlib_the_demo_says_so_before_it_works(capsys, monkeypatch
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = run(capsys, "demo", "--out", str(tmp_path / "demo"))
     assert (code, out) == (1, "")
-    assert err == "pyhash: charts need matplotlib: pip install 'pyhash-crossmodal[plot]'\n"
+    assert err == "pyhash: charts need matplotlib: pip install 'pyhash-crossmodal[plot]', or run with --no-charts\n"
     assert os.listdir(tmp_path) == []
 
 
