@@ -57,6 +57,11 @@ class RadiusHits:
         return len(self.offsets) - 1
 
 
+# Making nibble planes costs about what a dozen queries cost without them; they are as large as the codes.
+_QUERIES_WORTH_PLANES = 32
+_QUERIES_OF_A_SCAN = 4
+
+
 class _Rows:
     """Codes and ids by ascending id, so that the core's ties by position are ties by id.
 
@@ -68,6 +73,15 @@ class _Rows:
         self.code_buffer, self.id_buffer, self.n = code_buffer, id_buffer, n
         self.codes, self.ids = code_buffer[:n], id_buffer[:n]
         self.codes.flags.writeable = self.ids.flags.writeable = False
+        self._planes: _core.NibblePlanes | None = None
+
+    def top_k(self, queries: NDArray[np.uint8], k: int, n_threads: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Positions and distances of the nearest; by nibble planes where queries are enough to share them."""
+        if self._planes is None and len(queries) >= _QUERIES_WORTH_PLANES:
+            self._planes = _core.NibblePlanes(self.codes, n_threads)
+        if self._planes is None or len(queries) < _QUERIES_OF_A_SCAN:
+            return _core.hamming_top_k(queries, self.codes, k, n_threads)
+        return _core.nibble_top_k(queries, self.codes, self._planes, k, n_threads)
 
     def appended(self, codes: NDArray[np.uint8], ids: NDArray[np.int64]) -> _Rows:
         """With rows whose ids ascend from beyond the last; doubles the buffers where they are full."""
@@ -191,7 +205,7 @@ class CodeIndex:
         queries = check_codes("codes", codes, self.n_bits)
         k = check_integer("k", k, 1)
         rows = self._rows
-        positions, distances = _core.hamming_top_k(queries, rows.codes, min(k, rows.n), resolve_n_threads(n_threads))
+        positions, distances = rows.top_k(queries, min(k, rows.n), resolve_n_threads(n_threads))
         return Hits(rows.ids[positions], distances.view(np.int32))
 
     def search_weighted(self, projections: ArrayLike, k: int, *, n_threads: int | None = None) -> Hits:

@@ -1,5 +1,6 @@
 #include "bind/arrays.hpp"
 #include "core/distances.hpp"
+#include "core/nibble_top_k.hpp"
 #include "core/radius.hpp"
 #include "core/top_k.hpp"
 
@@ -48,6 +49,21 @@ std::pair<Array<std::int64_t>, Array<std::uint32_t>> nearest_hamming(const Array
     return {positions, distances};
 }
 
+std::pair<Array<std::int64_t>, Array<std::uint32_t>> nearest_by_planes(const Array<std::uint8_t>& queries,
+                                                                       const Array<std::uint8_t>& codes,
+                                                                       const NibblePlanes& planes, std::size_t k,
+                                                                       std::size_t n_threads) {
+    const CodeView q = code_view(queries), c = code_view(codes);
+    require_same_length(q, c);
+    require(planes.n_codes() == c.n && planes.n_bytes() == c.n_bytes, "planes must be made of these codes");
+    auto positions = empty_array<std::int64_t>(q.n, std::min(k, c.n));
+    auto distances = empty_array<std::uint32_t>(q.n, std::min(k, c.n));
+    std::int64_t* p = positions.mutable_data();
+    std::uint32_t* d = distances.mutable_data();
+    without_gil([&] { nibble_top_k(q, c, planes, k, n_threads, p, d); });
+    return {positions, distances};
+}
+
 std::pair<Array<std::int64_t>, Array<double>> nearest_weighted(const Array<double>& projections,
                                                                const Array<std::uint8_t>& codes, std::size_t k,
                                                                std::size_t n_threads) {
@@ -89,6 +105,13 @@ void bind_search(py::module_& m) {
     const auto codes = py::arg("codes").noconvert();
     m.def("hamming_distances", &all_hamming, queries, codes, py::arg("n_threads"));
     m.def("weighted_distances", &all_weighted, projections, codes, py::arg("n_threads"));
+    py::class_<NibblePlanes>(m, "NibblePlanes")
+        .def(py::init([](const Array<std::uint8_t>& c, std::size_t n_threads) {
+                 const CodeView view = code_view(c);
+                 return without_gil([&] { return std::make_unique<NibblePlanes>(view, n_threads); });
+             }),
+             codes, py::arg("n_threads"));
+    m.def("nibble_top_k", &nearest_by_planes, queries, codes, py::arg("planes"), py::arg("k"), py::arg("n_threads"));
     m.def("hamming_top_k", &nearest_hamming, queries, codes, py::arg("k"), py::arg("n_threads"));
     m.def("weighted_top_k", &nearest_weighted, projections, codes, py::arg("k"), py::arg("n_threads"));
     m.def("hamming_radius", &within_radius, queries, codes, py::arg("radius"), py::arg("n_threads"));

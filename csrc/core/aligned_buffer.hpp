@@ -18,6 +18,7 @@ public:
     AlignedBuffer& operator=(const AlignedBuffer&) = delete;
 
     T* data() { return data_; }
+    const T* data() const { return data_; }
     T& operator[](std::size_t i) { return data_[i]; }
 
 private:

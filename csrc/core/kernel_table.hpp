@@ -27,12 +27,29 @@ struct DescentProblem {
     std::size_t max_sweeps;
 };
 
+// Queries that a scan of nibble planes takes at a time, and the codes of one scan at most.
+constexpr std::size_t nibble_queries = 4;
+constexpr std::size_t nibble_scan_codes = 2048;
+
+// What a scan of nibble planes finds for one query: codes nearer than its bound, by ascending position.
+struct NibbleHits {
+    std::size_t n;
+    std::uint16_t positions[nibble_scan_codes];  // from the first code of the scan
+    std::uint8_t distances[nibble_scan_codes];
+};
+
 struct KernelTable {
     const char* level;
 
     // out[i] = popcount(query xor codes[i]) for n codes of n_bytes each.
     void (*hamming)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
                     std::uint32_t* out);
+
+    // Hits of nibble_queries queries among the codes of n_blocks blocks (see core/nibble_planes.hpp): Hamming distance
+    // below bounds[q], which is at most 255. `tables` holds for each query n_planes tables of 16: the distance of its
+    // nibble to each. nullptr where the level gains nothing by it.
+    void (*scan_nibbles)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes,
+                         const std::uint8_t* tables, const std::uint8_t* bounds, NibbleHits* hits);
 
     // out[i] = sum over byte positions j, ascending, of costs[256 j + (codes[i][j])].
     void (*weighted_hamming)(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,

@@ -130,7 +130,7 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<Lanes<double>>(problem, begin, end, values, words, flips);
 }
 
-constexpr KernelTable table{"portable", hamming, weighted_hamming, descend_f32, descend_f64};
+constexpr KernelTable table{"portable", hamming, nullptr, weighted_hamming, descend_f32, descend_f64};
 
 }  // namespace
 

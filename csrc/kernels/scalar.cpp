@@ -19,6 +19,26 @@ void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n
     }
 }
 
+// d = sum over planes p of tables[q][p][nibble p of the code]; a hit where d < bounds[q].
+void scan_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                  const std::uint8_t* bounds, NibbleHits* hits) {
+    for (std::size_t q = 0; q < nibble_queries; ++q) {
+        hits[q].n = 0;
+        for (std::size_t i = 0; i < 64 * n_blocks; ++i) {
+            const std::uint8_t* block = blocks + i / 64 * n_planes * 32;
+            std::size_t distance = 0;
+            for (std::size_t p = 0; p < n_planes; ++p) {
+                const unsigned pair = block[p * 32 + i % 32];
+                distance += tables[(q * n_planes + p) * 16 + (i % 64 < 32 ? pair & 15u : pair >> 4)];
+            }
+            if (distance < bounds[q]) {
+                hits[q].positions[hits[q].n] = static_cast<std::uint16_t>(i);
+                hits[q].distances[hits[q].n++] = static_cast<std::uint8_t>(distance);
+            }
+        }
+    }
+}
+
 // d = sum over byte positions j of costs[j][code byte j], in ascending j: the order is part of the result.
 void weighted_hamming(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes, double* out) {
     for (std::size_t i = 0; i < n; ++i) {
@@ -61,7 +81,7 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<double>(problem, begin, end, flips, DBL_EPSILON);
 }
 
-constexpr KernelTable table{"scalar", hamming, weighted_hamming, descend_f32, descend_f64};
+constexpr KernelTable table{"scalar", hamming, scan_nibbles, weighted_hamming, descend_f32, descend_f64};
 
 }  // namespace
 

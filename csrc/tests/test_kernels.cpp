@@ -1,9 +1,12 @@
 // Every level against the scalar oracle, to the last bit.
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "check.hpp"
 #include "core/cpu_level.hpp"
 #include "core/distances.hpp"
+#include "core/nibble_planes.hpp"
 
 using namespace pyhash;
 
@@ -18,6 +21,34 @@ static void hamming_agrees(Random& random) {
                 set_cpu_level(level);
                 kernels().hamming(query.data(), codes.data(), n, n_bytes, got.data());
                 CHECK(got == expected);  // the value behind the last is untouched
+            }
+        }
+    }
+}
+
+static void nibble_scans_agree(Random& random) {
+    const auto hits_of = [](const NibbleHits& hits) {
+        return std::pair{std::vector<std::uint16_t>(hits.positions, hits.positions + hits.n),
+                         std::vector<std::uint8_t>(hits.distances, hits.distances + hits.n)};
+    };
+    for (std::size_t n_bytes : {1, 2, 3, 8, 16, 33, 70, 200}) {
+        for (std::size_t n : {1, 64, 65, 2048}) {
+            const auto bytes = random_bytes(random, n * n_bytes);
+            const NibblePlanes planes({bytes.data(), n, n_bytes}, 1);
+            AlignedBuffer<std::uint8_t> tables(nibble_queries * planes.n_planes() * 16);
+            for (std::size_t i = 0; i < nibble_queries * planes.n_planes() * 16; ++i) tables[i] = random() % 5;
+            // Near the mean of the sums, below all of them, and above all that a byte can say.
+            const auto mean = static_cast<std::uint8_t>(std::min<std::size_t>(4 * n_bytes, 254));
+            const std::uint8_t bounds[nibble_queries] = {mean, 1, 255, static_cast<std::uint8_t>(mean + 1)};
+            std::vector<NibbleHits> expected(nibble_queries), got(nibble_queries);
+            scalar_kernels()->scan_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), bounds,
+                                           expected.data());
+            for (const std::string& level : available_cpu_levels()) {
+                set_cpu_level(level);
+                if (kernels().scan_nibbles == nullptr) continue;
+                kernels().scan_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), bounds,
+                                       got.data());
+                for (std::size_t q = 0; q < nibble_queries; ++q) CHECK(hits_of(got[q]) == hits_of(expected[q]));
             }
         }
     }
@@ -53,6 +84,7 @@ static void levels_are_named() {
 int main() {
     Random random(1);
     hamming_agrees(random);
+    nibble_scans_agree(random);
     weighted_agrees(random);
     levels_are_named();
 }

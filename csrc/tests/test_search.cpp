@@ -1,9 +1,12 @@
 // Top-k, radius and rankings against sorting everything.
 #include <algorithm>
 #include <numeric>
+#include <string>
 
 #include "check.hpp"
+#include "core/cpu_level.hpp"
 #include "core/distances.hpp"
+#include "core/nibble_top_k.hpp"
 #include "core/radius.hpp"
 #include "core/ranking.hpp"
 #include "core/top_k.hpp"
@@ -84,7 +87,40 @@ static void agrees_with_sorting(std::size_t n_queries, std::size_t n, std::size_
     }
 }
 
+// At every level; distances beyond a byte too, and planes whose last block is not full.
+static void planes_agree_with_codes(std::size_t n_queries, std::size_t n, std::size_t n_bytes, std::size_t k,
+                                    bool few) {
+    Random random(n + n_bytes + k);
+    auto bytes = random_bytes(random, n * n_bytes), query_bytes = random_bytes(random, n_queries * n_bytes);
+    if (few) {
+        for (auto& byte : bytes) byte &= 0x11;
+    }
+    const CodeView queries{query_bytes.data(), n_queries, n_bytes}, codes{bytes.data(), n, n_bytes};
+    const std::size_t size = n_queries * std::min(k, n);
+    std::vector<std::int64_t> expected_positions(size), positions(size);
+    std::vector<std::uint32_t> expected_distances(size), distances(size);
+    hamming_top_k(queries, codes, k, 1, expected_positions.data(), expected_distances.data());
+    for (const std::string& level : available_cpu_levels()) {
+        set_cpu_level(level);
+        for (std::size_t threads : {1, 3}) {
+            const NibblePlanes planes(codes, threads);
+            nibble_top_k(queries, codes, planes, k, threads, positions.data(), distances.data());
+            CHECK(positions == expected_positions && distances == expected_distances);
+        }
+    }
+}
+
 int main() {
+    for (std::size_t n_bytes : {1, 2, 3, 8, 31, 32, 64, 90, 200}) {
+        for (bool few : {false, true}) {
+            planes_agree_with_codes(9, 5003, n_bytes, 10, few);
+            planes_agree_with_codes(4, 2048, n_bytes, 1, few);
+            planes_agree_with_codes(1, 9000, n_bytes, 700, few);
+        }
+    }
+    planes_agree_with_codes(0, 3000, 4, 3, false);
+    planes_agree_with_codes(5, 0, 4, 3, false);
+    planes_agree_with_codes(5, 100, 4, 200, false);
     for (std::size_t k : {1, 5, 100, 5000}) {
         for (std::size_t threads : {1, 3}) {
             agrees_with_sorting(7, 200, 4, k, threads);

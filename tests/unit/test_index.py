@@ -60,6 +60,24 @@ def test_ids_start_at_zero_again_after_negative_ones():
     assert index.add(np.zeros((1, 1), np.uint8)).tolist() == [0]
 
 
+@pytest.mark.parametrize("n_bits", [1, 12, 64, 100, 256, 600, 2100])
+def test_many_queries_get_what_each_gets_alone(rng, cpu_level, n_bits):
+    """Many queries share a layout of their own; half of the codes repeat, so ties are many."""
+    rows = codes.pack(rng.choice([-1, 1], size=(3000, n_bits)))
+    rows[1500:] = rows[rng.integers(0, 1500, 1500)]
+    index = CodeIndex(n_bits)
+    index.add(rows, rng.permutation(10_000)[:3000])
+    queries = np.concatenate([rows[:30], codes.pack(rng.choice([-1, 1], size=(11, n_bits)))])
+    for k in (1, 10, 300, 3000):
+        many = [index.search(queries, k, n_threads=n) for n in (1, 3)]
+        order, distances = reference.top_k(reference.hamming(queries, index.codes, n_bits), k)
+        for hits in many:
+            np.testing.assert_array_equal(hits.ids, index.ids[order])
+            np.testing.assert_array_equal(hits.distances, distances)
+    index.add(rows[:1], [-1])  # the layout is made anew
+    assert (index.search(queries, 1).ids[0], index.search(queries[:1], 1).ids[0]) == (-1, -1)
+
+
 def test_growing_keeps_everything(rng):
     index = CodeIndex(16)
     rows = rng.integers(0, 256, size=(500, 2), dtype=np.uint8)
