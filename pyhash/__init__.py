@@ -1,7 +1,6 @@
 """Learns short binary codes for several modalities from a stream, searches them exactly, measures how good they are.
 
-Names load when they are first used: ``import pyhash`` itself loads neither numpy's linear algebra friends nor any
-optional package.
+Names load when they are first used: ``import pyhash`` itself loads no other package.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ void nibble_top_k(CodeView queries, CodeView codes, const NibblePlanes& planes, 
     const KernelTable& table = kernels();
     k = std::min(k, codes.n);
     // The first block of codes gives the bounds; it must hold k codes, and be few beside the rest.
-    const std::size_t n_first = std::max<std::size_t>(512, (2 * k + 63) / 64 * 64);
+    const std::size_t n_first = std::max<std::size_t>(256, (2 * k + 63) / 64 * 64);
     constexpr std::size_t most_positions = std::numeric_limits<std::uint32_t>::max();
     if (table.scan_nibbles == nullptr || n_first > codes.n / 4 || codes.n > most_positions) {
         return hamming_top_k(queries, codes, k, n_threads, positions, distances);
@@ -132,12 +132,17 @@ void nibble_top_k(CodeView queries, CodeView codes, const NibblePlanes& planes, 
                               distances + query * k);
                 continue;
             }
-            for (std::size_t b = n_first / NibblePlanes::codes_per_block; b < planes.n_blocks(); b += blocks_per_scan) {
-                const std::size_t n_blocks = std::min(blocks_per_scan, planes.n_blocks() - b);
+            std::size_t n_blocks = 0;
+            for (std::size_t b = n_first / NibblePlanes::codes_per_block; b < planes.n_blocks(); b += n_blocks) {
+                // As many again as were seen: while bounds still fall fast, they are looked at more often.
+                n_blocks = std::min({b, blocks_per_scan, planes.n_blocks() - b});
+                std::size_t greatest = 0;
                 for (std::size_t q = 0; q < nibble_queries; ++q) {
-                    // A bound of 0 finds nothing more; the kernels take bounds from 1.
+                    greatest = std::max(greatest, selections[q].bound());
+                    // The kernels take bounds from 1; what a bound of 0 does not want, the selection refuses.
                     bounds[q] = static_cast<std::uint8_t>(std::max<std::size_t>(selections[q].bound(), 1));
                 }
+                if (greatest == 0) break;  // k codes at distance 0 for each: nothing can be nearer
                 table.scan_nibbles(planes.block(b), n_blocks, n_planes, tables.data(), bounds, hits.data());
                 for (std::size_t q = 0; q < n; ++q) {
                     for (std::size_t i = 0; i < hits[q].n; ++i) {

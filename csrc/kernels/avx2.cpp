@@ -33,10 +33,18 @@ inline std::uint32_t hamming_of_pair(const std::uint8_t* a, const std::uint8_t* 
         std::memcpy(&y, b + j, 8);
         distance += static_cast<std::uint64_t>(_mm_popcnt_u64(x ^ y));
     }
-    if (j < n_bytes) {
+    const std::size_t tail = n_bytes - j;
+    if (tail != 0) {
         std::uint64_t x = 0, y = 0;
-        std::memcpy(&x, a + j, n_bytes - j);
-        std::memcpy(&y, b + j, n_bytes - j);
+        if (n_bytes > 8) {  // the last 8 bytes, without those counted already: quicker than a copy of any length
+            std::memcpy(&x, a + n_bytes - 8, 8);
+            std::memcpy(&y, b + n_bytes - 8, 8);
+            x >>= 8 * (8 - tail);
+            y >>= 8 * (8 - tail);
+        } else {
+            std::memcpy(&x, a, tail);
+            std::memcpy(&y, b, tail);
+        }
         distance += static_cast<std::uint64_t>(_mm_popcnt_u64(x ^ y));
     }
     return static_cast<std::uint32_t>(distance);
@@ -80,22 +88,29 @@ void hamming_8(const std::uint8_t* query, const std::uint8_t* codes, std::size_t
     for (; i < n; ++i) out[i] = hamming_of_pair(query, codes + 8 * i, 8);
 }
 
+// The length as a constant, so that the compiler knows every load.
+template <std::size_t n_bytes>
+void hamming_of(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::uint32_t* out) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
+}
+
 // Other lengths: popcnt of each 8 bytes, a partial word for the last n_bytes % 8. Cost: about n_bytes / 8 + 2 cycles.
 void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
              std::uint32_t* out) {
     switch (n_bytes) {
+        case 1: return hamming_of<1>(query, codes, n, out);
+        case 2: return hamming_of<2>(query, codes, n, out);
+        case 3: return hamming_of<3>(query, codes, n, out);
         case 4: return hamming_4(query, codes, n, out);
+        case 5: return hamming_of<5>(query, codes, n, out);
+        case 6: return hamming_of<6>(query, codes, n, out);
+        case 7: return hamming_of<7>(query, codes, n, out);
         case 8: return hamming_8(query, codes, n, out);
-        // The length as a constant: the loop over words unrolls.
-        case 16: {
-            for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + 16 * i, 16);
-            return;
-        }
-        default: {
-            for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
-            return;
-        }
+        case 16: return hamming_of<16>(query, codes, n, out);
+        case 32: return hamming_of<32>(query, codes, n, out);
+        default: break;
     }
+    for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
 }
 
 // Writes down the codes of a block whose distances lie below the bound; `distances` are those of codes 0-31 and 32-63.
@@ -130,16 +145,23 @@ void scan_nibbles_of(const std::uint8_t* blocks, std::size_t n_blocks, std::size
     for (std::size_t b = 0; b < n_blocks; ++b) {
         const std::uint8_t* block = blocks + b * n_planes * 32;
         __m256i low[nibble_queries] = {}, high[nibble_queries] = {};
-        for (std::size_t p = 0; p < n_planes; ++p) {
-            const __m256i pairs = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 32 * p));
-            const __m256i low_nibbles = _mm256_and_si256(pairs, half);
-            const __m256i high_nibbles = _mm256_and_si256(_mm256_srli_epi16(pairs, 4), half);
+        for (std::size_t p = 0; p < n_planes;
+             p += 2) {  // the two halves of a byte: sums wait for each other half as often
+            const __m256i even = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 32 * p));
+            const __m256i odd = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 32 * p + 32));
+            const __m256i even_low = _mm256_and_si256(even, half);
+            const __m256i even_high = _mm256_and_si256(_mm256_srli_epi16(even, 4), half);
+            const __m256i odd_low = _mm256_and_si256(odd, half);
+            const __m256i odd_high = _mm256_and_si256(_mm256_srli_epi16(odd, 4), half);
 #pragma GCC unroll 4
             for (std::size_t q = 0; q < nibble_queries; ++q) {
-                const __m256i table = _mm256_broadcastsi128_si256(
-                    _mm_load_si128(reinterpret_cast<const __m128i*>(tables + (q * n_planes + p) * 16)));
-                low[q] = add_bytes<Saturate>(low[q], _mm256_shuffle_epi8(table, low_nibbles));
-                high[q] = add_bytes<Saturate>(high[q], _mm256_shuffle_epi8(table, high_nibbles));
+                const __m128i* table = reinterpret_cast<const __m128i*>(tables + (q * n_planes + p) * 16);
+                const __m256i of_even = _mm256_broadcastsi128_si256(_mm_load_si128(table));
+                const __m256i of_odd = _mm256_broadcastsi128_si256(_mm_load_si128(table + 1));
+                low[q] = add_bytes<Saturate>(low[q], _mm256_add_epi8(_mm256_shuffle_epi8(of_even, even_low),
+                                                                     _mm256_shuffle_epi8(of_odd, odd_low)));
+                high[q] = add_bytes<Saturate>(high[q], _mm256_add_epi8(_mm256_shuffle_epi8(of_even, even_high),
+                                                                       _mm256_shuffle_epi8(of_odd, odd_high)));
             }
         }
 #pragma GCC unroll 4
