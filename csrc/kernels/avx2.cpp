@@ -42,8 +42,10 @@ inline std::uint32_t hamming_of_pair(const std::uint8_t* a, const std::uint8_t* 
             x >>= 8 * (8 - tail);
             y >>= 8 * (8 - tail);
         } else {
-            std::memcpy(&x, a, tail);
-            std::memcpy(&y, b, tail);
+            for (std::size_t k = 0; k < tail; ++k) {  // a copy into part of a word would be read back too soon
+                x |= static_cast<std::uint64_t>(a[k]) << (8 * k);
+                y |= static_cast<std::uint64_t>(b[k]) << (8 * k);
+            }
         }
         distance += static_cast<std::uint64_t>(_mm_popcnt_u64(x ^ y));
     }
