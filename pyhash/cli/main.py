@@ -107,7 +107,9 @@ def _search(a: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    # What is ignored stays so: a shell has commands in the background ignore Ctrl-C.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _interrupt) for number in numbers}
     try:
         arguments = _parser().parse_args(argv)
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -125,13 +127,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pyhash: {error}", file=sys.stderr)
         return 1
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 
+class _Interrupt(KeyboardInterrupt):
+    """Ctrl-C, or a request to end.
+
+    A class of its own, since Python lets a KeyboardInterrupt that passes through exec(), as it may while modules
+    load, decide the exit code even where it was caught.
+    """
+
+
 def _interrupt(*_: object) -> NoReturn:
-    """Makes a request to end what Ctrl-C is: the command cleans up behind itself."""
-    raise KeyboardInterrupt
+    raise _Interrupt
 
 
 if __name__ == "__main__":
