@@ -65,6 +65,16 @@ class Archive:
     fields: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
 
+    @contextmanager
+    def taken_for(self, what: str) -> Iterator[None]:
+        """Within the block, content that nothing can be made of is a ModelFormatError too."""
+        try:
+            yield
+        except ModelFormatError:
+            raise
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise ModelFormatError(f"{self.path} is not a valid {what}: {error}") from error
+
     def field(self, name: str) -> Any:
         """A header field; a ModelFormatError where the file has none."""
         if name not in self.fields:

@@ -320,14 +320,10 @@ class CodeIndex:
         archive = read_archive(path)
         if archive.kind != "CodeIndex":
             raise ModelFormatError(f"{path} holds a {archive.kind}, not a CodeIndex")
-        try:
+        with archive.taken_for("index"):
             index = cls(archive.field("n_bits"))
             codes = archive.array("codes", np.uint8, (None, n_bytes_of(index.n_bits)))
             index.add(codes, archive.array("ids", np.int64, (len(codes),)))
-        except (TypeError, ValueError) as error:
-            if isinstance(error, ModelFormatError):
-                raise
-            raise ModelFormatError(f"{path} is not a valid index: {error}") from error
         return index
 
 

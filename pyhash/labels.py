@@ -32,12 +32,13 @@ def check_class_indices(
     array = as_array(name, labels)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be class indices of an integer dtype, got {array.dtype}")
-    limits = f"from 0 to {(MAX_CLASSES if n_classes is None else n_classes) - 1}"
+    end = MAX_CLASSES if n_classes is None else n_classes
     classes: NDArray[np.int64] = array.astype(np.int64)  # what does not fit turns negative
-    wrong = np.flatnonzero((classes < 0) | (classes >= (MAX_CLASSES if n_classes is None else n_classes)))
+    wrong = np.flatnonzero((classes < 0) | (classes >= end))
     if wrong.size:
         raise ValueError(
-            f"{name} must be class indices {limits}, got {array[wrong[0]]} in {name_rows(wrong, first_row)}{hint}"
+            f"{name} must be class indices from 0 to {end - 1}, got {array[wrong[0]]} "
+            f"in {name_rows(wrong, first_row)}{hint}"
         )
     return classes
 

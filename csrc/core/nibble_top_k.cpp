@@ -33,7 +33,7 @@ public:
         candidates_.push_back({static_cast<std::uint32_t>(distance), static_cast<std::uint32_t>(position)});
         ++counts_[distance];
         ++n_within_;
-        while (n_within_ - counts_[bound_] >= k_) n_within_ -= counts_[bound_--];
+        lower_bound();
         if (candidates_.size() >= 4 * k_ + 1024) drop_far();
     }
 
@@ -41,7 +41,7 @@ public:
     void take_first(const std::uint32_t* distances, std::size_t n) {
         for (std::size_t i = 0; i < n; ++i) ++counts_[distances[i]];
         n_within_ = n;
-        while (n_within_ - counts_[bound_] >= k_) n_within_ -= counts_[bound_--];
+        lower_bound();
         std::fill(counts_.begin() + static_cast<std::ptrdiff_t>(bound_) + 1, counts_.end(), 0);
         for (std::size_t i = 0; i < n; ++i) {
             if (distances[i] <= bound_) candidates_.push_back({distances[i], static_cast<std::uint32_t>(i)});
@@ -52,7 +52,7 @@ public:
     void finish(std::int64_t* positions, std::uint32_t* distances) {
         std::vector<std::size_t> next(bound_ + 1);
         std::size_t rank = 0;
-        for (std::size_t d = 0; d <= bound_ && d < counts_.size(); ++d) {
+        for (std::size_t d = 0; d <= bound_; ++d) {
             next[d] = rank;
             rank += counts_[d];
         }
@@ -69,6 +69,11 @@ private:
     struct Candidate {
         std::uint32_t distance, position;
     };
+
+    // While k are nearer than the bound, it is not the k-th distance.
+    void lower_bound() {
+        while (n_within_ - counts_[bound_] >= k_) n_within_ -= counts_[bound_--];
+    }
 
     void drop_far() {
         std::erase_if(candidates_, [this](const Candidate& candidate) { return candidate.distance > bound_; });

@@ -117,7 +117,7 @@ def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | M
         if matrix.ndim != 2:
             raise ValueError(f"queries must be distances of shape (n_queries, n_database), got {matrix.shape}")
         return DistanceRanking(
-            lambda start, stop: _check_distances("queries", matrix[start:stop], start, matrix.shape[1]), *matrix.shape
+            lambda start, stop: _check_distances("queries", matrix[start:stop], start), *matrix.shape
         )
     query_rows = as_array("queries", queries)
     database_rows = as_array("database", _required(database, "a function"))
@@ -125,7 +125,7 @@ def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | M
         raise ValueError("queries and database must have rows")
     return DistanceRanking(
         lambda start, stop: _check_distances(
-            "distances", metric(query_rows[start:stop], database_rows), start, len(database_rows), stop - start
+            "distances", metric(query_rows[start:stop], database_rows), start, (stop - start, len(database_rows))
         ),
         len(query_rows),
         len(database_rows),
@@ -139,13 +139,13 @@ def _required(database: ArrayLike | None, metric: str) -> ArrayLike:
 
 
 def _check_distances(
-    name: str, distances: ArrayLike, first_row: int, n_database: int, n_queries: int | None = None
+    name: str, distances: ArrayLike, first_row: int, shape: tuple[int, int] | None = None
 ) -> NDArray[np.float64]:
-    """Distances of queries from `first_row` on; `n_queries` rows where a user's function made them."""
+    """Distances of queries from `first_row` on; of the given shape, where a user's function made them."""
     array = as_array(name, distances)
     check_numeric(name, array)
-    if n_queries is not None and array.shape != (n_queries, n_database):
-        raise ValueError(f"{name} must have shape ({n_queries}, {n_database}), got {array.shape}")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     return as_float64(name, array, first_row)
 
 

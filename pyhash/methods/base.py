@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyhash.checks import as_rows, check_features, check_integer, shape_of_features
 from pyhash.codes import pack
-from pyhash.errors import ModelFormatError, NotFittedError
+from pyhash.errors import NotFittedError
 from pyhash.files import Archive, write_archive
 from pyhash.labels import name_rows
 from pyhash.methods.parameters import Parameters, restore_parameter, store_parameter
@@ -160,16 +160,12 @@ class HashingMethod(Parameters, ABC):
     @classmethod
     def from_archive(cls, archive: Archive) -> Self:
         """The model of a file; see ``pyhash.load``."""
-        try:
+        with archive.taken_for(cls.__name__):
             parameters = {
                 name: restore_parameter(stored, archive.arrays) for name, stored in archive.field("parameters").items()
             }
             model = cls(**parameters)
             model._state_from_file(archive)
-        except ModelFormatError:
-            raise
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise ModelFormatError(f"{archive.path} is not a valid {cls.__name__}: {error}") from error
         return model
 
     def _check_fitted(self) -> None:
@@ -246,7 +242,7 @@ class OnlineMethod(HashingMethod):
         """
         rows = check_views(views, {} if self._state is None else self._state.n_features)
         layers = self._label_layers(labels, _n_rows(rows))
-        state = self._begin(_n_features(rows), layers) if self._state is None else self._state
+        state = self._begin(_widths(rows), layers) if self._state is None else self._state
         state, signs = self._learn_chunk(state, rows, layers, 0)
         self._take(state, pack(signs))
         return self
@@ -277,7 +273,7 @@ class OnlineMethod(HashingMethod):
         n = _n_rows(rows)
         layers = self._label_layers(labels, n)
         size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
-        state, packed = self._begin(_n_features(rows), layers), []
+        state, packed = self._begin(_widths(rows), layers), []
         for start in _with_progress(range(0, n, size), progress, type(self).__name__):
             chunk = slice(start, start + size)
             state, signs = self._learn_chunk(
@@ -303,7 +299,7 @@ def _n_rows(rows: Mapping[str, Features]) -> int:
     return int(next(iter(rows.values())).shape[0])
 
 
-def _n_features(rows: Mapping[str, Features]) -> dict[str, int]:
+def _widths(rows: Mapping[str, Features]) -> dict[str, int]:
     return {name: int(x.shape[1]) for name, x in rows.items()}
 
 

@@ -6,13 +6,12 @@ import functools
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash.checks import as_array, check_choice, check_integer, check_n_bits, check_real
-from pyhash.errors import NotFittedError
 from pyhash.methods.base import Arrays, Fields, OnlineMethod
 from pyhash.methods.descent import cyclic_descent
 from pyhash.methods.hierarchy import (
@@ -92,6 +91,10 @@ class _Settings:
     n_iter: int
     init: str
     seed: int
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.affiliations) + 1
 
 
 class SHOH(OnlineMethod):
@@ -224,9 +227,8 @@ class SHOH(OnlineMethod):
         return self._fitted().n_samples
 
     def _fitted(self) -> _State:
-        if self._state is None:
-            raise NotFittedError(f"this {type(self).__name__} has not learned anything yet: call fit first")
-        return self._state
+        self._check_fitted()
+        return cast("_State", self._state)
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
@@ -259,7 +261,7 @@ class SHOH(OnlineMethod):
     # --- learning -----------------------------------------------------------------------------------------------------
 
     def _label_layers(self, labels: Any, n: int) -> list[Features]:
-        return label_layers(labels, len(self._settings().alpha), n)
+        return label_layers(labels, self._settings().n_layers, n)
 
     def _begin(self, n_features: dict[str, int], labels: list[Features]) -> _State:
         """Random centers, and sums of nothing."""
@@ -384,8 +386,7 @@ def _check_continuity(settings: _Settings, state: _State) -> None:
     if settings.n_bits != len(state.E):
         raise ValueError(f"n_bits must stay {len(state.E)} once chunks were learned, got {settings.n_bits}")
     learned = [len(center) for center in state.centers]
-    n_layers = len(settings.affiliations) + 1
-    if n_layers != len(learned) or settings.n_classes not in (None, learned):
+    if settings.n_layers != len(learned) or settings.n_classes not in (None, learned):
         raise ValueError(
             f"hierarchy and n_classes must stay as learned, {learned} classes by layer, "
             f"got {settings.n_classes or 'one layer'}"
