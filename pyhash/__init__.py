@@ -8,16 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyhash import codes, datasets, evaluation, plotting
-    from pyhash.errors import ModelFormatError, NotFittedError
+    from pyhash import codes, datasets, evaluation, interop, plotting, search
+    from pyhash.errors import IndexChangedError, IndexLockedError, ModelFormatError, NotFittedError
     from pyhash.index import CodeIndex
     from pyhash.methods import SHOH, load
 
     __version__: str
 
-_MODULES = ("codes", "datasets", "evaluation", "plotting")
+_MODULES = ("codes", "datasets", "evaluation", "interop", "plotting", "search")
 _NAMES = {
     "CodeIndex": "pyhash.index",
+    "IndexChangedError": "pyhash.errors",
+    "IndexLockedError": "pyhash.errors",
     "ModelFormatError": "pyhash.errors",
     "NotFittedError": "pyhash.errors",
     "SHOH": "pyhash.methods",
@@ -27,14 +29,18 @@ _NAMES = {
 __all__ = [
     "SHOH",
     "CodeIndex",
+    "IndexChangedError",
+    "IndexLockedError",
     "ModelFormatError",
     "NotFittedError",
     "__version__",
     "codes",
     "datasets",
     "evaluation",
+    "interop",
     "load",
     "plotting",
+    "search",
 ]
 
 

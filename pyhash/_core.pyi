@@ -5,12 +5,28 @@ def available_cpu_levels() -> list[str]: ...
 def cpu_level() -> str: ...
 def set_cpu_level(level: str) -> None: ...
 
-class NibblePlanes:
-    def __init__(self, codes: NDArray[np.uint8], n_threads: int) -> None: ...
+class CodeSet:
+    def __init__(self, codes: NDArray[np.uint8], lean: bool) -> None: ...
+    def search(
+        self,
+        queries: NDArray[np.uint8],
+        k: int | None,
+        radius: int | None,
+        all_ties: bool,
+        mask: NDArray[np.uint8] | None,
+        n_threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]: ...
+    def search_weighted(
+        self,
+        projections: NDArray[np.float64],
+        k: int | None,
+        radius: float | None,
+        all_ties: bool,
+        mask: NDArray[np.uint8] | None,
+        n_threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
+    def stats(self) -> dict[str, int]: ...
 
-def nibble_top_k(
-    queries: NDArray[np.uint8], codes: NDArray[np.uint8], planes: NibblePlanes, k: int, n_threads: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]: ...
 def cyclic_descent(
     signs: NDArray[np.int8],
     h: NDArray[np.floating],
@@ -22,15 +38,6 @@ def hamming_distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8], n_th
 def weighted_distances(
     projections: NDArray[np.float64], codes: NDArray[np.uint8], n_threads: int
 ) -> NDArray[np.float64]: ...
-def hamming_top_k(
-    queries: NDArray[np.uint8], codes: NDArray[np.uint8], k: int, n_threads: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]: ...
-def weighted_top_k(
-    projections: NDArray[np.float64], codes: NDArray[np.uint8], k: int, n_threads: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
-def hamming_radius(
-    queries: NDArray[np.uint8], codes: NDArray[np.uint8], radius: int, n_threads: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]: ...
 def rank_relevance(
     queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevance: NDArray[np.uint8], n_threads: int
 ) -> NDArray[np.uint8]: ...

@@ -9,3 +9,11 @@ class NotFittedError(ValueError, AttributeError):
 
 class ModelFormatError(ValueError):
     """A file is not what it should be: damaged, cut short, of another kind, or written by a newer version."""
+
+
+class IndexLockedError(OSError):
+    """Another writer holds the lock of an index directory."""
+
+
+class IndexChangedError(RuntimeError):
+    """Another writer has changed an index directory since it was opened."""

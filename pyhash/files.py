@@ -43,10 +43,11 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync_directory(target.parent)
+    sync_directory(target.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Returns when the names in the directory, new ones and gone ones, are on disk."""
     if os.name != "posix":
         return  # elsewhere a directory cannot be opened
     descriptor = os.open(directory, os.O_RDONLY)

@@ -1,8 +1,10 @@
+#include <pybind11/stl.h>
+
+#include <optional>
+
 #include "bind/arrays.hpp"
+#include "core/code_set.hpp"
 #include "core/distances.hpp"
-#include "core/nibble_top_k.hpp"
-#include "core/radius.hpp"
-#include "core/top_k.hpp"
 
 namespace pyhash {
 namespace {
@@ -36,47 +38,6 @@ Array<double> all_weighted(const Array<double>& projections, const Array<std::ui
     return out;
 }
 
-std::pair<Array<std::int64_t>, Array<std::uint32_t>> nearest_hamming(const Array<std::uint8_t>& queries,
-                                                                     const Array<std::uint8_t>& codes, std::size_t k,
-                                                                     std::size_t n_threads) {
-    const CodeView q = code_view(queries), c = code_view(codes);
-    require_same_length(q, c);
-    auto positions = empty_array<std::int64_t>(q.n, std::min(k, c.n));
-    auto distances = empty_array<std::uint32_t>(q.n, std::min(k, c.n));
-    std::int64_t* p = positions.mutable_data();
-    std::uint32_t* d = distances.mutable_data();
-    without_gil([&] { hamming_top_k(q, c, k, n_threads, p, d); });
-    return {positions, distances};
-}
-
-std::pair<Array<std::int64_t>, Array<std::uint32_t>> nearest_by_planes(const Array<std::uint8_t>& queries,
-                                                                       const Array<std::uint8_t>& codes,
-                                                                       const NibblePlanes& planes, std::size_t k,
-                                                                       std::size_t n_threads) {
-    const CodeView q = code_view(queries), c = code_view(codes);
-    require_same_length(q, c);
-    require(planes.n_codes() == c.n && planes.n_bytes() == c.n_bytes, "planes must be made of these codes");
-    auto positions = empty_array<std::int64_t>(q.n, std::min(k, c.n));
-    auto distances = empty_array<std::uint32_t>(q.n, std::min(k, c.n));
-    std::int64_t* p = positions.mutable_data();
-    std::uint32_t* d = distances.mutable_data();
-    without_gil([&] { nibble_top_k(q, c, planes, k, n_threads, p, d); });
-    return {positions, distances};
-}
-
-std::pair<Array<std::int64_t>, Array<double>> nearest_weighted(const Array<double>& projections,
-                                                               const Array<std::uint8_t>& codes, std::size_t k,
-                                                               std::size_t n_threads) {
-    const CodeView c = code_view(codes);
-    const std::size_t n_bits = projection_bits(projections, c), n = extent(projections, 0);
-    auto positions = empty_array<std::int64_t>(n, std::min(k, c.n));
-    auto distances = empty_array<double>(n, std::min(k, c.n));
-    std::int64_t* p = positions.mutable_data();
-    double* d = distances.mutable_data();
-    without_gil([&] { weighted_top_k(projections.data(), n, n_bits, c, k, n_threads, p, d); });
-    return {positions, distances};
-}
-
 // Hands a vector's memory to numpy without a copy.
 template <class T>
 py::array_t<T> to_array(std::vector<T>&& values) {
@@ -88,13 +49,58 @@ py::array_t<T> to_array(std::vector<T>&& values) {
     return py::array_t<T>(size, data, release);
 }
 
-py::tuple within_radius(const Array<std::uint8_t>& queries, const Array<std::uint8_t>& codes, std::uint32_t radius,
-                        std::size_t n_threads) {
-    const CodeView q = code_view(queries), c = code_view(codes);
-    require_same_length(q, c);
-    RadiusHits hits = without_gil([&] { return hamming_radius(q, c, radius, n_threads); });
+template <class Distance>
+py::tuple to_arrays(Hits<Distance>&& hits) {
     return py::make_tuple(to_array(std::move(hits.offsets)), to_array(std::move(hits.positions)),
                           to_array(std::move(hits.distances)));
+}
+
+template <class Distance>
+Wanted<Distance> wanted_of(std::optional<std::size_t> k, std::optional<Distance> radius, bool all_ties) {
+    Wanted<Distance> wanted;
+    if (k) wanted.k = *k;
+    if (radius) wanted.radius = *radius;
+    wanted.all_ties = all_ties;
+    return wanted;
+}
+
+using OptionalMask = std::optional<Array<std::uint8_t>>;
+
+RowMask mask_of(const OptionalMask& mask, const CodeSet& set) {
+    if (!mask) return nullptr;
+    require(mask->ndim() == 1 && extent(*mask, 0) == (set.codes().n + 511) / 512 * 64,
+            "mask must have 64 bytes for each 512 rows begun");
+    return mask->data();
+}
+
+py::tuple search(const CodeSet& set, const Array<std::uint8_t>& queries, std::optional<std::size_t> k,
+                 std::optional<std::uint32_t> radius, bool all_ties, const OptionalMask& mask, std::size_t n_threads) {
+    const CodeView q = code_view(queries);
+    require_same_length(q, set.codes());
+    const RowMask rows = mask_of(mask, set);
+    const auto wanted = wanted_of(k, radius, all_ties);
+    return to_arrays(without_gil([&] { return set.search(q, wanted, rows, n_threads); }));
+}
+
+py::tuple search_weighted(const CodeSet& set, const Array<double>& projections, std::optional<std::size_t> k,
+                          std::optional<double> radius, bool all_ties, const OptionalMask& mask,
+                          std::size_t n_threads) {
+    const std::size_t n_bits = projection_bits(projections, set.codes()), n = extent(projections, 0);
+    const RowMask rows = mask_of(mask, set);
+    const auto wanted = wanted_of(k, radius, all_ties);
+    const double* data = projections.data();
+    return to_arrays(without_gil([&] { return set.search_weighted(data, n, n_bits, wanted, rows, n_threads); }));
+}
+
+py::dict stats(const CodeSet& set) {
+    const CodeSet::Stats stats = set.stats();
+    py::dict out;
+    out["n_distinct"] = stats.n_distinct;
+    out["grouped"] = stats.grouped;
+    out["bit_plane_bytes"] = stats.bit_plane_bytes;
+    out["nibble_plane_bytes"] = stats.nibble_plane_bytes;
+    out["group_bytes"] = stats.group_bytes;
+    return out;
 }
 
 }  // namespace
@@ -105,16 +111,18 @@ void bind_search(py::module_& m) {
     const auto codes = py::arg("codes").noconvert();
     m.def("hamming_distances", &all_hamming, queries, codes, py::arg("n_threads"));
     m.def("weighted_distances", &all_weighted, projections, codes, py::arg("n_threads"));
-    py::class_<NibblePlanes>(m, "NibblePlanes")
-        .def(py::init([](const Array<std::uint8_t>& c, std::size_t n_threads) {
+    const auto k = py::arg("k"), radius = py::arg("radius"), all_ties = py::arg("all_ties");
+    const auto mask = py::arg("mask").noconvert(), n_threads = py::arg("n_threads");
+    py::class_<CodeSet>(m, "CodeSet")
+        .def(py::init([](const Array<std::uint8_t>& c, bool lean) {
                  const CodeView view = code_view(c);
-                 return without_gil([&] { return std::make_unique<NibblePlanes>(view, n_threads); });
+                 require(view.n_bytes > 0, "codes must have at least one byte");
+                 return std::make_unique<CodeSet>(view, lean);
              }),
-             codes, py::arg("n_threads"));
-    m.def("nibble_top_k", &nearest_by_planes, queries, codes, py::arg("planes"), py::arg("k"), py::arg("n_threads"));
-    m.def("hamming_top_k", &nearest_hamming, queries, codes, py::arg("k"), py::arg("n_threads"));
-    m.def("weighted_top_k", &nearest_weighted, projections, codes, py::arg("k"), py::arg("n_threads"));
-    m.def("hamming_radius", &within_radius, queries, codes, py::arg("radius"), py::arg("n_threads"));
+             codes, py::arg("lean"), py::keep_alive<1, 2>())
+        .def("search", &search, queries, k, radius, all_ties, mask, n_threads)
+        .def("search_weighted", &search_weighted, projections, k, radius, all_ties, mask, n_threads)
+        .def("stats", &stats);
 }
 
 }  // namespace pyhash

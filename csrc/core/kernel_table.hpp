@@ -27,7 +27,21 @@ struct DescentProblem {
     std::size_t max_sweeps;
 };
 
-// Queries that a scan of nibble planes takes at a time, and the codes of one scan at most.
+// Codes of a block of bit planes.
+constexpr std::size_t bit_block_codes = 512;
+
+// A count over bit planes (see core/bit_planes.hpp), for each code: Z = N / 2 + set bits on the chosen planes.
+struct BitScan {
+    const std::uint8_t* blocks;  // 64-byte aligned
+    std::size_t n_blocks;
+    std::size_t block_bytes;
+    std::size_t counts;            // offset in a block of the planes of N
+    const std::uint32_t* planes;  // offsets in a block of the planes to count
+    std::size_t n_planes;
+    std::size_t n_digits;  // of N: 4 to 13
+};
+
+// Queries that a scan of nibble planes takes at a time, or one alone, and the codes of one scan at most.
 constexpr std::size_t nibble_queries = 4;
 constexpr std::size_t nibble_scan_codes = 2048;
 
@@ -35,7 +49,6 @@ constexpr std::size_t nibble_scan_codes = 2048;
 struct NibbleHits {
     std::size_t n;
     std::uint16_t positions[nibble_scan_codes];  // from the first code of the scan
-    std::uint8_t distances[nibble_scan_codes];
 };
 
 struct KernelTable {
@@ -45,11 +58,30 @@ struct KernelTable {
     void (*hamming)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
                     std::uint32_t* out);
 
-    // Hits of nibble_queries queries among the codes of n_blocks blocks (see core/nibble_planes.hpp): Hamming distance
-    // below bounds[q], which is at most 255. `tables` holds for each query n_planes tables of 16: the distance of its
-    // nibble to each. nullptr where the level gains nothing by it.
+    // The same for the codes at n positions.
+    void (*hamming_at)(const std::uint8_t* query, const std::uint8_t* codes, const std::uint32_t* positions,
+                       std::size_t n, std::size_t n_bytes, std::uint32_t* out);
+
+    // Positions of the codes with Z < bound (or Z >= bound, where not `below`) whose bit in the mask is set (nullptr:
+    // all), ascending; returns how many. `prefetch` asks for planes ahead of their use.
+    std::size_t (*scan_bits)(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask,
+                             bool prefetch, std::uint32_t* positions);
+
+    // The k-th smallest (or largest) Y = 2 Z + (N mod 2) among the first n_codes codes whose bit in the mask is set; there
+    // must be k. Room: 8 (n_digits + 2) words for each block.
+    std::uint32_t (*kth_of_bits)(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
+                                 const std::uint8_t* mask, std::uint64_t* room);
+
+    // For each code of n_blocks blocks (see core/nibble_planes.hpp), out[i] = min(255, sum over planes p of
+    // tables[16 p + nibble p of the code]).
+    void (*sum_nibbles)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes,
+                        const std::uint8_t* tables, std::uint8_t* out);
+
+    // For each of n_queries queries, which are 1 or nibble_queries: the codes of n_blocks blocks whose sum, as above, is
+    // below bounds[q], which is from 1 to 255. `tables` holds n_planes tables of 16 for each query.
     void (*scan_nibbles)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes,
-                         const std::uint8_t* tables, const std::uint8_t* bounds, NibbleHits* hits);
+                         const std::uint8_t* tables, const std::uint8_t* bounds, std::size_t n_queries,
+                         NibbleHits* hits);
 
     // out[i] = sum over byte positions j, ascending, of costs[256 j + (codes[i][j])].
     void (*weighted_hamming)(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,

@@ -19,10 +19,9 @@ public:
 
     NibblePlanes(CodeView codes, std::size_t n_threads);
 
-    std::size_t n_codes() const { return n_codes_; }
-    std::size_t n_bytes() const { return n_bytes_; }
     std::size_t n_planes() const { return 2 * n_bytes_; }
     std::size_t n_blocks() const { return (n_codes_ + codes_per_block - 1) / codes_per_block; }
+    std::size_t size() const { return n_blocks() * n_planes() * bytes_per_plane; }  // bytes
     const std::uint8_t* block(std::size_t b) const { return data_.data() + b * n_planes() * bytes_per_plane; }
 
 private:

@@ -115,72 +115,107 @@ void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n
     for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
 }
 
-// Writes down the codes of a block whose distances lie below the bound; `distances` are those of codes 0-31 and 32-63.
+void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std::uint32_t* positions, std::size_t n,
+                std::size_t n_bytes, std::uint32_t* out) {
+    if (n_bytes == 8) {
+        for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + positions[i] * std::size_t{8}, 8);
+        return;
+    }
+    for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + positions[i] * n_bytes, n_bytes);
+}
+
+// ---- Bit planes ---------------------------------------------------------------------------------------------------
+
+inline std::size_t count_bits(std::uint64_t x) { return static_cast<std::size_t>(_mm_popcnt_u64(x)); }
+
+#include "kernels/scan_bit_planes.hpp"
+
+struct Bits256 {
+    using Vector = __m256i;
+
+    static Vector load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
+    static void store(void* to, Vector v) { _mm256_storeu_si256(static_cast<__m256i*>(to), v); }
+    static Vector zero() { return _mm256_setzero_si256(); }
+    static Vector fill(bool bit) { return _mm256_set1_epi8(bit ? -1 : 0); }
+    static Vector both(Vector a, Vector b) { return _mm256_and_si256(a, b); }
+    static Vector either(Vector a, Vector b) { return _mm256_or_si256(a, b); }
+    static Vector differ(Vector a, Vector b) { return _mm256_xor_si256(a, b); }
+    static Vector first_not_second(Vector a, Vector b) { return _mm256_andnot_si256(b, a); }
+    static bool any(Vector v) { return !_mm256_testz_si256(v, v); }
+};
+
+// ---- Nibble planes ------------------------------------------------------------------------------------------------
+
+// Sums of the 64 codes of a block for Queries queries, saturated at 255: `low` those of codes 0-31, `high` of 32-63.
+// Two planes a step, the halves of a byte, so that sums wait for each other half as often.
+template <std::size_t Queries>
+inline void sum_block(const std::uint8_t* block, std::size_t n_planes, const std::uint8_t* tables, __m256i* low,
+                      __m256i* high) {
+    const __m256i half = _mm256_set1_epi8(0x0f);
+    for (std::size_t q = 0; q < Queries; ++q) low[q] = high[q] = _mm256_setzero_si256();
+    for (std::size_t p = 0; p < n_planes; p += 2) {
+        const __m256i even = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 32 * p));
+        const __m256i odd = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 32 * p + 32));
+        const __m256i even_low = _mm256_and_si256(even, half);
+        const __m256i even_high = _mm256_and_si256(_mm256_srli_epi16(even, 4), half);
+        const __m256i odd_low = _mm256_and_si256(odd, half);
+        const __m256i odd_high = _mm256_and_si256(_mm256_srli_epi16(odd, 4), half);
+#pragma GCC unroll 4
+        for (std::size_t q = 0; q < Queries; ++q) {
+            const __m128i* table = reinterpret_cast<const __m128i*>(tables + (q * n_planes + p) * 16);
+            const __m256i of_even = _mm256_broadcastsi128_si256(_mm_load_si128(table));
+            const __m256i of_odd = _mm256_broadcastsi128_si256(_mm_load_si128(table + 1));
+            low[q] = _mm256_adds_epu8(low[q], _mm256_adds_epu8(_mm256_shuffle_epi8(of_even, even_low),
+                                                               _mm256_shuffle_epi8(of_odd, odd_low)));
+            high[q] = _mm256_adds_epu8(high[q], _mm256_adds_epu8(_mm256_shuffle_epi8(of_even, even_high),
+                                                                 _mm256_shuffle_epi8(of_odd, odd_high)));
+        }
+    }
+}
+
+void sum_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                 std::uint8_t* out) {
+    for (std::size_t b = 0; b < n_blocks; ++b) {
+        __m256i low, high;
+        sum_block<1>(blocks + b * n_planes * 32, n_planes, tables, &low, &high);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 * b), low);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 * b + 32), high);
+    }
+}
+
+// Writes down the codes of a block whose sums lie below the bound.
 inline void note_hits(__m256i low, __m256i high, std::uint8_t bound, std::size_t first, NibbleHits& hits) {
     const __m256i last = _mm256_set1_epi8(static_cast<char>(bound - 1));
-    const auto below = [last](__m256i d) {
-        return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(d, last), d)));
+    const auto below = [last](__m256i sums) {
+        return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(sums, last), sums)));
     };
     std::uint64_t found = below(low) | static_cast<std::uint64_t>(below(high)) << 32;
     if (__builtin_expect(found == 0, 1)) return;
-    alignas(32) std::uint8_t distances[64];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(distances), low);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(distances + 32), high);
     for (; found != 0; found &= found - 1) {
-        const auto i = static_cast<std::size_t>(__builtin_ctzll(found));
-        hits.positions[hits.n] = static_cast<std::uint16_t>(first + i);
-        hits.distances[hits.n++] = distances[i];
+        hits.positions[hits.n++] = static_cast<std::uint16_t>(first + static_cast<std::size_t>(__builtin_ctzll(found)));
     }
 }
 
-// Sums of up to 63 planes fit a byte; of more they saturate at 255, which is never below a bound.
-template <bool Saturate>
-inline __m256i add_bytes(__m256i a, __m256i b) {
-    return Saturate ? _mm256_adds_epu8(a, b) : _mm256_add_epi8(a, b);
-}
-
-template <bool Saturate>
+template <std::size_t Queries>
 void scan_nibbles_of(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
                      const std::uint8_t* bounds, NibbleHits* hits) {
-    const __m256i half = _mm256_set1_epi8(0x0f);
-    for (std::size_t q = 0; q < nibble_queries; ++q) hits[q].n = 0;
+    for (std::size_t q = 0; q < Queries; ++q) hits[q].n = 0;
     for (std::size_t b = 0; b < n_blocks; ++b) {
-        const std::uint8_t* block = blocks + b * n_planes * 32;
-        __m256i low[nibble_queries] = {}, high[nibble_queries] = {};
-        for (std::size_t p = 0; p < n_planes;
-             p += 2) {  // the two halves of a byte: sums wait for each other half as often
-            const __m256i even = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 32 * p));
-            const __m256i odd = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 32 * p + 32));
-            const __m256i even_low = _mm256_and_si256(even, half);
-            const __m256i even_high = _mm256_and_si256(_mm256_srli_epi16(even, 4), half);
-            const __m256i odd_low = _mm256_and_si256(odd, half);
-            const __m256i odd_high = _mm256_and_si256(_mm256_srli_epi16(odd, 4), half);
+        __m256i low[Queries], high[Queries];
+        sum_block<Queries>(blocks + b * n_planes * 32, n_planes, tables, low, high);
 #pragma GCC unroll 4
-            for (std::size_t q = 0; q < nibble_queries; ++q) {
-                const __m128i* table = reinterpret_cast<const __m128i*>(tables + (q * n_planes + p) * 16);
-                const __m256i of_even = _mm256_broadcastsi128_si256(_mm_load_si128(table));
-                const __m256i of_odd = _mm256_broadcastsi128_si256(_mm_load_si128(table + 1));
-                low[q] = add_bytes<Saturate>(low[q], _mm256_add_epi8(_mm256_shuffle_epi8(of_even, even_low),
-                                                                     _mm256_shuffle_epi8(of_odd, odd_low)));
-                high[q] = add_bytes<Saturate>(high[q], _mm256_add_epi8(_mm256_shuffle_epi8(of_even, even_high),
-                                                                       _mm256_shuffle_epi8(of_odd, odd_high)));
-            }
-        }
-#pragma GCC unroll 4
-        for (std::size_t q = 0; q < nibble_queries; ++q) note_hits(low[q], high[q], bounds[q], 64 * b, hits[q]);
+        for (std::size_t q = 0; q < Queries; ++q) note_hits(low[q], high[q], bounds[q], 64 * b, hits[q]);
     }
 }
 
-// Hits of four queries in blocks of 64 codes: d = sum over planes of a 16-entry table, d < bound, 1 <= bound <= 255.
-// Layout: core/nibble_planes.hpp. Table entries are at most 4, so sums fit or saturate as add_bytes says.
-// No tail: blocks are whole. Cost: one look-up and one addition for 32 nibbles, about 0.5 cycles a code and query at 64
-// bits.
+// Sums of table entries by nibble; layout: core/nibble_planes.hpp. No tail: blocks are whole. Cost: one look-up and one
+// addition for 32 nibbles, about 0.5 cycles a code and query at 64 bits where four queries share the planes.
 void scan_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
-                  const std::uint8_t* bounds, NibbleHits* hits) {
-    if (n_planes < 64) {
-        scan_nibbles_of<false>(blocks, n_blocks, n_planes, tables, bounds, hits);
+                  const std::uint8_t* bounds, std::size_t n_queries, NibbleHits* hits) {
+    if (n_queries == 1) {
+        scan_nibbles_of<1>(blocks, n_blocks, n_planes, tables, bounds, hits);
     } else {
-        scan_nibbles_of<true>(blocks, n_blocks, n_planes, tables, bounds, hits);
+        scan_nibbles_of<nibble_queries>(blocks, n_blocks, n_planes, tables, bounds, hits);
     }
 }
 
@@ -377,7 +412,16 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<Lanes<Float64>>(problem, begin, end, values, words, flips);
 }
 
-constexpr KernelTable table{"avx2", hamming, scan_nibbles, weighted_hamming, descend_f32, descend_f64};
+constexpr KernelTable table{"avx2",
+                            hamming,
+                            hamming_at,
+                            BitCounter<Bits256>::scan_of<>,
+                            BitCounter<Bits256>::kth_of<>,
+                            sum_nibbles,
+                            scan_nibbles,
+                            weighted_hamming,
+                            descend_f32,
+                            descend_f64};
 
 }  // namespace
 

@@ -60,6 +60,52 @@ void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n
     }
 }
 
+void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std::uint32_t* positions, std::size_t n,
+                std::size_t n_bytes, std::uint32_t* out) {
+    for (std::size_t i = 0; i < n; ++i) hamming(query, codes + positions[i] * n_bytes, 1, n_bytes, out + i);
+}
+
+#include "kernels/scan_bit_planes.hpp"
+
+// The vector operations of scan_bit_planes.hpp as plain loops over four words.
+struct Words {
+    struct Vector {
+        std::uint64_t words[4];
+    };
+
+    template <class Operation>
+    static inline Vector each(Vector a, Vector b, Operation operation) {
+        Vector out;
+        for (std::size_t w = 0; w < 4; ++w) out.words[w] = operation(a.words[w], b.words[w]);
+        return out;
+    }
+
+    static Vector load(const void* from) {
+        Vector out;
+        std::memcpy(&out, from, sizeof out);
+        return out;
+    }
+    static void store(void* to, Vector v) { std::memcpy(to, &v, sizeof v); }
+    static Vector zero() { return {}; }
+    static Vector fill(bool bit) {
+        const std::uint64_t word = bit ? ~std::uint64_t{0} : 0;
+        return {{word, word, word, word}};
+    }
+    static Vector both(Vector a, Vector b) {
+        return each(a, b, [](std::uint64_t x, std::uint64_t y) { return x & y; });
+    }
+    static Vector either(Vector a, Vector b) {
+        return each(a, b, [](std::uint64_t x, std::uint64_t y) { return x | y; });
+    }
+    static Vector differ(Vector a, Vector b) {
+        return each(a, b, [](std::uint64_t x, std::uint64_t y) { return x ^ y; });
+    }
+    static Vector first_not_second(Vector a, Vector b) {
+        return each(a, b, [](std::uint64_t x, std::uint64_t y) { return x & ~y; });
+    }
+    static bool any(Vector v) { return (v.words[0] | v.words[1] | v.words[2] | v.words[3]) != 0; }
+};
+
 // Weighted Hamming distances from byte tables: d = sum over j ascending of costs[j][c_j]; float64, one rounding a byte.
 // Four codes side by side, so that their additions overlap; tail: the last n % 4 codes one at a time.
 void weighted_hamming(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes, double* out) {
@@ -130,7 +176,17 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<Lanes<double>>(problem, begin, end, values, words, flips);
 }
 
-constexpr KernelTable table{"portable", hamming, nullptr, weighted_hamming, descend_f32, descend_f64};
+// No tables of nibbles: without a byte shuffle they gain nothing over tables of bytes.
+constexpr KernelTable table{"portable",
+                            hamming,
+                            hamming_at,
+                            BitCounter<Words>::scan_of<>,
+                            BitCounter<Words>::kth_of<>,
+                            nullptr,
+                            nullptr,
+                            weighted_hamming,
+                            descend_f32,
+                            descend_f64};
 
 }  // namespace
 

@@ -1,6 +1,8 @@
 // The oracle: each kernel as its definition reads, one value at a time. Every other level must agree with it.
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <vector>
 
 #include "core/kernel_table.hpp"
 
@@ -19,22 +21,72 @@ void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n
     }
 }
 
-// d = sum over planes p of tables[q][p][nibble p of the code]; a hit where d < bounds[q].
+void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std::uint32_t* positions, std::size_t n,
+                std::size_t n_bytes, std::uint32_t* out) {
+    for (std::size_t i = 0; i < n; ++i) hamming(query, codes + positions[i] * n_bytes, 1, n_bytes, out + i);
+}
+
+bool bit_of(const std::uint8_t* bits, std::size_t i) { return (bits[i / 8] >> (i % 8)) & 1; }
+
+// The number of code i, its digits from `first_digit` of N on, and the chosen planes.
+std::uint32_t counted(const BitScan& scan, std::size_t i, std::size_t first_digit) {
+    const std::uint8_t* block = scan.blocks + i / bit_block_codes * scan.block_bytes;
+    const std::size_t code = i % bit_block_codes;
+    std::uint32_t number = 0;
+    for (std::size_t d = first_digit; d < scan.n_digits; ++d) {
+        number += static_cast<std::uint32_t>(bit_of(block + scan.counts + 64 * d, code)) << (d - first_digit);
+    }
+    for (std::size_t p = 0; p < scan.n_planes; ++p) {
+        number += static_cast<std::uint32_t>(bit_of(block + scan.planes[p], code)) << (1 - first_digit);
+    }
+    return number;
+}
+
+std::size_t scan_bits(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask, bool,
+                      std::uint32_t* positions) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < bit_block_codes * scan.n_blocks; ++i) {
+        if (mask != nullptr && !bit_of(mask, i)) continue;
+        if ((counted(scan, i, 1) < bound) == below) positions[n++] = static_cast<std::uint32_t>(i);
+    }
+    return n;
+}
+
+std::uint32_t kth_of_bits(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
+                          const std::uint8_t* mask, std::uint64_t*) {
+    std::vector<std::uint32_t> numbers;
+    for (std::size_t i = 0; i < n_codes; ++i) {
+        if (mask == nullptr || bit_of(mask, i)) numbers.push_back(counted(scan, i, 0));
+    }
+    std::sort(numbers.begin(), numbers.end());
+    return largest ? numbers[numbers.size() - k] : numbers[k - 1];
+}
+
+std::size_t sum_of_nibbles(const std::uint8_t* blocks, std::size_t i, std::size_t n_planes,
+                           const std::uint8_t* tables) {
+    const std::uint8_t* block = blocks + i / 64 * n_planes * 32;
+    std::size_t sum = 0;
+    for (std::size_t p = 0; p < n_planes; ++p) {
+        const unsigned pair = block[p * 32 + i % 32];
+        sum += tables[p * 16 + (i % 64 < 32 ? pair & 15u : pair >> 4)];
+    }
+    return std::min<std::size_t>(sum, 255);
+}
+
+void sum_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                 std::uint8_t* out) {
+    for (std::size_t i = 0; i < 64 * n_blocks; ++i) {
+        out[i] = static_cast<std::uint8_t>(sum_of_nibbles(blocks, i, n_planes, tables));
+    }
+}
+
 void scan_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
-                  const std::uint8_t* bounds, NibbleHits* hits) {
-    for (std::size_t q = 0; q < nibble_queries; ++q) {
+                  const std::uint8_t* bounds, std::size_t n_queries, NibbleHits* hits) {
+    for (std::size_t q = 0; q < n_queries; ++q) {
         hits[q].n = 0;
         for (std::size_t i = 0; i < 64 * n_blocks; ++i) {
-            const std::uint8_t* block = blocks + i / 64 * n_planes * 32;
-            std::size_t distance = 0;
-            for (std::size_t p = 0; p < n_planes; ++p) {
-                const unsigned pair = block[p * 32 + i % 32];
-                distance += tables[(q * n_planes + p) * 16 + (i % 64 < 32 ? pair & 15u : pair >> 4)];
-            }
-            if (distance < bounds[q]) {
-                hits[q].positions[hits[q].n] = static_cast<std::uint16_t>(i);
-                hits[q].distances[hits[q].n++] = static_cast<std::uint8_t>(distance);
-            }
+            if (sum_of_nibbles(blocks, i, n_planes, tables + q * n_planes * 16) >= bounds[q]) continue;
+            hits[q].positions[hits[q].n++] = static_cast<std::uint16_t>(i);
         }
     }
 }
@@ -81,7 +133,7 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<double>(problem, begin, end, flips, DBL_EPSILON);
 }
 
-constexpr KernelTable table{"scalar", hamming, scan_nibbles, weighted_hamming, descend_f32, descend_f64};
+constexpr KernelTable table{"scalar",    hamming,      hamming_at,       scan_bits,   kth_of_bits, sum_nibbles, scan_nibbles, weighted_hamming, descend_f32, descend_f64};
 
 }  // namespace
 

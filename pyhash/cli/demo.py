@@ -79,7 +79,7 @@ def _learn_stream(
             for modality in _DIRECTIONS:
                 model.project(data.views[modality][:1], modality=modality)  # solves for the projections
             solved = time.perf_counter()
-            index.add(model.codes_, chunk.rows)
+            index.add(model.codes_, chunk.rows, model=model)
             scores = _measure(data, queries, model, index)
             rounds.append(Round(len(index), learned - start, solved - learned, scores))
             cells = [f"{rounds[-1].n_seen:>5}", *(f"{scores[name]:>{len(name)}.3f}" for name in columns)]

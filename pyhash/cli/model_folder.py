@@ -20,7 +20,7 @@ from pyhash.methods import load
 from pyhash.methods.base import HashingMethod
 
 MODEL = "model.npz"
-INDEX = "index.npz"
+INDEX = "index"
 CATALOGUE = "catalogue.json"
 
 
@@ -62,6 +62,7 @@ def write_model_folder(directory: Path, folder: ModelFolder) -> None:
     """Writes model, index and catalogue into an existing directory."""
     folder.model.save(directory / MODEL)
     folder.index.save(directory / INDEX)
+    folder.index.close()  # the folder may move
     catalogue = folder.catalogue
     pictures = {str(number): asdict(picture) for number, picture in catalogue.pictures.items()}
     write_json(
@@ -75,7 +76,7 @@ def read_model_folder(directory: Path) -> ModelFolder:
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory} is not a folder; `pyhash demo --out {directory}` writes one")
     for name in (MODEL, INDEX, CATALOGUE):
-        if not (directory / name).is_file():
+        if not (directory / name).exists():
             raise FileNotFoundError(f"{directory} has no {name}: `pyhash demo --out {directory}` writes one")
     folder = ModelFolder(
         load(directory / MODEL), CodeIndex.open(directory / INDEX), _read_catalogue(directory / CATALOGUE)
@@ -83,6 +84,7 @@ def read_model_folder(directory: Path) -> ModelFolder:
     n_words = len(folder.catalogue.vocabulary)
     if (
         folder.model.n_bits != folder.index.n_bits
+        or folder.index.fingerprint != folder.model.fingerprint
         or folder.model.modalities_.get(folder.catalogue.modality) != n_words
         or folder.catalogue.pictures.keys() != set(folder.index.ids.tolist())
     ):
@@ -123,6 +125,8 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
             written = {file.name for file in stage.iterdir()}
             directory.mkdir(exist_ok=True)
             for name in sorted(written):
+                if (directory / name).is_dir():  # nothing replaces a folder but a rename out of its way
+                    os.replace(directory / name, stage / f"{name}.before")
                 os.replace(stage / name, directory / name)
             for name in set(owned) - written:
                 (directory / name).unlink(missing_ok=True)

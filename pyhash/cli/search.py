@@ -41,7 +41,7 @@ def find(words: list[str], folder: ModelFolder, k: int) -> list[dict[str, object
     catalogue = folder.catalogue
     bag = np.isin(catalogue.vocabulary, words).astype(np.float32)[None, :]
     projections = folder.model.project(bag, modality=catalogue.modality)
-    hits = folder.index.search_weighted(projections, k)
+    hits = folder.index.search_weighted(projections, k, model=folder.model)
     return [
         {"rank": rank, "id": number, "distance": round(distance, 6), **asdict(catalogue.pictures[number])}
         for rank, (number, distance) in enumerate(

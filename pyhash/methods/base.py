@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -38,6 +40,7 @@ class HashingMethod(Parameters, ABC):
 
     n_bits: int
     _codes: NDArray[np.uint8] | None = None
+    _fingerprint: str | None = None
 
     # --- what a subclass provides -------------------------------------------------------------------------------------
 
@@ -71,6 +74,18 @@ class HashingMethod(Parameters, ABC):
                 "codes_ are those of the last fit or partial_fit, and this model has made none (files do not keep them)"
             )
         return self._codes
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this model's codes from those of others: 32 hexadecimal digits.
+
+        Made of the class, the modalities and the codes of the first chunk, or of all data in ``fit``. It stays as the model
+        learns further and when it is saved: the codes of all chunks belong together.
+        """
+        self._check_fitted()
+        if self._fingerprint is None:
+            raise NotFittedError(f"this {type(self).__name__} has no fingerprint: call fit first")
+        return self._fingerprint
 
     @property
     def modalities_(self) -> dict[str, int]:
@@ -155,7 +170,8 @@ class HashingMethod(Parameters, ABC):
         self._check_fitted()
         fields, arrays = self._state_to_file()
         parameters = {name: store_parameter(name, value, arrays) for name, value in self.get_params().items()}
-        write_archive(path, type(self).__name__, {"parameters": parameters, "state": fields}, arrays)
+        header = {"parameters": parameters, "state": fields, "fingerprint": self.fingerprint}
+        write_archive(path, type(self).__name__, header, arrays)
 
     @classmethod
     def from_archive(cls, archive: Archive) -> Self:
@@ -166,11 +182,26 @@ class HashingMethod(Parameters, ABC):
             }
             model = cls(**parameters)
             model._state_from_file(archive)
+            model._fingerprint = str(archive.fields.get("fingerprint") or _fingerprint_of_file(archive))
         return model
 
     def _check_fitted(self) -> None:
         if not self._n_features():
             raise NotFittedError(f"this {type(self).__name__} has not learned anything yet: call fit first")
+
+
+def _fingerprint_of_codes(name: str, n_features: Mapping[str, int], codes: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(json.dumps([name, dict(n_features), list(codes.shape)]).encode())
+    digest.update(np.ascontiguousarray(codes))
+    return digest.hexdigest()[:32]
+
+
+def _fingerprint_of_file(archive: Archive) -> str:
+    """Of a file from before there were fingerprints: made of all that it holds."""
+    digest = hashlib.sha256(archive.kind.encode())
+    for name in sorted(archive.arrays):
+        digest.update(np.ascontiguousarray(archive.arrays[name]))
+    return digest.hexdigest()[:32]
 
 
 def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Features]:
@@ -244,7 +275,7 @@ class OnlineMethod(HashingMethod):
         layers = self._label_layers(labels, _n_rows(rows))
         state = self._begin(_widths(rows), layers) if self._state is None else self._state
         state, signs = self._learn_chunk(state, rows, layers, 0)
-        self._take(state, pack(signs))
+        self._take(state, pack(signs), self._fingerprint)
         return self
 
     def fit(self, views: Views, labels: Any, *, chunk_size: int | None = 2000, progress: bool | None = None) -> Self:
@@ -280,13 +311,15 @@ class OnlineMethod(HashingMethod):
                 state, {name: x[chunk] for name, x in rows.items()}, [layer[chunk] for layer in layers], start
             )
             packed.append(pack(signs))
-        self._take(state, np.concatenate(packed))
+        self._take(state, np.concatenate(packed), None)
         return self
 
-    def _take(self, state: Any, codes: NDArray[np.uint8]) -> None:
-        # One call, which no interrupt can divide as it could two assignments.
+    def _take(self, state: Any, codes: NDArray[np.uint8], fingerprint: str | None) -> None:
         codes.flags.writeable = False
-        self.__dict__.update(_state=state, _codes=codes)
+        if fingerprint is None:
+            fingerprint = _fingerprint_of_codes(type(self).__name__, state.n_features, codes)
+        # One call, which no interrupt can divide as it could several assignments.
+        self.__dict__.update(_state=state, _codes=codes, _fingerprint=fingerprint)
 
     def _learn_chunk(
         self, state: Any, rows: dict[str, Features], layers: list[Features], first_row: int

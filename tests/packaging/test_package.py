@@ -76,6 +76,8 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"errors", "checks", "threads", "labels"},
     {"codes", "files", "_core"},
+    {"index_directory", "interop", "search"},
+    {"segments"},
     {"index"},
     {"methods", "evaluation", "datasets", "plotting"},
     {"cli"},
@@ -101,10 +103,10 @@ def test_layers_point_downward_and_nothing_is_asserted(path):
 
 def test_public_docstrings_are_whole():
     """Every public class and function of the package's main modules says what it takes and shows itself at work."""
-    from pyhash import codes, datasets, evaluation, index, methods
+    from pyhash import codes, datasets, evaluation, index, interop, methods, search
     from pyhash.methods import descent
 
-    for module in (codes, datasets, evaluation, index, methods, descent):
+    for module in (codes, datasets, evaluation, index, interop, methods, search, descent):
         for name in module.__all__:
             doc = getattr(module, name).__doc__ or ""
             is_result = "Attributes\n" in doc and "Parameters\n" not in doc

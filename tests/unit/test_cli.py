@@ -42,7 +42,7 @@ def test_the_demo_writes_model_index_and_charts(folder):
     names = {file.name for file in folder.iterdir()}
     assert names == {
         "catalogue.json",
-        "index.npz",
+        "index",
         "map_by_round.png",
         "model.npz",
         "precision_recall.png",
@@ -50,7 +50,7 @@ def test_the_demo_writes_model_index_and_charts(folder):
     }
     assert [file.name for file in folder.parent.iterdir()] == ["demo"]
     assert load(folder / "model.npz").n_samples_seen_ == 8247
-    assert len(CodeIndex.open(folder / "index.npz")) == 8247
+    assert len(CodeIndex.open(folder / "index")) == 8247
     for chart in ("map_by_round.png", "precision_recall.png"):
         assert (folder / chart).read_bytes().startswith(b"\x89PNG")
 
@@ -77,7 +77,7 @@ def test_the_demo_reports_every_round(capsys, tmp_path):
 
 def test_the_demo_is_deterministic(folder, tmp_path, capsys):
     assert run(capsys, "demo", "--out", str(tmp_path / "again"), "--chunk-size", "5000")[0] == 0
-    for name in ("index.npz", "catalogue.json"):
+    for name in ("index", "catalogue.json"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
     scores = [
         [r["scores"] for r in json.loads((path / "results.json").read_text())["rounds"]]
@@ -162,16 +162,16 @@ def damage(name, change):
 
 
 def other_bits(folder):
-    CodeIndex(16).save(folder / "index.npz")
+    CodeIndex(16).save(folder / "index")
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / "index.npz").unlink(), "has no index.npz"),
+        (lambda f: (f / "index").unlink(), "has no index.npz"),
         (lambda f: shutil.rmtree(f), "is not a folder"),
         (damage("model.npz", lambda b: b[: len(b) // 2]), "model.npz is not a whole pyhash file"),
-        (damage("index.npz", lambda b: b"junk"), "index.npz is not a whole pyhash file"),
+        (damage("index", lambda b: b"junk"), "index.npz is not a whole pyhash file"),
         (damage("catalogue.json", lambda b: b[:-30]), "catalogue.json is not a whole catalogue"),
         (damage("catalogue.json", lambda b: b"[]"), "catalogue.json is not a whole catalogue"),
         (other_bits, "that do not belong together"),
@@ -305,5 +305,5 @@ def test_the_demo_can_be_written_twice(folder, copy, capsys):
     assert run(capsys, "demo", "--out", str(copy), "--bits", "32", "--no-charts")[0] == 0
     assert load(copy / "model.npz").n_bits == 32
     # The charts of the first run would be of another model.
-    assert {file.name for file in copy.iterdir()} == {"catalogue.json", "index.npz", "model.npz", "results.json"}
-    assert np.array_equal(CodeIndex.open(copy / "index.npz").ids, CodeIndex.open(folder / "index.npz").ids)
+    assert {file.name for file in copy.iterdir()} == {"catalogue.json", "index", "model.npz", "results.json"}
+    assert np.array_equal(CodeIndex.open(copy / "index").ids, CodeIndex.open(folder / "index").ids)

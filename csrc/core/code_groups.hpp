@@ -1,0 +1,37 @@
+// Equal codes, grouped: learned codes repeat, and one look at a code serves all that have it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/code_view.hpp"
+
+namespace pyhash {
+
+class CodeGroups {
+public:
+    // The groups, or nullptr where codes repeat too seldom for them to pay: fewer than four times on average.
+    static std::unique_ptr<CodeGroups> of(CodeView codes);
+
+    // The distinct codes, in the order in which they first appear.
+    CodeView distinct() const { return {distinct_.data(), offsets_.size() - 1, n_bytes_}; }
+
+    // Rows of the g-th distinct code, ascending.
+    const std::uint32_t* begin(std::size_t g) const { return rows_.data() + offsets_[g]; }
+    const std::uint32_t* end(std::size_t g) const { return rows_.data() + offsets_[g + 1]; }
+
+    std::size_t size() const {  // bytes
+        return distinct_.size() + sizeof(std::uint32_t) * (offsets_.size() + rows_.size());
+    }
+
+private:
+    CodeGroups() = default;
+
+    std::size_t n_bytes_ = 0;
+    std::vector<std::uint8_t> distinct_;
+    std::vector<std::uint32_t> offsets_, rows_;
+};
+
+}  // namespace pyhash

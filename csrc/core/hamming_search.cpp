@@ -1,0 +1,109 @@
+#include "core/hamming_search.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "core/cpu_level.hpp"
+#include "core/search_plan.hpp"
+#include "core/selection.hpp"
+#include "core/work_size.hpp"
+
+namespace pyhash {
+namespace {
+
+using Lists = std::vector<HitList<std::uint32_t>>;
+
+// Distances of one query to all rows, block by block.
+void search_codes(CodeView queries, CodeView codes, const Wanted<std::uint32_t>& wanted, RowMask mask,
+                  const SearchPiece& piece, HitList<std::uint32_t>* lists) {
+    const KernelTable& table = kernels();
+    std::vector<std::uint32_t> distances(std::min(codes_per_block, piece.n_rows));
+    for (std::size_t q = 0; q < piece.n_queries; ++q) {
+        CountedSelection selection(wanted, 8 * codes.n_bytes);
+        const std::size_t last = piece.first_row + piece.n_rows;
+        for (std::size_t first = piece.first_row; first < last && selection.bound() > 0; first += codes_per_block) {
+            const std::size_t n = std::min(codes_per_block, last - first);
+            table.hamming(queries.row(piece.first_query + q), codes.row(first), n, codes.n_bytes, distances.data());
+            for (std::size_t i = 0; i < n; ++i) {
+                if (distances[i] >= selection.bound() || !lets_through(mask, first + i)) continue;
+                selection.take(distances[i], static_cast<std::uint32_t>(first + i));
+            }
+        }
+        lists[q] = selection.finish();
+    }
+}
+
+// Rows whose k-th distance a search begins with: the more, the fewer come later that turn out too far.
+constexpr std::size_t seed_rows_per_hit = 64;
+constexpr std::size_t max_seed_blocks = 512;
+
+std::size_t n_let_through(RowMask mask, std::size_t first, std::size_t n) {
+    if (mask == nullptr) return n;
+    std::size_t count = 0;
+    for (std::size_t i = first; i < first + n; ++i) count += lets_through(mask, i);
+    return count;
+}
+
+void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, const Wanted<std::uint32_t>& wanted,
+                   RowMask mask, const SearchPiece& piece, HitList<std::uint32_t>* lists) {
+    constexpr std::size_t block_rows = BitPlanes::codes_per_block, l1_bytes = 20'000;
+    const KernelTable& table = kernels();
+    const std::size_t first_block = piece.first_row / block_rows;
+    const std::size_t end_block = first_block + (piece.n_rows + block_rows - 1) / block_rows;
+    const std::size_t end_row = piece.first_row + piece.n_rows;
+
+    std::vector<BitQuery> bit_queries;
+    std::vector<CountedSelection> selections;
+    bit_queries.reserve(piece.n_queries);
+    selections.reserve(piece.n_queries);
+    std::vector<std::uint64_t> room;
+    const std::size_t seed = std::min(
+        {wanted.k < piece.n_rows ? std::max<std::size_t>(seed_rows_per_hit * wanted.k, block_rows) : 0, piece.n_rows,
+         max_seed_blocks * block_rows});
+    const bool seeded = seed > 0 && n_let_through(mask, piece.first_row, seed) >= wanted.k;
+    for (std::size_t q = 0; q < piece.n_queries; ++q) {
+        bit_queries.emplace_back(planes, queries.row(piece.first_query + q));
+        selections.emplace_back(wanted, planes.n_bits());
+        if (!seeded) continue;
+        const RowMask of_seed = mask == nullptr ? nullptr : mask + piece.first_row / 8;
+        selections[q].start_within(bit_queries[q].kth_distance(first_block, seed, wanted.k, of_seed, room));
+    }
+
+    // Several queries look at a few blocks while they are in the nearest cache; one alone streams through memory.
+    const bool alone = piece.n_queries == 1;
+    const std::size_t step = alone ? 16 : std::max<std::size_t>(1, l1_bytes / planes.block_bytes());
+    std::vector<std::uint32_t> positions(step * block_rows), distances(step * block_rows);
+    for (std::size_t block = first_block; block < end_block; block += step) {
+        const std::size_t n_blocks = std::min(step, end_block - block), first = block * block_rows;
+        for (std::size_t q = 0; q < piece.n_queries; ++q) {
+            CountedSelection& selection = selections[q];
+            if (selection.bound() == 0) continue;  // k codes at distance 0: nothing is nearer
+            std::size_t n = bit_queries[q].scan(block, n_blocks, selection.bound(),
+                                                mask == nullptr ? nullptr : mask + first / 8, positions.data(), alone);
+            while (n > 0 && first + positions[n - 1] >= end_row) --n;  // the last block's room
+            table.hamming_at(queries.row(piece.first_query + q), codes.row(first), positions.data(), n, codes.n_bytes,
+                             distances.data());
+            for (std::size_t i = 0; i < n; ++i) {
+                selection.take(distances[i], static_cast<std::uint32_t>(first + positions[i]));
+            }
+        }
+    }
+    for (std::size_t q = 0; q < piece.n_queries; ++q) lists[q] = selections[q].finish();
+}
+
+}  // namespace
+
+std::vector<HitList<std::uint32_t>> hamming_search(CodeView queries, CodeView codes, const BitPlanes* planes,
+                                                   const Wanted<std::uint32_t>& wanted, RowMask mask,
+                                                   std::size_t n_threads) {
+    const auto search = [&](const SearchPiece& piece, HitList<std::uint32_t>* lists) {
+        if (planes == nullptr) {
+            search_codes(queries, codes, wanted, mask, piece, lists);
+        } else {
+            search_planes(queries, codes, *planes, wanted, mask, piece, lists);
+        }
+    };
+    return search_in_pieces(queries.n, codes.n, BitPlanes::codes_per_block, wanted, n_threads, search);
+}
+
+}  // namespace pyhash

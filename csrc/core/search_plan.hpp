@@ -1,0 +1,89 @@
+// How a search is cut into pieces for threads, and its pieces put together.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/hits.hpp"
+#include "core/parallel_for.hpp"
+
+namespace pyhash {
+
+// Queries that share a look at the same codes, at most.
+constexpr std::size_t queries_per_tile = 32;
+
+// Hits of all queries one after another: query i's are [offsets[i], offsets[i + 1]).
+template <class Distance>
+struct Hits {
+    std::vector<std::int64_t> offsets;
+    std::vector<std::int64_t> positions;
+    std::vector<Distance> distances;
+};
+
+// A range of queries over a range of rows.
+struct SearchPiece {
+    std::size_t first_query, n_queries;
+    std::size_t first_row, n_rows;
+};
+
+// Calls search(piece, lists), which adds each query's hits among the rows of a piece, sorted, to its list; joins what
+// several pieces found for a query. Where queries are fewer than threads can share, rows are cut too, at multiples of
+// `row_unit`.
+template <class Distance, class Search>
+std::vector<HitList<Distance>> search_in_pieces(std::size_t n_queries, std::size_t n_rows, std::size_t row_unit,
+                                                const Wanted<Distance>& wanted, std::size_t n_threads, Search search) {
+    std::vector<HitList<Distance>> found(n_queries);
+    if (n_queries == 0 || n_rows == 0 || wanted.k == 0) return found;
+    // A thread costs about as much to start as some hundred thousand distances.
+    n_threads = std::clamp<std::size_t>(n_queries * (n_rows / 512 + 1) / 400, 1, n_threads);
+    std::size_t n_tiles = (n_queries + queries_per_tile - 1) / queries_per_tile, n_parts = 1;
+    if (n_threads > 1) {
+        if (n_queries >= 8 * n_threads) {
+            n_tiles = (n_tiles + n_threads - 1) / n_threads * n_threads;
+        } else {
+            n_parts = std::clamp<std::size_t>(n_rows / (8 * row_unit), 1, 2 * n_threads);
+        }
+    }
+    const std::size_t n_units = (n_rows + row_unit - 1) / row_unit;
+    std::vector<std::vector<HitList<Distance>>> of_parts(n_parts > 1 ? n_parts : 0,
+                                                         std::vector<HitList<Distance>>(n_queries));
+    parallel_for(n_tiles * n_parts, n_threads, 1, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const std::size_t tile = i / n_parts, part = i % n_parts;
+            SearchPiece piece;
+            piece.first_query = n_queries * tile / n_tiles;
+            piece.n_queries = n_queries * (tile + 1) / n_tiles - piece.first_query;
+            piece.first_row = n_units * part / n_parts * row_unit;
+            piece.n_rows = std::min(n_units * (part + 1) / n_parts * row_unit, n_rows) - piece.first_row;
+            std::vector<HitList<Distance>>& lists = n_parts > 1 ? of_parts[part] : found;
+            if (piece.n_queries > 0 && piece.n_rows > 0) search(piece, lists.data() + piece.first_query);
+        }
+    });
+    for (std::size_t i = 0; i < n_queries && n_parts > 1; ++i) {
+        for (auto& lists : of_parts) found[i].insert(found[i].end(), lists[i].begin(), lists[i].end());
+        std::sort(found[i].begin(), found[i].end());
+        cut(found[i], wanted);
+    }
+    return found;
+}
+
+template <class Distance>
+Hits<Distance> joined(const std::vector<HitList<Distance>>& lists) {
+    Hits<Distance> all;
+    all.offsets.reserve(lists.size() + 1);
+    all.offsets.push_back(0);
+    for (const auto& list : lists) all.offsets.push_back(all.offsets.back() + static_cast<std::int64_t>(list.size()));
+    all.positions.reserve(static_cast<std::size_t>(all.offsets.back()));
+    all.distances.reserve(static_cast<std::size_t>(all.offsets.back()));
+    for (const auto& list : lists) {
+        for (const auto& hit : list) {
+            all.positions.push_back(hit.position);
+            all.distances.push_back(hit.distance);
+        }
+    }
+    return all;
+}
+
+}  // namespace pyhash

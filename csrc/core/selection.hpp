@@ -1,0 +1,110 @@
+// Keep the nearest of a stream of distances whose positions ascend. A code at the k-th distance that comes after k others
+// is too late, unless all ties are wanted.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/hits.hpp"
+
+namespace pyhash {
+
+// For distances in bits: counts by distance say at any moment what the k-th distance is.
+class CountedSelection {
+public:
+    CountedSelection(const Wanted<std::uint32_t>& wanted, std::size_t n_bits)
+        : wanted_(wanted), counts_(std::min<std::size_t>(wanted.radius, n_bits) + 2) {
+        start_within(counts_.size() - 2);
+    }
+
+    // Before the first hit: none beyond this distance can be wanted.
+    void start_within(std::size_t distance) {
+        kth_ = std::min(distance, counts_.size() - 2) + (wanted_.all_ties ? 0 : 1);
+    }
+
+    // Distances below it are still wanted.
+    std::size_t bound() const { return wanted_.all_ties ? kth_ + 1 : kth_; }
+
+    void take(std::uint32_t distance, std::uint32_t position) {
+        if (distance >= bound()) return;
+        hits_.push_back({distance, position});
+        ++counts_[distance];
+        ++n_within_;
+        // While k are nearer than it, kth_ is not the k-th distance.
+        while (n_within_ - counts_[kth_] >= wanted_.k) n_within_ -= counts_[kth_--];
+        if (hits_.size() / 4 >= wanted_.k && hits_.size() >= 2 * n_within_ + 1024) drop_far();
+    }
+
+    // Hits stand by position: a stable count by distance puts them in order.
+    HitList<std::uint32_t> finish() {
+        drop_far();
+        std::vector<std::size_t> next(kth_ + 1);
+        for (std::size_t d = 0, rank = 0; d <= kth_; ++d) {
+            next[d] = rank;
+            rank += counts_[d];
+        }
+        HitList<std::uint32_t> sorted(hits_.size());
+        for (const auto& hit : hits_) sorted[next[hit.distance]++] = hit;
+        cut(sorted, wanted_);
+        return sorted;
+    }
+
+private:
+    void drop_far() {
+        std::erase_if(hits_, [this](const auto& hit) { return hit.distance > kth_; });
+    }
+
+    Wanted<std::uint32_t> wanted_;
+    std::vector<std::size_t> counts_;  // of hits at each distance
+    HitList<std::uint32_t> hits_;
+    std::size_t kth_ = 0, n_within_ = 0;  // the k-th distance so far, or what is beyond; hits within it
+};
+
+// For real distances: the worse half is thrown away whenever half as many again as wanted were taken.
+class SortedSelection {
+public:
+    explicit SortedSelection(const Wanted<double>& wanted) : wanted_(wanted), bound_(wanted.radius) {}
+
+    void start_within(double distance) { bound_ = std::min(bound_, distance); }
+
+    double bound() const { return bound_; }
+    bool wants(double distance) const { return strict_ ? distance < bound_ : distance <= bound_; }
+    bool done() const { return strict_ && bound_ == 0; }
+
+    void take(double distance, std::uint32_t position) {
+        if (!wants(distance)) return;
+        hits_.push_back({distance, position});
+        if (hits_.size() >= full_) shrink();
+    }
+
+    HitList<double> finish() {
+        std::sort(hits_.begin(), hits_.end());
+        cut(hits_, wanted_);
+        return std::move(hits_);
+    }
+
+private:
+    void shrink() {
+        const auto kth = hits_.begin() + static_cast<std::ptrdiff_t>(wanted_.k - 1);
+        std::nth_element(hits_.begin(), kth, hits_.end());
+        bound_ = kth->distance;
+        if (wanted_.all_ties) {
+            std::erase_if(hits_, [this](const auto& hit) { return hit.distance > bound_; });
+            full_ = std::max(full_, 2 * hits_.size());
+        } else {
+            strict_ = true;
+            hits_.resize(wanted_.k);
+        }
+    }
+
+    Wanted<double> wanted_;
+    double bound_;
+    bool strict_ = false;
+    std::size_t full_ = wanted_.k > std::numeric_limits<std::size_t>::max() / 2 ? wanted_.k
+                                                                                  : wanted_.k + wanted_.k / 2 + 16;
+    HitList<double> hits_;
+};
+
+}  // namespace pyhash

@@ -1,0 +1,157 @@
+// Counting over bit planes, by vectors of 256 codes. Included within the unnamed namespace of a kernel file, which gives
+// the vector operations as `Ops`: Vector, load, store, zero, fill, both, either, differ, first_not_second, any.
+//
+// A full adder takes three vectors of one weight and gives their sum and, of twice the weight, their carry. Eight planes
+// at a time go through seven of them (Harley and Seal), so that counting costs about five operations a plane.
+
+template <class Ops>
+struct BitCounter {
+    using Vector = typename Ops::Vector;
+
+    // sum, carry of sum + a + b.
+    static inline void add(Vector& sum, Vector& carry, Vector a, Vector b) {
+        const Vector differ = Ops::differ(a, b);
+        carry = Ops::either(Ops::first_not_second(a, differ), Ops::both(differ, sum));
+        sum = Ops::differ(differ, sum);
+    }
+
+    template <std::size_t Digits>
+    static inline void carry_on(Vector* digits, std::size_t from, Vector carry) {
+#pragma GCC unroll 16
+        for (std::size_t d = from; d < Digits; ++d) {
+            const Vector next = Ops::both(digits[d], carry);
+            digits[d] = Ops::differ(digits[d], carry);
+            carry = next;
+        }
+    }
+
+    // digits of Z = N / 2 + set bits of the planes, for the 256 codes whose planes begin at `half`.
+    template <std::size_t Digits>
+    static inline void count(const BitScan& scan, const std::uint8_t* half, Vector* digits) {
+#pragma GCC unroll 16
+        for (std::size_t d = 0; d + 1 < Digits; ++d) digits[d] = Ops::load(half + scan.counts + 64 * (d + 1));
+        digits[Digits - 1] = Ops::zero();
+        const std::uint32_t* plane = scan.planes;
+        const std::uint32_t* const end = plane + scan.n_planes;
+        const auto at = [half](std::uint32_t offset) { return Ops::load(half + offset); };
+        Vector twos[2], fours[2], eights;
+        for (; plane + 8 <= end; plane += 8) {
+            add(digits[0], twos[0], at(plane[0]), at(plane[1]));
+            add(digits[0], twos[1], at(plane[2]), at(plane[3]));
+            add(digits[1], fours[0], twos[0], twos[1]);
+            add(digits[0], twos[0], at(plane[4]), at(plane[5]));
+            add(digits[0], twos[1], at(plane[6]), at(plane[7]));
+            add(digits[1], fours[1], twos[0], twos[1]);
+            add(digits[2], eights, fours[0], fours[1]);
+            carry_on<Digits>(digits, 3, eights);
+        }
+        if (plane + 4 <= end) {
+            add(digits[0], twos[0], at(plane[0]), at(plane[1]));
+            add(digits[0], twos[1], at(plane[2]), at(plane[3]));
+            add(digits[1], fours[0], twos[0], twos[1]);
+            carry_on<Digits>(digits, 2, fours[0]);
+            plane += 4;
+        }
+        if (plane + 2 <= end) {
+            add(digits[0], twos[0], at(plane[0]), at(plane[1]));
+            carry_on<Digits>(digits, 1, twos[0]);
+            plane += 2;
+        }
+        if (plane < end) carry_on<Digits>(digits, 0, at(plane[0]));
+    }
+
+    template <std::size_t Digits>
+    static std::size_t scan(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask,
+                            bool prefetch, std::uint32_t* positions) {
+        Vector of_bound[Digits];
+        for (std::size_t d = 0; d < Digits; ++d) of_bound[d] = Ops::fill((bound >> d) & 1);
+        const Vector flip = Ops::fill(!below);
+        std::size_t n = 0;
+        for (std::size_t b = 0; b < scan.n_blocks; ++b) {
+            const std::uint8_t* block = scan.blocks + b * scan.block_bytes;
+            if (prefetch) {  // the planes a query needs are no stream that the CPU would see
+                const std::uint8_t* ahead = block + 2 * scan.block_bytes;
+                for (std::size_t p = 0; p < scan.n_planes; ++p) __builtin_prefetch(ahead + scan.planes[p]);
+                for (std::size_t d = 0; d < Digits; ++d) __builtin_prefetch(ahead + scan.counts + 64 * d);
+            }
+            for (std::size_t half = 0; half < 2; ++half) {
+                Vector digits[Digits];
+                count<Digits>(scan, block + 32 * half, digits);
+                Vector less = Ops::zero();  // Z < bound, from the lowest digit on
+#pragma GCC unroll 16
+                for (std::size_t d = 0; d < Digits; ++d) {
+                    less = Ops::either(Ops::first_not_second(of_bound[d], digits[d]),
+                                       Ops::first_not_second(less, Ops::differ(of_bound[d], digits[d])));
+                }
+                Vector found = Ops::differ(less, flip);
+                if (mask != nullptr) found = Ops::both(found, Ops::load(mask + 64 * b + 32 * half));
+                if (__builtin_expect(!Ops::any(found), 1)) continue;
+                std::uint64_t words[4];
+                Ops::store(words, found);
+                for (std::size_t w = 0; w < 4; ++w) {
+                    for (std::uint64_t rest = words[w]; rest != 0; rest &= rest - 1) {
+                        positions[n++] = static_cast<std::uint32_t>(512 * b + 256 * half + 64 * w) +
+                                         static_cast<std::uint32_t>(__builtin_ctzll(rest));
+                    }
+                }
+            }
+        }
+        return n;
+    }
+
+    // Digit by digit from the highest: k tells whether the one looked for has a 0 or a 1 there.
+    template <std::size_t Digits>
+    static std::uint32_t kth(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
+                             const std::uint8_t* mask, std::uint64_t* room) {
+        const std::size_t n_words = 8 * scan.n_blocks;
+        std::uint64_t* const left = room;               // codes that are still in question
+        std::uint64_t* const digits = room + n_words;  // of Y: the lowest is N's own
+        for (std::size_t w = 0; w < n_words; ++w) {
+            std::uint64_t bits = ~std::uint64_t{0};
+            if (mask != nullptr) __builtin_memcpy(&bits, mask + 8 * w, 8);
+            if (n_codes < 64 * (w + 1)) bits = n_codes <= 64 * w ? 0 : bits & ((std::uint64_t{1} << (n_codes - 64 * w)) - 1);
+            left[w] = bits;
+        }
+        const Vector flip = Ops::fill(largest);
+        for (std::size_t b = 0; b < scan.n_blocks; ++b) {
+            for (std::size_t half = 0; half < 2; ++half) {
+                const std::uint8_t* planes = scan.blocks + b * scan.block_bytes + 32 * half;
+                Vector counted[Digits];
+                count<Digits>(scan, planes, counted);
+                std::uint64_t* out = digits + 8 * b + 4 * half;
+                Ops::store(out, Ops::differ(Ops::load(planes + scan.counts), flip));
+                for (std::size_t d = 0; d < Digits; ++d) Ops::store(out + (d + 1) * n_words, Ops::differ(counted[d], flip));
+            }
+        }
+        std::uint32_t y = 0;
+        for (std::size_t d = Digits + 1; d-- > 0;) {
+            const std::uint64_t* digit = digits + d * n_words;
+            std::size_t n_zero = 0;
+            for (std::size_t w = 0; w < n_words; ++w) n_zero += count_bits(left[w] & ~digit[w]);
+            const bool is_one = n_zero < k;
+            if (is_one) k -= n_zero;
+            for (std::size_t w = 0; w < n_words; ++w) left[w] &= is_one ? digit[w] : ~digit[w];
+            y |= static_cast<std::uint32_t>(is_one != largest) << d;
+        }
+        return y;
+    }
+
+    // The digits as a constant, so that they stay in registers. Codes of 1 to 512 bytes have 4 to 13.
+    template <std::size_t Digits = 4>
+    static std::size_t scan_of(const BitScan& s, std::uint32_t bound, bool below, const std::uint8_t* mask,
+                               bool prefetch, std::uint32_t* positions) {
+        if constexpr (Digits < 13) {
+            if (s.n_digits != Digits) return scan_of<Digits + 1>(s, bound, below, mask, prefetch, positions);
+        }
+        return scan<Digits>(s, bound, below, mask, prefetch, positions);
+    }
+
+    template <std::size_t Digits = 4>
+    static std::uint32_t kth_of(const BitScan& s, std::size_t n_codes, std::size_t k, bool largest,
+                                const std::uint8_t* mask, std::uint64_t* room) {
+        if constexpr (Digits < 13) {
+            if (s.n_digits != Digits) return kth_of<Digits + 1>(s, n_codes, k, largest, mask, room);
+        }
+        return kth<Digits>(s, n_codes, k, largest, mask, room);
+    }
+};

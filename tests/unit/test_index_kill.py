@@ -1,0 +1,212 @@
+"""A writer that is killed, at any moment, leaves its last commit or the one in flight, and nothing between."""
+
+import os
+import random
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from pyhash.index_directory import IndexDirectory, SegmentContent
+
+# Newer Pythons warn of forks where any library has started threads; these children only commit.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+N_BITS = 60
+N_CHILDREN = 200
+ROWS_PER_STEP = 50
+CYCLE = 64
+_rng = np.random.default_rng(5)
+CODES = _rng.integers(0, 256, (20_000, 8), dtype=np.uint8)
+CODES[:, -1] &= 0x0F
+IDS = np.cumsum(_rng.integers(1, 9, len(CODES)))
+MASKS = _rng.integers(0, 256, len(CODES), dtype=np.uint8)
+
+
+def spans(generation):
+    """The segments of a generation, in steps: the ones of its binary form, so that small segments merge into larger."""
+    start, found = 0, []
+    for power in (32, 16, 8, 4, 2, 1):
+        if generation % CYCLE & power:
+            found.append((start, start + power))
+            start += power
+    return found
+
+
+def state(generation):
+    """The content after commit `generation`. Each has new rows, or none at all; masks change at every third."""
+    first = generation // CYCLE * 97 % 10_000
+    segments = []
+    for begin, end in spans(generation):
+        rows = slice(first + begin * ROWS_PER_STEP, first + end * ROWS_PER_STEP)
+        n = rows.stop - rows.start
+        alive = None
+        if (age := generation // 3 - begin) % 4:
+            alive = MASKS[age % 1000 :][: (n + 7) // 8].copy()
+            if n % 8:
+                alive[-1] &= (1 << n % 8) - 1
+        segments.append(SegmentContent(CODES[rows], IDS[rows], alive))
+    return segments
+
+
+def commit_next(directory):
+    """Commits the next generation; what the last has of it already is not written again."""
+    generation = directory.generation
+    stored = {}
+    if (generation + 1) // CYCLE == generation // CYCLE:
+        stored = dict(zip(spans(generation), directory.segments, strict=True))
+    contents = [
+        SegmentContent(content.codes, content.ids, content.alive, stored.get(span))
+        for span, content in zip(spans(generation + 1), state(generation + 1), strict=True)
+    ]
+    directory.commit(contents, str(generation + 1))
+
+
+def opened(path):
+    """The index of the path; a new one where no commit was ever finished."""
+    if (path / "manifest.json").exists():
+        return IndexDirectory.open(path)
+    return IndexDirectory.create(path, N_BITS)
+
+
+def fork(function):
+    """Runs the function in a child that ends with it."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def assert_whole(path):
+    """What is on disk is all of one generation; that."""
+    directory, loaded = IndexDirectory.read(path, mmap=False)
+    expected = state(directory.generation)
+    assert directory.fingerprint == str(directory.generation)
+    assert len(loaded) == len(expected)
+    for (codes, ids, alive), content in zip(loaded, expected, strict=True):
+        assert np.array_equal(codes, content.codes)
+        assert np.array_equal(ids, content.ids)
+        assert (alive is None) == (content.alive is None)
+        assert alive is None or np.array_equal(alive, content.alive)
+    return directory.generation
+
+
+def generation_on_disk(path):
+    return assert_whole(path) if (path / "manifest.json").exists() else 0
+
+
+def assert_goes_on(path):
+    """The next commit finds no lock, and leaves no leftover."""
+    directory = opened(path)
+    commit_next(directory)
+    assert assert_whole(path) == directory.generation
+    named = {name for segment in directory.segments for name in segment.files}
+    assert set(os.listdir(path)) == named | {"manifest.json", "lock"}
+
+
+def test_states_differ_and_reuse_segments(tmp_path):
+    """What the tests below rely on: each state differs from the last, and commits keep, merge, mask and drop."""
+    directory = IndexDirectory.create(tmp_path / "index", N_BITS)
+    kept = masked = 0
+    for _ in range(2 * CYCLE):
+        before = {segment.name: segment.alive for segment in directory.segments}
+        commit_next(directory)
+        after = {segment.name: segment.alive for segment in directory.segments}
+        assert after != before
+        kept += len(before.keys() & after.keys())
+        masked += sum(before[name] != after[name] for name in before.keys() & after.keys())
+    assert assert_whole(tmp_path / "index") == 2 * CYCLE
+    assert kept > CYCLE
+    assert masked > CYCLE // 2
+
+
+def commit_and_tell(path, pipe):
+    directory = opened(path)
+    while True:
+        commit_next(directory)
+        os.write(pipe, directory.generation.to_bytes(8, "little"))
+
+
+def kill_after(pid, delay):
+    time.sleep(delay)
+    os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    assert os.WIFSIGNALED(status), f"the writer ended by itself with {os.waitstatus_to_exitcode(status)}"
+
+
+def test_kills_at_random_moments(tmp_path):
+    random_delay = random.Random(20260101)
+    longest = 0.03
+    path = tmp_path / "index"
+    last = without = 0
+    for _ in range(N_CHILDREN):
+        read_end, write_end = os.pipe()
+        pid = fork(lambda pipe=write_end: commit_and_tell(path, pipe))
+        os.close(write_end)
+        kill_after(pid, random_delay.uniform(0, longest))
+        with open(read_end, "rb") as pipe:
+            told = pipe.read()
+        acknowledged = int.from_bytes(told[-8:], "little") if told else last
+        found = generation_on_disk(path)
+        assert found in (acknowledged, acknowledged + 1)
+        # Delays spread over a few commits, however fast the disk is just now, and end the test in good time.
+        longest = min(longest * (1.1 if found < last + 2 else 0.9), 0.1)
+        without += found == last
+        last = found
+    # Some were killed before their first commit was in place, others after it; even on a slow disk.
+    assert last > 10
+    assert 0 < without < N_CHILDREN
+    assert_goes_on(path)
+
+
+def kill_oneself_at(call):
+    """Ends the process at its `call`-th step on the disk, before the step is done."""
+    n_calls = 0
+
+    def dying(function):
+        def step(*args, **kwargs):
+            nonlocal n_calls
+            if n_calls == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            n_calls += 1
+            return function(*args, **kwargs)
+
+        return step
+
+    for name in ("fsync", "replace", "unlink"):
+        setattr(os, name, dying(getattr(os, name)))
+
+
+@pytest.mark.parametrize("before", [0, 1, 6, 7, 15, 63])
+def test_kills_at_every_step(tmp_path, before):
+    """The commit after `before` others, ended at each of its steps in turn; the next writer goes on from there."""
+    directory = IndexDirectory.create(tmp_path / "before", N_BITS)
+    for _ in range(before):
+        commit_next(directory)
+    found = []
+    for call in range(100):
+        path = tmp_path / str(call)
+        shutil.copytree(tmp_path / "before", path)
+        directory = opened(path)
+
+        def commit_until_killed(directory=directory, call=call):
+            kill_oneself_at(call)
+            commit_next(directory)
+
+        status = os.waitpid(fork(commit_until_killed), 0)[1]
+        found.append(generation_on_disk(path))
+        assert_goes_on(path)
+        if status == 0:
+            break
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    # First the last commit, and from one step on the new one.
+    assert found == sorted(found)
+    assert set(found) == {before, before + 1}
+    assert len(found) > 4
