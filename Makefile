@@ -27,8 +27,12 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP)
 
+# QUICK=1: less than a minute on small data, and docs/performance.md stays as it is.
+bench: RESULTS := $(if $(QUICK),.benchmarks/quick.json,docs/performance/results.json)
+bench: PAGE := $(if $(QUICK),.benchmarks/quick.md,docs/performance.md)
 bench: $(VENV)/.bench
-	$(BIN)/python -m pytest benchmarks --benchmark-disable-gc
+	$(BIN)/python -m pytest benchmarks --benchmark-disable-gc --benchmark-columns=median,iqr,rounds $(if $(QUICK),--quick) --record $(RESULTS)
+	$(BIN)/python -m benchmarks.report $(RESULTS) $(PAGE)
 
 cpp-test cpp-tsan: $(VENV)/.build-needs
 cpp-test: PRESET := asan

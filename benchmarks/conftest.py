@@ -1,48 +1,121 @@
-"""Times ours and its peers in turns, in one run: what counts is the ratio of the medians, not the seconds."""
+"""Options, the fixture that times ours and its peers in turns, and the table and file of what was measured."""
 
-import statistics
+import json
 import time
+from pathlib import Path
 
 import pytest
 
-_RATIOS = []
+from benchmarks import machine, roofline, targets
+from benchmarks.timing import Effort, time_in_turns
+
+_RUN = pytest.StashKey()
+_FULL, _QUICK = Effort(seconds=0.5, fewest=5, most=15), Effort(seconds=0.02, fewest=2, most=2)
+_LIGHT = Effort(seconds=0.2, fewest=3, most=9)  # of the points of a chart
+
+
+class Run:
+    """One session of benchmarks, and what it measured."""
+
+    def __init__(self, *, quick):
+        self.quick, self.machine, self.records, self.roofline = quick, machine.describe(), [], None
+        self._start = time.perf_counter()
+
+    def sized(self, n):
+        """A number of codes, or what stands for it in a quick run."""
+        return max(n // 100, min(n, 1000)) if self.quick else n
+
+    def effort(self, *, light):
+        if self.quick:
+            return _QUICK
+        return _LIGHT if light else _FULL
+
+    def probe_roofline(self):
+        self.roofline = roofline.measure(quick=self.quick)
+
+    def write(self, path, failed):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "machine": self.machine,
+            "minutes": (time.perf_counter() - self._start) / 60,
+            "quick": self.quick,
+            "failed": failed,
+            "roofline": self.roofline,
+            "records": self.records,
+        }
+        path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 class Comparison:
-    """Interleaved timing of one function of ours and its peers."""
+    """Interleaved timing of one function of ours and its peers, all of them warmed up."""
 
-    def __init__(self, benchmark, name):
-        self._benchmark, self._name = benchmark, name
+    def __init__(self, benchmark, run):
+        self._benchmark, self._run = benchmark, run
 
-    def __call__(self, ours, peers, *, rounds):
-        """Ratios of the peers' median times to ours. Each function gets its own fresh argument from its `prepare`.
+    def __call__(self, ours, peers, *, table, case, clock="cpu", light=False, notes=None):
+        """Ratios of the peers' median times to ours.
 
-        `ours` and every value of `peers` are pairs (prepare, run); only run(prepare()) is timed, without prepare.
+        `clock` says which times count: "cpu" of the process, or "wall" where threads are what is compared. `light` asks
+        for fewer rounds.
         """
-        times = {name: [] for name in ("ours", *peers)}
-        for _ in range(rounds):
-            for name, (prepare, run) in {"ours": ours, **peers}.items():
-                argument = prepare()
-                start = time.perf_counter()
-                run(argument)
-                times[name].append(time.perf_counter() - start)
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        ratios = {name: medians[name] / medians["ours"] for name in peers}
-        _RATIOS.extend((self._name, name, medians[name], medians["ours"], ratio) for name, ratio in ratios.items())
+        times = time_in_turns({"ours": ours, **peers}, self._run.effort(light=light))
+        record = {"table": table, "case": case, "clock": clock, "notes": notes or {}, "times": times}
+        self._run.records.append(record)
+        ratios = {name: targets.ratio(record, name) for name in peers}
         self._benchmark.extra_info["ratios"] = ratios
-        prepare, run = ours
-        self._benchmark.pedantic(run, setup=lambda: ((prepare(),), {}), rounds=rounds)
+        self._benchmark.pedantic(ours.run, setup=lambda: ((ours.prepare(),), {}), rounds=2)
         return ratios
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("benchmarks of this project")
+    group.addoption("--quick", action="store_true", help="small data and few rounds: whether the benchmarks work")
+    group.addoption("--record", type=Path, metavar="FILE", help="where to write what was measured, as JSON")
+
+
+def pytest_configure(config):
+    config.stash[_RUN] = Run(quick=config.getoption("--quick"))
+
+
+@pytest.fixture(scope="session")
+def run(request):
+    return request.config.stash[_RUN]
+
+
 @pytest.fixture
-def compare(benchmark, request):
-    return Comparison(benchmark, request.node.name)
+def compare(benchmark, run):
+    return Comparison(benchmark, run)
 
 
-def pytest_terminal_summary(terminalreporter):
-    if not _RATIOS:
+@pytest.hookimpl(trylast=True)  # below pytest-benchmark's own table
+def pytest_terminal_summary(terminalreporter, config):
+    run = config.stash[_RUN]
+    failed = [report.nodeid for outcome in ("failed", "error") for report in terminalreporter.stats.get(outcome, [])]
+    if config.getoption("--record"):
+        run.write(config.getoption("--record"), failed)
+    if not run.records:
         return
     terminalreporter.section("ratios of medians, interleaved")
-    for benchmark, peer, theirs, ours, ratio in _RATIOS:
-        terminalreporter.write_line(f"{benchmark:<44} {ratio:6.1f} x {peer:<28} ({theirs:.3f} s / {ours:.3f} s)")
+    judged = missed = 0
+    for record in run.records:
+        terminalreporter.write_line("")
+        terminalreporter.write_line(f"{record['table']}: {_in_words(record)}")
+        for peer in [name for name in record["times"] if name != "ours"]:
+            terminalreporter.write_line(_peer_line(record, peer))
+        for verdict in targets.verdicts(record):
+            judged, missed = judged + 1, missed + (not verdict.met)
+            line = f"  {verdict.ratio:8.2f} x {verdict.peer}: {verdict}"
+            terminalreporter.write_line(line, green=verdict.met, red=not verdict.met, bold=not verdict.met)
+    if judged:  # there are no targets for the sizes of a quick run
+        terminalreporter.section(f"{missed} of {judged} targets NOT MET" if missed else f"all {judged} targets met")
+
+
+def _in_words(record):
+    return ", ".join(f"{name} {value}" for name, value in {**record["case"], **record["notes"]}.items())
+
+
+def _peer_line(record, peer):
+    theirs, ours = targets.seconds(record, peer), targets.seconds(record, "ours")
+    share = record["times"][peer]["share"]
+    part = "" if share == 1 else f", timed on {share:.2%} of the queries"
+    return f"  {theirs / ours:8.2f} x {peer:<26} ({theirs * 1e3:.2f} ms / {ours * 1e3:.2f} ms {record['clock']}{part})"

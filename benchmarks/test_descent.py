@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.timing import Contestant
 from pyhash.methods.descent import cyclic_descent
-from pyhash.threads import resolve_n_threads
 
 SWEEPS = 7
 
@@ -27,7 +27,8 @@ def make(n, n_bits):
 
 
 @pytest.mark.parametrize(("n", "n_bits"), [(18_000, 16), (18_000, 32), (18_000, 64), (18_000, 128), (200_000, 64)])
-def test_descent(compare, n, n_bits):
+def test_descent(compare, run, n, n_bits):
+    n = run.sized(n)
     B, H, Q = make(n, n_bits)
 
     def peer(dtype):
@@ -42,15 +43,14 @@ def test_descent(compare, n, n_bits):
     assert np.mean(mine32 == mine) > 0.9999  # they part where a sum is nearly zero
 
     H32, Q32 = H.astype(np.float32), Q.astype(np.float32)
-    ratios = compare(
-        (B.copy, lambda signs: cyclic_descent(signs, H32, Q32, SWEEPS)),
+    compare(
+        Contestant(lambda signs: cyclic_descent(signs, H32, Q32, SWEEPS), B.copy),
         {
-            "numpy float32": (peer(np.float32), numpy_sweeps),
-            "numpy float64": (peer(np.float64), numpy_sweeps),
-            "ours in float64": (B.copy, lambda signs: cyclic_descent(signs, H, Q, SWEEPS)),
+            "numpy float32": Contestant(numpy_sweeps, peer(np.float32)),
+            "numpy float64": Contestant(numpy_sweeps, peer(np.float64)),
+            "ours in float64": Contestant(lambda signs: cyclic_descent(signs, H, Q, SWEEPS), B.copy),
         },
-        rounds=5 if n > 100_000 else 9,
+        table="descent",
+        case={"codes": n, "bits": n_bits, "sweeps": SWEEPS, "threads": "all"},
+        clock="wall",
     )
-    if n == 200_000 and resolve_n_threads(None) >= 2:
-        assert ratios["numpy float32"] >= 8
-        assert ratios["numpy float64"] >= 15

@@ -1,50 +1,82 @@
-"""Exact nearest neighbours against FAISS, one thread each; the answers must agree in every distance."""
+"""Exact search against FAISS, usearch and numpy, one thread each; the answers agree in every distance."""
 
 import numpy as np
 import pytest
 
-from pyhash import CodeIndex
+from benchmarks.peers import Worlds, check_top_k, faiss, numpy_distances, word_columns
+from benchmarks.timing import Contestant
+from pyhash.threads import resolve_n_threads
 
-faiss = pytest.importorskip("faiss")
+_SIZES = [(18_000, 2000), (180_000, 500), (10_000_000, 32), (10_000_000, 1)]
+_SHAPES = [(*size, bits, k) for bits, ks in ((64, (10, 100)), (128, (10,))) for size in _SIZES for k in ks]
+_SHAPES += [(180_000, 500, bits, 10) for bits in (16, 32, 256, 512)]
+# Codes of one world one after another: it is made once.
+_SHAPES.sort(key=lambda shape: (shape[2], shape[0]))
+_DATA = ["uniform", "clustered"]
 
 
-def clustered(rng, n, n_bytes, centers):
-    """Codes around 64 centers, each bit flipped with probability 1/8."""
-    flips = [rng.integers(0, 256, (n, n_bytes), dtype=np.uint8) for _ in range(3)]
-    return centers[rng.integers(0, 64, n)] ^ flips[0] & flips[1] & flips[2]
+@pytest.fixture(scope="module")
+def worlds(run):
+    return Worlds(run)
 
 
-@pytest.mark.parametrize("k", [10, 100])
-@pytest.mark.parametrize(
-    ("n", "n_queries", "n_bits"), [(18_000, 2000, 64), (180_000, 500, 32), (180_000, 500, 64), (180_000, 500, 128)]
-)
-def test_top_k(compare, n, n_queries, n_bits, k):
-    rng = np.random.default_rng(0)
-    centers = rng.integers(0, 256, (64, n_bits // 8), dtype=np.uint8)
-    database, queries = (clustered(rng, size, n_bits // 8, centers) for size in (n, n_queries))
-    faiss.omp_set_num_threads(1)
+@pytest.mark.parametrize(("data", "n", "n_queries", "n_bits", "k"), [(d, *shape) for d in _DATA for shape in _SHAPES])
+def test_top_k(compare, worlds, data, n, n_queries, n_bits, k):
+    world, queries = worlds.get(n, n_queries, n_bits, data)
+    peers = world.peers(queries, k)
+    ours = world.ours(queries, k)
+    check_top_k(world, queries, ours.run(queries), peers)
+    case = {"codes": len(world.database), "queries": len(queries), "bits": n_bits, "k": k, "data": data}
+    compare(ours, peers, table="top_k", case=case, notes=world.notes())
 
-    mine = CodeIndex(n_bits)
-    mine.add(database)
-    hits = mine.search(queries, k, n_threads=1)  # also makes the layout that later searches use
-    flat = {}
-    for use_heap in (True, False):
-        flat[use_heap] = faiss.IndexBinaryFlat(n_bits)
-        flat[use_heap].add(database)
-        flat[use_heap].use_heap = use_heap
-    np.testing.assert_array_equal(hits.distances, flat[True].search(queries, k)[0])
 
-    ratios = compare(
-        (lambda: queries, lambda given: mine.search(given, k, n_threads=1)),
+@pytest.mark.parametrize("radius", [8, 14])
+@pytest.mark.parametrize("data", _DATA)
+def test_radius(compare, worlds, data, radius):
+    world, queries = worlds.get(180_000, 500, 64, data)
+    columns, few = word_columns(world.database), len(queries[:50])
+
+    def ours(given):
+        return world.index.search_radius(given, radius, n_threads=1)
+
+    def theirs(given):
+        return world.flat.range_search(given, radius + 1)  # theirs is exclusive
+
+    def with_numpy(given):
+        distances = (numpy_distances(query, columns) for query in word_columns(given).T)
+        return [np.sort(of_query[of_query <= radius]) for of_query in distances]
+
+    mine, (limits, distances, _) = ours(queries), theirs(queries)
+    np.testing.assert_array_equal(mine.offsets, limits)
+    lists = np.split(distances.astype(np.int32), limits[1:-1].astype(np.int64))
+    np.testing.assert_array_equal(mine.distances, np.concatenate([np.sort(part) for part in lists]))
+    np.testing.assert_array_equal(mine.distances[: mine.offsets[few]], np.concatenate(with_numpy(queries[:few])))
+
+    compare(
+        Contestant(ours, lambda: queries),
         {
-            "FAISS flat, heap": (lambda: queries, lambda given: flat[True].search(given, k)),
-            "FAISS flat, counting": (lambda: queries, lambda given: flat[False].search(given, k)),
-            "FAISS knn_hamming": (lambda: queries, lambda given: faiss.knn_hamming(given, database, k, variant="hc")),
-            "ours, without the layout": (
-                lambda: queries,
-                lambda given: [mine.search(given[i : i + 3], k, n_threads=1) for i in range(0, len(given), 3)],
-            ),
+            "FAISS range_search": Contestant(theirs, lambda: queries),
+            "numpy": Contestant(with_numpy, lambda: queries[:few], few / len(queries)),
         },
-        rounds=5,
+        table="radius",
+        case={"codes": len(world.database), "queries": len(queries), "bits": 64, "radius": radius, "data": data},
+        notes={"hits": int(limits[-1])},
     )
-    assert min(ratio for peer, ratio in ratios.items() if peer.startswith("FAISS")) > 1
+
+
+@pytest.mark.skipif(resolve_n_threads(None) < 2, reason="needs two cores")
+@pytest.mark.parametrize("data", _DATA)
+def test_two_threads(compare, worlds, data):
+    world, queries = worlds.get(10_000_000, 32, 64, data)
+    one, two = (world.ours(queries, 10, n_threads) for n_threads in (1, 2))
+    flat = world.flat.search(queries, 10)[0]
+    for contestant in (one, two):
+        np.testing.assert_array_equal(contestant.run(queries).distances, flat)
+    case = {"codes": len(world.database), "queries": len(queries), "bits": 64, "k": 10, "data": data, "threads": 2}
+    compare(two, {"ours, 1 thread": one}, table="threads", case=case, clock="wall")
+
+
+def test_faiss_uses_one_thread(worlds):
+    """One thread each is what the figures claim."""
+    worlds.get(18_000, 1, 64, "uniform")
+    assert faiss.omp_get_max_threads() == 1

@@ -42,8 +42,8 @@ class CodeIndex:
     """Exact search over packed binary codes.
 
     Results do not depend on the order in which codes were added, the number of threads or the CPU: ties go by ascending
-    id. Searches may run while other threads add or remove: each sees the codes of one moment. Layouts that make searches
-    fast are made when the index is searched; ``stats`` tells of them.
+    id. Searches may run while other threads add or remove: each sees the codes of one moment. Layouts that make
+    searches fast are made when the index is searched; ``stats`` tells of them.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class CodeIndex:
 
     @property
     def codes(self) -> NDArray[np.uint8]:
-        """The packed codes (n, ceil(n_bits / 8)), by ascending id; read only. Copies, where they are in several runs."""
+        """The packed codes (n, ceil(n_bits / 8)), by ascending id; read only. Copies, where there are several runs."""
         return self._whole().codes
 
     @property
@@ -248,7 +248,7 @@ class CodeIndex:
         ids : array_like of shape (n,), integer, optional
             Unique; by default the integers after the greatest id in the index, from 0 on.
         model : fitted model or str, optional
-            The model that made the codes, or its fingerprint. An empty index takes it for its own.
+            The model that made the codes, or its fingerprint. An empty index that knows none takes it for its own.
 
         Returns
         -------
@@ -581,9 +581,9 @@ class CodeIndex:
         return self._find(request, allowed, model)
 
     def _find(self, request: Request, allowed: ArrayLike | None, model: Any) -> HitLists:
-        if model is not None:
-            self._refuse_other(_fingerprint_of(model, self.n_bits))
         segments = self._segments
+        if model is not None and (segments or self._fingerprint is not None):
+            self._refuse_other(_fingerprint_of(model, self.n_bits))
         masks = [segment.alive for segment in segments]
         if allowed is not None:
             masks = _masks_of(allowed, segments)
@@ -618,7 +618,8 @@ class CodeIndex:
         target = Path(path).absolute()  # a later change of the working directory must not move it
         with self._in_turn():
             before = self._directory
-            directory = before if before is not None and before.path == target else _directory_for(target, self.n_bits)
+            here = before is not None and _same_place(before.path, target)
+            directory = before if before is not None and here else _directory_for(target, self.n_bits)
             self.__dict__.update(_segments=self._commit_to(directory), _directory=directory)
             if before is not None and before is not directory:
                 before.unlock()
@@ -751,6 +752,11 @@ class CodeIndex:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        # For copies and for other processes: the same content, in memory, not on disk.
+        whole = self._whole()
+        return _restored, (self.n_bits, self._fingerprint, whole.codes, whole.ids)
+
     # --- elsewhere ----------------------------------------------------------------------------------------------------
 
     def to_faiss(self) -> Any:
@@ -774,8 +780,20 @@ class CodeIndex:
         return to_faiss_index(whole.codes, whole.ids, self.n_bits)
 
 
+def _same_place(one: Path, other: Path) -> bool:
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _restored(n_bits: int, fingerprint: str | None, codes: NDArray[np.uint8], ids: NDArray[np.int64]) -> CodeIndex:
+    index = CodeIndex(n_bits, model=fingerprint)
+    index.add(codes, ids)
+    return index
+
+
 def _directory_for(path: str | os.PathLike[str], n_bits: int) -> IndexDirectory:
     """A directory to write an index to, in place of the one that may be there."""
+    if Path(path).is_file():
+        raise FileExistsError(f"{path} must be a new or empty directory, it is a file")
     try:
         return IndexDirectory.create(path, n_bits)
     except FileExistsError:

@@ -96,19 +96,16 @@ class Request:
         cls,
         queries: NDArray[Any],
         *,
-        k: object = None,
-        radius: object = None,
+        k: int | None = None,
+        radius: float | None = None,
         ties: object = "id",
         n_threads: int | None = None,
     ) -> Request:
-        """Checks the limits; queries are checked already: uint8 codes or float64 projections."""
+        """`queries` are uint8 codes or float64 projections, checked as `k` and `radius` are."""
+        # Beyond all that there can be, the core's integers do not need to reach.
+        k = None if k is None else min(k, MAX_ROWS)
+        radius = None if radius is None else min(radius, MAX_BITS)
         weighted = queries.dtype != np.uint8
-        if k is not None:
-            k = check_integer("k", k, 1)
-        if radius is not None:
-            radius = check_real("radius", radius, 0) if weighted else check_integer("radius", radius, 0)
-            # Beyond every distance there can be, the core's integers do not need to reach.
-            radius = min(radius, MAX_BITS)
         return cls(queries, weighted, k, radius, check_choice("ties", ties, TIES), resolve_n_threads(n_threads))
 
     @property
@@ -118,10 +115,11 @@ class Request:
 
     def run(self, codes: _core.CodeSet, mask: NDArray[np.uint8] | None) -> HitLists:
         """Hits among the rows of a set that the mask lets through; ids are its row numbers."""
-        search = codes.search_weighted if self.weighted else codes.search
-        k = None if self.k is None else min(self.k, MAX_ROWS)
-        offsets, rows, distances = search(self.queries, k, self.radius, self.all_ties, mask, self.n_threads)
-        return HitLists(offsets, rows, distances if self.weighted else distances.view(np.int32))
+        limits: Any = (self.k, self.radius, self.all_ties, mask, self.n_threads)
+        if self.weighted:
+            return HitLists(*codes.search_weighted(self.queries, *limits))
+        offsets, rows, distances = codes.search(self.queries, *limits)
+        return HitLists(offsets, rows, distances.view(np.int32))
 
     def answer(self, lists: HitLists, n_rows: int) -> Hits | HitLists:
         """Lists as a table where all are equally long by nature: the k nearest of n_rows and nothing else."""
@@ -326,9 +324,7 @@ def weighted_radius(
 @overload
 def merge_hits(hits: Sequence[Hits], k: int, *, ties: Literal["id"] = "id") -> Hits: ...
 @overload
-def merge_hits(
-    hits: Sequence[HitLists], k: int | None = None, *, ties: Literal["id", "all"] = "id"
-) -> HitLists: ...
+def merge_hits(hits: Sequence[HitLists], k: int | None = None, *, ties: Literal["id", "all"] = "id") -> HitLists: ...
 def merge_hits(
     hits: Sequence[Hits] | Sequence[HitLists], k: int | None = None, *, ties: Literal["id", "all"] = "id"
 ) -> Hits | HitLists:
@@ -364,7 +360,7 @@ def merge_hits(
     >>> search.merge_hits([shard.search(rows[:1], k=3) for shard in (left, right)], k=3)
     Hits(ids=array([[0, 1, 3]]), distances=array([[0, 1, 1]], dtype=int32))
     """
-    parts = list(hits)
+    parts: list[Any] = list(hits)
     if not parts:
         raise ValueError("hits must hold those of at least one shard, got none")
     kind = type(parts[0])
@@ -372,17 +368,20 @@ def merge_hits(
         names = ", ".join(sorted({type(part).__name__ for part in parts}))
         raise TypeError(f"hits must be all Hits or all HitLists, got {names}")
     if len({len(part) for part in parts}) > 1:
-        raise ValueError(f"hits must be for the same queries, got {', '.join(str(len(part)) for part in parts)} queries")
+        raise ValueError(
+            f"hits must be for the same queries, got {', '.join(str(len(part)) for part in parts)} queries"
+        )
     if len({part.distances.dtype for part in parts}) > 1:
         raise ValueError("hits must be of one distance, got Hamming and weighted Hamming")
     all_ties = check_choice("ties", ties, TIES) == "all"
     if k is not None:
         k = check_integer("k", k, 1)
     if kind is HitLists:
-        return merged([part for part in parts if isinstance(part, HitLists)], k, all_ties)
+        return merged(parts, k, all_ties)
     if k is None or all_ties:
         raise ValueError("k must be given for Hits, and ties be 'id': searches with all ties give HitLists")
-    return as_table(merged([_as_lists(part) for part in parts if isinstance(part, Hits)], k, False), k)
+    n_rows = sum(part.ids.shape[1] for part in parts)
+    return as_table(merged([_as_lists(part) for part in parts], k, False), min(k, n_rows))
 
 
 def merged(parts: list[HitLists], k: int | None, all_ties: bool) -> HitLists:
@@ -440,7 +439,9 @@ def check_allowed(allowed: ArrayLike, n: int) -> NDArray[Any]:
         )
     if array.dtype == np.bool_ and len(array) != n:
         raise ValueError(f"allowed must have one value for each of the {n} codes, as a mask, got {len(array)}")
-    return array if array.dtype == np.bool_ else array.astype(np.int64)
+    if array.dtype == np.bool_:
+        return array
+    return array[array <= np.iinfo(np.int64).max].astype(np.int64)  # beyond it there are no ids
 
 
 def row_mask(rows: NDArray[Any], n: int) -> NDArray[np.uint8]:
@@ -453,4 +454,3 @@ def row_mask(rows: NDArray[Any], n: int) -> NDArray[np.uint8]:
 def rows_of_mask(mask: NDArray[np.uint8], n: int) -> NDArray[np.intp]:
     """The rows that a mask lets through, ascending."""
     return np.flatnonzero(np.unpackbits(mask, count=n, bitorder="little"))
-

@@ -99,7 +99,7 @@ BitScan BitQuery::scan_of(std::size_t first, std::size_t n_blocks) const {
 }
 
 std::size_t BitQuery::scan(std::size_t first, std::size_t n_blocks, std::size_t bound, const std::uint8_t* mask,
-                           std::uint32_t* positions, bool prefetch) const {
+                           std::uint32_t* positions) const {
     const std::int64_t top = (std::int64_t{1} << planes_->n_digits()) - 1;
     const auto limit = static_cast<std::int64_t>(bound);
     // d < bound as a range of Y: at least `from` on planes of ones, below `from` on planes of zeros.
@@ -112,7 +112,7 @@ std::size_t BitQuery::scan(std::size_t first, std::size_t n_blocks, std::size_t 
         ++scan.n_planes;
     }
     z = std::clamp<std::int64_t>(z, 0, top);  // Z is below 2^n_digits - 1: nothing is cut off
-    return kernels().scan_bits(scan, static_cast<std::uint32_t>(z), !on_ones_, mask, prefetch, positions);
+    return kernels().scan_bits(scan, static_cast<std::uint32_t>(z), !on_ones_, mask, positions);
 }
 
 std::size_t BitQuery::kth_distance(std::size_t first, std::size_t n, std::size_t k, const std::uint8_t* mask,

@@ -20,7 +20,7 @@ namespace pyhash {
 class BitPlanes {
 public:
     static constexpr std::size_t codes_per_block = bit_block_codes;
-    static constexpr std::size_t bytes_per_plane = codes_per_block / 8;
+    static constexpr std::size_t bytes_per_plane = bit_plane_bytes;
     static constexpr std::size_t max_bytes = 512;  // of a code: 4096 bits, 13 digits
 
     BitPlanes(CodeView codes, std::size_t n_threads);
@@ -44,9 +44,10 @@ public:
     BitQuery(const BitPlanes& planes, const std::uint8_t* code);
 
     // Positions, from that of block `first` on, of the codes of n_blocks blocks with d < bound that the mask lets
-    // through (nullptr: all; its first bit is the first block's first code). Returns how many; room for all is needed.
+    // through (nullptr: all; its first bit is the first block's first code). Returns how many; room for all codes is needed,
+    // and scan_bits_slack.
     std::size_t scan(std::size_t first, std::size_t n_blocks, std::size_t bound, const std::uint8_t* mask,
-                     std::uint32_t* positions, bool prefetch) const;
+                     std::uint32_t* positions) const;
 
     // The k-th least distance among the first n codes from block `first` on that the mask lets through; there must be k.
     std::size_t kth_distance(std::size_t first, std::size_t n, std::size_t k, const std::uint8_t* mask,

@@ -35,7 +35,7 @@ void search_codes(CodeView queries, CodeView codes, const Wanted<std::uint32_t>&
 
 // Rows whose k-th distance a search begins with: the more, the fewer come later that turn out too far.
 constexpr std::size_t seed_rows_per_hit = 64;
-constexpr std::size_t max_seed_blocks = 512;
+constexpr std::size_t max_seed_rows = 512 * BitPlanes::codes_per_block;
 
 std::size_t n_let_through(RowMask mask, std::size_t first, std::size_t n) {
     if (mask == nullptr) return n;
@@ -59,7 +59,7 @@ void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, co
     std::vector<std::uint64_t> room;
     const std::size_t seed = std::min(
         {wanted.k < piece.n_rows ? std::max<std::size_t>(seed_rows_per_hit * wanted.k, block_rows) : 0, piece.n_rows,
-         max_seed_blocks * block_rows});
+         max_seed_rows});
     const bool seeded = seed > 0 && n_let_through(mask, piece.first_row, seed) >= wanted.k;
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
         bit_queries.emplace_back(planes, queries.row(piece.first_query + q));
@@ -70,17 +70,17 @@ void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, co
     }
 
     // Several queries look at a few blocks while they are in the nearest cache; one alone streams through memory.
-    const bool alone = piece.n_queries == 1;
-    const std::size_t step = alone ? 16 : std::max<std::size_t>(1, l1_bytes / planes.block_bytes());
-    std::vector<std::uint32_t> positions(step * block_rows), distances(step * block_rows);
+    const std::size_t step = piece.n_queries == 1 ? 16 : std::clamp<std::size_t>(l1_bytes / planes.block_bytes(), 1, 16);
+    std::vector<std::uint32_t> positions(step * block_rows + scan_bits_slack), distances(step * block_rows);
     for (std::size_t block = first_block; block < end_block; block += step) {
         const std::size_t n_blocks = std::min(step, end_block - block), first = block * block_rows;
         for (std::size_t q = 0; q < piece.n_queries; ++q) {
             CountedSelection& selection = selections[q];
             if (selection.bound() == 0) continue;  // k codes at distance 0: nothing is nearer
             std::size_t n = bit_queries[q].scan(block, n_blocks, selection.bound(),
-                                                mask == nullptr ? nullptr : mask + first / 8, positions.data(), alone);
+                                                mask == nullptr ? nullptr : mask + first / 8, positions.data());
             while (n > 0 && first + positions[n - 1] >= end_row) --n;  // the last block's room
+            if (n == 0) continue;
             table.hamming_at(queries.row(piece.first_query + q), codes.row(first), positions.data(), n, codes.n_bytes,
                              distances.data());
             for (std::size_t i = 0; i < n; ++i) {

@@ -27,15 +27,18 @@ struct DescentProblem {
     std::size_t max_sweeps;
 };
 
-// Codes of a block of bit planes.
-constexpr std::size_t bit_block_codes = 512;
+// Codes of a block of bit planes, and the bytes of a plane of it.
+constexpr std::size_t bit_block_codes = 512, bit_plane_bytes = bit_block_codes / 8;
+
+// What scan_bits may write beyond its last position.
+constexpr std::size_t scan_bits_slack = 3;
 
 // A count over bit planes (see core/bit_planes.hpp), for each code: Z = N / 2 + set bits on the chosen planes.
 struct BitScan {
     const std::uint8_t* blocks;  // 64-byte aligned
     std::size_t n_blocks;
     std::size_t block_bytes;
-    std::size_t counts;            // offset in a block of the planes of N
+    std::size_t counts;           // offset in a block of the planes of N
     const std::uint32_t* planes;  // offsets in a block of the planes to count
     std::size_t n_planes;
     std::size_t n_digits;  // of N: 4 to 13
@@ -63,12 +66,12 @@ struct KernelTable {
                        std::size_t n, std::size_t n_bytes, std::uint32_t* out);
 
     // Positions of the codes with Z < bound (or Z >= bound, where not `below`) whose bit in the mask is set (nullptr:
-    // all), ascending; returns how many. `prefetch` asks for planes ahead of their use.
+    // all), ascending; returns how many. Room: for all codes of the blocks, and scan_bits_slack more.
     std::size_t (*scan_bits)(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask,
-                             bool prefetch, std::uint32_t* positions);
+                             std::uint32_t* positions);
 
     // The k-th smallest (or largest) Y = 2 Z + (N mod 2) among the first n_codes codes whose bit in the mask is set; there
-    // must be k. Room: 8 (n_digits + 2) words for each block.
+    // must be k. Room: n_digits + 2 bits for each code of the blocks.
     std::uint32_t (*kth_of_bits)(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
                                  const std::uint8_t* mask, std::uint64_t* room);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "core/hits.hpp"
@@ -39,14 +40,12 @@ public:
 
     // Hits stand by position: a stable count by distance puts them in order.
     HitList<std::uint32_t> finish() {
-        drop_far();
-        std::vector<std::size_t> next(kth_ + 1);
-        for (std::size_t d = 0, rank = 0; d <= kth_; ++d) {
-            next[d] = rank;
-            rank += counts_[d];
+        HitList<std::uint32_t> sorted(n_within_);
+        std::size_t rank = 0;
+        for (std::size_t d = 0; d <= kth_; ++d) rank += std::exchange(counts_[d], rank);
+        for (const auto& hit : hits_) {
+            if (hit.distance <= kth_) sorted[counts_[hit.distance]++] = hit;
         }
-        HitList<std::uint32_t> sorted(hits_.size());
-        for (const auto& hit : hits_) sorted[next[hit.distance]++] = hit;
         cut(sorted, wanted_);
         return sorted;
     }
@@ -62,21 +61,39 @@ private:
     std::size_t kth_ = 0, n_within_ = 0;  // the k-th distance so far, or what is beyond; hits within it
 };
 
-// For real distances: the worse half is thrown away whenever half as many again as wanted were taken.
+// For real distances.
 class SortedSelection {
 public:
     explicit SortedSelection(const Wanted<double>& wanted) : wanted_(wanted), bound_(wanted.radius) {}
 
+    // Before the first hit: none beyond this distance can be wanted.
     void start_within(double distance) { bound_ = std::min(bound_, distance); }
 
     double bound() const { return bound_; }
-    bool wants(double distance) const { return strict_ ? distance < bound_ : distance <= bound_; }
-    bool done() const { return strict_ && bound_ == 0; }
+    bool wants(double distance) const { return full_ && !wanted_.all_ties ? distance < bound_ : distance <= bound_; }
 
+    // k codes at distance 0: nothing is nearer.
+    bool done() const { return bound_ == 0 && full_ && !wanted_.all_ties; }
+
+    // The k nearest are a heap, the farthest first. With all ties, what is farther goes when as many again have come.
     void take(double distance, std::uint32_t position) {
         if (!wants(distance)) return;
+        if (full_ && !wanted_.all_ties) {
+            std::pop_heap(hits_.begin(), hits_.end());
+            hits_.back() = {distance, position};
+            std::push_heap(hits_.begin(), hits_.end());
+            bound_ = hits_.front().distance;
+            return;
+        }
         hits_.push_back({distance, position});
-        if (hits_.size() >= full_) shrink();
+        if (hits_.size() < limit_) return;
+        full_ = true;
+        if (wanted_.all_ties) {
+            drop_far();
+        } else {
+            std::make_heap(hits_.begin(), hits_.end());
+            bound_ = hits_.front().distance;
+        }
     }
 
     HitList<double> finish() {
@@ -86,24 +103,18 @@ public:
     }
 
 private:
-    void shrink() {
+    void drop_far() {
         const auto kth = hits_.begin() + static_cast<std::ptrdiff_t>(wanted_.k - 1);
         std::nth_element(hits_.begin(), kth, hits_.end());
         bound_ = kth->distance;
-        if (wanted_.all_ties) {
-            std::erase_if(hits_, [this](const auto& hit) { return hit.distance > bound_; });
-            full_ = std::max(full_, 2 * hits_.size());
-        } else {
-            strict_ = true;
-            hits_.resize(wanted_.k);
-        }
+        std::erase_if(hits_, [this](const auto& hit) { return hit.distance > bound_; });
+        limit_ = 2 * hits_.size();
     }
 
     Wanted<double> wanted_;
     double bound_;
-    bool strict_ = false;
-    std::size_t full_ = wanted_.k > std::numeric_limits<std::size_t>::max() / 2 ? wanted_.k
-                                                                                  : wanted_.k + wanted_.k / 2 + 16;
+    bool full_ = false;
+    std::size_t limit_ = wanted_.k;  // hits at which something is done about them
     HitList<double> hits_;
 };
 

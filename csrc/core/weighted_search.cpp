@@ -1,8 +1,7 @@
 #include "core/weighted_search.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
+#include <bit>
 
 #include "core/aligned_buffer.hpp"
 #include "core/cpu_level.hpp"
@@ -14,51 +13,46 @@
 namespace pyhash {
 namespace {
 
-// Tables of bytes (costs of distances.hpp) and of nibbles, which are the former in whole steps of a scale, rounded down:
-// their sum times the scale is never above the distance.
+// Costs by nibble (distances.hpp), and tables of them in whole steps of a scale, rounded down: the sum of a code's steps
+// times the scale is never above its distance.
 class WeightedQuery {
 public:
     WeightedQuery(const double* projection, std::size_t n_bits, std::size_t n_bytes)
-        : costs_(256 * n_bytes), nibble_costs_(32 * n_bytes) {
-        weighted_costs(projection, n_bits, costs_.data());
-        for (std::size_t j = 0; j < n_bytes; ++j) {
-            const double* of_byte = costs_.data() + 256 * j;
-            unsigned query = 0;
-            for (std::size_t bit = 0; bit < 8 && 8 * j + bit < n_bits; ++bit) {
-                query |= static_cast<unsigned>(projection[8 * j + bit] > 0) << bit;
-            }
-            for (unsigned value = 0; value < 16; ++value) {
-                nibble_costs_[32 * j + value] = of_byte[(query & 0xf0u) | value];
-                nibble_costs_[32 * j + 16 + value] = of_byte[value << 4 | (query & 0x0fu)];
-            }
-            total_ += of_byte[255u ^ query];
+        : costs_(32 * n_bytes), rounded_(32 * n_bytes) {
+        nibble_costs(projection, n_bits, costs_.data());
+        std::copy(costs_.begin(), costs_.end(), rounded_.begin());
+        for (std::size_t p = 0; p < 2 * n_bytes; ++p) {
+            total_ += *std::max_element(costs_.begin() + static_cast<std::ptrdiff_t>(16 * p),
+                                        costs_.begin() + static_cast<std::ptrdiff_t>(16 * p + 16));
         }
     }
 
-    // The greatest distance that there can be.
+    // The greatest distance that there can be, give or take a rounding.
     double total() const { return total_; }
 
     double distance(const std::uint8_t* code) const {
         double sum = 0.0;
         const double* table = costs_.data();
-        for (std::size_t j = 0; j < costs_.size() / 256; ++j, table += 256) sum += table[code[j]];
+        for (const double* const end = table + costs_.size(); table != end; table += 32, ++code) {
+            sum += table[*code & 15u] + table[16 + (*code >> 4)];
+        }
         return sum;
     }
 
-    const double* costs() const { return costs_.data(); }
-
-    // Fills the tables of nibbles so that `distance` is `steps` steps of their scale.
+    // Fills the tables so that `distance` is `steps` steps.
     void fill_tables(double distance, double steps, std::uint8_t* tables) {
         per_unit_ = distance > 0 ? steps / distance : 0.0;
-        if (!(per_unit_ > 0 && per_unit_ < 1e300)) {  // no distance but 0 counts
-            per_unit_ = 0;
-            for (std::size_t i = 0; i < nibble_costs_.size(); ++i) tables[i] = nibble_costs_[i] > 0 ? 255 : 0;
+        if (!(per_unit_ > 0 && per_unit_ < 1e30)) {
+            // Within 0 is what costs nothing. Distances too small for float32 are left to the exact look: all may be near.
+            per_unit_ = 0.0;
+            for (std::size_t i = 0; i < costs_.size(); ++i) tables[i] = distance == 0 && costs_[i] > 0 ? 255 : 0;
             return;
         }
-        // A millionth less: products that are rounded up must not lift a sum above the distance.
-        const double scale = per_unit_ * (1 - 1e-6);
-        for (std::size_t i = 0; i < nibble_costs_.size(); ++i) {
-            tables[i] = static_cast<std::uint8_t>(static_cast<int>(std::min(nibble_costs_[i] * scale, 255.0)));
+        // A millionth less: what float32 rounds up must not lift a sum above the distance.
+        const auto scale = static_cast<float>(per_unit_ * (1 - 1e-6));
+        for (std::size_t i = 0; i < rounded_.size(); ++i) {
+            const float scaled = rounded_[i] * scale;
+            tables[i] = static_cast<std::uint8_t>(static_cast<int>(scaled < 255.0f ? scaled : 255.0f));
         }
     }
 
@@ -68,15 +62,18 @@ public:
     }
 
 private:
-    std::vector<double> costs_, nibble_costs_;
+    std::vector<double> costs_;
+    std::vector<float> rounded_;
     double total_ = 0.0, per_unit_ = 0.0;
 };
 
 void search_codes(const double* projections, std::size_t n_bits, CodeView codes, const Wanted<double>& wanted,
                   RowMask mask, const SearchPiece& piece, HitList<double>* lists) {
-    std::vector<double> costs(256 * codes.n_bytes), distances(std::min(codes_per_block, piece.n_rows));
+    std::vector<double> by_nibble(32 * codes.n_bytes), costs(256 * codes.n_bytes);
+    std::vector<double> distances(std::min(codes_per_block, piece.n_rows));
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
-        weighted_costs(projections + (piece.first_query + q) * n_bits, n_bits, costs.data());
+        nibble_costs(projections + (piece.first_query + q) * n_bits, n_bits, by_nibble.data());
+        byte_costs(by_nibble.data(), codes.n_bytes, costs.data());
         SortedSelection selection(wanted);
         const std::size_t last = piece.first_row + piece.n_rows;
         for (std::size_t first = piece.first_row; first < last && !selection.done(); first += codes_per_block) {
@@ -96,31 +93,48 @@ constexpr double steps_of_bound = 250, least_steps = 160;
 
 constexpr std::size_t block_rows = NibblePlanes::codes_per_block;
 
-// A distance within which k of the first rows lie, or more than any where they are fewer: the k with the least sums,
+constexpr std::size_t rows_per_lane = 16;
+
+// For lanes of rows (row r of lane l is r * n_lanes + l), the least sum of each, and of these the k-th least.
+std::uint8_t kth_least(const std::uint8_t* sums, std::size_t n_lanes, std::size_t k, std::vector<std::uint8_t>& least) {
+    least.assign(sums, sums + n_lanes);
+    for (std::size_t row = 1; row < rows_per_lane; ++row) {
+        const std::uint8_t* of_row = sums + row * n_lanes;
+        for (std::size_t lane = 0; lane < n_lanes; ++lane) least[lane] = std::min(least[lane], of_row[lane]);
+    }
+    std::vector<std::uint8_t> sorted = least;
+    std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k - 1), sorted.end());
+    return sorted[k - 1];
+}
+
+// A distance within which k of the first rows lie, or the greatest where that is not to be had. The k-th least of many
+// lanes' least sums is not far above the k-th least sum, and quickly found; rows with sums up to it, k at least, are
 // looked at exactly.
 double seed_distance(WeightedQuery& query, CodeView codes, const NibblePlanes& planes, std::size_t k, RowMask mask,
-                     const SearchPiece& piece, std::uint8_t* tables, std::vector<std::uint8_t>& sums) {
-    const std::size_t n = std::min(std::clamp<std::size_t>(16 * k, 1024, 16'384), piece.n_rows);
-    if (k > n) return query.total();
-    const std::size_t n_blocks = (n + block_rows - 1) / block_rows;
-    sums.resize(n_blocks * block_rows);
-    query.fill_tables(query.total() / 4, steps_of_bound, tables);  // the nearest are hardly a quarter of the way off
-    kernels().sum_nibbles(planes.block(piece.first_row / block_rows), n_blocks, planes.n_planes(), tables, sums.data());
-    std::array<std::array<std::uint32_t, 256>, 4> counts{};  // neighbours apart: they need not wait for each other
-    for (std::size_t i = 0; i < n; ++i) {
-        counts[i % 4][sums[i]] += lets_through(mask, piece.first_row + i);
+                     const SearchPiece& piece, std::uint8_t* tables) {
+    const std::size_t n_lanes = std::clamp<std::size_t>(std::bit_ceil(4 * k), block_rows, 1024);
+    const std::size_t n = n_lanes * rows_per_lane;
+    if (k > n_lanes || n > piece.n_rows) return query.total();
+    std::vector<std::uint8_t> sums(n), least;
+    std::uint8_t bound = 255;
+    // The nearest are hardly a quarter of the way off; where they are, steps must be larger.
+    for (double share = 0.25; bound == 255 && share <= 1; share *= 2) {
+        query.fill_tables(query.total() * share, steps_of_bound, tables);
+        kernels().sum_nibbles(planes.block(piece.first_row / block_rows), n / block_rows, planes.n_planes(), tables,
+                              sums.data());
+        for (std::size_t i = 0; mask != nullptr && i < n; ++i) {
+            if (!lets_through(mask, piece.first_row + i)) sums[i] = 255;
+        }
+        bound = kth_least(sums.data(), n_lanes, k, least);
     }
-    std::size_t n_within = 0, greatest = 0;
-    for (; greatest < 256; ++greatest) {
-        n_within += counts[0][greatest] + counts[1][greatest] + counts[2][greatest] + counts[3][greatest];
-        if (n_within >= k) break;
-    }
-    if (n_within < k) return query.total();
+    if (bound == 255) return query.total();
     std::vector<double> nearest;
     nearest.reserve(2 * k);
-    for (std::size_t i = 0; i < n && nearest.size() < 2 * k; ++i) {
-        if (sums[i] > greatest || !lets_through(mask, piece.first_row + i)) continue;
-        nearest.push_back(query.distance(codes.row(piece.first_row + i)));
+    for (std::size_t lane = 0; lane < n_lanes; ++lane) {
+        if (least[lane] > bound) continue;
+        for (std::size_t i = lane; i < n; i += n_lanes) {
+            if (sums[i] <= bound) nearest.push_back(query.distance(codes.row(piece.first_row + i)));
+        }
     }
     const auto kth = nearest.begin() + static_cast<std::ptrdiff_t>(k - 1);
     std::nth_element(nearest.begin(), kth, nearest.end());
@@ -142,14 +156,13 @@ void search_planes(const double* projections, std::size_t n_bits, CodeView codes
     std::vector<WeightedQuery> weighted;
     std::vector<SortedSelection> selections;
     std::vector<double> filled_for;
-    std::vector<std::uint8_t> sums;
     weighted.reserve(piece.n_queries);
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
         weighted.emplace_back(projections + (piece.first_query + q) * n_bits, n_bits, codes.n_bytes);
         selections.emplace_back(wanted);
         std::uint8_t* own = tables.data() + q * table_bytes;
         if (wanted.k <= piece.n_rows) {
-            selections[q].start_within(seed_distance(weighted[q], codes, planes, wanted.k, mask, piece, own, sums));
+            selections[q].start_within(seed_distance(weighted[q], codes, planes, wanted.k, mask, piece, own));
         }
         filled_for.push_back(std::min(selections[q].bound(), weighted[q].total()));
         weighted[q].fill_tables(filled_for[q], steps_of_bound, own);
@@ -157,6 +170,7 @@ void search_planes(const double* projections, std::size_t n_bits, CodeView codes
 
     const std::size_t n_together = piece.n_queries == 1 ? 1 : nibble_queries;
     std::vector<NibbleHits> hits(n_together);
+    std::vector<double> distances(nibble_scan_codes);
     for (std::size_t block = first_block; block < end_block; block += step) {
         const std::size_t n_blocks = std::min(step, end_block - block), first = block * block_rows;
         for (std::size_t group = 0; group < piece.n_queries; group += nibble_queries) {
@@ -176,11 +190,16 @@ void search_planes(const double* projections, std::size_t n_bits, CodeView codes
             kernels().scan_nibbles(planes.block(block), n_blocks, planes.n_planes(), tables.data() + group * table_bytes,
                                    bounds, n_together, hits.data());
             for (std::size_t q = group; q < group + n; ++q) {
-                const NibbleHits& found = hits[q - group];
+                NibbleHits& found = hits[q - group];
+                while (found.n > 0 && first + found.positions[found.n - 1] >= end_row) --found.n;  // the last block's room
+                // All distances first: they do not wait for each other.
+                for (std::size_t i = 0; i < found.n; ++i) {
+                    distances[i] = weighted[q].distance(codes.row(first + found.positions[i]));
+                }
                 for (std::size_t i = 0; i < found.n; ++i) {
                     const std::size_t row = first + found.positions[i];
-                    if (row >= end_row || !lets_through(mask, row)) continue;
-                    selections[q].take(weighted[q].distance(codes.row(row)), static_cast<std::uint32_t>(row));
+                    if (!selections[q].wants(distances[i]) || !lets_through(mask, row)) continue;
+                    selections[q].take(distances[i], static_cast<std::uint32_t>(row));
                 }
             }
         }

@@ -127,6 +127,7 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
 // ---- Bit planes ---------------------------------------------------------------------------------------------------
 
 inline std::size_t count_bits(std::uint64_t x) { return static_cast<std::size_t>(_mm_popcnt_u64(x)); }
+inline std::uint32_t trailing_zeros(std::uint64_t x) { return static_cast<std::uint32_t>(_tzcnt_u64(x)); }
 
 #include "kernels/scan_bit_planes.hpp"
 

@@ -65,6 +65,8 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
     for (std::size_t i = 0; i < n; ++i) hamming(query, codes + positions[i] * n_bytes, 1, n_bytes, out + i);
 }
 
+inline std::uint32_t trailing_zeros(std::uint64_t x) { return x == 0 ? 64 : static_cast<std::uint32_t>(__builtin_ctzll(x)); }
+
 #include "kernels/scan_bit_planes.hpp"
 
 // The vector operations of scan_bit_planes.hpp as plain loops over four words.

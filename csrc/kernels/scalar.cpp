@@ -34,7 +34,7 @@ std::uint32_t counted(const BitScan& scan, std::size_t i, std::size_t first_digi
     const std::size_t code = i % bit_block_codes;
     std::uint32_t number = 0;
     for (std::size_t d = first_digit; d < scan.n_digits; ++d) {
-        number += static_cast<std::uint32_t>(bit_of(block + scan.counts + 64 * d, code)) << (d - first_digit);
+        number += static_cast<std::uint32_t>(bit_of(block + scan.counts + bit_plane_bytes * d, code)) << (d - first_digit);
     }
     for (std::size_t p = 0; p < scan.n_planes; ++p) {
         number += static_cast<std::uint32_t>(bit_of(block + scan.planes[p], code)) << (1 - first_digit);
@@ -42,7 +42,7 @@ std::uint32_t counted(const BitScan& scan, std::size_t i, std::size_t first_digi
     return number;
 }
 
-std::size_t scan_bits(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask, bool,
+std::size_t scan_bits(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask,
                       std::uint32_t* positions) {
     std::size_t n = 0;
     for (std::size_t i = 0; i < bit_block_codes * scan.n_blocks; ++i) {

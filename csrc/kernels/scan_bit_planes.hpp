@@ -25,15 +25,15 @@ struct BitCounter {
         }
     }
 
-    // digits of Z = N / 2 + set bits of the planes, for the 256 codes whose planes begin at `half`.
+    // digits of Z = N / 2 + set bits of the planes, for the 256 codes whose planes begin at `part`.
     template <std::size_t Digits>
-    static inline void count(const BitScan& scan, const std::uint8_t* half, Vector* digits) {
+    static inline void count(const BitScan& scan, const std::uint8_t* part, Vector* digits) {
 #pragma GCC unroll 16
-        for (std::size_t d = 0; d + 1 < Digits; ++d) digits[d] = Ops::load(half + scan.counts + 64 * (d + 1));
+        for (std::size_t d = 0; d + 1 < Digits; ++d) digits[d] = Ops::load(part + scan.counts + bit_plane_bytes * (d + 1));
         digits[Digits - 1] = Ops::zero();
         const std::uint32_t* plane = scan.planes;
         const std::uint32_t* const end = plane + scan.n_planes;
-        const auto at = [half](std::uint32_t offset) { return Ops::load(half + offset); };
+        const auto at = [part](std::uint32_t offset) { return Ops::load(part + offset); };
         Vector twos[2], fours[2], eights;
         for (; plane + 8 <= end; plane += 8) {
             add(digits[0], twos[0], at(plane[0]), at(plane[1]));
@@ -60,23 +60,27 @@ struct BitCounter {
         if (plane < end) carry_on<Digits>(digits, 0, at(plane[0]));
     }
 
+    // Positions of the set bits of a word. Most words have few: three are written without asking, up to three too many.
+    static inline std::size_t write_positions(std::uint64_t word, std::uint32_t first, std::uint32_t* out) {
+        const std::size_t n = count_bits(word);
+#pragma GCC unroll 3
+        for (std::size_t i = 0; i < 3; ++i, word &= word - 1) out[i] = first + trailing_zeros(word);
+        for (std::size_t i = 3; word != 0; ++i, word &= word - 1) out[i] = first + trailing_zeros(word);
+        return n;
+    }
+
     template <std::size_t Digits>
     static std::size_t scan(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask,
-                            bool prefetch, std::uint32_t* positions) {
+                            std::uint32_t* positions) {
         Vector of_bound[Digits];
         for (std::size_t d = 0; d < Digits; ++d) of_bound[d] = Ops::fill((bound >> d) & 1);
         const Vector flip = Ops::fill(!below);
         std::size_t n = 0;
         for (std::size_t b = 0; b < scan.n_blocks; ++b) {
             const std::uint8_t* block = scan.blocks + b * scan.block_bytes;
-            if (prefetch) {  // the planes a query needs are no stream that the CPU would see
-                const std::uint8_t* ahead = block + 2 * scan.block_bytes;
-                for (std::size_t p = 0; p < scan.n_planes; ++p) __builtin_prefetch(ahead + scan.planes[p]);
-                for (std::size_t d = 0; d < Digits; ++d) __builtin_prefetch(ahead + scan.counts + 64 * d);
-            }
-            for (std::size_t half = 0; half < 2; ++half) {
+            for (std::size_t part = 0; part < bit_plane_bytes / 32; ++part) {
                 Vector digits[Digits];
-                count<Digits>(scan, block + 32 * half, digits);
+                count<Digits>(scan, block + 32 * part, digits);
                 Vector less = Ops::zero();  // Z < bound, from the lowest digit on
 #pragma GCC unroll 16
                 for (std::size_t d = 0; d < Digits; ++d) {
@@ -84,15 +88,13 @@ struct BitCounter {
                                        Ops::first_not_second(less, Ops::differ(of_bound[d], digits[d])));
                 }
                 Vector found = Ops::differ(less, flip);
-                if (mask != nullptr) found = Ops::both(found, Ops::load(mask + 64 * b + 32 * half));
+                if (mask != nullptr) found = Ops::both(found, Ops::load(mask + bit_plane_bytes * b + 32 * part));
                 if (__builtin_expect(!Ops::any(found), 1)) continue;
                 std::uint64_t words[4];
                 Ops::store(words, found);
                 for (std::size_t w = 0; w < 4; ++w) {
-                    for (std::uint64_t rest = words[w]; rest != 0; rest &= rest - 1) {
-                        positions[n++] = static_cast<std::uint32_t>(512 * b + 256 * half + 64 * w) +
-                                         static_cast<std::uint32_t>(__builtin_ctzll(rest));
-                    }
+                    const std::size_t first = bit_block_codes * b + 256 * part + 64 * w;
+                    n += write_positions(words[w], static_cast<std::uint32_t>(first), positions + n);
                 }
             }
         }
@@ -103,7 +105,7 @@ struct BitCounter {
     template <std::size_t Digits>
     static std::uint32_t kth(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
                              const std::uint8_t* mask, std::uint64_t* room) {
-        const std::size_t n_words = 8 * scan.n_blocks;
+        const std::size_t n_words = bit_block_codes / 64 * scan.n_blocks;
         std::uint64_t* const left = room;               // codes that are still in question
         std::uint64_t* const digits = room + n_words;  // of Y: the lowest is N's own
         for (std::size_t w = 0; w < n_words; ++w) {
@@ -114,11 +116,11 @@ struct BitCounter {
         }
         const Vector flip = Ops::fill(largest);
         for (std::size_t b = 0; b < scan.n_blocks; ++b) {
-            for (std::size_t half = 0; half < 2; ++half) {
-                const std::uint8_t* planes = scan.blocks + b * scan.block_bytes + 32 * half;
+            for (std::size_t part = 0; part < bit_plane_bytes / 32; ++part) {
+                const std::uint8_t* planes = scan.blocks + b * scan.block_bytes + 32 * part;
                 Vector counted[Digits];
                 count<Digits>(scan, planes, counted);
-                std::uint64_t* out = digits + 8 * b + 4 * half;
+                std::uint64_t* out = digits + bit_block_codes / 64 * b + 4 * part;
                 Ops::store(out, Ops::differ(Ops::load(planes + scan.counts), flip));
                 for (std::size_t d = 0; d < Digits; ++d) Ops::store(out + (d + 1) * n_words, Ops::differ(counted[d], flip));
             }
@@ -139,11 +141,11 @@ struct BitCounter {
     // The digits as a constant, so that they stay in registers. Codes of 1 to 512 bytes have 4 to 13.
     template <std::size_t Digits = 4>
     static std::size_t scan_of(const BitScan& s, std::uint32_t bound, bool below, const std::uint8_t* mask,
-                               bool prefetch, std::uint32_t* positions) {
+                               std::uint32_t* positions) {
         if constexpr (Digits < 13) {
-            if (s.n_digits != Digits) return scan_of<Digits + 1>(s, bound, below, mask, prefetch, positions);
+            if (s.n_digits != Digits) return scan_of<Digits + 1>(s, bound, below, mask, positions);
         }
-        return scan<Digits>(s, bound, below, mask, prefetch, positions);
+        return scan<Digits>(s, bound, below, mask, positions);
     }
 
     template <std::size_t Digits = 4>

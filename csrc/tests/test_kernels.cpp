@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "check.hpp"
+#include "core/bit_planes.hpp"
 #include "core/cpu_level.hpp"
 #include "core/distances.hpp"
 #include "core/nibble_planes.hpp"
@@ -26,29 +27,95 @@ static void hamming_agrees(Random& random) {
     }
 }
 
+static void hamming_at_agrees(Random& random) {
+    for (std::size_t n_bytes = 1; n_bytes <= 70; ++n_bytes) {
+        const auto query = random_bytes(random, n_bytes), codes = random_bytes(random, 50 * n_bytes);
+        const std::vector<std::uint32_t> positions{49, 0, 7, 7, 12};
+        std::vector<std::uint32_t> expected(6, 77), got(6, 77);
+        scalar_kernels()->hamming_at(query.data(), codes.data(), positions.data(), 5, n_bytes, expected.data());
+        for (const std::string& level : available_cpu_levels()) {
+            set_cpu_level(level);
+            kernels().hamming_at(query.data(), codes.data(), positions.data(), 5, n_bytes, got.data());
+            CHECK(got == expected);
+        }
+    }
+}
+
+// All bounds, both directions, with and without a mask; the last block is not full.
+static void bit_scans_agree(Random& random) {
+    for (std::size_t n_bytes : {1, 2, 3, 8, 16, 33, 70, 200, 512}) {
+        const std::size_t n = 1100;
+        const auto bytes = random_bytes(random, n * n_bytes), mask = random_bytes(random, 3 * bit_plane_bytes);
+        const BitPlanes planes({bytes.data(), n, n_bytes}, 1);
+        std::vector<std::uint32_t> chosen;
+        for (std::size_t bit = 0; bit < planes.n_bits(); ++bit) {
+            if (random() % 2 == 0) chosen.push_back(static_cast<std::uint32_t>(bit * bit_plane_bytes));
+        }
+        chosen.resize(std::min(chosen.size(), planes.n_bits() / 2));
+        BitScan scan{planes.block(0), 3, planes.block_bytes(), planes.n_bits() * bit_plane_bytes,
+                     chosen.data(),   chosen.size(), planes.n_digits()};
+        const auto middle = static_cast<std::uint32_t>(planes.n_bits() / 4 + (std::size_t{1} << (planes.n_digits() - 2)));
+        const std::size_t n_masked = 500;  // surely fewer than the mask lets through of 1100
+        std::vector<std::uint64_t> room(8 * 3 * (planes.n_digits() + 2));
+        for (const std::uint8_t* rows : {static_cast<const std::uint8_t*>(nullptr), mask.data()}) {
+            for (std::uint32_t bound : {0u, 1u, middle - 1, middle, middle + 1, (1u << planes.n_digits()) - 1}) {
+                for (bool below : {false, true}) {
+                    std::vector<std::uint32_t> expected(1536 + scan_bits_slack), got(expected.size());
+                    expected.resize(scalar_kernels()->scan_bits(scan, bound, below, rows, expected.data()));
+                    for (const std::string& level : available_cpu_levels()) {
+                        set_cpu_level(level);
+                        got.resize(1536 + scan_bits_slack);
+                        got.resize(kernels().scan_bits(scan, bound, below, rows, got.data()));
+                        CHECK(got == expected);
+                    }
+                }
+            }
+            for (std::size_t k : {std::size_t{1}, std::size_t{7}, rows == nullptr ? n : n_masked}) {
+                for (bool largest : {false, true}) {
+                    const auto expected = scalar_kernels()->kth_of_bits(scan, n, k, largest, rows, room.data());
+                    for (const std::string& level : available_cpu_levels()) {
+                        set_cpu_level(level);
+                        CHECK(kernels().kth_of_bits(scan, n, k, largest, rows, room.data()) == expected);
+                    }
+                }
+            }
+        }
+    }
+}
+
 static void nibble_scans_agree(Random& random) {
-    const auto hits_of = [](const NibbleHits& hits) {
-        return std::pair{std::vector<std::uint16_t>(hits.positions, hits.positions + hits.n),
-                         std::vector<std::uint8_t>(hits.distances, hits.distances + hits.n)};
+    const auto positions_of = [](const NibbleHits& hits) {
+        return std::vector<std::uint16_t>(hits.positions, hits.positions + hits.n);
     };
     for (std::size_t n_bytes : {1, 2, 3, 8, 16, 33, 70, 200}) {
         for (std::size_t n : {1, 64, 65, 2048}) {
             const auto bytes = random_bytes(random, n * n_bytes);
             const NibblePlanes planes({bytes.data(), n, n_bytes}, 1);
             AlignedBuffer<std::uint8_t> tables(nibble_queries * planes.n_planes() * 16);
-            for (std::size_t i = 0; i < nibble_queries * planes.n_planes() * 16; ++i) tables[i] = random() % 5;
+            for (std::size_t i = 0; i < nibble_queries * planes.n_planes() * 16; ++i) {
+                tables[i] = static_cast<std::uint8_t>(random() % (random() % 50 == 0 ? 256 : 5));
+            }
             // Near the mean of the sums, below all of them, and above all that a byte can say.
             const auto mean = static_cast<std::uint8_t>(std::min<std::size_t>(4 * n_bytes, 254));
             const std::uint8_t bounds[nibble_queries] = {mean, 1, 255, static_cast<std::uint8_t>(mean + 1)};
             std::vector<NibbleHits> expected(nibble_queries), got(nibble_queries);
+            std::vector<std::uint8_t> expected_sums(64 * planes.n_blocks()), sums(expected_sums.size());
             scalar_kernels()->scan_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), bounds,
-                                           expected.data());
+                                           nibble_queries, expected.data());
+            scalar_kernels()->sum_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(),
+                                          expected_sums.data());
             for (const std::string& level : available_cpu_levels()) {
                 set_cpu_level(level);
                 if (kernels().scan_nibbles == nullptr) continue;
-                kernels().scan_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), bounds,
-                                       got.data());
-                for (std::size_t q = 0; q < nibble_queries; ++q) CHECK(hits_of(got[q]) == hits_of(expected[q]));
+                for (std::size_t n_queries : {std::size_t{1}, nibble_queries}) {
+                    kernels().scan_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), bounds,
+                                           n_queries, got.data());
+                    for (std::size_t q = 0; q < n_queries; ++q) {
+                        CHECK(positions_of(got[q]) == positions_of(expected[q]));
+                    }
+                }
+                kernels().sum_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), sums.data());
+                CHECK(sums == expected_sums);
             }
         }
     }
@@ -58,9 +125,10 @@ static void weighted_agrees(Random& random) {
     std::normal_distribution<double> normal;
     for (std::size_t n_bits : {1, 7, 8, 9, 16, 63, 64, 65, 200}) {
         const std::size_t n_bytes = (n_bits + 7) / 8;
-        std::vector<double> projection(n_bits), costs(256 * n_bytes);
+        std::vector<double> projection(n_bits), by_nibble(32 * n_bytes), costs(256 * n_bytes);
         for (double& p : projection) p = normal(random);
-        weighted_costs(projection.data(), n_bits, costs.data());
+        nibble_costs(projection.data(), n_bits, by_nibble.data());
+        byte_costs(by_nibble.data(), n_bytes, costs.data());
         for (std::size_t n : {0, 1, 3, 4, 5, 50}) {
             const auto codes = random_bytes(random, n * n_bytes);
             std::vector<double> expected(n + 1, -1), got(n + 1, -1);
@@ -84,6 +152,8 @@ static void levels_are_named() {
 int main() {
     Random random(1);
     hamming_agrees(random);
+    hamming_at_agrees(random);
+    bit_scans_agree(random);
     nibble_scans_agree(random);
     weighted_agrees(random);
     levels_are_named();

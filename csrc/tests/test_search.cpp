@@ -1,67 +1,120 @@
-// Top-k, radius and rankings against sorting everything.
+// Sets of codes and rankings against sorting everything.
 #include <algorithm>
 #include <numeric>
 #include <string>
 
 #include "check.hpp"
+#include "core/code_set.hpp"
 #include "core/cpu_level.hpp"
 #include "core/distances.hpp"
-#include "core/nibble_top_k.hpp"
-#include "core/radius.hpp"
 #include "core/ranking.hpp"
-#include "core/top_k.hpp"
 
 using namespace pyhash;
 
-template <class Distance>
-static std::vector<std::int64_t> order_of(const Distance* distances, std::size_t n) {
-    std::vector<std::int64_t> order(n);
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return distances[a] < distances[b]; });
-    return order;
+struct Case {
+    std::size_t n_queries, n, n_bytes;
+    std::size_t n_distinct;  // about so many codes, each as often as the others; 0: all by themselves
+};
+
+static std::vector<std::uint8_t> codes_of(Random& random, const Case& c) {
+    auto bytes = random_bytes(random, c.n * c.n_bytes);
+    if (c.n_distinct == 0) return bytes;
+    const auto distinct = random_bytes(random, c.n_distinct * c.n_bytes);
+    for (std::size_t i = 0; i < c.n; ++i) {
+        std::copy_n(distinct.data() + random() % c.n_distinct * c.n_bytes, c.n_bytes, bytes.data() + i * c.n_bytes);
+    }
+    return bytes;
 }
 
-// Few distinct codes: ties everywhere. More codes than one block holds, once.
-static void agrees_with_sorting(std::size_t n_queries, std::size_t n, std::size_t n_bytes, std::size_t k,
-                                std::size_t threads) {
-    Random random(n * 31 + k);
+template <class Distance>
+static void agrees_with_sorting(const Hits<Distance>& hits, const std::vector<Distance>& all, std::size_t n,
+                                const Wanted<Distance>& wanted, RowMask mask) {
+    const std::size_t n_queries = hits.offsets.size() - 1;
+    for (std::size_t i = 0; i < n_queries; ++i) {
+        HitList<Distance> expected;
+        for (std::size_t j = 0; j < n; ++j) {
+            const Distance d = all[i * n + j];
+            if (lets_through(mask, j) && d <= wanted.radius) expected.push_back({d, static_cast<std::uint32_t>(j)});
+        }
+        std::sort(expected.begin(), expected.end());
+        std::size_t size = std::min(wanted.k, expected.size());
+        while (wanted.all_ties && size < expected.size() && expected[size].distance == expected[size - 1].distance) ++size;
+        const auto first = static_cast<std::size_t>(hits.offsets[i]);
+        CHECK(static_cast<std::size_t>(hits.offsets[i + 1]) == first + size);
+        for (std::size_t j = 0; j < size; ++j) {
+            CHECK(hits.positions[first + j] == expected[j].position);
+            CHECK(hits.distances[first + j] == expected[j].distance);
+        }
+    }
+}
+
+// First without layouts, then with them; whole, and through masks of many and of few rows.
+static void sets_agree_with_sorting(const Case& c, std::size_t k) {
+    Random random(c.n * 31 + k + c.n_bytes);
+    const auto bytes = codes_of(random, c), query_bytes = random_bytes(random, c.n_queries * c.n_bytes);
+    const CodeView queries{query_bytes.data(), c.n_queries, c.n_bytes}, codes{bytes.data(), c.n, c.n_bytes};
+    std::vector<std::uint32_t> all(c.n_queries * c.n);
+    hamming_distances(queries, codes, 1, all.data());
+    const std::size_t n_bits = 8 * c.n_bytes;
+    std::vector<double> projections(c.n_queries * n_bits), weighted(c.n_queries * c.n);
+    for (double& p : projections) p = static_cast<double>(random() % 9) / 4 - 1;
+    weighted_distances(projections.data(), c.n_queries, n_bits, codes, 1, weighted.data());
+    std::vector<std::uint8_t> many = random_bytes(random, (c.n + 511) / 512 * 64), few(many.size());
+    for (std::size_t i = 0; i < few.size(); ++i) few[i] = i % 20 == 0 ? 1 : 0;
+    for (std::size_t i = c.n; i < 8 * many.size(); ++i) many[i / 8] &= static_cast<std::uint8_t>(~(1u << (i % 8)));
+    for (std::size_t i = c.n; i < 8 * few.size(); ++i) few[i / 8] &= static_cast<std::uint8_t>(~(1u << (i % 8)));
+
+    for (const std::string& level : available_cpu_levels()) {
+        set_cpu_level(level);
+        const CodeSet set(codes), lean(codes, true);
+        for (std::size_t threads : {1, 3}) {
+            for (RowMask mask : {RowMask{nullptr}, RowMask{many.data()}, RowMask{few.data()}}) {
+                for (bool ties : {false, true}) {
+                    Wanted<std::uint32_t> near;
+                    near.k = k;
+                    near.all_ties = ties;
+                    agrees_with_sorting(set.search(queries, near, mask, threads), all, c.n, near, mask);
+                    agrees_with_sorting(lean.search(queries, near, mask, threads), all, c.n, near, mask);
+                    Wanted<double> light;
+                    light.k = k;
+                    light.all_ties = ties;
+                    agrees_with_sorting(set.search_weighted(projections.data(), c.n_queries, n_bits, light, mask, threads),
+                                        weighted, c.n, light, mask);
+                }
+                Wanted<std::uint32_t> within;
+                within.radius = static_cast<std::uint32_t>(3 * c.n_bytes);
+                agrees_with_sorting(set.search(queries, within, mask, threads), all, c.n, within, mask);
+                Wanted<double> close;
+                close.radius = static_cast<double>(c.n_bytes);
+                agrees_with_sorting(set.search_weighted(projections.data(), c.n_queries, n_bits, close, mask, threads),
+                                    weighted, c.n, close, mask);
+            }
+        }
+        CHECK(set.stats().grouped == (c.n >= 2048 && (c.n_distinct != 0 || c.n_bytes == 1)));
+        CHECK(lean.stats().bit_plane_bytes == 0 && lean.stats().nibble_plane_bytes == 0 && !lean.stats().grouped);
+    }
+}
+
+// Few distinct codes: ties everywhere.
+static void rankings_agree_with_sorting(std::size_t n_queries, std::size_t n, std::size_t n_bytes, std::size_t threads) {
+    Random random(n);
     auto bytes = random_bytes(random, n * n_bytes);
     for (auto& byte : bytes) byte &= 0x11;
     const auto query_bytes = random_bytes(random, n_queries * n_bytes);
     const CodeView queries{query_bytes.data(), n_queries, n_bytes}, codes{bytes.data(), n, n_bytes};
-    const std::size_t columns = std::min(k, n);
-
     std::vector<std::uint32_t> all(n_queries * n);
     hamming_distances(queries, codes, threads, all.data());
-    std::vector<std::int64_t> positions(n_queries * columns);
-    std::vector<std::uint32_t> distances(n_queries * columns);
-    hamming_top_k(queries, codes, k, threads, positions.data(), distances.data());
-    const auto near = hamming_radius(queries, codes, static_cast<std::uint32_t>(2 * n_bytes), threads);
-
     std::vector<std::uint8_t> relevance(n_queries * n), ranked(n_queries * n);
     for (auto& r : relevance) r = random() % 3 == 0;
     rank_relevance(queries, codes, relevance.data(), threads, ranked.data());
     std::vector<std::int64_t> n_all(n_queries * (8 * n_bytes + 1)), n_relevant(n_all.size());
     count_by_distance(queries, codes, relevance.data(), threads, n_all.data(), n_relevant.data());
-
-    CHECK(near.offsets.size() == n_queries + 1);
     for (std::size_t i = 0; i < n_queries; ++i) {
         const std::uint32_t* of_query = all.data() + i * n;
-        const auto order = order_of(of_query, n);
-        for (std::size_t j = 0; j < columns; ++j) {
-            CHECK(positions[i * columns + j] == order[j]);
-            CHECK(distances[i * columns + j] == of_query[order[j]]);
-        }
-        const auto within =
-            static_cast<std::size_t>(std::count_if(of_query, of_query + n, [&](auto d) { return d <= 2 * n_bytes; }));
-        const auto first = static_cast<std::size_t>(near.offsets[i]);
-        CHECK(static_cast<std::size_t>(near.offsets[i + 1]) == first + within);
-        for (std::size_t j = 0; j < within; ++j) {
-            CHECK(near.positions[first + j] == order[j]);
-            CHECK(near.distances[first + j] == of_query[order[j]]);
-        }
-        for (std::size_t j = 0; j < n; ++j)
-            CHECK(ranked[i * n + j] == relevance[i * n + static_cast<std::size_t>(order[j])]);
+        std::vector<std::size_t> order(n);
+        std::iota(order.begin(), order.end(), 0);
+        std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return of_query[a] < of_query[b]; });
+        for (std::size_t j = 0; j < n; ++j) CHECK(ranked[i * n + j] == relevance[i * n + order[j]]);
         for (std::size_t d = 0; d <= 8 * n_bytes; ++d) {
             std::int64_t expected_all = 0, expected_relevant = 0;
             for (std::size_t j = 0; j < n; ++j) {
@@ -72,62 +125,24 @@ static void agrees_with_sorting(std::size_t n_queries, std::size_t n, std::size_
             CHECK(n_relevant[i * (8 * n_bytes + 1) + d] == expected_relevant);
         }
     }
-
-    const std::size_t n_bits = 8 * n_bytes;
-    std::vector<double> projections(n_queries * n_bits), weighted(n_queries * n), nearest(n_queries * columns);
-    for (double& p : projections) p = static_cast<double>(random() % 9) / 4 - 1;
-    weighted_distances(projections.data(), n_queries, n_bits, codes, threads, weighted.data());
-    weighted_top_k(projections.data(), n_queries, n_bits, codes, k, threads, positions.data(), nearest.data());
-    for (std::size_t i = 0; i < n_queries; ++i) {
-        const auto order = order_of(weighted.data() + i * n, n);
-        for (std::size_t j = 0; j < columns; ++j) {
-            CHECK(positions[i * columns + j] == order[j]);
-            CHECK(nearest[i * columns + j] == weighted[i * n + static_cast<std::size_t>(order[j])]);
-        }
-    }
-}
-
-// At every level; distances beyond a byte too, and planes whose last block is not full.
-static void planes_agree_with_codes(std::size_t n_queries, std::size_t n, std::size_t n_bytes, std::size_t k,
-                                    bool few) {
-    Random random(n + n_bytes + k);
-    auto bytes = random_bytes(random, n * n_bytes), query_bytes = random_bytes(random, n_queries * n_bytes);
-    if (few) {
-        for (auto& byte : bytes) byte &= 0x11;
-    }
-    const CodeView queries{query_bytes.data(), n_queries, n_bytes}, codes{bytes.data(), n, n_bytes};
-    const std::size_t size = n_queries * std::min(k, n);
-    std::vector<std::int64_t> expected_positions(size), positions(size);
-    std::vector<std::uint32_t> expected_distances(size), distances(size);
-    hamming_top_k(queries, codes, k, 1, expected_positions.data(), expected_distances.data());
-    for (const std::string& level : available_cpu_levels()) {
-        set_cpu_level(level);
-        for (std::size_t threads : {1, 3}) {
-            const NibblePlanes planes(codes, threads);
-            nibble_top_k(queries, codes, planes, k, threads, positions.data(), distances.data());
-            CHECK(positions == expected_positions && distances == expected_distances);
-        }
-    }
 }
 
 int main() {
-    for (std::size_t n_bytes : {1, 2, 3, 8, 31, 32, 64, 90, 200}) {
-        for (bool few : {false, true}) {
-            planes_agree_with_codes(9, 5003, n_bytes, 10, few);
-            planes_agree_with_codes(4, 2048, n_bytes, 1, few);
-            planes_agree_with_codes(1, 9000, n_bytes, 700, few);
+    for (std::size_t n_bytes : {1, 3, 8, 32, 70}) {
+        for (std::size_t n_distinct : {0, 40}) {
+            sets_agree_with_sorting({18, 2500, n_bytes, n_distinct}, 10);
+            sets_agree_with_sorting({1, 5000, n_bytes, n_distinct}, 300);
         }
     }
-    planes_agree_with_codes(0, 3000, 4, 3, false);
-    planes_agree_with_codes(5, 0, 4, 3, false);
-    planes_agree_with_codes(5, 100, 4, 200, false);
-    for (std::size_t k : {1, 5, 100, 5000}) {
-        for (std::size_t threads : {1, 3}) {
-            agrees_with_sorting(7, 200, 4, k, threads);
-            agrees_with_sorting(2, 9000, 1, k, threads);
-            agrees_with_sorting(3, 1, 8, k, threads);
-            agrees_with_sorting(3, 0, 8, k, threads);
-            agrees_with_sorting(0, 10, 3, k, threads);
-        }
+    sets_agree_with_sorting({40, 2100, 8, 0}, 1);
+    sets_agree_with_sorting({2, 2100, 600, 0}, 5);  // codes too long for planes
+    sets_agree_with_sorting({3, 100, 4, 0}, 200);
+    sets_agree_with_sorting({3, 0, 4, 0}, 2);
+    sets_agree_with_sorting({0, 3000, 4, 40}, 2);
+    for (std::size_t threads : {1, 3}) {
+        rankings_agree_with_sorting(7, 200, 4, threads);
+        rankings_agree_with_sorting(2, 9000, 1, threads);
+        rankings_agree_with_sorting(0, 10, 3, threads);
+        rankings_agree_with_sorting(3, 0, 8, threads);
     }
 }

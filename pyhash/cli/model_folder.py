@@ -125,9 +125,11 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
             written = {file.name for file in stage.iterdir()}
             directory.mkdir(exist_ok=True)
             for name in sorted(written):
-                if (directory / name).is_dir():  # nothing replaces a folder but a rename out of its way
-                    os.replace(directory / name, stage / f"{name}.before")
-                os.replace(stage / name, directory / name)
+                new, old = stage / name, directory / name
+                # Nothing replaces a folder, nor does a folder replace anything, but by a rename out of its way.
+                if old.is_dir() or (new.is_dir() and old.exists()):
+                    os.replace(old, stage / f"{name}.before")
+                os.replace(new, old)
             for name in set(owned) - written:
                 (directory / name).unlink(missing_ok=True)
     finally:

@@ -79,8 +79,8 @@ class HashingMethod(Parameters, ABC):
     def fingerprint(self) -> str:
         """What tells this model's codes from those of others: 32 hexadecimal digits.
 
-        Made of the class, the modalities and the codes of the first chunk, or of all data in ``fit``. It stays as the model
-        learns further and when it is saved: the codes of all chunks belong together.
+        Made of the class, the modalities and the codes of the first chunk, or of all data in ``fit``. It stays as the
+        model learns further and when it is saved: the codes of all chunks belong together.
         """
         self._check_fitted()
         if self._fingerprint is None:
@@ -192,7 +192,7 @@ class HashingMethod(Parameters, ABC):
 
 def _fingerprint_of_codes(name: str, n_features: Mapping[str, int], codes: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(json.dumps([name, dict(n_features), list(codes.shape)]).encode())
-    digest.update(np.ascontiguousarray(codes))
+    digest.update(codes.tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -200,7 +200,7 @@ def _fingerprint_of_file(archive: Archive) -> str:
     """Of a file from before there were fingerprints: made of all that it holds."""
     digest = hashlib.sha256(archive.kind.encode())
     for name in sorted(archive.arrays):
-        digest.update(np.ascontiguousarray(archive.arrays[name]))
+        digest.update(archive.arrays[name].tobytes())
     return digest.hexdigest()[:32]
 
 

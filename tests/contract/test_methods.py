@@ -194,6 +194,7 @@ def test_before_fitting(make, tmp_path):
         lambda: model.save(tmp_path / "model"),
         lambda: model.codes_,
         lambda: model.modalities_,
+        lambda: model.fingerprint,
     ):
         with pytest.raises(NotFittedError):
             call()
@@ -286,7 +287,53 @@ def test_a_call_that_raises_changes_nothing(make, fitted, views, labels, error, 
     assert everything(model) == before
 
 
+def test_a_fingerprint_is_of_seed_and_data(make, tmp_path):
+    fingerprint = make(seed=5).fit(DATA.views, LABELS).fingerprint
+    assert len(fingerprint) == 32
+    assert int(fingerprint, 16) >= 0
+    assert make(seed=5).fit(DATA.views, LABELS).fingerprint == fingerprint
+    others = {
+        make(seed=6).fit(DATA.views, LABELS).fingerprint,
+        make(seed=5, n_bits=21).fit(DATA.views, LABELS).fingerprint,
+        make(seed=5).fit(rows(DATA.views, slice(1, None)), LABELS[1:]).fingerprint,
+        make(seed=5).fit({name: DATA.views[name] for name in ("image", "text")}, LABELS).fingerprint,
+        make(seed=5).fit(DATA.views, LABELS[::-1]).fingerprint,
+    }
+    assert len(others - {fingerprint}) == 5
+
+
+def test_a_fingerprint_stays_in_a_file(make, tmp_path):
+    model = make().fit(DATA.views, LABELS)
+    model.save(tmp_path / "a")
+    again = load(tmp_path / "a")
+    assert again.fingerprint == model.fingerprint
+    again.save(tmp_path / "b")
+    assert load(tmp_path / "b").fingerprint == model.fingerprint
+    assert copy.deepcopy(model).fingerprint == model.fingerprint
+
+
+def test_fitting_anew_makes_another_model(make):
+    model = make().fit(DATA.views, LABELS)
+    before = model.fingerprint
+    model.fit(rows(DATA.views, slice(60)), LABELS[:60])
+    assert model.fingerprint != before
+    with pytest.raises(NotFittedError):
+        clone(model).fingerprint  # noqa: B018 - a property that raises
+
+
 # --- online methods ---
+
+
+def test_a_fingerprint_stays_as_a_stream_goes_on(make_online, tmp_path):
+    model = make_online().partial_fit(rows(DATA.views, slice(50)), LABELS[:50])
+    fingerprint = model.fingerprint
+    model.save(tmp_path / "model")
+    assert model.partial_fit(rows(DATA.views, slice(50, None)), LABELS[50:]).fingerprint == fingerprint
+    again = load(tmp_path / "model")
+    assert again.partial_fit(rows(DATA.views, slice(50, None)), LABELS[50:]).fingerprint == fingerprint
+    with pytest.raises(ValueError, match="views must"):
+        again.partial_fit({}, LABELS)
+    assert again.fingerprint == fingerprint
 
 
 @pytest.mark.parametrize(("views", "labels", "error", "message"), WRONG_CHUNKS)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,18 @@ def golden():
     return module
 
 
+def open_index(folder):
+    """A single file at first, a directory since v2."""
+    return CodeIndex.open(folder / ("index.npz" if folder.name == "v1" else "index"))
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_files_of_every_version_answer_as_they_did(golden, version):
     expected = json.loads((HERE / version / "expected.json").read_text())
     views, _ = golden.data()
     model = load(HERE / version / "shoh.npz")
     assert model.encode(views["text"], modality="text").tolist() == expected["encoded_text"]
-    index = CodeIndex.open(HERE / version / "index.npz")
+    index = open_index(HERE / version)
     hits = index.search_weighted(model.project(views["text"][:5], modality="text"), k=4)
     assert hits.ids.tolist() == expected["weighted_ids"]
     np.testing.assert_allclose(hits.distances, expected["weighted_distances"], rtol=1e-5)
@@ -45,3 +51,35 @@ def test_a_model_of_every_version_learns_on(golden, version):
     views, fine = golden.data()
     model = load(HERE / version / "shoh.npz").partial_fit(views, fine)
     assert model.n_samples_seen_ == 120
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("version", [version for version in VERSIONS if version != "v1"])
+def test_a_directory_of_every_version_is_read(golden, version, mmap):
+    expected = json.loads((HERE / version / "expected.json").read_text())
+    model = load(HERE / version / "shoh.npz")
+    index = CodeIndex.open(HERE / version / "index", mmap=mmap)
+    index.verify()
+    assert (index.stats()["n_segments"], index.stats()["n_removed"]) == (2, 2)
+    assert index.ids.tolist() == expected["index_ids"]
+    assert index.codes.tolist() == expected["index_codes"]
+    assert index.fingerprint == model.fingerprint == expected["fingerprint"]
+    hits = index.search(model.encode(golden.data()[0]["text"][:5], modality="text"), k=4, model=model)
+    assert hits.ids.tolist() == expected["ids"]
+    assert hits.distances.tolist() == expected["distances"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_index_of_every_version_goes_on(version, tmp_path):
+    shutil.copytree(HERE / version, tmp_path / version)
+    with open_index(tmp_path / version) as index:
+        n = len(index)
+        index.add(np.zeros((1, 3), np.uint8), [1000])
+        index.remove(index.ids[:1])
+        index.save(tmp_path / version / "index")
+        index.upsert(np.ones((1, 3), np.uint8), [1000])
+        index.commit()
+    again = CodeIndex.open(tmp_path / version / "index")
+    assert len(again) == n
+    assert again.ids.tolist() == index.ids.tolist()
+    assert again.reconstruct([1000]).tolist() == [[1, 1, 1]]

@@ -1,8 +1,13 @@
 """Search against the oracle, on sizes and values that hypothesis chooses."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from reference import distances as reference
 
 from pyhash import CodeIndex, _core, codes
@@ -71,3 +76,130 @@ def test_the_order_of_adding_does_not_matter(problem, cuts, k):
     for part in np.split(shuffled, sorted(min(cut, len(database)) for cut in cuts)):
         parts.add(database[part], ids[part])
     np.testing.assert_array_equal(whole.search_weighted(projections, k).ids, parts.search_weighted(projections, k).ids)
+
+
+class LivingIndex(RuleBasedStateMachine):
+    """An index beside a dict: whatever happens, they hold and find the same."""
+
+    ids = st.lists(st.integers(-20, 40), max_size=12, unique=True)
+    seeds = st.integers(0, 2**32)
+
+    @initialize(n_bits=st.sampled_from([3, 16, 65]), seed=seeds)
+    def begin(self, n_bits, seed):
+        self.n_bits, self.rng = n_bits, np.random.default_rng(seed)
+        self.index, self.table, self.committed = CodeIndex(n_bits), {}, None
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "index"
+
+    def rows(self, n):
+        """Few distinct ones: ties everywhere."""
+        return codes.pack(np.where(self.rng.random((n, self.n_bits)) < 0.1, 1, -1)) if n else self.no_rows()
+
+    def no_rows(self):
+        return np.zeros((0, (self.n_bits + 7) // 8), np.uint8)
+
+    @rule(ids=ids)
+    def add(self, ids):
+        rows = self.rows(len(ids))
+        if self.table.keys() & set(ids):
+            with pytest.raises(ValueError, match="is in the index already"):
+                self.index.add(rows, ids)
+        else:
+            self.index.add(rows, ids)
+            self.table.update(zip(ids, rows, strict=True))
+
+    @rule(n=st.integers(0, 30))
+    def add_without_ids(self, n):
+        rows, first = self.rows(n), max([-1, *self.table]) + 1
+        assert self.index.add(rows).tolist() == list(range(first, first + n))
+        self.table.update(zip(range(first, first + n), rows, strict=True))
+
+    @rule(ids=ids)
+    def upsert(self, ids):
+        rows = self.rows(len(ids))
+        self.index.upsert(rows, ids)
+        self.table.update(zip(ids, rows, strict=True))
+
+    @rule(ids=ids, whole=st.booleans())
+    def remove(self, ids, whole):
+        if whole:
+            ids = [one for one in ids if one in self.table]
+        if set(ids) <= self.table.keys():
+            self.index.remove(ids)
+            self.table = {one: row for one, row in self.table.items() if one not in ids}
+        else:
+            with pytest.raises(KeyError, match="is not in the index"):
+                self.index.remove(ids)
+
+    @rule()
+    def remove_most(self):
+        ids = sorted(self.table)[: len(self.table) * 3 // 4]
+        self.index.remove(ids)
+        for one in ids:
+            del self.table[one]
+
+    @rule()
+    def compact(self):
+        self.index.compact()
+        assert self.index.stats()["n_segments"] == min(1, len(self.table))
+
+    @rule()
+    def save(self):
+        self.index.save(self.path)
+        self.committed = dict(self.table)
+
+    @precondition(lambda self: self.committed is not None)
+    @rule()
+    def commit(self):
+        self.index.commit()
+        self.committed = dict(self.table)
+
+    @precondition(lambda self: self.committed is not None)
+    @rule(mmap=st.booleans())
+    def reopen(self, mmap):
+        """What was not committed is gone."""
+        self.index.close()
+        self.index, self.table = CodeIndex.open(self.path, mmap=mmap), dict(self.committed)
+        self.index.verify()
+
+    @rule(k=st.integers(1, 40), ties=st.sampled_from(["id", "all"]), n=st.integers(1, 20), some=st.none() | ids)
+    def search(self, k, ties, n, some):
+        projections = np.round(self.rng.standard_normal((n, self.n_bits)), 1)
+        ids = np.array(sorted(self.table), dtype=np.int64)
+        table = np.array([self.table[one] for one in ids.tolist()]) if len(ids) else self.no_rows()
+        for hits, distances in (
+            (
+                self.index.search(codes.pack(projections), k, ties=ties, allowed=some),
+                reference.hamming(codes.pack(projections), table, self.n_bits),
+            ),
+            (
+                self.index.search_weighted(projections, k, ties=ties, allowed=some),
+                reference.weighted(projections, table),
+            ),
+        ):
+            for i, row in enumerate(distances):
+                pairs = sorted(
+                    (d, one) for d, one in zip(row.tolist(), ids.tolist(), strict=True) if some is None or one in some
+                )
+                last = pairs[k - 1][0] if k <= len(pairs) else np.inf
+                wanted = pairs[:k] if ties == "id" else [pair for pair in pairs if pair[0] <= last]
+                mine = slice(hits.offsets[i], hits.offsets[i + 1]) if ties == "all" else i
+                assert list(zip(hits.distances[mine].tolist(), hits.ids[mine].tolist(), strict=True)) == wanted
+
+    @invariant()
+    def holds_what_the_dict_holds(self):
+        ids = sorted(self.table)
+        assert len(self.index) == len(ids)
+        assert self.index.ids.tolist() == ids
+        rows = [self.table[one].tolist() for one in ids]
+        assert self.index.codes.tolist() == self.index.reconstruct(ids).tolist() == rows
+        assert [one for block, _ in self.index.blocks(5) for one in block.tolist()] == ids
+
+    def teardown(self):
+        if hasattr(self, "index"):
+            self.index.close()
+            self.folder.cleanup()
+
+
+TestLivingIndex = LivingIndex.TestCase
+TestLivingIndex.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

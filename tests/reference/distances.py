@@ -14,15 +14,18 @@ def hamming(queries, codes, n_bits):
 
 
 def weighted(projections, codes):
-    """SHOH, Eq. 32 and 33, bits in ascending order within bytes, then bytes."""
+    """SHOH, Eq. 32 and 33, bits in ascending order within nibbles, then the nibbles of a byte, then bytes."""
     projections = np.asarray(projections, dtype=np.float64)
     out = np.zeros((len(projections), len(codes)))
     for byte in range(codes.shape[1]):
         of_byte = np.zeros_like(out)
-        for bit in range(8 * byte, min(8 * byte + 8, projections.shape[1])):
-            p = projections[:, bit]
-            c = (codes[:, byte] >> (bit % 8)) & 1
-            of_byte += np.where((p > 0)[:, None] != (c == 1)[None, :], np.minimum(np.abs(p), 1)[:, None], 0.0)
+        for first in (8 * byte, 8 * byte + 4):
+            of_nibble = np.zeros_like(out)
+            for bit in range(first, min(first + 4, projections.shape[1])):
+                p = projections[:, bit]
+                c = (codes[:, byte] >> (bit % 8)) & 1
+                of_nibble += np.where((p > 0)[:, None] != (c == 1)[None, :], np.minimum(np.abs(p), 1)[:, None], 0.0)
+            of_byte += of_nibble
         out += of_byte
     return out
 

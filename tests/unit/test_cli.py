@@ -28,6 +28,12 @@ def copy(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "copy")
 
 
+def content(folder):
+    """Every file by its path, but for the lock, which tells the process."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 def run(capsys, *arguments):
     """Exit code, stdout and stderr of a call in this process."""
     try:
@@ -77,8 +83,8 @@ def test_the_demo_reports_every_round(capsys, tmp_path):
 
 def test_the_demo_is_deterministic(folder, tmp_path, capsys):
     assert run(capsys, "demo", "--out", str(tmp_path / "again"), "--chunk-size", "5000")[0] == 0
-    for name in ("index", "catalogue.json"):
-        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+    assert content(tmp_path / "again" / "index") == content(folder / "index")
+    assert (tmp_path / "again" / "catalogue.json").read_bytes() == (folder / "catalogue.json").read_bytes()
     scores = [
         [r["scores"] for r in json.loads((path / "results.json").read_text())["rounds"]]
         for path in (folder, tmp_path / "again")
@@ -161,20 +167,57 @@ def damage(name, change):
     return apply
 
 
+def part_of_index(folder, pattern):
+    (path,) = (folder / "index").glob(pattern)
+    return path
+
+
+def flip_a_code(folder):
+    path = part_of_index(folder, "*.codes.npy")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+
+def file_for_index(folder):
+    shutil.rmtree(folder / "index")
+    (folder / "index").write_bytes(b"junk")
+
+
+def empty_index(folder):
+    shutil.rmtree(folder / "index")
+    (folder / "index").mkdir()
+
+
 def other_bits(folder):
+    shutil.rmtree(folder / "index")
     CodeIndex(16).save(folder / "index")
+
+
+def other_model(folder):
+    index = CodeIndex.open(folder / "index")
+    shutil.rmtree(folder / "index")
+    again = CodeIndex(64, model="f" * 32)
+    again.add(index.codes, index.ids)
+    again.save(folder / "index")
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / "index").unlink(), "has no index.npz"),
+        (lambda f: shutil.rmtree(f / "index"), "has no index"),
         (lambda f: shutil.rmtree(f), "is not a folder"),
         (damage("model.npz", lambda b: b[: len(b) // 2]), "model.npz is not a whole pyhash file"),
-        (damage("index", lambda b: b"junk"), "index.npz is not a whole pyhash file"),
+        (file_for_index, "index is not a whole pyhash file"),
+        (empty_index, "index is not an index: it has no manifest.json"),
+        (damage("index/manifest.json", lambda b: b[:-9]), "manifest.json is not a whole manifest"),
+        (damage("index/manifest.json", lambda b: b.replace(b"64", b"65", 1)), "manifest.json is damaged"),
+        (lambda f: part_of_index(f, "*.ids.npy").unlink(), ".ids.npy is missing"),
+        (lambda f: part_of_index(f, "*.codes.npy").write_bytes(b"junk"), ".codes.npy is not a whole .npy file"),
+        (flip_a_code, ".codes.npy is damaged"),
         (damage("catalogue.json", lambda b: b[:-30]), "catalogue.json is not a whole catalogue"),
         (damage("catalogue.json", lambda b: b"[]"), "catalogue.json is not a whole catalogue"),
         (other_bits, "that do not belong together"),
+        (other_model, "that do not belong together"),
         (damage("catalogue.json", lambda b: b.replace(b'"text"', b'"image_deep"', 1)), "that do not belong together"),
     ],
 )
@@ -259,7 +302,7 @@ def test_too_much_memory_is_one_clear_line(capsys, tmp_path):
 @pytest.mark.parametrize("wait", [0.0, 1.0, 2.0])
 def test_ctrl_c_leaves_what_was_there(copy, wait):
     """Interrupts a second run into the same folder: the first one's files stay, and nothing else is there."""
-    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    before = content(copy)
     arguments = ["demo", "--out", str(copy), "--seed", "9", "--chunk-size", "200"]
     process = subprocess.Popen(
         [*COMMAND, *arguments],
@@ -275,7 +318,7 @@ def test_ctrl_c_leaves_what_was_there(copy, wait):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.endswith("pyhash: interrupted\n")
-    assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
+    assert content(copy) == before
     assert os.listdir(copy.parent) == ["copy"]
 
 
@@ -306,4 +349,21 @@ def test_the_demo_can_be_written_twice(folder, copy, capsys):
     assert load(copy / "model.npz").n_bits == 32
     # The charts of the first run would be of another model.
     assert {file.name for file in copy.iterdir()} == {"catalogue.json", "index", "model.npz", "results.json"}
-    assert np.array_equal(CodeIndex.open(copy / "index").ids, CodeIndex.open(folder / "index").ids)
+    index = CodeIndex.open(copy / "index")
+    assert index.n_bits == 32
+    assert np.array_equal(index.ids, CodeIndex.open(folder / "index").ids)
+    index.verify()
+    assert run(capsys, "search", str(copy), "cat")[0] == 0
+
+
+def test_the_demo_writes_over_what_is_called_index(tmp_path):
+    """A file gives way to a folder, and a folder with anything in it too."""
+    from pyhash.cli.model_folder import staged
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "index").write_text("a file")
+    for name in ("first", "second"):
+        with staged(tmp_path / "out", owned=()) as stage:
+            (stage / "index").mkdir()
+            (stage / "index" / name).write_text(name)
+        assert [path.name for path in tmp_path.rglob("*")] == ["out", "index", name]

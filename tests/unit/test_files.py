@@ -10,12 +10,22 @@ from pyhash import SHOH, CodeIndex, ModelFormatError
 from pyhash.files import atomic_file, write_archive
 
 
+def write_index(path, n_bits, codes):
+    """An index as version 0.1 wrote it: in a single file."""
+    write_archive(path, "CodeIndex", {"n_bits": n_bits}, {"codes": codes, "ids": np.arange(len(codes))})
+
+
 @pytest.fixture
 def path(tmp_path):
-    index = CodeIndex(16)
-    index.add(np.arange(400, dtype=np.uint8).reshape(200, 2))
-    index.save(tmp_path / "file")
+    write_index(tmp_path / "file", 16, (np.arange(400) % 256).astype(np.uint8).reshape(200, 2))
     return tmp_path / "file"
+
+
+def test_what_was_written_is_read(path):
+    index = CodeIndex.open(path)
+    assert (index.n_bits, index.fingerprint) == (16, None)
+    assert np.array_equal(index.ids, np.arange(200))
+    assert np.array_equal(index.codes.ravel(), np.arange(400) % 256)
 
 
 def test_every_truncation_is_noticed(path):
@@ -147,12 +157,15 @@ def test_a_full_disk_leaves_the_old_file(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        CodeIndex(8).save(path)
+        write_index(path, 8, np.zeros((0, 1), np.uint8))
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 
 
 def test_equal_content_gives_equal_bytes(tmp_path):
+    for name in ("c", "d"):
+        write_index(tmp_path / name, 8, np.ones((3, 1), np.uint8))
+    assert (tmp_path / "c").read_bytes() == (tmp_path / "d").read_bytes()
     for name in ("a", "b"):
         SHOH(8).partial_fit({"x": np.eye(3)}, [0, 1, 2]).save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -163,7 +176,7 @@ def test_files_get_the_permissions_that_the_user_asks_for(tmp_path):
         pytest.skip("posix only")
     before = os.umask(0o027)
     try:
-        CodeIndex(8).save(tmp_path / "file")
+        write_index(tmp_path / "file", 8, np.zeros((0, 1), np.uint8))
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640

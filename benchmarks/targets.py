@@ -1,0 +1,87 @@
+"""What the benchmarks should reach, in one place. A target that is missed is reported, and fails nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """So many times as fast as the fastest peer whose name begins with `peers`, where a record has all of `case`."""
+
+    table: str
+    case: dict[str, Any]
+    times_as_fast: float
+    peers: str = "FAISS"
+
+
+def _top_k(bits: int, k: int, multiples: tuple[float, ...]) -> list[Target]:
+    sizes = [(18_000, 2000), (180_000, 500), (10_000_000, 32), (10_000_000, 1)]
+    return [
+        Target("top_k", {"codes": n, "queries": n_queries, "bits": bits, "k": k}, multiple)
+        for (n, n_queries), multiple in zip(sizes, multiples, strict=True)
+    ]
+
+
+# Each holds for uniform and for clustered codes.
+TARGETS = [
+    *_top_k(64, 10, (4.5, 7.5, 8.0, 2.0)),
+    *_top_k(64, 100, (4.0, 6.5, 6.0, 1.8)),
+    *_top_k(128, 10, (3.0, 4.5, 5.5, 1.2)),
+    *(Target("top_k", {"codes": 180_000, "queries": 500, "bits": b, "k": 10}, 3.0) for b in (16, 32, 256, 512)),
+    *(Target("radius", {"codes": 180_000, "queries": 500, "bits": 64, "radius": r}, 3.0) for r in (8, 14)),
+    Target("learned", {"codes": 1_000_000, "bits": 64, "k": 10}, 20.0),
+    *(
+        Target("weighted", {"codes": n, "queries": n_queries, "bits": bits, "k": 10}, 1.0)
+        for n, n_queries in [(18_000, 500), (180_000, 100), (1_000_000, 32), (1_000_000, 1)]
+        for bits in (64, 128)
+    ),
+    Target("threads", {"codes": 10_000_000, "queries": 32, "threads": 2}, 1.7, "ours, 1 thread"),
+    Target("map", {"codes": 18_015, "queries": 2000, "bits": 32, "threads": 1}, 3.5, "numpy radix sort"),
+    Target("map", {"codes": 18_015, "queries": 2000, "bits": 32, "threads": "all"}, 20.0, "numpy argsort"),
+    Target("descent", {"codes": 200_000, "bits": 64}, 8.0, "numpy float32"),
+    Target("descent", {"codes": 200_000, "bits": 64}, 15.0, "numpy float64"),
+]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was measured beside what should be; target is None where there is none for the record."""
+
+    peer: str
+    ratio: float
+    target: float | None
+
+    @property
+    def met(self) -> bool:
+        return self.target is None or self.ratio >= self.target
+
+    def __str__(self) -> str:
+        return "" if self.target is None else f"target {self.target:g} {'met' if self.met else 'NOT MET'}"
+
+
+def seconds(record: Record, name: str) -> float:
+    """Median seconds of a contestant, by the clock that counts for the record."""
+    return record["times"][name][record["clock"]]
+
+
+def fastest(record: Record, prefix: str) -> str | None:
+    """The fastest contestant whose name begins with a prefix."""
+    names = [name for name in record["times"] if name.startswith(prefix)]
+    return min(names, key=lambda name: seconds(record, name), default=None)
+
+
+def ratio(record: Record, peer: str) -> float:
+    """How many times as fast as a peer ours is."""
+    return seconds(record, peer) / seconds(record, "ours")
+
+
+def verdicts(record: Record) -> Iterator[Verdict]:
+    """One for each target of a record."""
+    for target in TARGETS:
+        peer = fastest(record, target.peers)
+        fits = target.table == record["table"] and target.case.items() <= record["case"].items()
+        if fits and peer is not None:
+            yield Verdict(peer, ratio(record, peer), target.times_as_fast)

@@ -1,0 +1,93 @@
+// What an index does from several threads: searches of a snapshot while others make the next. For ThreadSanitizer above all.
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "check.hpp"
+#include "core/code_set.hpp"
+
+using namespace pyhash;
+
+// Codes of one generation are all alike, so that each distance tells which generation a search has seen.
+struct Snapshot {
+    std::vector<std::uint8_t> bytes;
+    std::uint8_t generation;
+    CodeSet set;
+
+    Snapshot(std::size_t n, std::uint8_t g) : bytes(n * 8, g), generation(g), set({bytes.data(), n, 8}) {}
+};
+
+class Index {
+public:
+    std::shared_ptr<const Snapshot> current() const {
+        const std::lock_guard<std::mutex> guard(lock_);
+        return snapshot_;
+    }
+    void replace(std::shared_ptr<const Snapshot> next) {
+        const std::lock_guard<std::mutex> guard(lock_);
+        snapshot_.swap(next);
+    }
+
+private:
+    mutable std::mutex lock_;
+    std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>(2500, std::uint8_t{0});
+};
+
+static void search_all_ways(const Snapshot& snapshot) {
+    const std::vector<std::uint8_t> bytes(20 * 8, snapshot.generation);
+    const std::vector<double> projections(20 * 64, -0.5);
+    Wanted<std::uint32_t> near;
+    near.k = 3;
+    const auto hits = snapshot.set.search({bytes.data(), 20, 8}, near, nullptr, 2);
+    CHECK(hits.positions.size() == 60);
+    for (std::size_t i = 0; i < 60; ++i) {
+        CHECK(hits.distances[i] == 0 && hits.positions[i] == static_cast<std::int64_t>(i % 3));
+    }
+    Wanted<double> light;
+    light.k = 3;
+    const auto weighted = snapshot.set.search_weighted(projections.data(), 20, 64, light, nullptr, 2);
+    for (std::size_t i = 0; i < 60; ++i) CHECK(weighted.positions[i] == static_cast<std::int64_t>(i % 3));
+    CHECK(snapshot.set.stats().n_distinct <= snapshot.bytes.size() / 8);
+}
+
+// Many threads meet at a set that has no layout yet.
+static void layouts_are_made_once_for_all() {
+    for (int round = 0; round < 10; ++round) {
+        Random random(static_cast<std::uint64_t>(round));
+        const auto bytes = random_bytes(random, 3000 * 8);
+        const CodeSet set({bytes.data(), 3000, 8});
+        std::vector<std::thread> threads;
+        for (int t = 0; t < 4; ++t) {
+            threads.emplace_back([&] {
+                Wanted<std::uint32_t> near;
+                near.k = 1;
+                const auto hits = set.search({bytes.data(), 40, 8}, near, nullptr, 1);
+                for (std::size_t i = 0; i < 40; ++i) CHECK(hits.distances[i] == 0);
+            });
+        }
+        for (auto& thread : threads) thread.join();
+    }
+}
+
+static void searches_see_one_generation() {
+    Index index;
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> readers;
+    for (int t = 0; t < 3; ++t) {
+        readers.emplace_back([&] {
+            while (!stop) search_all_ways(*index.current());
+        });
+    }
+    for (int g = 1; g < 40; ++g) {
+        index.replace(std::make_shared<Snapshot>(std::size_t{2000} + 50 * static_cast<std::size_t>(g), static_cast<std::uint8_t>(g)));
+        search_all_ways(*index.current());
+    }
+    stop = true;
+    for (auto& reader : readers) reader.join();
+}
+
+int main() {
+    layouts_are_made_once_for_all();
+    searches_see_one_generation();
+}
