@@ -82,7 +82,8 @@ BitQuery::BitQuery(const BitPlanes& planes, const std::uint8_t* code) : planes_(
     n_ones_ = std::accumulate(code, code + n_bytes, std::int64_t{0},
                               [](std::int64_t sum, std::uint8_t byte) { return sum + std::popcount(byte); });
     on_ones_ = 2 * static_cast<std::size_t>(n_ones_) <= planes.n_bits();
-    const auto n_chosen = on_ones_ ? static_cast<std::size_t>(n_ones_) : planes.n_bits() - static_cast<std::size_t>(n_ones_);
+    const auto n_chosen =
+        on_ones_ ? static_cast<std::size_t>(n_ones_) : planes.n_bits() - static_cast<std::size_t>(n_ones_);
     offsets_.reserve(n_chosen + 1);
     for (std::size_t j = 0; j < n_bytes; ++j) {
         for (unsigned rest = on_ones_ ? code[j] : 255u & ~code[j]; rest != 0; rest &= rest - 1) {
@@ -94,8 +95,10 @@ BitQuery::BitQuery(const BitPlanes& planes, const std::uint8_t* code) : planes_(
 }
 
 BitScan BitQuery::scan_of(std::size_t first, std::size_t n_blocks) const {
-    return {planes_->block(first), n_blocks,           planes_->block_bytes(), planes_->n_bits() * BitPlanes::bytes_per_plane,
-            offsets_.data(),       offsets_.size() - 1, planes_->n_digits()};
+    return {planes_->block(first),  n_blocks,
+            planes_->block_bytes(), planes_->n_bits() * BitPlanes::bytes_per_plane,
+            offsets_.data(),        offsets_.size() - 1,
+            planes_->n_digits()};
 }
 
 std::size_t BitQuery::scan(std::size_t first, std::size_t n_blocks, std::size_t bound, const std::uint8_t* mask,

@@ -11,9 +11,9 @@
 
 namespace pyhash {
 
-// Block b holds codes [512 b, 512 b + 512). A plane is 64 bytes: bit i of it belongs to code i of the block. First a plane
-// for each bit of the codes, then the n_digits planes of N = 2^n_digits - 1 - (set bits of the code), lowest digit first.
-// Codes past the last are zero. As large as the codes and n_digits bits for each.
+// Block b holds codes [512 b, 512 b + 512). A plane is 64 bytes: bit i of it belongs to code i of the block. First a
+// plane for each bit of the codes, then the n_digits planes of N = 2^n_digits - 1 - (set bits of the code), lowest
+// digit first. Codes past the last are zero. As large as the codes and n_digits bits for each.
 //
 // Counting N + 2 (planes where the query is 1) or N + 2 (planes where it is 0), whichever planes are fewer, tells the
 // distance: see BitQuery.
@@ -44,12 +44,13 @@ public:
     BitQuery(const BitPlanes& planes, const std::uint8_t* code);
 
     // Positions, from that of block `first` on, of the codes of n_blocks blocks with d < bound that the mask lets
-    // through (nullptr: all; its first bit is the first block's first code). Returns how many; room for all codes is needed,
-    // and scan_bits_slack.
+    // through (nullptr: all; its first bit is the first block's first code). Returns how many; room for all codes is
+    // needed, and scan_bits_slack.
     std::size_t scan(std::size_t first, std::size_t n_blocks, std::size_t bound, const std::uint8_t* mask,
                      std::uint32_t* positions) const;
 
-    // The k-th least distance among the first n codes from block `first` on that the mask lets through; there must be k.
+    // The k-th least distance among the first n codes from block `first` on that the mask lets through; there must be
+    // k.
     std::size_t kth_distance(std::size_t first, std::size_t n, std::size_t k, const std::uint8_t* mask,
                              std::vector<std::uint64_t>& room) const;
 

@@ -44,7 +44,8 @@ std::vector<std::uint8_t> mask_of(const CodeGroups& groups, RowMask mask) {
     const std::size_t n = groups.distinct().n;
     std::vector<std::uint8_t> of_groups((n + mask_rows - 1) / mask_rows * mask_rows / 8);
     for (std::size_t g = 0; g < n; ++g) {
-        const bool any = std::any_of(groups.begin(g), groups.end(g), [mask](auto row) { return lets_through(mask, row); });
+        const bool any =
+            std::any_of(groups.begin(g), groups.end(g), [mask](auto row) { return lets_through(mask, row); });
         of_groups[g / 8] = static_cast<std::uint8_t>(of_groups[g / 8] | any << (g % 8));
     }
     return of_groups;
@@ -63,7 +64,8 @@ HitList<Distance> rows_of(const HitList<Distance>& hits, const CodeGroups& group
         std::size_t n_groups = 0;
         for (; h < hits.size() && hits[h].distance == distance; ++h, ++n_groups) {
             std::size_t taken = 0;
-            for (const std::uint32_t* row = groups.begin(hits[h].position); row != groups.end(hits[h].position); ++row) {
+            for (const std::uint32_t* row = groups.begin(hits[h].position); row != groups.end(hits[h].position);
+                 ++row) {
                 if (!lets_through(mask, *row)) continue;
                 if (!wanted.all_ties && taken++ == most) break;  // later ones of the group come too late in any case
                 rows.push_back({distance, *row});

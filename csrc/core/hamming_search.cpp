@@ -46,7 +46,7 @@ std::size_t n_let_through(RowMask mask, std::size_t first, std::size_t n) {
 
 void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, const Wanted<std::uint32_t>& wanted,
                    RowMask mask, const SearchPiece& piece, HitList<std::uint32_t>* lists) {
-    constexpr std::size_t block_rows = BitPlanes::codes_per_block, l1_bytes = 20'000;
+    constexpr std::size_t block_rows = BitPlanes::codes_per_block, step_bytes = 36'000;
     const KernelTable& table = kernels();
     const std::size_t first_block = piece.first_row / block_rows;
     const std::size_t end_block = first_block + (piece.n_rows + block_rows - 1) / block_rows;
@@ -57,9 +57,9 @@ void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, co
     bit_queries.reserve(piece.n_queries);
     selections.reserve(piece.n_queries);
     std::vector<std::uint64_t> room;
-    const std::size_t seed = std::min(
-        {wanted.k < piece.n_rows ? std::max<std::size_t>(seed_rows_per_hit * wanted.k, block_rows) : 0, piece.n_rows,
-         max_seed_rows});
+    const std::size_t seed =
+        std::min({wanted.k < piece.n_rows ? std::max<std::size_t>(seed_rows_per_hit * wanted.k, block_rows) : 0,
+                  piece.n_rows, max_seed_rows});
     const bool seeded = seed > 0 && n_let_through(mask, piece.first_row, seed) >= wanted.k;
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
         bit_queries.emplace_back(planes, queries.row(piece.first_query + q));
@@ -69,8 +69,9 @@ void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, co
         selections[q].start_within(bit_queries[q].kth_distance(first_block, seed, wanted.k, of_seed, room));
     }
 
-    // Several queries look at a few blocks while they are in the nearest cache; one alone streams through memory.
-    const std::size_t step = piece.n_queries == 1 ? 16 : std::clamp<std::size_t>(l1_bytes / planes.block_bytes(), 1, 16);
+    // Several queries look at a few blocks while they are in the nearest caches; one alone streams through memory.
+    const std::size_t step =
+        piece.n_queries == 1 ? 16 : std::clamp<std::size_t>(step_bytes / planes.block_bytes(), 1, 16);
     std::vector<std::uint32_t> positions(step * block_rows + scan_bits_slack), distances(step * block_rows);
     for (std::size_t block = first_block; block < end_block; block += step) {
         const std::size_t n_blocks = std::min(step, end_block - block), first = block * block_rows;

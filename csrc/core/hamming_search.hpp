@@ -1,4 +1,5 @@
-// The nearest codes by Hamming distance: exact, ties by ascending position, the same for any thread count and CPU level.
+// The nearest codes by Hamming distance: exact, ties by ascending position, the same for any thread count and CPU
+// level.
 #pragma once
 
 #include <cstddef>

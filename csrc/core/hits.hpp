@@ -44,6 +44,8 @@ void cut(HitList<Distance>& hits, const Wanted<Distance>& wanted) {
 // Which rows a search may find: bit i % 8 of byte i / 8 for row i, whole blocks of 512 rows; nullptr: all.
 using RowMask = const std::uint8_t*;
 
-inline bool lets_through(RowMask mask, std::size_t row) { return mask == nullptr || ((mask[row / 8] >> (row % 8)) & 1); }
+inline bool lets_through(RowMask mask, std::size_t row) {
+    return mask == nullptr || ((mask[row / 8] >> (row % 8)) & 1);
+}
 
 }  // namespace pyhash

@@ -70,8 +70,8 @@ struct KernelTable {
     std::size_t (*scan_bits)(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask,
                              std::uint32_t* positions);
 
-    // The k-th smallest (or largest) Y = 2 Z + (N mod 2) among the first n_codes codes whose bit in the mask is set; there
-    // must be k. Room: n_digits + 2 bits for each code of the blocks.
+    // The k-th smallest (or largest) Y = 2 Z + (N mod 2) among the first n_codes codes whose bit in the mask is set;
+    // there must be k. Room: n_digits + 2 bits for each code of the blocks.
     std::uint32_t (*kth_of_bits)(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
                                  const std::uint8_t* mask, std::uint64_t* room);
 
@@ -80,8 +80,8 @@ struct KernelTable {
     void (*sum_nibbles)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes,
                         const std::uint8_t* tables, std::uint8_t* out);
 
-    // For each of n_queries queries, which are 1 or nibble_queries: the codes of n_blocks blocks whose sum, as above, is
-    // below bounds[q], which is from 1 to 255. `tables` holds n_planes tables of 16 for each query.
+    // For each of n_queries queries, which are 1 or nibble_queries: the codes of n_blocks blocks whose sum, as above,
+    // is below bounds[q], which is from 1 to 255. `tables` holds n_planes tables of 16 for each query.
     void (*scan_nibbles)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes,
                          const std::uint8_t* tables, const std::uint8_t* bounds, std::size_t n_queries,
                          NibbleHits* hits);

@@ -6,8 +6,8 @@
 
 namespace pyhash {
 
-// No lock: a fork in the middle leaves nothing locked. Threads that come at the same time may each make one; all but the
-// first are thrown away.
+// No lock: a fork in the middle leaves nothing locked. Threads that come at the same time may each make one; all but
+// the first are thrown away.
 template <class T>
 class OnceBuilt {
 public:

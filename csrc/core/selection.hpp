@@ -1,5 +1,5 @@
-// Keep the nearest of a stream of distances whose positions ascend. A code at the k-th distance that comes after k others
-// is too late, unless all ties are wanted.
+// Keep the nearest of a stream of distances whose positions ascend. A code at the k-th distance that comes after k
+// others is too late, unless all ties are wanted.
 #pragma once
 
 #include <algorithm>

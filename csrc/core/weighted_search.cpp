@@ -13,8 +13,8 @@
 namespace pyhash {
 namespace {
 
-// Costs by nibble (distances.hpp), and tables of them in whole steps of a scale, rounded down: the sum of a code's steps
-// times the scale is never above its distance.
+// Costs by nibble (distances.hpp), and tables of them in whole steps of a scale, rounded down: the sum of a code's
+// steps times the scale is never above its distance.
 class WeightedQuery {
 public:
     WeightedQuery(const double* projection, std::size_t n_bits, std::size_t n_bytes)
@@ -43,7 +43,8 @@ public:
     void fill_tables(double distance, double steps, std::uint8_t* tables) {
         per_unit_ = distance > 0 ? steps / distance : 0.0;
         if (!(per_unit_ > 0 && per_unit_ < 1e30)) {
-            // Within 0 is what costs nothing. Distances too small for float32 are left to the exact look: all may be near.
+            // Within 0 is what costs nothing. Distances too small for float32 are left to the exact look: all may be
+            // near.
             per_unit_ = 0.0;
             for (std::size_t i = 0; i < costs_.size(); ++i) tables[i] = distance == 0 && costs_[i] > 0 ? 255 : 0;
             return;
@@ -187,11 +188,12 @@ void search_planes(const double* projections, std::size_t n_bits, CodeView codes
                 bounds[q - group] = weighted[q].bound_of(bound);
             }
             if (done) continue;
-            kernels().scan_nibbles(planes.block(block), n_blocks, planes.n_planes(), tables.data() + group * table_bytes,
-                                   bounds, n_together, hits.data());
+            kernels().scan_nibbles(planes.block(block), n_blocks, planes.n_planes(),
+                                   tables.data() + group * table_bytes, bounds, n_together, hits.data());
             for (std::size_t q = group; q < group + n; ++q) {
                 NibbleHits& found = hits[q - group];
-                while (found.n > 0 && first + found.positions[found.n - 1] >= end_row) --found.n;  // the last block's room
+                while (found.n > 0 && first + found.positions[found.n - 1] >= end_row)
+                    --found.n;  // the last block's room
                 // All distances first: they do not wait for each other.
                 for (std::size_t i = 0; i < found.n; ++i) {
                     distances[i] = weighted[q].distance(codes.row(first + found.positions[i]));

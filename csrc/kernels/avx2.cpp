@@ -166,8 +166,8 @@ inline void sum_block(const std::uint8_t* block, std::size_t n_planes, const std
             const __m128i* table = reinterpret_cast<const __m128i*>(tables + (q * n_planes + p) * 16);
             const __m256i of_even = _mm256_broadcastsi128_si256(_mm_load_si128(table));
             const __m256i of_odd = _mm256_broadcastsi128_si256(_mm_load_si128(table + 1));
-            low[q] = _mm256_adds_epu8(low[q], _mm256_adds_epu8(_mm256_shuffle_epi8(of_even, even_low),
-                                                               _mm256_shuffle_epi8(of_odd, odd_low)));
+            low[q] = _mm256_adds_epu8(
+                low[q], _mm256_adds_epu8(_mm256_shuffle_epi8(of_even, even_low), _mm256_shuffle_epi8(of_odd, odd_low)));
             high[q] = _mm256_adds_epu8(high[q], _mm256_adds_epu8(_mm256_shuffle_epi8(of_even, even_high),
                                                                  _mm256_shuffle_epi8(of_odd, odd_high)));
         }
@@ -416,8 +416,8 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
 constexpr KernelTable table{"avx2",
                             hamming,
                             hamming_at,
-                            BitCounter<Bits256>::scan_of<>,
-                            BitCounter<Bits256>::kth_of<>,
+                            BitCounter<Bits256>::scan_of,
+                            BitCounter<Bits256>::kth_of,
                             sum_nibbles,
                             scan_nibbles,
                             weighted_hamming,

@@ -65,7 +65,9 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
     for (std::size_t i = 0; i < n; ++i) hamming(query, codes + positions[i] * n_bytes, 1, n_bytes, out + i);
 }
 
-inline std::uint32_t trailing_zeros(std::uint64_t x) { return x == 0 ? 64 : static_cast<std::uint32_t>(__builtin_ctzll(x)); }
+inline std::uint32_t trailing_zeros(std::uint64_t x) {
+    return x == 0 ? 64 : static_cast<std::uint32_t>(__builtin_ctzll(x));
+}
 
 #include "kernels/scan_bit_planes.hpp"
 
@@ -179,16 +181,9 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
 }
 
 // No tables of nibbles: without a byte shuffle they gain nothing over tables of bytes.
-constexpr KernelTable table{"portable",
-                            hamming,
-                            hamming_at,
-                            BitCounter<Words>::scan_of<>,
-                            BitCounter<Words>::kth_of<>,
-                            nullptr,
-                            nullptr,
-                            weighted_hamming,
-                            descend_f32,
-                            descend_f64};
+constexpr KernelTable table{
+    "portable",       hamming,     hamming_at, BitCounter<Words>::scan_of, BitCounter<Words>::kth_of, nullptr, nullptr,
+    weighted_hamming, descend_f32, descend_f64};
 
 }  // namespace
 

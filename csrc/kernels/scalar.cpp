@@ -34,7 +34,8 @@ std::uint32_t counted(const BitScan& scan, std::size_t i, std::size_t first_digi
     const std::size_t code = i % bit_block_codes;
     std::uint32_t number = 0;
     for (std::size_t d = first_digit; d < scan.n_digits; ++d) {
-        number += static_cast<std::uint32_t>(bit_of(block + scan.counts + bit_plane_bytes * d, code)) << (d - first_digit);
+        number += static_cast<std::uint32_t>(bit_of(block + scan.counts + bit_plane_bytes * d, code))
+                  << (d - first_digit);
     }
     for (std::size_t p = 0; p < scan.n_planes; ++p) {
         number += static_cast<std::uint32_t>(bit_of(block + scan.planes[p], code)) << (1 - first_digit);
@@ -133,7 +134,8 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<double>(problem, begin, end, flips, DBL_EPSILON);
 }
 
-constexpr KernelTable table{"scalar",    hamming,      hamming_at,       scan_bits,   kth_of_bits, sum_nibbles, scan_nibbles, weighted_hamming, descend_f32, descend_f64};
+constexpr KernelTable table{"scalar",    hamming,      hamming_at,       scan_bits,   kth_of_bits,
+                            sum_nibbles, scan_nibbles, weighted_hamming, descend_f32, descend_f64};
 
 }  // namespace
 

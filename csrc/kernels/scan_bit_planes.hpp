@@ -1,8 +1,8 @@
-// Counting over bit planes, by vectors of 256 codes. Included within the unnamed namespace of a kernel file, which gives
-// the vector operations as `Ops`: Vector, load, store, zero, fill, both, either, differ, first_not_second, any.
+// Counting over bit planes, by vectors of 256 codes. Included within the unnamed namespace of a kernel file, which
+// gives the vector operations as `Ops`: Vector, load, store, zero, fill, both, either, differ, first_not_second, any.
 //
-// A full adder takes three vectors of one weight and gives their sum and, of twice the weight, their carry. Eight planes
-// at a time go through seven of them (Harley and Seal), so that counting costs about five operations a plane.
+// A full adder takes three vectors of one weight and gives their sum and, of twice the weight, their carry. Eight
+// planes at a time go through seven of them (Harley and Seal), so that counting costs about five operations a plane.
 
 template <class Ops>
 struct BitCounter {
@@ -29,7 +29,8 @@ struct BitCounter {
     template <std::size_t Digits>
     static inline void count(const BitScan& scan, const std::uint8_t* part, Vector* digits) {
 #pragma GCC unroll 16
-        for (std::size_t d = 0; d + 1 < Digits; ++d) digits[d] = Ops::load(part + scan.counts + bit_plane_bytes * (d + 1));
+        for (std::size_t d = 0; d + 1 < Digits; ++d)
+            digits[d] = Ops::load(part + scan.counts + bit_plane_bytes * (d + 1));
         digits[Digits - 1] = Ops::zero();
         const std::uint32_t* plane = scan.planes;
         const std::uint32_t* const end = plane + scan.n_planes;
@@ -106,12 +107,13 @@ struct BitCounter {
     static std::uint32_t kth(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
                              const std::uint8_t* mask, std::uint64_t* room) {
         const std::size_t n_words = bit_block_codes / 64 * scan.n_blocks;
-        std::uint64_t* const left = room;               // codes that are still in question
+        std::uint64_t* const left = room;              // codes that are still in question
         std::uint64_t* const digits = room + n_words;  // of Y: the lowest is N's own
         for (std::size_t w = 0; w < n_words; ++w) {
             std::uint64_t bits = ~std::uint64_t{0};
             if (mask != nullptr) __builtin_memcpy(&bits, mask + 8 * w, 8);
-            if (n_codes < 64 * (w + 1)) bits = n_codes <= 64 * w ? 0 : bits & ((std::uint64_t{1} << (n_codes - 64 * w)) - 1);
+            if (n_codes < 64 * (w + 1))
+                bits = n_codes <= 64 * w ? 0 : bits & ((std::uint64_t{1} << (n_codes - 64 * w)) - 1);
             left[w] = bits;
         }
         const Vector flip = Ops::fill(largest);
@@ -122,7 +124,8 @@ struct BitCounter {
                 count<Digits>(scan, planes, counted);
                 std::uint64_t* out = digits + bit_block_codes / 64 * b + 4 * part;
                 Ops::store(out, Ops::differ(Ops::load(planes + scan.counts), flip));
-                for (std::size_t d = 0; d < Digits; ++d) Ops::store(out + (d + 1) * n_words, Ops::differ(counted[d], flip));
+                for (std::size_t d = 0; d < Digits; ++d)
+                    Ops::store(out + (d + 1) * n_words, Ops::differ(counted[d], flip));
             }
         }
         std::uint32_t y = 0;
@@ -139,21 +142,17 @@ struct BitCounter {
     }
 
     // The digits as a constant, so that they stay in registers. Codes of 1 to 512 bytes have 4 to 13.
-    template <std::size_t Digits = 4>
     static std::size_t scan_of(const BitScan& s, std::uint32_t bound, bool below, const std::uint8_t* mask,
                                std::uint32_t* positions) {
-        if constexpr (Digits < 13) {
-            if (s.n_digits != Digits) return scan_of<Digits + 1>(s, bound, below, mask, positions);
-        }
-        return scan<Digits>(s, bound, below, mask, positions);
+        static constexpr decltype(&scan<4>) scans[] = {scan<4>, scan<5>,  scan<6>,  scan<7>,  scan<8>,
+                                                       scan<9>, scan<10>, scan<11>, scan<12>, scan<13>};
+        return scans[s.n_digits - 4](s, bound, below, mask, positions);
     }
 
-    template <std::size_t Digits = 4>
     static std::uint32_t kth_of(const BitScan& s, std::size_t n_codes, std::size_t k, bool largest,
                                 const std::uint8_t* mask, std::uint64_t* room) {
-        if constexpr (Digits < 13) {
-            if (s.n_digits != Digits) return kth_of<Digits + 1>(s, n_codes, k, largest, mask, room);
-        }
-        return kth<Digits>(s, n_codes, k, largest, mask, room);
+        static constexpr decltype(&kth<4>) kths[] = {kth<4>, kth<5>,  kth<6>,  kth<7>,  kth<8>,
+                                                     kth<9>, kth<10>, kth<11>, kth<12>, kth<13>};
+        return kths[s.n_digits - 4](s, n_codes, k, largest, mask, room);
     }
 };

@@ -52,9 +52,11 @@ static void bit_scans_agree(Random& random) {
             if (random() % 2 == 0) chosen.push_back(static_cast<std::uint32_t>(bit * bit_plane_bytes));
         }
         chosen.resize(std::min(chosen.size(), planes.n_bits() / 2));
-        BitScan scan{planes.block(0), 3, planes.block_bytes(), planes.n_bits() * bit_plane_bytes,
-                     chosen.data(),   chosen.size(), planes.n_digits()};
-        const auto middle = static_cast<std::uint32_t>(planes.n_bits() / 4 + (std::size_t{1} << (planes.n_digits() - 2)));
+        BitScan scan{
+            planes.block(0),  3, planes.block_bytes(), planes.n_bits() * bit_plane_bytes, chosen.data(), chosen.size(),
+            planes.n_digits()};
+        const auto middle =
+            static_cast<std::uint32_t>(planes.n_bits() / 4 + (std::size_t{1} << (planes.n_digits() - 2)));
         const std::size_t n_masked = 500;  // surely fewer than the mask lets through of 1100
         std::vector<std::uint64_t> room(8 * 3 * (planes.n_digits() + 2));
         for (const std::uint8_t* rows : {static_cast<const std::uint8_t*>(nullptr), mask.data()}) {
@@ -114,7 +116,8 @@ static void nibble_scans_agree(Random& random) {
                         CHECK(positions_of(got[q]) == positions_of(expected[q]));
                     }
                 }
-                kernels().sum_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), sums.data());
+                kernels().sum_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(),
+                                      sums.data());
                 CHECK(sums == expected_sums);
             }
         }

@@ -38,7 +38,8 @@ static void agrees_with_sorting(const Hits<Distance>& hits, const std::vector<Di
         }
         std::sort(expected.begin(), expected.end());
         std::size_t size = std::min(wanted.k, expected.size());
-        while (wanted.all_ties && size < expected.size() && expected[size].distance == expected[size - 1].distance) ++size;
+        while (wanted.all_ties && size < expected.size() && expected[size].distance == expected[size - 1].distance)
+            ++size;
         const auto first = static_cast<std::size_t>(hits.offsets[i]);
         CHECK(static_cast<std::size_t>(hits.offsets[i + 1]) == first + size);
         for (std::size_t j = 0; j < size; ++j) {
@@ -78,8 +79,9 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
                     Wanted<double> light;
                     light.k = k;
                     light.all_ties = ties;
-                    agrees_with_sorting(set.search_weighted(projections.data(), c.n_queries, n_bits, light, mask, threads),
-                                        weighted, c.n, light, mask);
+                    agrees_with_sorting(
+                        set.search_weighted(projections.data(), c.n_queries, n_bits, light, mask, threads), weighted,
+                        c.n, light, mask);
                 }
                 Wanted<std::uint32_t> within;
                 within.radius = static_cast<std::uint32_t>(3 * c.n_bytes);
@@ -96,7 +98,8 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
 }
 
 // Few distinct codes: ties everywhere.
-static void rankings_agree_with_sorting(std::size_t n_queries, std::size_t n, std::size_t n_bytes, std::size_t threads) {
+static void rankings_agree_with_sorting(std::size_t n_queries, std::size_t n, std::size_t n_bytes,
+                                        std::size_t threads) {
     Random random(n);
     auto bytes = random_bytes(random, n * n_bytes);
     for (auto& byte : bytes) byte &= 0x11;

@@ -1,4 +1,5 @@
-// What an index does from several threads: searches of a snapshot while others make the next. For ThreadSanitizer above all.
+// What an index does from several threads: searches of a snapshot while others make the next. For ThreadSanitizer above
+// all.
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -80,7 +81,8 @@ static void searches_see_one_generation() {
         });
     }
     for (int g = 1; g < 40; ++g) {
-        index.replace(std::make_shared<Snapshot>(std::size_t{2000} + 50 * static_cast<std::size_t>(g), static_cast<std::uint8_t>(g)));
+        index.replace(std::make_shared<Snapshot>(std::size_t{2000} + 50 * static_cast<std::size_t>(g),
+                                                 static_cast<std::uint8_t>(g)));
         search_all_ways(*index.current());
     }
     stop = true;
