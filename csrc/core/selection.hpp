@@ -18,6 +18,7 @@ public:
     CountedSelection(const Wanted<std::uint32_t>& wanted, std::size_t n_bits)
         : wanted_(wanted), counts_(std::min<std::size_t>(wanted.radius, n_bits) + 2) {
         start_within(counts_.size() - 2);
+        hits_.reserve(std::min<std::size_t>(wanted.k, 256) + 64);  // most searches take no more
     }
 
     // Before the first hit: none beyond this distance can be wanted.

@@ -90,7 +90,7 @@ void search_codes(const double* projections, std::size_t n_bits, CodeView codes,
 }
 
 // Steps of the nibble tables that the bound is, at first and at least before they are filled anew.
-constexpr double steps_of_bound = 250, least_steps = 160;
+constexpr double steps_of_bound = 250, least_steps = 230;
 
 constexpr std::size_t block_rows = NibblePlanes::codes_per_block;
 
