@@ -14,6 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+_SECONDS_TO_CATCH = 0.5
+
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
@@ -108,7 +111,7 @@ def _search(a: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     # What is ignored stays so: a shell has commands in the background ignore Ctrl-C.
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    numbers = [n for n in _INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in numbers}
     try:
         arguments = _parser().parse_args(argv)
@@ -117,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print("pyhash: interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -127,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pyhash: {error}", file=sys.stderr)
         return 1
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0
@@ -141,6 +146,9 @@ class _Interrupt(KeyboardInterrupt):
 
 
 def _interrupt(*_: object) -> NoReturn:
+    # Finalizers, those of imports among them, and some C code drop what is raised in them: it comes again, by SIGALRM,
+    # until it was caught above.
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_CATCH)
     raise _Interrupt
 
 

@@ -133,13 +133,15 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
             for name in set(owned) - written:
                 (directory / name).unlink(missing_ok=True)
     finally:
-        shutil.rmtree(stage)
+        with _undivided():
+            shutil.rmtree(stage)
 
 
 @contextmanager
 def _undivided() -> Iterator[None]:
     """Ignores Ctrl-C for a moment: the files of a folder change together."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import shutil
@@ -320,6 +321,23 @@ def test_ctrl_c_leaves_what_was_there(copy, wait):
     assert err.endswith("pyhash: interrupted\n")
     assert content(copy) == before
     assert os.listdir(copy.parent) == ["copy"]
+
+
+def test_an_interrupt_that_is_dropped_comes_again(capsys, monkeypatch):
+    """As by a finalizer, or by C code that clears what was raised in it."""
+
+    def drop_it(_):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        time.sleep(30)
+
+    monkeypatch.setattr("pyhash.cli.main._demo", drop_it)
+    start = time.monotonic()
+    code, _, err = run(capsys, "demo")
+    assert time.monotonic() - start < 10
+    assert (code, err) == (1, "pyhash: interrupted\n")
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 def test_a_reader_that_leaves_is_no_accident(folder):
