@@ -92,3 +92,9 @@ def cyclic_descent(
         B, np.ascontiguousarray(H), np.ascontiguousarray(Q), max_sweeps, resolve_n_threads(n_threads)
     )
     return np.array(flips, dtype=np.int64)
+
+
+def random_signs(rng: np.random.Generator, n: int, r: int) -> NDArray[np.int8]:
+    """Random signs (n, r), where descents begin."""
+    signs: NDArray[np.int8] = rng.integers(0, 2, size=(n, r), dtype=np.int8) * np.int8(2) - np.int8(1)
+    return signs

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import hashlib
 import operator
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash.checks import as_array, check_choice, check_integer, check_n_bits, check_real
-from pyhash.methods.base import Arrays, Fields, OnlineMethod
-from pyhash.methods.descent import cyclic_descent
+from pyhash.methods.base import OnlineMethod
+from pyhash.methods.descent import cyclic_descent, random_signs
 from pyhash.methods.hierarchy import (
     affiliations_with_finest,
     check_affiliations,
@@ -21,58 +23,28 @@ from pyhash.methods.hierarchy import (
     label_layers,
     label_matrices,
 )
-from pyhash.methods.ridge import add_gram, solve_ridge
+from pyhash.methods.label_sets import LabelSets
+from pyhash.methods.ridge import solve_ridge
+from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from pyhash.checks import Features
     from pyhash.files import Archive
 
-Matrix = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
-class _Modality:
-    """Sums over all rows seen of one modality with d features."""
+class _Own:
+    """What SHOH keeps beside the sums of all methods."""
 
-    F: Matrix  # (d, r): sum X'B
-    G: Matrix  # (d, d): sum X'X
-    class_sums: list[Matrix]  # for each layer (c_k, d): sum of the features of the class's rows
-
-
-@dataclass(frozen=True)
-class _State:
-    """All that SHOH keeps of the stream: its size depends on features, classes and bits, never on rows."""
-
-    n_chunks: int
-    n_samples: int
     centers: list[NDArray[np.int8]]  # C^k (c_k, r)
     D: list[Matrix]  # (c_k, r): sum S^k' B
     E: Matrix  # (r, r): sum B'B
     class_counts: list[Matrix]  # (c_k,): rows of each class
-    modalities: dict[str, _Modality]
+    class_sums: dict[str, list[Matrix]]  # by modality, for each layer but the finest (d, c_k): sum X'L^k
     alpha: list[float]
     mu: float
-    xi: float
-    solved: dict[str, Matrix] = field(default_factory=dict)  # W_m (d, r) of the modalities asked for so far
-
-    @property
-    def n_features(self) -> dict[str, int]:
-        return {name: sums.G.shape[0] for name, sums in self.modalities.items()}
-
-    def projection(self, modality: str) -> Matrix:
-        """W_m (Eq. 27), solved once when it is first needed."""
-        if modality not in self.solved:
-            sums = self.modalities[modality]
-            G, F = sums.G, sums.F
-            for alpha, class_sums, counts, center in zip(
-                self.alpha, sums.class_sums, self.class_counts, self.centers, strict=True
-            ):
-                # A class never seen has a zero mean, and drops out.
-                means = class_sums / np.maximum(counts, 1)[:, None]
-                G = G + self.mu * alpha * (means.T @ means)
-                F = F + self.mu * alpha * (means.T @ center)
-            self.solved[modality] = solve_ridge(G, F, self.xi)
-        return self.solved[modality]
 
 
 @dataclass(frozen=True)
@@ -131,6 +103,11 @@ class SHOH(OnlineMethod):
         Rounds of updates for each chunk.
     init : {"centers", "random"}
         Codes of a chunk before its first update: the signs of the sum of its class centers, or random as in the paper.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first, such as ``{"image": RBFAnchors(1000)}``; by default nothing.
+    encoder : {"bits", "posterior", "auto"}
+        How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
+        may have; or by what did better on data not yet learned, tried while learning. May change after learning.
     seed : int
         Of all random choices: the same seed and chunks give the same codes.
     n_threads : int or None
@@ -183,8 +160,6 @@ class SHOH(OnlineMethod):
     ((200, 2), 1.0)
     """
 
-    _state: _State | None
-
     def __init__(
         self,
         n_bits: int = 32,
@@ -199,6 +174,8 @@ class SHOH(OnlineMethod):
         xi: float = 1.0,
         n_iter: int = 7,
         init: str = "centers",
+        feature_maps: Mapping[str, Any] | None = None,
+        encoder: str = "bits",
         seed: int = 0,
         n_threads: int | None = None,
     ) -> None:
@@ -213,22 +190,15 @@ class SHOH(OnlineMethod):
         self.xi = xi
         self.n_iter = n_iter
         self.init = init
+        self.feature_maps = feature_maps
+        self.encoder = encoder
         self.seed = seed
         self.n_threads = n_threads
 
     @property
     def centers_(self) -> list[NDArray[np.int8]]:
         """Class centers of each layer, coarse to fine: (c_k, n_bits) signs."""
-        return [center.copy() for center in self._fitted().centers]
-
-    @property
-    def n_samples_seen_(self) -> int:
-        """Rows learned so far."""
-        return self._fitted().n_samples
-
-    def _fitted(self) -> _State:
-        self._check_fitted()
-        return cast("_State", self._state)
+        return [center.copy() for center in self._learned().own.centers]
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
@@ -258,117 +228,145 @@ class SHOH(OnlineMethod):
             seed=check_integer("seed", self.seed, 0),
         )
 
+    def _check_parameters(self, modalities: list[str]) -> None:
+        self._settings()
+
+    def _ridges(self, modalities: list[str]) -> dict[str, float]:
+        return dict.fromkeys(modalities, self._settings().xi)
+
     # --- learning -----------------------------------------------------------------------------------------------------
 
     def _label_layers(self, labels: Any, n: int) -> list[Features]:
         return label_layers(labels, self._settings().n_layers, n)
 
-    def _begin(self, n_features: dict[str, int], labels: list[Features]) -> _State:
+    def _n_classes(self, layers: list[Features]) -> list[int]:
+        n_classes = self._settings().n_classes
+        return [count_classes(layers[0])] if n_classes is None else n_classes
+
+    def _classes_learned(self, state: State) -> list[int]:
+        settings, learned = self._settings(), [len(center) for center in state.own.centers]
+        if settings.n_layers != len(learned) or settings.n_classes not in (None, learned):
+            raise ValueError(
+                f"hierarchy and n_classes must stay as learned, {learned} classes by layer, "
+                f"got {settings.n_classes or 'one layer'}"
+            )
+        return learned
+
+    def _check_continuity(self, state: State) -> None:
+        super()._check_continuity(state)
+        self._classes_learned(state)
+
+    def _label_matrices(self, layers: list[Features], n_classes: list[int], first_row: int) -> list[Matrix]:
+        return label_matrices(layers, self._settings().affiliations, n_classes, first_row)
+
+    def _begin(self, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator) -> _Own:
         """Random centers, and sums of nothing."""
         settings = self._settings()
         r = settings.n_bits
-        n_classes = [count_classes(labels[0])] if settings.n_classes is None else settings.n_classes
-        rng = np.random.default_rng([settings.seed, 0])
-        return _State(
-            n_chunks=0,
-            n_samples=0,
-            centers=[_random_signs(rng, c, r) for c in n_classes],
+        return _Own(
+            centers=[random_signs(rng, c, r) for c in n_classes],
             D=[np.zeros((c, r)) for c in n_classes],
             E=np.zeros((r, r)),
             class_counts=[np.zeros(c) for c in n_classes],
-            modalities={
-                name: _Modality(
-                    F=np.zeros((d, r)), G=np.zeros((d, d)), class_sums=[np.zeros((c, d)) for c in n_classes]
-                )
-                for name, d in n_features.items()
-            },
+            class_sums={name: [np.zeros((d, c)) for c in n_classes[:-1]] for name, d in n_mapped.items()},
             alpha=settings.alpha,
             mu=settings.mu,
-            xi=settings.xi,
         )
 
-    def _learn(
-        self, state: _State, views: dict[str, Features], labels: list[Features], first_row: int
-    ) -> tuple[_State, NDArray[np.int8]]:
+    def _learn(self, own: _Own, chunk: Chunk, rng: np.random.Generator) -> tuple[_Own, NDArray[np.int8]]:
         settings = self._settings()
-        _check_continuity(settings, state)
-        n_classes = [len(center) for center in state.centers]
-        L = label_matrices(labels, settings.affiliations, n_classes, first_row)
-        # A stream of its own for each chunk: what a chunk draws does not depend on how it came here.
-        rng = np.random.default_rng([settings.seed, 1 + state.n_chunks])
+        L = chunk.labels
         S = _soft_labels(L, settings.affiliations, settings.gamma)
-        B = _first_codes(settings, state.centers, L, rng)
-        B, centers, D, E = _optimise(settings, state, S, B, self.n_threads)
-        learned = _State(
-            n_chunks=state.n_chunks + 1,
-            n_samples=state.n_samples + len(B),
+        B = _first_codes(settings, own.centers, L, rng)
+        B, centers, D, E = _optimise(settings, own, S, B, self.n_threads)
+        learned = _Own(
             centers=centers,
             D=D,
             E=E,
-            class_counts=[counts + matrix.sum(axis=0) for counts, matrix in zip(state.class_counts, L, strict=True)],
-            modalities={name: _add_rows(name, state.modalities[name], X, B, L) for name, X in views.items()},
+            class_counts=[counts + matrix.sum(axis=0) for counts, matrix in zip(own.class_counts, L, strict=True)],
+            class_sums={
+                name: [old + X.transposed_dot(matrix) for old, matrix in zip(own.class_sums[name], L[:-1], strict=True)]
+                for name, X in chunk.views.items()
+            },
             alpha=settings.alpha,
             mu=settings.mu,
-            xi=settings.xi,
         )
         return learned, B
 
-    def _n_features(self) -> dict[str, int]:
-        return {} if self._state is None else self._state.n_features
-
-    def _projection(self, modality: str) -> Matrix:
-        return self._fitted().projection(modality)
+    def _solve(self, state: State, modality: str) -> Matrix:
+        """W_m (Eq. 27)."""
+        own: _Own = state.own
+        sums = state.sums[modality]
+        G, F = sums.XX, sums.XB
+        for alpha, class_sums, counts, center in zip(
+            own.alpha, [*own.class_sums[modality], sums.XL], own.class_counts, own.centers, strict=True
+        ):
+            # A class never seen has a zero mean, and drops out.
+            means = class_sums / np.maximum(counts, 1)
+            G = G + own.mu * alpha * (means @ means.T)
+            F = F + own.mu * alpha * (means @ center)
+        return solve_ridge(G, F, state.ridge[modality])
 
     # --- files --------------------------------------------------------------------------------------------------------
 
-    def _state_to_file(self) -> tuple[Fields, Arrays]:
-        state = self._fitted()
-        _check_continuity(self._settings(), state)
-        fields: Fields = {
-            "n_chunks": state.n_chunks,
-            "n_samples": state.n_samples,
-            "n_layers": len(state.centers),
-            "n_bits": len(state.E),
-            "modalities": state.n_features,
-            "alpha": state.alpha,
-            "mu": state.mu,
-            "xi": state.xi,
-        }
-        arrays: Arrays = {"E": state.E}
-        for k, (center, D, counts) in enumerate(zip(state.centers, state.D, state.class_counts, strict=True)):
+    def _own_to_file(self, own: _Own) -> tuple[Fields, Arrays]:
+        arrays: Arrays = {"E": own.E}
+        for k, (center, D, counts) in enumerate(zip(own.centers, own.D, own.class_counts, strict=True)):
             arrays |= {f"centers.{k}": center, f"D.{k}": D, f"class_counts.{k}": counts}
-        for m, (name, sums) in enumerate(state.modalities.items()):
-            arrays |= {f"F.{m}": sums.F, f"G.{m}": sums.G, f"W.{m}": state.projection(name)}
-            arrays |= {f"class_sums.{m}.{k}": class_sums for k, class_sums in enumerate(sums.class_sums)}
-        return fields, arrays
+        for m, sums in enumerate(own.class_sums.values()):
+            arrays |= {f"class_sums.{m}.{k}": class_sums for k, class_sums in enumerate(sums)}
+        return {"n_layers": len(own.centers), "alpha": own.alpha, "mu": own.mu}, arrays
 
-    def _state_from_file(self, archive: Archive) -> None:
+    def _own_from_file(self, archive: Archive, state: State) -> _Own:
         fields = archive.field("state")
         r = check_n_bits(fields["n_bits"])
         layers = range(check_integer("n_layers", fields["n_layers"], 1))
         centers = [archive.array(f"centers.{k}", np.int8, (None, r)) for k in layers]
-        modalities, solved = {}, {}
-        for m, (name, n_features) in enumerate(fields["modalities"].items()):
-            d = check_integer("n_features", n_features, 1)
-            modalities[name] = _Modality(
-                F=archive.array(f"F.{m}", np.float64, (d, r)),
-                G=archive.array(f"G.{m}", np.float64, (d, d)),
-                class_sums=[archive.array(f"class_sums.{m}.{k}", np.float64, (len(centers[k]), d)) for k in layers],
-            )
-            solved[name] = archive.array(f"W.{m}", np.float64, (d, r))
-        self._state = _State(
-            n_chunks=check_integer("n_chunks", fields["n_chunks"], 1),
-            n_samples=check_integer("n_samples", fields["n_samples"], 1),
+        return _Own(
             centers=centers,
             D=[archive.array(f"D.{k}", np.float64, (len(centers[k]), r)) for k in layers],
             E=archive.array("E", np.float64, (r, r)),
             class_counts=[archive.array(f"class_counts.{k}", np.float64, (len(centers[k]),)) for k in layers],
-            modalities=modalities,
+            class_sums={
+                name: [archive.array(f"class_sums.{m}.{k}", np.float64, (d, len(centers[k]))) for k in layers[:-1]]
+                for m, (name, d) in enumerate(state.n_mapped.items())
+            },
             alpha=[check_real("alpha", weight, 0.0) for weight in fields["alpha"]],
             mu=check_real("mu", fields["mu"], 0.0),
-            xi=check_real("xi", fields["xi"], 0.0, exclusive=True),
-            solved=solved,
         )
+
+    @classmethod
+    def from_archive(cls, archive: Archive) -> Self:  # noqa: D102
+        with archive.taken_for(cls.__name__):
+            return super().from_archive(_renamed(archive))
+
+
+def _renamed(archive: Archive) -> Archive:
+    """A file of the time when SHOH was the only method, under today's names; it has no table of label sets."""
+    fields, arrays = dict(archive.field("state")), dict(archive.arrays)
+    # What came before fingerprints gets one of all that it holds.
+    fingerprint = archive.fields.get("fingerprint") or _fingerprint_of_file(archive)
+    archive = dataclasses.replace(archive, fields={**archive.fields, "fingerprint": fingerprint})
+    if "mapped" in fields:
+        return archive
+    finest = check_integer("n_layers", fields["n_layers"], 1) - 1
+    fields |= {"mapped": fields["modalities"], "maps": {}, "ridge": dict.fromkeys(fields["modalities"], fields["xi"])}
+    fields["n_classes"] = len(arrays[f"centers.{finest}"])
+    for m in range(len(fields["modalities"])):
+        arrays |= {f"XX.{m}": arrays.pop(f"G.{m}"), f"XB.{m}": arrays.pop(f"F.{m}")}
+        arrays[f"XL.{m}"] = np.ascontiguousarray(arrays.pop(f"class_sums.{m}.{finest}").T)
+        for k in range(finest):
+            arrays[f"class_sums.{m}.{k}"] = np.ascontiguousarray(arrays[f"class_sums.{m}.{k}"].T)
+    empty = LabelSets.empty(fields["n_classes"], check_n_bits(fields["n_bits"]))
+    arrays |= {"sets": empty.sets, "sets.counts": empty.counts, "sets.code_sums": empty.code_sums}
+    return dataclasses.replace(archive, fields={**archive.fields, "state": fields}, arrays=arrays)
+
+
+def _fingerprint_of_file(archive: Archive) -> str:
+    digest = hashlib.sha256(archive.kind.encode())
+    for name in sorted(archive.arrays):
+        digest.update(archive.arrays[name].tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _check_weights(name: str, weights: Sequence[float] | None, default: NDArray[np.float64]) -> list[float]:
@@ -379,23 +377,6 @@ def _check_weights(name: str, weights: Sequence[float] | None, default: NDArray[
     if array.shape != default.shape:
         raise ValueError(f"{name} must have {len(default)} weights for this hierarchy, got shape {array.shape}")
     return [check_real(f"{name}[{k}]", weight, 0.0) for k, weight in enumerate(array)]
-
-
-def _check_continuity(settings: _Settings, state: _State) -> None:
-    """Refuses parameters that what was learned can no longer take."""
-    if settings.n_bits != len(state.E):
-        raise ValueError(f"n_bits must stay {len(state.E)} once chunks were learned, got {settings.n_bits}")
-    learned = [len(center) for center in state.centers]
-    if settings.n_layers != len(learned) or settings.n_classes not in (None, learned):
-        raise ValueError(
-            f"hierarchy and n_classes must stay as learned, {learned} classes by layer, "
-            f"got {settings.n_classes or 'one layer'}"
-        )
-
-
-def _random_signs(rng: np.random.Generator, n: int, r: int) -> NDArray[np.int8]:
-    signs: NDArray[np.int8] = rng.integers(0, 2, size=(n, r), dtype=np.int8) * np.int8(2) - np.int8(1)
-    return signs
 
 
 def _soft_labels(L: list[Matrix], affiliations: list[NDArray[np.bool_]], gamma: float) -> list[Matrix]:
@@ -411,18 +392,18 @@ def _first_codes(
     settings: _Settings, centers: list[NDArray[np.int8]], L: list[Matrix], rng: np.random.Generator
 ) -> NDArray[np.int8]:
     if settings.init == "random":
-        return _random_signs(rng, len(L[-1]), settings.n_bits)
+        return random_signs(rng, len(L[-1]), settings.n_bits)
     signs: NDArray[np.int8] = np.where(L[-1] @ centers[-1] > 0, np.int8(1), np.int8(-1))
     return signs
 
 
 def _optimise(
-    settings: _Settings, state: _State, S: list[Matrix], B: NDArray[np.int8], n_threads: int | None
+    settings: _Settings, own: _Own, S: list[Matrix], B: NDArray[np.int8], n_threads: int | None
 ) -> tuple[NDArray[np.int8], list[NDArray[np.int8]], list[Matrix], Matrix]:
     """Codes, centers, D^k and E after the chunk with soft labels S: Eq. 9-21, `n_iter` times."""
     r, alpha, beta, eta = settings.n_bits, settings.alpha, settings.beta, settings.eta
     A = affiliations_with_finest(settings.affiliations)
-    C = [center.astype(np.float64) for center in state.centers]
+    C = [center.astype(np.float64) for center in own.centers]
     coarse = range(len(C) - 1)
 
     def descend(signs: NDArray[np.int8], H: Matrix, Q: Matrix) -> NDArray[np.int8]:
@@ -435,8 +416,8 @@ def _optimise(
         B = descend(B, H, Q)
 
         signs = B.astype(np.float64)
-        E = state.E + signs.T @ signs
-        D = [old + s.T @ signs for old, s in zip(state.D, S, strict=True)]
+        E = own.E + signs.T @ signs
+        D = [old + s.T @ signs for old, s in zip(own.D, S, strict=True)]
 
         H = _sum([alpha[-1] * E, *(eta * beta[k] * (C[k].T @ C[k]) for k in coarse)])
         Q = r * _sum([alpha[-1] * D[-1], *(eta * beta[k] * (A[k].T @ C[k]) for k in coarse)])
@@ -451,15 +432,3 @@ def _optimise(
 
 def _sum(terms: Iterable[Matrix]) -> Matrix:
     return functools.reduce(operator.add, terms)
-
-
-def _add_rows(name: str, sums: _Modality, X: Features, B: NDArray[np.int8], L: list[Matrix]) -> _Modality:
-    with np.errstate(over="ignore", invalid="ignore"):
-        G = add_gram(sums.G, X)
-    if not np.isfinite(G).all():
-        raise ValueError(f"views[{name!r}] must have squares that float64 can sum up, got values that are too large")
-    return _Modality(
-        F=sums.F + X.T @ B.astype(np.float64),
-        G=G,
-        class_sums=[old + (X.T @ matrix).T for old, matrix in zip(sums.class_sums, L, strict=True)],
-    )

@@ -271,7 +271,7 @@ WRONG_CHUNKS = [
         ValueError,
         "labels must give every row a label, none in rows 0, 1, 2, 3, 4 and 115 more",
     ),
-    (DATA.views, None, ValueError, r"labels must have 120 rows, as the views have, got shape \(\)"),
+    (DATA.views, None, TypeError, "labels must be given: SHOH learns from them"),
 ]
 
 

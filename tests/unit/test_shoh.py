@@ -6,6 +6,8 @@ from scipy.sparse import csr_array
 from pyhash import SHOH, codes
 from pyhash.datasets import make_hierarchical
 from pyhash.methods import shoh
+from pyhash.methods.descent import random_signs
+from pyhash.methods.state import store_state
 
 PARAMETERS = {"n_bits": 24, "n_iter": 3, "mu": 100.0, "xi": 0.5, "eta": 2.0}
 
@@ -24,7 +26,7 @@ def reference_like(model):
     """The oracle, started from the model's own random centers."""
     fresh = SHOH(**{**model.get_params(), "n_iter": 1})
     settings = fresh._settings()
-    C1, C2 = fresh._begin({"image": 12}, []).centers
+    C1, C2 = fresh._begin({"image": 12}, [3, 7], np.random.default_rng([fresh.seed, 0])).centers
     A = settings.affiliations[0]
     return ReferenceSHOH(A, C1, C2, eta=2.0, mu=100.0, xi=0.5, n_iter=3)
 
@@ -37,7 +39,7 @@ def test_a_stream_is_learned_as_the_equations_say(data, init):
     for number, rows in enumerate(np.array_split(np.arange(160), [70, 71])):
         views, L1, L2 = one_hot_chunk(data, rows)
         rng = np.random.default_rng([3, 1 + number])
-        first = shoh._random_signs(rng, len(rows), 24) if init == "random" else np.where(L2 @ reference.C2 > 0, 1, -1)
+        first = random_signs(rng, len(rows), 24) if init == "random" else np.where(L2 @ reference.C2 > 0, 1, -1)
         expected = reference.learn(views, L1, L2, first)
         model.partial_fit(views, [L1, L2])
         np.testing.assert_array_equal(codes.unpack(model.codes_, 24), expected)
@@ -53,7 +55,7 @@ def test_no_step_raises_the_objective(data):
     model = SHOH(hierarchy=data.hierarchy, **PARAMETERS)
     reference = reference_like(model)
     views, L1, L2 = one_hot_chunk(data, np.arange(160))
-    reference.learn(views, L1, L2, shoh._random_signs(np.random.default_rng(0), 160, 24))
+    reference.learn(views, L1, L2, random_signs(np.random.default_rng(0), 160, 24))
     steps = np.diff(reference.objectives)
     assert len(steps) == 9
     assert (steps <= 1e-6).all()
@@ -63,23 +65,24 @@ def test_no_step_raises_the_objective(data):
 def test_sums_of_chunks_are_those_of_the_whole(data):
     model = SHOH(hierarchy=data.hierarchy, **PARAMETERS).fit(data.views, data.labels["level2"], chunk_size=37)
     B = codes.unpack(model.codes_, 24).astype(float)
-    state = model._state
-    np.testing.assert_allclose(state.E, B.T @ B)
+    state, own = model._state, model._state.own
+    np.testing.assert_allclose(own.E, B.T @ B)
     S2 = shoh._soft_labels(
         [np.eye(3)[data.labels["level1"]], np.eye(7)[data.labels["level2"]]],
         shoh.check_affiliations(data.hierarchy),
         1.0,
     )
-    for D, S in zip(state.D, S2, strict=True):
+    for D, S in zip(own.D, S2, strict=True):
         np.testing.assert_allclose(D, S.T @ B)
     for name, X in data.views.items():
         X = X.astype(float)
-        np.testing.assert_allclose(state.modalities[name].G, X.T @ X)
-        np.testing.assert_allclose(state.modalities[name].F, X.T @ B, atol=1e-9)
+        np.testing.assert_allclose(state.sums[name].XX, X.T @ X)
+        np.testing.assert_allclose(state.sums[name].XB, X.T @ B, atol=1e-9)
         for k, layer in enumerate(("level1", "level2")):
-            sums = [X[data.labels[layer] == c].sum(axis=0) for c in range(len(state.class_counts[k]))]
-            np.testing.assert_allclose(state.modalities[name].class_sums[k], sums, atol=1e-9)
-    assert [counts.sum() for counts in state.class_counts] == [160, 160]
+            sums = [X[data.labels[layer] == c].sum(axis=0) for c in range(len(own.class_counts[k]))]
+            learned = state.sums[name].XL if layer == "level2" else own.class_sums[name][k]
+            np.testing.assert_allclose(learned.T, sums, atol=1e-9)
+    assert [counts.sum() for counts in own.class_counts] == [160, 160]
     assert model.n_samples_seen_ == 160
 
 
@@ -183,7 +186,8 @@ def test_the_state_does_not_grow_with_the_stream(data):
     model = SHOH(hierarchy=data.hierarchy, **PARAMETERS)
 
     def size():
-        _, arrays = model._state_to_file()
+        _, arrays = model._own_to_file(model._state.own)
+        store_state(model._state, model.n_bits, arrays)
         return sum(array.nbytes for array in arrays.values())
 
     chunk = dict(data.views), data.labels["level2"]

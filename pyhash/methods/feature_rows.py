@@ -1,0 +1,78 @@
+"""Mapped features of some rows of one modality, and the three products that methods need of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.checks import check_features, is_sparse
+from pyhash.methods.feature_maps import apply_map, row_blocks
+from pyhash.methods.ridge import add_gram
+
+if TYPE_CHECKING:
+    from pyhash.checks import Features
+
+Matrix = NDArray[np.float64]
+
+
+class FeatureRows:
+    """Rows (n, d) after their feature map.
+
+    Made in blocks. A single block is kept in float64; many blocks are kept in float32 where a map made them, and made
+    anew from the user's rows where there is no map: memory stays near what the mapped rows take in float32.
+    """
+
+    def __init__(self, modality: str, rows: Features, feature_map: Any, first_row: int = 0) -> None:
+        self._modality = modality
+        self._rows = rows
+        self._kept: list[Features] = []
+        slices = list(row_blocks(rows.shape[0]))
+        keep = len(slices) == 1 or feature_map is not None
+        width = rows.shape[1]
+        for block in slices:
+            checked = check_features(f"views[{modality!r}]", rows[block], first_row + block.start)
+            if keep:
+                mapped = apply_map(modality, feature_map, checked)
+                width = mapped.shape[1]
+                self._kept.append(mapped if len(slices) == 1 else mapped.astype(np.float32))
+        self.shape: tuple[int, int] = (rows.shape[0], width)
+
+    def blocks(self) -> Iterator[tuple[slice, Features]]:
+        """Slices of rows and their features as float64, dense or csr."""
+        for i, block in enumerate(row_blocks(self.shape[0])):
+            yield block, (self._kept[i] if self._kept else self._rows[block]).astype(np.float64, copy=False)
+
+    def add_gram(self, G: Matrix) -> Matrix:
+        """G + X'X (d, d), a new array; a ValueError where float64 cannot hold it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _, X in self.blocks():
+                G = add_gram(G, X)
+        if not np.isfinite(G).all():
+            raise ValueError(
+                f"views[{self._modality!r}] must have squares that float64 can sum up, got values that are too large"
+            )
+        return G
+
+    def transposed_dot(self, M: NDArray[Any]) -> Matrix:
+        """X'M (d, k) for M (n, k)."""
+        total = np.zeros((self.shape[1], M.shape[1]))
+        for block, X in self.blocks():
+            total += X.T @ M[block].astype(np.float64, copy=False)
+        return total
+
+    def dot(self, W: Matrix) -> Matrix:
+        """X W (n, k) for W (d, k)."""
+        out = np.empty((self.shape[0], W.shape[1]))
+        for block, X in self.blocks():
+            out[block] = X @ W
+        return out
+
+    def toarray(self) -> Matrix:
+        """All rows as one dense float64 array."""
+        out = np.empty(self.shape)
+        for block, X in self.blocks():
+            out[block] = X.toarray() if is_sparse(X) else X
+        return out

@@ -1,0 +1,58 @@
+"""Factors whose columns are orthogonal and balanced, and rotations."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+# Directions whose eigenvalue is below this part of the largest are rounding.
+_RANK_TOLERANCE = 1e-10
+
+
+def balanced_factor(Z: Matrix, rng: np.random.Generator) -> Matrix:
+    """V (n, r) that maximises ``tr(Z'V)`` with ``V'V = n I`` and ``1'V = 0``.
+
+    ``V = sqrt(n) J Z (Z'JZ)^{-1/2}`` with J the centring. Where JZ has lower rank, random directions orthogonal to the
+    rest complete it; where n - 1 < r no such V exists, and the part of rank n - 1 stays with zero for the rest.
+    """
+    n, r = Z.shape
+    JZ = Z - Z.mean(axis=0)
+    values, vectors = np.linalg.eigh(JZ.T @ JZ)
+    values, vectors = values[::-1], vectors[:, ::-1]  # largest first
+    known = values > _RANK_TOLERANCE * max(values[0], np.finfo(float).tiny)
+    rank = min(int(np.count_nonzero(known)), n - 1)
+    left = JZ @ (vectors[:, :rank] / np.sqrt(values[:rank]))
+    n_missing = min(r, n - 1) - rank
+    if n_missing > 0:
+        left = np.hstack([left, _random_complement(left, n_missing, rng)])
+    factor: Matrix = np.sqrt(n) * (left @ vectors[:, : left.shape[1]].T)
+    return factor
+
+
+def random_balanced_factor(n: int, r: int, rng: np.random.Generator) -> Matrix:
+    """A random V (n, r) with ``V'V = n I`` and ``1'V = 0``."""
+    return balanced_factor(rng.standard_normal((n, r)), rng)
+
+
+def random_rotation(r: int, rng: np.random.Generator) -> Matrix:
+    """A random orthogonal (r, r) matrix."""
+    return nearest_rotation(rng.standard_normal((r, r)))
+
+
+def nearest_rotation(M: Matrix) -> Matrix:
+    """The orthogonal matrix (or one with orthonormal columns) R that maximises ``tr(M'R)``, M (p, q) with p >= q."""
+    left, _, right = np.linalg.svd(M, full_matrices=False)
+    rotation: Matrix = left @ right
+    return rotation
+
+
+def _random_complement(basis: Matrix, n_columns: int, rng: np.random.Generator) -> Matrix:
+    """Random orthonormal columns, centred and orthogonal to the columns of `basis`."""
+    columns = rng.standard_normal((len(basis), n_columns))
+    for _ in range(2):  # once more, for what rounding left
+        columns -= columns.mean(axis=0)
+        columns -= basis @ (basis.T @ columns)
+    complement: Matrix = np.linalg.qr(columns)[0]
+    return complement
