@@ -11,28 +11,85 @@ if TYPE_CHECKING:
     from pyhash import codes, datasets, evaluation, interop, plotting, search
     from pyhash.errors import IndexChangedError, IndexLockedError, ModelFormatError, NotFittedError
     from pyhash.index import CodeIndex
-    from pyhash.methods import SHOH, load
+    from pyhash.methods import (
+        BATCH,
+        CCAITQ,
+        DCH,
+        DSFH,
+        LEMON,
+        LSH,
+        PCAITQ,
+        SEOCH,
+        SHOH,
+        CCASign,
+        Centering,
+        FeatureMap,
+        FeatureSign,
+        PCASign,
+        RBFAnchors,
+        SCMSeq,
+        Standardizing,
+        UnitLength,
+        load,
+    )
 
     __version__: str
 
 _MODULES = ("codes", "datasets", "evaluation", "interop", "plotting", "search")
+_METHODS = (
+    "BATCH",
+    "CCAITQ",
+    "CCASign",
+    "Centering",
+    "DCH",
+    "DSFH",
+    "FeatureMap",
+    "FeatureSign",
+    "LEMON",
+    "LSH",
+    "PCAITQ",
+    "PCASign",
+    "RBFAnchors",
+    "SCMSeq",
+    "SEOCH",
+    "SHOH",
+    "Standardizing",
+    "UnitLength",
+    "load",
+)
 _NAMES = {
+    **dict.fromkeys(_METHODS, "pyhash.methods"),
     "CodeIndex": "pyhash.index",
     "IndexChangedError": "pyhash.errors",
     "IndexLockedError": "pyhash.errors",
     "ModelFormatError": "pyhash.errors",
     "NotFittedError": "pyhash.errors",
-    "SHOH": "pyhash.methods",
-    "load": "pyhash.methods",
 }
 
 __all__ = [
+    "BATCH",
+    "CCAITQ",
+    "DCH",
+    "DSFH",
+    "LEMON",
+    "LSH",
+    "PCAITQ",
+    "SEOCH",
     "SHOH",
+    "CCASign",
+    "Centering",
     "CodeIndex",
+    "FeatureMap",
+    "FeatureSign",
     "IndexChangedError",
     "IndexLockedError",
     "ModelFormatError",
     "NotFittedError",
+    "PCASign",
+    "RBFAnchors",
+    "SCMSeq",
+    "Standardizing",
+    "UnitLength",
     "__version__",
     "codes",
     "datasets",

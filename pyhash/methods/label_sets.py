@@ -21,6 +21,12 @@ def unpack_label_sets(sets: NDArray[np.uint8], n_classes: int) -> Matrix:
     return np.unpackbits(sets, axis=1, count=n_classes, bitorder="little").astype(np.float64)
 
 
+def unit_rows(L: NDArray[Any]) -> Matrix:
+    """Label rows scaled to Euclidean length 1; every row has a label."""
+    rows: Matrix = L / np.sqrt(L.sum(axis=1, keepdims=True))
+    return rows
+
+
 def _distinct(packed: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
     distinct, inverse = np.unique(packed, axis=0, return_inverse=True)
     return distinct, inverse.reshape(-1)

@@ -7,9 +7,20 @@ import os
 from pyhash.errors import ModelFormatError
 from pyhash.files import read_archive
 from pyhash.methods.base import HashingMethod
+from pyhash.methods.batch import BATCH
+from pyhash.methods.cca import CCAITQ, CCASign
+from pyhash.methods.dch import DCH
+from pyhash.methods.dsfh import DSFH
+from pyhash.methods.lemon import LEMON
+from pyhash.methods.scm import SCMSeq
+from pyhash.methods.seoch import SEOCH
 from pyhash.methods.shoh import SHOH
+from pyhash.methods.single import LSH, PCAITQ, FeatureSign, PCASign
 
-METHODS: dict[str, type[HashingMethod]] = {"SHOH": SHOH}
+METHODS: dict[str, type[HashingMethod]] = {
+    method.__name__: method
+    for method in (SHOH, LEMON, SEOCH, DSFH, BATCH, DCH, SCMSeq, CCAITQ, CCASign, FeatureSign, LSH, PCASign, PCAITQ)
+}
 
 
 def load(path: str | os.PathLike[str]) -> HashingMethod:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,19 +26,31 @@ def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
     return total
 
 
-def solve_ridge(G: NDArray[np.float64], F: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
-    """W (d, r) of ``(G + ridge I) W = F`` by Cholesky; G (d, d) positive semidefinite.
+class RidgeSolver:
+    """Solves ``(G + ridge I) W = F`` for one G (d, d), positive semidefinite, and any F, by Cholesky, factored once.
 
     Where the ridge is lost in G's rounding, by eigenvectors: the true eigenvalues are not below the ridge.
     """
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
-    regular = G.copy()
-    regular[np.diag_indices_from(regular)] += ridge
-    solution: NDArray[np.float64]
-    try:
-        solution = cho_solve(cho_factor(regular, lower=True, overwrite_a=True, check_finite=False), F)
-    except LinAlgError:
-        values, vectors = eigh(G, check_finite=False)
-        solution = vectors @ ((vectors.T @ F) / (np.maximum(values, 0) + ridge)[:, None])
-    return solution
+    def __init__(self, G: NDArray[np.float64], ridge: float) -> None:
+        from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+
+        regular = G.copy()
+        regular[np.diag_indices_from(regular)] += ridge
+        self._solve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+        try:
+            factor = cho_factor(regular, lower=True, overwrite_a=True, check_finite=False)
+            self._solve = lambda F: cho_solve(factor, F, check_finite=False)
+        except LinAlgError:
+            values, vectors = eigh(G, check_finite=False)
+            scale = (np.maximum(values, 0) + ridge)[:, None]
+            self._solve = lambda F: vectors @ ((vectors.T @ F) / scale)
+
+    def solve(self, F: NDArray[np.float64]) -> NDArray[np.float64]:
+        """W (d, k) for F (d, k)."""
+        return self._solve(F)
+
+
+def solve_ridge(G: NDArray[np.float64], F: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
+    """W (d, k) of ``(G + ridge I) W = F``, once."""
+    return RidgeSolver(G, ridge).solve(F)

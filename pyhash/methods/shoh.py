@@ -24,6 +24,7 @@ from pyhash.methods.hierarchy import (
     label_matrices,
 )
 from pyhash.methods.label_sets import LabelSets
+from pyhash.methods.parameters import per_modality
 from pyhash.methods.ridge import solve_ridge
 from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
 
@@ -59,7 +60,6 @@ class _Settings:
     gamma: float
     eta: float
     mu: float
-    xi: float
     n_iter: int
     init: str
     seed: int
@@ -97,8 +97,8 @@ class SHOH(OnlineMethod):
         Weight of the affiliation of centers (Eq. 8).
     mu : float
         Weight of class means in the projections (Eq. 26).
-    xi : float
-        Ridge of the projections (Eq. 26), above 0.
+    xi : float or mapping of str to float
+        Ridge of the projections (Eq. 26), above 0, one for all modalities or one for each.
     n_iter : int
         Rounds of updates for each chunk.
     init : {"centers", "random"}
@@ -171,7 +171,7 @@ class SHOH(OnlineMethod):
         gamma: float = 1.0,
         eta: float = 10.0,
         mu: float = 1000.0,
-        xi: float = 1.0,
+        xi: float | Mapping[str, float] = 1.0,
         n_iter: int = 7,
         init: str = "centers",
         feature_maps: Mapping[str, Any] | None = None,
@@ -222,7 +222,6 @@ class SHOH(OnlineMethod):
             gamma=check_real("gamma", self.gamma, 0.0),
             eta=check_real("eta", self.eta, 0.0),
             mu=check_real("mu", self.mu, 0.0),
-            xi=check_real("xi", self.xi, 0.0, exclusive=True),
             n_iter=check_integer("n_iter", self.n_iter, 1),
             init=check_choice("init", self.init, ("centers", "random")),
             seed=check_integer("seed", self.seed, 0),
@@ -230,9 +229,10 @@ class SHOH(OnlineMethod):
 
     def _check_parameters(self, modalities: list[str]) -> None:
         self._settings()
+        self._ridges(modalities)
 
     def _ridges(self, modalities: list[str]) -> dict[str, float]:
-        return dict.fromkeys(modalities, self._settings().xi)
+        return per_modality("xi", self.xi, modalities, exclusive=True)
 
     # --- learning -----------------------------------------------------------------------------------------------------
 

@@ -4,14 +4,33 @@ import sys
 import numpy as np
 import pytest
 
-from pyhash import codes, plotting
-from pyhash.evaluation import precision_recall_curve
+from pyhash import codes, evaluation, plotting
 
 
 @pytest.fixture
-def curve(rng):
+def data(rng):
+    """Queries, database and their labels, with 8 bits."""
     rows = codes.pack(rng.choice([-1, 1], size=(50, 8)))
-    return precision_recall_curve(rows[:10], rows[10:], rng.integers(0, 3, 10), rng.integers(0, 3, 40), n_bits=8)
+    return rows[:10], rows[10:], rng.integers(0, 3, 10), rng.integers(0, 3, 40)
+
+
+@pytest.fixture
+def curve(data):
+    return evaluation.precision_recall_curve(*data, n_bits=8)
+
+
+@pytest.fixture
+def distances(rng):
+    """Five classes, the fourth without samples."""
+    return evaluation.class_distances(codes.pack(rng.choice([-1, 1], size=(40, 8))), [0, 1, 2, 4] * 10, n_bits=8)
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def names(labels):
+    return [label.get_text() for label in labels]
 
 
 def test_a_curve_shows_what_was_measured(curve):
@@ -23,30 +42,370 @@ def test_a_curve_shows_what_was_measured(curve):
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("Recall", "Precision")
 
 
+def test_a_curve_from_codes(data):
+    choices = {"by": "radius", "n_bits": 8, "protocol": "shoh", "n_threads": 1}
+    display = plotting.PrecisionRecallDisplay.from_codes(*data, **choices, name="mine", ls=":")
+    wanted = evaluation.precision_recall_curve(*data, **choices)
+    np.testing.assert_array_equal(display.curve.precision, wanted.precision)
+    np.testing.assert_array_equal(display.curve.recall, wanted.recall)
+    assert (display.curve.by, display.curve.protocol) == ("radius", wanted.protocol)
+    assert display.ax_.get_lines()[0].get_linestyle() == ":"
+    assert legend(display.ax_) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "wanted"), [(None, [1, 2, 5, 10, 20, 40]), (12, [1, 2, 5, 10, 12]), (10, [1, 2, 5, 10]), (1, [1])]
+)
+def test_precision_at_from_codes(data, cutoff, wanted):
+    protocol = evaluation.Protocol(cutoff=cutoff, ties="expected")
+    display = plotting.PrecisionAtDisplay.from_codes(*data, n_bits=8, protocol=protocol, name="mine")
+    result = evaluation.precision_at(*data, n_bits=8, protocol=protocol, top_n=wanted)
+    (line,) = display.ax_.get_lines()
+    assert line.get_xdata().tolist() == wanted
+    np.testing.assert_array_equal(line.get_ydata(), result.values)
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("N", "Precision")
+    assert (display.ax_.get_xscale(), display.ax_.get_ylim()) == ("log", (0, 1))
+
+
+def test_precision_at_takes_labels_in_any_form_and_n_in_any_order(data):
+    from scipy.sparse import csr_array
+
+    queries, rows, query_labels, labels = data
+    sets = csr_array(np.eye(3, dtype=int)[query_labels]), csr_array(np.eye(3, dtype=int)[labels])
+    display = plotting.PrecisionAtDisplay.from_codes(queries, rows, *sets, n_bits=8)
+    assert display.result.top_n.tolist() == [1, 2, 5, 10, 20, 40]
+    display = plotting.PrecisionAtDisplay.from_codes(*data, n_bits=8, top_n=[10, 1, 20])
+    (line,) = display.ax_.get_lines()
+    assert line.get_xdata().tolist() == [1, 10, 20]
+    np.testing.assert_array_equal(line.get_ydata(), display.result.values[[1, 0, 2]])
+    with pytest.raises(ValueError, match="database codes must have at least one row, got none"):
+        plotting.PrecisionAtDisplay.from_codes(queries, rows[:0], query_labels, labels[:0], n_bits=8)
+    with pytest.raises(ValueError, match=r"database_labels must have shape \(n,\) or \(n, 3\), got \(\)"):
+        plotting.PrecisionAtDisplay.from_codes(queries, rows, sets[0], 3, n_bits=8)
+
+
 def test_several_runs_share_one_axis(curve):
     first = plotting.RoundsDisplay([10, 20], [0.1, 0.2], name="a").plot()
     second = plotting.RoundsDisplay([10, 20], [0.3, 0.4], name="b").plot(first.ax_)
     assert second.ax_ is first.ax_
-    assert [text.get_text() for text in first.ax_.get_legend().get_texts()] == ["a", "b"]
+    assert legend(first.ax_) == ["a", "b"]
 
 
-def test_a_figure_is_saved_whole(curve, tmp_path):
+def test_scores_have_fixed_limits_and_seconds_what_they_need():
+    score = plotting.RoundsDisplay([10, 20], [0.1, 0.2]).plot()
+    assert score.ax_.get_ylim() == (0, 1)
+    assert score.ax_.get_legend() is None
+    first = plotting.RoundsDisplay([10, 20], [3, 4], ylabel="Seconds").plot()
+    low, high = first.ax_.get_ylim()
+    assert low == 0
+    assert 4 < high < 5
+    plotting.RoundsDisplay([10, 20], [30, 40], ylabel="Seconds").plot(first.ax_)
+    low, high = first.ax_.get_ylim()
+    assert low == 0
+    assert 40 < high < 50
+    below = plotting.RoundsDisplay([10, 20], [-3, 4], ylabel="Gain").plot()
+    assert below.ax_.get_ylim()[0] < -3
+
+
+def test_bits_show_scores_and_spread():
+    display = plotting.BitsDisplay([64, 16, 32], [0.6, 0.4, 0.5], spread=[0.03, 0.01, 0.02], name="mine").plot(c="red")
+    (container,) = display.ax_.containers
+    line, _, (bars,) = container.lines
+    assert line.get_xdata().tolist() == [16, 32, 64]
+    assert line.get_ydata().tolist() == [0.4, 0.5, 0.6]
+    np.testing.assert_allclose([s[:, 1] for s in bars.get_segments()], [[0.39, 0.41], [0.48, 0.52], [0.57, 0.63]])
+    assert line.get_color() == "red"
+    assert legend(display.ax_) == ["mine"]
+    assert (display.ax_.get_xscale(), display.ax_.get_ylim()) == ("log", (0, 1))
+    # A second run: ticks at the lengths of both, uneven spread.
+    plotting.BitsDisplay([128, 32], [0.7, 0.5], spread=[[0.1, 0.2], [0.0, 0.3]]).plot(display.ax_)
+    assert names(display.ax_.get_xticklabels()) == ["16", "32", "64", "128"]
+    bars = display.ax_.containers[1].lines[2][0]
+    np.testing.assert_allclose([s[:, 1] for s in bars.get_segments()], [[0.3, 0.8], [0.6, 0.7]])
+
+
+def test_bits_from_codes(data, rng):
+    queries, rows, *labels = data
+    by_length = {8: queries, 3: queries & 7}, {3: rows & 7, 8: rows}
+    display = plotting.BitsDisplay.from_codes(*by_length, *labels, protocol="shoh", name="mine")
+    for n_bits, score in zip(display.n_bits, display.scores, strict=True):
+        codes_of = by_length[0][n_bits], by_length[1][n_bits]
+        wanted = evaluation.mean_average_precision(*codes_of, *labels, n_bits=n_bits, protocol="shoh")
+        assert score == wanted.value
+    assert sorted(display.n_bits) == [3, 8]
+    assert display.ax_.get_xlabel() == "Code length (bits)"
+
+
+def test_bits_from_runs():
+    scores = np.array([[0.4, 0.5], [0.6, 0.5], [0.2, 0.8]])
+    display = plotting.BitsDisplay.from_runs([16, 32], scores, ylabel="Seconds", name="mine")
+    np.testing.assert_allclose(display.scores, [0.4, 0.6])
+    np.testing.assert_allclose(display.spread, [0.2, np.sqrt(0.03)])
+    assert (display.ylabel, display.name, display.ax_.get_ylabel()) == ("Seconds", "mine", "Seconds")
+    assert plotting.BitsDisplay.from_runs([16, 32], scores[:1]).spread is None
+
+
+def test_bytes_show_points_names_and_the_upper_line():
+    display = plotting.BytesPerItemDisplay([4, 8, 64], [0.4, 0.5, 0.55], ["a", "b", "c"], name="mine", upper=0.6).plot()
+    points, upper = display.ax_.get_lines()
+    assert points.get_xdata().tolist() == [4, 8, 64]
+    assert points.get_ydata().tolist() == [0.4, 0.5, 0.55]
+    assert points.get_linestyle() == "None"
+    assert [(text.get_text(), text.xy) for text in display.ax_.texts] == [
+        ("a", (4, 0.4)),
+        ("b", (8, 0.5)),
+        ("c", (64, 0.55)),
+    ]
+    assert list(upper.get_ydata()) == [0.6, 0.6]
+    assert legend(display.ax_) == ["mine", "float features"]
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("Bytes per item", "mAP")
+    assert display.ax_.get_xscale() == "log"
+    display.ax_.figure.canvas.draw()
+    assert {"4", "16", "64"} <= set(names(display.ax_.get_xticklabels()))
+
+
+def test_bytes_without_names_or_upper_line():
+    display = plotting.BytesPerItemDisplay([4, 8], [0.4, 0.5]).plot(linestyle="-")
+    assert len(display.ax_.get_lines()) == 1
+    assert display.ax_.get_lines()[0].get_linestyle() == "-"
+    assert list(display.ax_.texts) == []
+    assert display.ax_.get_legend() is None
+
+
+def test_bytes_from_codes(data, rng):
+    queries, rows, *labels = data
+    projections = rng.normal(size=(10, 8))
+    two = np.repeat(queries, 2, axis=1), np.repeat(rows, 2, axis=1)
+    display = plotting.BytesPerItemDisplay.from_codes(
+        {"8 bits": queries, "16 bits": two[0]}, {"16 bits": two[1], "8 bits": rows}, *labels, upper=0.9
+    )
+    assert (display.n_bytes, display.point_names, display.upper) == ([1, 2], ["8 bits", "16 bits"], 0.9)
+    assert display.scores[0] == evaluation.mean_average_precision(queries, rows, *labels).value
+    weighted = plotting.BytesPerItemDisplay.from_codes(
+        {"8 bits": projections}, {"8 bits": rows}, *labels, metric="weighted_hamming"
+    )
+    wanted = evaluation.mean_average_precision(projections, rows, *labels, metric="weighted_hamming")
+    assert (weighted.n_bytes, weighted.scores) == ([1], [wanted.value])
+
+
+def test_class_distances_are_a_heat_map(distances):
+    display = plotting.ClassDistanceDisplay(distances, list("abcde"), order=[4, 0, 3], name="mine").plot()
+    shown = np.ma.filled(display.image_.get_array().astype(float), np.nan)
+    np.testing.assert_array_equal(shown, distances.distances[np.ix_([4, 0, 3], [4, 0, 3])])
+    assert names(display.ax_.get_xticklabels()) == names(display.ax_.get_yticklabels()) == ["e", "a", "d"]
+    assert display.ax_.get_title() == "mine"
+    assert display.image_.get_clim() == (0, np.nanmax(shown))
+    near, far = (display.image_.cmap(display.image_.norm(d))[:3] for d in (0, np.nanmax(shown)))
+    assert sum(near) < sum(far), "darker means closer"
+    assert list(display.ax_.get_lines()) == []
+
+
+def test_groups_lie_together_between_lines(distances):
+    display = plotting.ClassDistanceDisplay(distances, groups=[1, 0, 1, 0, 2]).plot()
+    assert names(display.ax_.get_xticklabels()) == ["1", "3", "0", "2", "4"]
+    vertical = [line.get_xdata()[0] for line in display.ax_.get_lines()[::2]]
+    horizontal = [line.get_ydata()[0] for line in display.ax_.get_lines()[1::2]]
+    assert vertical == horizontal == [1.5, 3.5]
+    ordered = plotting.ClassDistanceDisplay(distances, groups=[1, 0, 1, 0, 2], order=[0, 2, 4]).plot()
+    assert [line.get_xdata()[0] for line in ordered.ax_.get_lines()[::2]] == [1.5]
+
+
+@pytest.mark.parametrize(("n_classes", "named"), [(40, 40), (41, 0)])
+def test_many_classes_are_not_named(n_classes, named):
+    rows = np.zeros((2, 1), dtype=np.uint8)
+    display = plotting.ClassDistanceDisplay.from_codes(rows, [0, 1], n_bits=8, n_classes=n_classes)
+    assert len(display.ax_.get_xticklabels()) == len(display.ax_.get_yticklabels()) == named
+    few = plotting.ClassDistanceDisplay(display.result, order=[1, 0]).plot()
+    assert names(few.ax_.get_xticklabels()) == ["1", "0"]
+
+
+def test_class_distances_from_codes(rng, tmp_path):
+    rows, labels = codes.pack(rng.choice([-1, 1], size=(40, 8))), rng.integers(0, 4, 40)
+    display = plotting.ClassDistanceDisplay.from_codes(
+        rows, labels, n_bits=8, class_names=list("abcde"), groups=[0, 0, 1, 1, 1], vmax=8, cmap="gray"
+    )
+    np.testing.assert_array_equal(
+        display.result.distances, evaluation.class_distances(rows, labels, n_bits=8, n_classes=5).distances
+    )
+    assert (display.image_.get_clim(), display.image_.cmap.name) == ((0, 8), "gray")
+    plotting.save_figure(display.ax_, tmp_path / "map.png")
+    nobody = plotting.ClassDistanceDisplay(display.result, order=[4]).plot()
+    assert np.ma.getmaskarray(nobody.image_.get_array()).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("chart.png", b"\x89PNG"), ("chart.PNG", b"\x89PNG"), ("chart.svg", b"<?xml")]
+)
+def test_a_figure_is_saved_whole(curve, tmp_path, name, start):
     display = plotting.PrecisionRecallDisplay(curve).plot()
-    plotting.save_figure(display.ax_, tmp_path / "chart.png")
-    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    plotting.save_figure(display.ax_, tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+    plotting.save_figure(display.ax_, str(tmp_path / name))
     with pytest.raises(FileNotFoundError):
-        plotting.save_figure(display.ax_, tmp_path / "nowhere" / "chart.png")
+        plotting.save_figure(display.ax_, tmp_path / "nowhere" / name)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
-def test_nothing_global_is_touched(curve):
+@pytest.mark.parametrize("name", ["chart.pdf", "chart", "chart.svgz"])
+def test_other_formats_are_refused(curve, tmp_path, name):
+    display = plotting.PrecisionRecallDisplay(curve).plot()
+    with pytest.raises(ValueError, match=rf"path must end in .png or .svg, got '.*{name}'"):
+        plotting.save_figure(display.ax_, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_global_is_touched():
     code = (
-        "import sys; from pyhash import plotting; plotting.RoundsDisplay([1], [0.5]).plot(); "
-        "sys.exit('matplotlib.pyplot' in sys.modules)"
+        "import sys; from pyhash import plotting; plotting.RoundsDisplay; early = 'matplotlib' in sys.modules; "
+        "import numpy as np; rows = np.zeros((2, 1), np.uint8); "
+        "plotting.RoundsDisplay([1], [0.5]).plot(); plotting.BitsDisplay([8], [0.5]).plot(); "
+        "plotting.BytesPerItemDisplay([8], [0.5]).plot(); "
+        "plotting.PrecisionAtDisplay.from_codes(rows, rows, [0, 1], [0, 1]); "
+        "plotting.PrecisionRecallDisplay.from_codes(rows, rows, [0, 1], [0, 1]); "
+        "plotting.ClassDistanceDisplay.from_codes(rows, [0, 1], n_bits=8); "
+        "sys.exit(early or 'matplotlib.pyplot' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+FROM_CODES = {
+    "PrecisionRecallDisplay": lambda d: plotting.PrecisionRecallDisplay.from_codes(*d),
+    "PrecisionAtDisplay": lambda d: plotting.PrecisionAtDisplay.from_codes(*d),
+    "BitsDisplay": lambda d: plotting.BitsDisplay.from_codes({8: d[0]}, {8: d[1]}, *d[2:]),
+    "BytesPerItemDisplay": lambda d: plotting.BytesPerItemDisplay.from_codes({"a": d[0]}, {"a": d[1]}, *d[2:]),
+    "ClassDistanceDisplay": lambda d: plotting.ClassDistanceDisplay.from_codes(d[1], d[3], n_bits=8),
+}
+
+
+@pytest.mark.parametrize("name", FROM_CODES)
+def test_without_matplotlib_the_extra_is_named_before_anything_is_measured(monkeypatch, data, name):
+    class Unreadable:
+        def __array__(self, *args, **kwargs):
+            raise AssertionError("measured")
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"charts need matplotlib: pip install 'pyhash-crossmodal\[plot\]'"):
+        FROM_CODES[name]([Unreadable()] * 4)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch, curve):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"charts need matplotlib: pip install 'pyhash-crossmodal\[plot\]'"):
         plotting.PrecisionRecallDisplay(curve).plot()
+
+
+@pytest.mark.parametrize("name", FROM_CODES)
+def test_from_codes_draws_on_axes_that_are_there(data, name):
+    first = FROM_CODES[name](data)
+    assert type(first).__name__ == name
+    again = type(first)(**{field: getattr(first, field) for field in first.__dataclass_fields__})
+    assert again.plot(first.ax_).ax_ is first.ax_
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda d: plotting.RoundsDisplay([1, 2], [0.5]).plot(),
+            ValueError,
+            r"scores must have shape \(2,\), one for each of n_seen, got \(1,\)",
+        ),
+        (lambda d: plotting.RoundsDisplay(3, [0.5]).plot(), ValueError, r"n_seen must have shape \(n,\), got \(\)"),
+        (lambda d: plotting.RoundsDisplay([1], ["x"]).plot(), TypeError, "scores must hold real numbers"),
+        (lambda d: plotting.BitsDisplay([0], [0.5]).plot(), ValueError, "n_bits must be an integer from 1 to"),
+        (lambda d: plotting.BitsDisplay([1.5], [0.5]).plot(), TypeError, "n_bits must be an integer from 1 to"),
+        (
+            lambda d: plotting.BitsDisplay([8], [0.5, 1]).plot(),
+            ValueError,
+            r"scores must have shape \(1,\), one for each of n_bits",
+        ),
+        (
+            lambda d: plotting.BitsDisplay([8, 16], [0.5, 1], spread=[1, 2, 3]).plot(),
+            ValueError,
+            r"spread must have shape \(2,\) or \(2, 2\), got \(3,\)",
+        ),
+        (
+            lambda d: plotting.BitsDisplay([8, 16], [0.5, 1], spread=[1, -2]).plot(),
+            ValueError,
+            "spread must be at least 0, got -2",
+        ),
+        (lambda d: plotting.BitsDisplay([8], [0.5], spread=["x"]).plot(), TypeError, "spread must hold real numbers"),
+        (
+            lambda d: plotting.BitsDisplay.from_runs([8, 16], [0.5, 0.6]),
+            ValueError,
+            r"scores must have shape \(n_runs, 2\), got \(2,\)",
+        ),
+        (
+            lambda d: plotting.BitsDisplay.from_runs([8, 16], np.zeros((0, 2))),
+            ValueError,
+            r"scores must have shape \(n_runs, 2\), got \(0, 2\)",
+        ),
+        (lambda d: plotting.BitsDisplay.from_runs([8], [["x"]]), TypeError, "scores must hold real numbers"),
+        (
+            lambda d: plotting.BitsDisplay.from_codes(d[0], {8: d[1]}, *d[2:]),
+            TypeError,
+            "queries must be a mapping of lengths in bits to codes, got ndarray",
+        ),
+        (
+            lambda d: plotting.BytesPerItemDisplay.from_codes({"a": d[0]}, d[1], *d[2:]),
+            TypeError,
+            "database must be a mapping of names to codes, got ndarray",
+        ),
+        (
+            lambda d: plotting.BitsDisplay.from_codes({}, {}, *d[2:]),
+            ValueError,
+            "queries must hold at least one set of codes, got none",
+        ),
+        (
+            lambda d: plotting.BitsDisplay.from_codes({8: d[0]}, {16: d[1]}, *d[2:]),
+            ValueError,
+            r"database must have the keys of queries, \[8\], got \[16\]",
+        ),
+        (lambda d: plotting.BytesPerItemDisplay([4, 0], [1, 1]).plot(), ValueError, "n_bytes must be above 0, got 0"),
+        (
+            lambda d: plotting.BytesPerItemDisplay([4], [1, 1]).plot(),
+            ValueError,
+            r"scores must have shape \(1,\), one for each of n_bytes, got \(2,\)",
+        ),
+        (
+            lambda d: plotting.BytesPerItemDisplay([4], [1], ["a", "b"]).plot(),
+            ValueError,
+            "point_names must name 1 points, got 2",
+        ),
+        (
+            lambda d: plotting.BytesPerItemDisplay([4], [1], upper=float("nan")).plot(),
+            ValueError,
+            "upper must be a finite number >= 0, got nan",
+        ),
+    ],
+)
+def test_wrong_input(data, call, error, message):
+    with pytest.raises(error, match=message):
+        call(data)
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "message"),
+    [
+        ({"class_names": ["a"]}, ValueError, "class_names must name 5 classes, got 1"),
+        ({"groups": [0, 1]}, ValueError, r"groups must have shape \(5,\), one for each class, got \(2,\)"),
+        ({"groups": list("abcde")}, TypeError, "groups must hold real numbers"),
+        ({"order": [5]}, ValueError, "order must be an integer from 0 to 4, got 5"),
+        ({"order": [0.5]}, TypeError, "order must be an integer from 0 to 4, got 0.5"),
+        ({"order": []}, ValueError, "order must name at least one class, got none"),
+        ({"order": [1, 2, 1]}, ValueError, "order must name each class at most once, got 1 more than once"),
+    ],
+)
+def test_wrong_input_of_class_distances(distances, choices, error, message):
+    display = plotting.ClassDistanceDisplay(distances, **choices)
+    with pytest.raises(error, match=message):
+        display.plot()
+    assert not hasattr(display, "ax_")
+
+
+def test_every_public_name_shows_itself_at_work():
+    for name in plotting.__all__:
+        assert "Examples\n" in getattr(plotting, name).__doc__, name
+        for method in ("from_codes", "from_runs"):
+            if hasattr(getattr(plotting, name), method):
+                assert "Examples\n" in getattr(getattr(plotting, name), method).__doc__, (name, method)

@@ -1,0 +1,1 @@
+"""The displays behind ``pyhash.plotting``, one file each."""

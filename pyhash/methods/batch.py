@@ -1,0 +1,180 @@
+"""BATCH: scalable asymmetric discrete cross-modal hashing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.checks import check_integer, check_n_bits, check_real
+from pyhash.codes import sign
+from pyhash.methods.base import HashingMethod
+from pyhash.methods.descent import random_signs
+from pyhash.methods.feature_maps import RBFAnchors
+from pyhash.methods.label_sets import unit_rows
+from pyhash.methods.orthonormal import balanced_factor, random_balanced_factor
+from pyhash.methods.parameters import per_modality
+from pyhash.methods.ridge import solve_ridge
+from pyhash.methods.state import Chunk, Matrix
+
+# Ridge of the mappings from the embedding to features and labels.
+_EMBEDDING_RIDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The parameters, checked."""
+
+    eta: dict[str, float]
+    eta_0: float
+    omega: float
+
+
+class BATCH(HashingMethod):
+    """Scalable asymmetric discrete cross-modal hashing (Wang et al., TKDE 2021).
+
+    Learns codes for all modalities from whole labelled data. An embedding, balanced and with uncorrelated columns,
+    explains features and labels at once, and its products with the codes keep the similarity of samples.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code.
+    n_classes : int or None
+        Where labels are class indices; by default what the labels show.
+    eta : float or mapping of str to float
+        Weight of the features, one for all modalities or one for each.
+    eta_0 : float
+        Weight of the labels.
+    omega : float
+        Weight of codes that equal the embedding.
+    xi : float or mapping of str to float
+        Ridge of the projections.
+    n_iter : int
+        Rounds of updates.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default
+        ``RBFAnchors(1000, width="mean_squared_distance", centered=True)`` for each. The paper has 500 anchors for
+        images.
+    encoder : {"bits", "posterior", "auto"}
+        How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
+        may have; or by what does better on a part held back, at the price of learning twice. May change after learning,
+        but for "auto".
+    seed : int
+        Of all random choices: the same seed and data give the same codes.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Packed codes of the rows of the last ``fit``.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+    n_samples_seen_ : int
+        Rows learned.
+    encoders_ : dict of str to str
+        The encoder of each modality.
+
+    Notes
+    -----
+    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. With label
+    rows G of unit length and ``S = G G'``,
+
+        min  ||B V' - r S||^2 + omega ||B - V||^2 + sum_m eta_m ||K_m - V U_m||^2 + eta_0 ||L - V U_0||^2
+
+    subject to ``V'V = n I`` and ``1'V = 0``, by turns for the mappings U (with a ridge of 1e-3), V and B. Projections
+    solve ``(K'K + xi I) W = K'B``.
+
+    References
+    ----------
+    Yongxin Wang, Xin Luo, Liqiang Nie, Jingkuan Song, Wei Zhang, Xin-Shun Xu: BATCH: A Scalable Asymmetric Discrete
+    Cross-Modal Hashing. IEEE Transactions on Knowledge and Data Engineering 33(11), 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.integers(0, 4, size=200)
+    >>> image = np.eye(4)[labels] + 0.1 * rng.standard_normal((200, 4))
+    >>> model = BATCH(n_bits=16).fit({"image": image, "text": np.eye(4)[labels]}, labels)
+    >>> codes = model.encode(image, modality="image")
+    >>> codes.shape, float((codes == model.codes_).all(axis=1).mean()) > 0.9
+    ((200, 2), True)
+    """
+
+    def __init__(
+        self,
+        n_bits: int = 32,
+        *,
+        n_classes: int | None = None,
+        eta: float | Mapping[str, float] = 0.05,
+        eta_0: float = 0.9,
+        omega: float = 0.01,
+        xi: float | Mapping[str, float] = 0.01,
+        n_iter: int = 6,
+        feature_maps: Mapping[str, Any] | None = None,
+        encoder: str = "bits",
+        seed: int = 0,
+    ) -> None:
+        self.n_bits = n_bits
+        self.n_classes = n_classes
+        self.eta = eta
+        self.eta_0 = eta_0
+        self.omega = omega
+        self.xi = xi
+        self.n_iter = n_iter
+        self.feature_maps = feature_maps
+        self.encoder = encoder
+        self.seed = seed
+
+    def _default_map(self) -> RBFAnchors:
+        return RBFAnchors(1000, width="mean_squared_distance", centered=True, seed=self.seed)
+
+    def _weights_of_terms(self, modalities: list[str]) -> Weights:
+        return Weights(
+            eta=per_modality("eta", self.eta, modalities),
+            eta_0=check_real("eta_0", self.eta_0, 0.0),
+            omega=check_real("omega", self.omega, 0.0),
+        )
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        self._weights_of_terms(modalities)
+        self._ridges(modalities)
+        check_integer("n_iter", self.n_iter, 1)
+
+    def _ridges(self, modalities: list[str]) -> dict[str, float]:
+        return per_modality("xi", self.xi, modalities, exclusive=True)
+
+    def _learn(self, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, NDArray[np.int8]]:
+        n, r, L = chunk.n, check_n_bits(self.n_bits), chunk.finest
+        weights, G = self._weights_of_terms(list(chunk.views)), unit_rows(L)
+        B = random_signs(rng, n, r).astype(np.float64)
+        V = random_balanced_factor(n, r, rng)
+        for _ in range(self.n_iter):
+            U = {name: update_U(V, K.transposed_dot(V).T) for name, K in chunk.views.items()}
+            KU = {name: K.dot(U[name].T) for name, K in chunk.views.items()}
+            V = update_V(weights, B, G, KU, L @ update_U(V, V.T @ L).T, rng)
+            B = update_B(weights, V, G)
+        return None, B.astype(np.int8)
+
+
+def update_U(V: Matrix, VF: Matrix) -> Matrix:
+    """U (r, d), from the embedding to features or labels F; `VF` is V'F."""
+    return solve_ridge(V.T @ V, VF, _EMBEDDING_RIDGE)
+
+
+def update_V(
+    weights: Weights, B: Matrix, G: Matrix, KU: Mapping[str, Matrix], LU: Matrix, rng: np.random.Generator
+) -> Matrix:
+    """The embedding V (n, r); `KU` is K_m U_m' for each modality, `LU` is L U_0'."""
+    Z = B.shape[1] * (G @ (G.T @ B)) + weights.omega * B + weights.eta_0 * LU
+    for name, of_modality in KU.items():
+        Z += weights.eta[name] * of_modality
+    return balanced_factor(Z, rng)
+
+
+def update_B(weights: Weights, V: Matrix, G: Matrix) -> Matrix:
+    """Signs B (n, r)."""
+    return sign(V.shape[1] * (G @ (G.T @ V)) + weights.omega * V).astype(np.float64)

@@ -1,0 +1,175 @@
+"""Canonical correlation analysis, its signs, and its rotation by iterative quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyhash.checks import check_integer, check_n_bits, check_real, is_sparse
+from pyhash.methods.itq import itq_rotation
+from pyhash.methods.projections import ProjectionMethod, check_n_bits_within, fix_signs, sum_of_projections
+from pyhash.methods.state import Chunk, Matrix
+
+
+class CCASign(ProjectionMethod):
+    """Signs of canonical correlations.
+
+    Learns projections of all modalities from pairs alone, without labels, such that a sample's projections agree.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code, at most the number of features of any modality.
+    ridge : float
+        Added to the variances of each modality, in units of their mean.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default ``Centering()`` for each.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Signs of the sum of the modalities' projections, packed.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+
+    Notes
+    -----
+    The directions are the top solutions of the generalised eigenproblem ``C w = lambda D w``, C all covariances and D
+    those within modalities, which for two modalities is Hotelling's problem and serves any number; with one modality it
+    whitens.
+
+    References
+    ----------
+    Harold Hotelling: Relations between two sets of variates. Biometrika 28, 1936.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> shared = rng.standard_normal((300, 4))
+    >>> views = {"image": shared @ rng.standard_normal((4, 6)), "text": shared @ rng.standard_normal((4, 5))}
+    >>> model = CCASign(n_bits=4).fit(views)
+    >>> image, text = (model.encode(views[name], modality=name) for name in views)
+    >>> float((image == text).mean()) > 0.9
+    True
+    """
+
+    is_supervised = False
+
+    def __init__(self, n_bits: int = 32, *, ridge: float = 0.01, feature_maps: Mapping[str, Any] | None = None) -> None:
+        self.n_bits = n_bits
+        self.ridge = ridge
+        self.feature_maps = feature_maps
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        check_n_bits(self.n_bits)
+        check_real("ridge", self.ridge, 0.0, exclusive=True)
+
+    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        return canonical_directions(chunk, self.n_bits, self.ridge)
+
+
+class CCAITQ(ProjectionMethod):
+    """Canonical correlations, rotated by iterative quantization (Gong et al., TPAMI 2013).
+
+    Learns projections of all modalities from pairs alone, without labels, such that a sample's projections agree and
+    lie near signs.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code, at most the number of features of any modality.
+    ridge : float
+        Added to the variances of each modality, in units of their mean.
+    n_iter : int
+        Steps of the rotation.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default ``Centering()`` for each.
+    seed : int
+        Of the first rotation.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Signs of the sum of the modalities' projections, packed.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+
+    Notes
+    -----
+    One rotation serves all modalities; it is found on the sum of their projections.
+
+    References
+    ----------
+    Yunchao Gong, Svetlana Lazebnik, Albert Gordo, Florent Perronnin: Iterative Quantization: A Procrustean Approach to
+    Learning Binary Codes for Large-Scale Image Retrieval. IEEE Transactions on Pattern Analysis and Machine
+    Intelligence 35(12), 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> shared = rng.standard_normal((300, 4))
+    >>> views = {"image": shared @ rng.standard_normal((4, 6)), "text": shared @ rng.standard_normal((4, 5))}
+    >>> model = CCAITQ(n_bits=4).fit(views)
+    >>> image, text = (model.encode(views[name], modality=name) for name in views)
+    >>> float((image == text).mean()) > 0.9
+    True
+    """
+
+    is_supervised = False
+
+    def __init__(
+        self,
+        n_bits: int = 32,
+        *,
+        ridge: float = 0.01,
+        n_iter: int = 50,
+        feature_maps: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.n_bits = n_bits
+        self.ridge = ridge
+        self.n_iter = n_iter
+        self.feature_maps = feature_maps
+        self.seed = seed
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        check_n_bits(self.n_bits)
+        check_real("ridge", self.ridge, 0.0, exclusive=True)
+        check_integer("n_iter", self.n_iter, 1)
+
+    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        W = canonical_directions(chunk, self.n_bits, self.ridge)
+        R = itq_rotation(sum_of_projections(chunk, W), self.n_iter, rng)
+        return {name: of_modality @ R for name, of_modality in W.items()}
+
+
+def canonical_directions(chunk: Chunk, n_bits: object, ridge: float) -> dict[str, Matrix]:
+    """The (d, n_bits) canonical directions of each modality, most correlated first."""
+    from scipy.linalg import eigh
+
+    widths = {name: X.shape[1] for name, X in chunk.views.items()}
+    bits = check_n_bits_within(n_bits, widths, "features")
+    starts = dict(zip(widths, np.cumsum([0, *widths.values()])[:-1].tolist(), strict=True))
+    total = sum(widths.values())
+    # All modalities side by side: one product gives every covariance.
+    C, D = np.zeros((total, total)), np.zeros((total, total))
+    for blocks in zip(*(X.blocks() for X in chunk.views.values()), strict=True):
+        for (_, X), a in zip(blocks, starts.values(), strict=True):
+            for (_, T), b in zip(blocks, starts.values(), strict=True):
+                if a <= b:
+                    product = X.T @ T
+                    C[a : a + X.shape[1], b : b + T.shape[1]] += product.toarray() if is_sparse(product) else product
+    C = np.triu(C) + np.triu(C, 1).T
+    C /= chunk.n
+    for a, d in zip(starts.values(), widths.values(), strict=True):
+        part = slice(a, a + d)
+        D[part, part] = C[part, part]
+        mean_variance = np.trace(D[part, part]) / d
+        D[part, part] += (ridge * mean_variance or 1.0) * np.eye(d)
+    _, vectors = eigh(C, D, subset_by_index=(total - bits, total - 1), check_finite=False)
+    vectors = fix_signs(vectors[:, ::-1])
+    return {name: vectors[starts[name] : starts[name] + d] for name, d in widths.items()}

@@ -1,0 +1,196 @@
+"""DSFH: dual semantic fusion hashing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.checks import check_choice, check_integer, check_n_bits, check_real
+from pyhash.codes import sign
+from pyhash.methods.base import HashingMethod
+from pyhash.methods.descent import random_signs
+from pyhash.methods.feature_maps import RBFAnchors
+from pyhash.methods.label_sets import distinct_label_sets, unit_rows
+from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor
+from pyhash.methods.parameters import per_modality
+from pyhash.methods.state import Chunk, Matrix
+
+# Label rows that the clusters are found on, at most; all rows are then given to the nearest.
+_ROWS_FOR_CLUSTERS = 10_000
+
+
+class DSFH(HashingMethod):
+    """Dual semantic fusion hashing (Liu et al., IJCAI 2024).
+
+    Learns codes for all modalities from whole data with several labels a sample. Two kinds of similarity guide it:
+    shared labels, and shared clusters of label sets.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code.
+    n_clusters : int
+        Clusters k of the label rows, at most as many as there are distinct ones; 400, 300, 400 in the paper for
+        MIRFlickr, IAPR TC-12, NUS-WIDE. 0: shared labels alone guide it.
+    normalization : {"unit", "none"}
+        Label rows scaled to unit length, so that shared labels count as cosines, as the paper's text says; or as they
+        are, as its equations read.
+    alpha : float
+        Weight of the similarity; 1e-3 (MIRFlickr), 1e-4 (IAPR TC-12, NUS-WIDE).
+    xi : float or mapping of str to float
+        Ridge of the projections, lambda in the paper: 1e-3 (MIRFlickr, IAPR TC-12), 1e-4 (NUS-WIDE).
+    n_iter : int
+        Rounds of updates.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default ``RBFAnchors(1500)`` for each.
+    encoder : {"bits", "posterior", "auto"}
+        How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
+        may have; or by what does better on a part held back, at the price of learning twice. May change after learning,
+        but for "auto".
+    seed : int
+        Of all random choices: the same seed and data give the same codes.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Packed codes of the rows of the last ``fit``.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+    n_samples_seen_ : int
+        Rows learned.
+    encoders_ : dict of str to str
+        The encoder of each modality.
+
+    Notes
+    -----
+    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. With label
+    rows Y and one-hot clusters C,
+
+        min  sum_m ||H_m - K_m W_m||^2 + alpha ||B H_m' - r S||^2,    S = Y Y' + C C'                  (Eq. 4)
+
+    subject to ``H_m'H_m = n I``, ``1'H_m = 0``, ``W_m'W_m = I``, by turns for W_m (Eq. 8), H_m (Eq. 13) and B (Eq.
+    16). S is never formed. The paper prints H for B in Eq. 11. Its steps for H_m and B drop ``||B H_m'||^2``, which
+    the constraint makes constant, and that for W_m drops ``||K_m W_m||^2``, which is not constant: that step may raise
+    the objective while it maximises what it is derived from, ``tr(W_m' K_m' H_m)``.
+
+    References
+    ----------
+    Kaiming Liu, Yunhong Gong, Yu Cao, Zhenwen Ren, Dezhong Peng, Yuan Sun: Dual Semantic Fusion Hashing for Multi-Label
+    Cross-Modal Retrieval. IJCAI 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.eye(4)[rng.integers(0, 4, size=200)]
+    >>> views = {"image": labels + 0.1 * rng.standard_normal((200, 4)), "text": labels[:, ::-1]}
+    >>> model = DSFH(n_bits=16, feature_maps={"text": None}).fit(views, labels)
+    >>> codes = model.encode(views["image"], modality="image")
+    >>> codes.shape, len(np.unique(codes, axis=0))
+    ((200, 2), 4)
+    """
+
+    def __init__(
+        self,
+        n_bits: int = 32,
+        *,
+        n_classes: int | None = None,
+        n_clusters: int = 400,
+        normalization: str = "unit",
+        alpha: float = 1e-3,
+        xi: float | Mapping[str, float] = 1e-3,
+        n_iter: int = 10,
+        feature_maps: Mapping[str, Any] | None = None,
+        encoder: str = "bits",
+        seed: int = 0,
+    ) -> None:
+        self.n_bits = n_bits
+        self.n_classes = n_classes
+        self.n_clusters = n_clusters
+        self.normalization = normalization
+        self.alpha = alpha
+        self.xi = xi
+        self.n_iter = n_iter
+        self.feature_maps = feature_maps
+        self.encoder = encoder
+        self.seed = seed
+
+    def _default_map(self) -> RBFAnchors:
+        return RBFAnchors(1500, seed=self.seed)
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        check_integer("n_clusters", self.n_clusters, 0)
+        check_choice("normalization", self.normalization, ("unit", "none"))
+        check_real("alpha", self.alpha, 0.0, exclusive=True)
+        check_integer("n_iter", self.n_iter, 1)
+        self._ridges(modalities)
+
+    def _ridges(self, modalities: list[str]) -> dict[str, float]:
+        return per_modality("xi", self.xi, modalities, exclusive=True)
+
+    def _learn(self, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, NDArray[np.int8]]:
+        n, r = chunk.n, check_n_bits(self.n_bits)
+        similarity = factor_of_similarity(chunk.finest, self.normalization, self.n_clusters, rng)
+        B = random_signs(rng, n, r).astype(np.float64)
+        H = {name: random_balanced_factor(n, r, rng) for name in chunk.views}
+        for _ in range(self.n_iter):
+            SB = similarity @ (similarity.T @ B)
+            for name, K in chunk.views.items():
+                W = nearest_rotation(K.transposed_dot(H[name]))
+                H[name] = update_H(K.dot(W), SB, self.alpha, rng)
+            B = update_B(similarity, H)
+        return None, B.astype(np.int8)
+
+
+def factor_of_similarity(L: Matrix, normalization: str, n_clusters: int, rng: np.random.Generator) -> Matrix:
+    """[Y, C] (n, c + k), whose product with its transpose is S."""
+    Y = unit_rows(L) if normalization == "unit" else L
+    return np.hstack([Y, _one_hot_clusters(Y, L, n_clusters, rng)]) if n_clusters else Y
+
+
+def update_H(KW: Matrix, SB: Matrix, alpha: float, rng: np.random.Generator) -> Matrix:
+    """H_m (n, r), Eq. 10 to 13."""
+    return balanced_factor(KW + alpha * SB.shape[1] * SB, rng)
+
+
+def update_B(similarity: Matrix, H: Mapping[str, Matrix]) -> Matrix:
+    """Signs B (n, r), Eq. 16."""
+    total = np.add.reduce(list(H.values()))
+    return sign(similarity @ (similarity.T @ total)).astype(np.float64)
+
+
+def _one_hot_clusters(Y: Matrix, L: Matrix, n_clusters: int, rng: np.random.Generator) -> Matrix:
+    """C (n, k): k-means clusters of the rows of Y; equal label rows share a cluster."""
+    from scipy.cluster.vq import kmeans2, vq
+
+    sets, row_sets = distinct_label_sets(L)
+    if n_clusters >= len(sets):
+        return np.eye(len(sets))[row_sets]
+    first = np.empty(len(sets), dtype=np.intp)
+    first[row_sets[::-1]] = np.arange(len(Y))[::-1]
+    distinct = Y[first]
+    start = _spread_rows(distinct, np.bincount(row_sets), n_clusters, rng)
+    chosen = np.sort(rng.choice(len(Y), min(len(Y), _ROWS_FOR_CLUSTERS), replace=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a cluster that lost its last row is no harm
+        centers, _ = kmeans2(Y[chosen], start, minit="matrix")
+    occupied, clusters = np.unique(vq(distinct, centers)[0], return_inverse=True)
+    return np.eye(len(occupied))[clusters.reshape(-1)[row_sets]]
+
+
+def _spread_rows(rows: Matrix, counts: NDArray[np.int64], k: int, rng: np.random.Generator) -> Matrix:
+    """K of the rows, each drawn with probability by its count and squared distance to those drawn: k-means++.
+
+    scipy's own start compares all samples with all centers drawn, again for every center; few label sets are distinct.
+    """
+    drawn = [int(rng.choice(len(rows), p=counts / counts.sum()))]
+    nearest = np.full(len(rows), np.inf)
+    while len(drawn) < k:
+        nearest = np.minimum(nearest, ((rows - rows[drawn[-1]]) ** 2).sum(axis=1))
+        chance = counts * nearest
+        drawn.append(int(rng.choice(len(rows), p=chance / chance.sum())))
+    return rows[drawn]

@@ -1,0 +1,225 @@
+"""LEMON: label embedding online hashing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.checks import check_integer, check_n_bits, check_real
+from pyhash.codes import sign
+from pyhash.methods.base import OnlineMethod
+from pyhash.methods.descent import random_signs
+from pyhash.methods.label_sets import unit_rows
+from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
+from pyhash.methods.parameters import per_modality
+from pyhash.methods.ridge import solve_ridge
+from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
+
+if TYPE_CHECKING:
+    from pyhash.files import Archive
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over samples with codes B (n, r), embedding V (n, r), labels L (n, c) and unit label rows G (n, c)."""
+
+    VV: Matrix  # (r, r): V'V
+    VL: Matrix  # (r, c): V'L
+    VB: Matrix  # (r, r): V'B
+    GV: Matrix  # (c, r): G'V
+    GB: Matrix  # (c, r): G'B
+    V: Matrix  # (r,): V'1
+    B: Matrix  # (r,): B'1
+
+    @classmethod
+    def empty(cls, r: int, c: int) -> Sums:
+        """Before any sample."""
+        square, wide = np.zeros((r, r)), np.zeros((c, r))
+        return cls(square, wide.T, square, wide, wide, np.zeros(r), np.zeros(r))
+
+    def add(self, L: Matrix, G: Matrix, V: Matrix, B: Matrix) -> Sums:
+        """With the samples of a chunk; this object stays as it is."""
+        return Sums(
+            self.VV + V.T @ V,
+            self.VL + V.T @ L,
+            self.VB + V.T @ B,
+            self.GV + G.T @ V,
+            self.GB + G.T @ B,
+            self.V + V.sum(axis=0),
+            self.B + B.sum(axis=0),
+        )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The parameters, checked."""
+
+    alpha: float
+    beta: float
+    gamma: float
+
+
+class LEMON(OnlineMethod):
+    """Label embedding online hashing (Wang et al., MM 2020).
+
+    Learns codes for all modalities from a stream of labelled chunks. A real embedding of the samples, balanced and with
+    uncorrelated columns, ties codes to labels and to the similarity of all samples, old and new.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code.
+    n_classes : int or None
+        Where labels are class indices and the first chunk may lack some; by default what the first labels show.
+    alpha : float
+        Weight of the similarity between samples.
+    beta : float
+        Weight of the labels.
+    gamma : float
+        Ridge of the label embedding.
+    xi : float or mapping of str to float
+        Ridge of the projections, one for all modalities or one for each; about 0.01 suits kernel features, 1 raw ones.
+    n_iter : int
+        Rounds of updates for each chunk.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first, such as ``{"image": RBFAnchors(1500)}``; by default nothing.
+    encoder : {"bits", "posterior", "auto"}
+        How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
+        may have; or by what did better on data not yet learned, tried while learning. May change after learning.
+    seed : int
+        Of all random choices: the same seed and chunks give the same codes.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Packed codes of the rows of the last ``fit`` or ``partial_fit``.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+    n_samples_seen_ : int
+        Rows learned so far.
+    encoders_ : dict of str to str
+        The encoder of each modality.
+
+    Notes
+    -----
+    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. With label
+    rows of unit length g and the similarity ``s_ij = 2 g_i . g_j - 1``, codes b and embeddings v of a new chunk
+    minimise by turns
+
+        alpha sum (v_i . b_j - r s_ij)^2 + beta (||L - V P||^2 + gamma ||P||^2) + ||B - V R||^2
+
+    where the first sum is over the pairs within the chunk and, both ways, over pairs of a new and an old sample, and
+    the other terms are over all samples; ``V'V = n I`` and ``1'V = 0`` in every chunk, and ``R'R = I``. Projections
+    solve ``(X'X + xi I) W = X'B`` over all samples when they are first needed. Sums over old samples make the cost of
+    a chunk independent of what came before. Where a chunk has fewer than ``n_bits + 1`` rows no such V exists: the
+    part of rank n - 1 stays, and the rest is zero.
+
+    References
+    ----------
+    Yongxin Wang, Xin Luo, Xin-Shun Xu: Label Embedding Online Hashing for Cross-Modal Retrieval. ACM Multimedia 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.integers(0, 4, size=200)
+    >>> image = np.eye(4)[labels] + 0.1 * rng.standard_normal((200, 4))
+    >>> model = LEMON(n_bits=16).partial_fit({"image": image}, labels)
+    >>> codes = model.encode(image, modality="image")
+    >>> codes.shape, float((codes == model.codes_).all(axis=1).mean()) > 0.9
+    ((200, 2), True)
+    """
+
+    def __init__(
+        self,
+        n_bits: int = 32,
+        *,
+        n_classes: int | None = None,
+        alpha: float = 1e4,
+        beta: float = 1e4,
+        gamma: float = 0.1,
+        xi: float | Mapping[str, float] = 1.0,
+        n_iter: int = 5,
+        feature_maps: Mapping[str, Any] | None = None,
+        encoder: str = "bits",
+        seed: int = 0,
+    ) -> None:
+        self.n_bits = n_bits
+        self.n_classes = n_classes
+        self.alpha = alpha
+        self.beta = beta
+        self.gamma = gamma
+        self.xi = xi
+        self.n_iter = n_iter
+        self.feature_maps = feature_maps
+        self.encoder = encoder
+        self.seed = seed
+
+    def _weights_of_terms(self) -> Weights:
+        return Weights(
+            alpha=check_real("alpha", self.alpha, 0.0),
+            beta=check_real("beta", self.beta, 0.0),
+            gamma=check_real("gamma", self.gamma, 0.0, exclusive=True),
+        )
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        self._weights_of_terms()
+        self._ridges(modalities)
+        check_integer("n_iter", self.n_iter, 1)
+
+    def _ridges(self, modalities: list[str]) -> dict[str, float]:
+        return per_modality("xi", self.xi, modalities, exclusive=True)
+
+    def _begin(self, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator) -> Sums:
+        return Sums.empty(check_n_bits(self.n_bits), n_classes[-1])
+
+    def _learn(self, own: Sums, chunk: Chunk, rng: np.random.Generator) -> tuple[Sums, NDArray[np.int8]]:
+        weights, L = self._weights_of_terms(), chunk.finest
+        G = unit_rows(L)
+        n, r = chunk.n, len(own.VV)
+        B = random_signs(rng, n, r).astype(np.float64)
+        V = random_balanced_factor(n, r, rng)
+        R = random_rotation(r, rng)
+        for _ in range(self.n_iter):
+            P = update_P(own.add(L, G, V, B), weights)
+            V = update_V(own.add(L, G, V, B), weights, L, G, B, P, R, rng)
+            R = update_R(own.add(L, G, V, B))
+            B = update_B(own.add(L, G, V, B), weights, G, V, R)
+        return own.add(L, G, V, B), B.astype(np.int8)
+
+    def _own_to_file(self, own: Sums) -> tuple[Fields, Arrays]:
+        return {}, {f"sum.{name}": np.ascontiguousarray(array) for name, array in vars(own).items()}
+
+    def _own_from_file(self, archive: Archive, state: State) -> Sums:
+        r = check_n_bits(archive.field("state")["n_bits"])
+        shapes = {name: array.shape for name, array in vars(Sums.empty(r, archive.field("state")["n_classes"])).items()}
+        return Sums(**{name: archive.array(f"sum.{name}", np.float64, shape) for name, shape in shapes.items()})
+
+
+def update_P(sums: Sums, weights: Weights) -> Matrix:
+    """P (r, c), from labels to the embedding."""
+    return solve_ridge(sums.VV, sums.VL, weights.gamma)
+
+
+def update_V(
+    sums: Sums, weights: Weights, L: Matrix, G: Matrix, B: Matrix, P: Matrix, R: Matrix, rng: np.random.Generator
+) -> Matrix:
+    """The chunk's embedding V (n, r)."""
+    alpha_r = weights.alpha * B.shape[1]
+    Z = B @ R.T + weights.beta * (L @ P.T) + 2 * alpha_r * (G @ sums.GB) - alpha_r * sums.B
+    return balanced_factor(Z, rng)
+
+
+def update_R(sums: Sums) -> Matrix:
+    """R (r, r), the rotation from the embedding to the codes."""
+    return nearest_rotation(sums.VB)
+
+
+def update_B(sums: Sums, weights: Weights, G: Matrix, V: Matrix, R: Matrix) -> Matrix:
+    """The chunk's signs B (n, r)."""
+    alpha_r = weights.alpha * V.shape[1]
+    return sign(2 * alpha_r * (G @ sums.GV) - alpha_r * sums.V + V @ R).astype(np.float64)
