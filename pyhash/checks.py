@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from pyhash.frames import frame_rows, is_frame, is_sparse_frame
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
@@ -69,9 +71,16 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
 
 
 def as_array(name: str, value: object) -> Dense:
-    """`value` as a dense array; sparse input, masked values and ragged lists are refused."""
+    """`value` as a dense array; sparse input, masked values and ragged lists are refused.
+
+    Of data frames and series of pandas and polars, the values by position; see ``frames.frame_rows``.
+    """
     if is_sparse(value):
         raise TypeError(f"{name} must be a dense array, got {type(value).__name__}; call .toarray() on it")
+    if is_sparse_frame(value):
+        raise TypeError(f"{name} must be a dense array, got sparse columns; call .sparse.to_dense() on the DataFrame")
+    if is_frame(value):
+        return frame_rows(name, value)  # type: ignore[no-any-return]
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError(f"{name} must not hold masked values; call .filled() on it")
     try:
@@ -146,11 +155,17 @@ def check_projections(name: str, projections: object, n_bits: int | None = None)
 
 
 def as_rows(name: str, features: object) -> Features:
-    """Features in a form whose rows can be sliced: a dense array, or a sparse one by rows."""
+    """Features in a form whose rows can be sliced: a dense array, or a sparse one by rows.
+
+    Of data frames and series of pandas and polars, the values by position: an index is ignored, and rows are not
+    aligned by it.
+    """
     if is_sparse(features):
         from scipy.sparse import csr_array
 
         return csr_array(features)
+    if is_frame(features):
+        return frame_rows(name, features)
     return as_array(name, features)
 
 

@@ -1,4 +1,4 @@
-"""Labels as users give them: one class index for each sample, or a 0/1 matrix, dense or sparse."""
+"""Labels as users give them: one class index for each sample, or a 0/1 matrix, dense, sparse or a data frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import as_array, check_numeric, is_sparse
+from pyhash.checks import as_array, as_rows, check_numeric, is_sparse
+from pyhash.frames import is_sparse_frame
 
 # Class indices beyond this are taken for a mistake, such as hashes or item numbers.
 MAX_CLASSES = 1 << 24
@@ -22,7 +23,7 @@ def name_rows(rows: NDArray[np.intp], first_row: int = 0) -> str:
 
 def is_class_indices(name: str, labels: object) -> bool:
     """Whether `labels` are class indices, one for each sample, rather than a matrix."""
-    return not is_sparse(labels) and as_array(name, labels).ndim == 1
+    return not (is_sparse(labels) or is_sparse_frame(labels)) and as_array(name, labels).ndim == 1
 
 
 def check_class_indices(
@@ -47,7 +48,8 @@ def check_label_matrix(
     name: str, labels: object, n_classes: int | None = None, first_row: int = 0
 ) -> NDArray[np.bool_]:
     """A 0/1 matrix (n, n_classes), dense or sparse, as a dense boolean array."""
-    array: NDArray[Any] = labels.toarray() if is_sparse(labels) else as_array(name, labels)  # type: ignore[attr-defined]
+    rows = as_rows(name, labels)
+    array: NDArray[Any] = rows.toarray() if is_sparse(rows) else rows
     check_numeric(name, array)
     if array.ndim != 2 or array.shape[1] == 0 or (n_classes is not None and array.shape[1] != n_classes):
         raise ValueError(f"{name} must have shape (n,) or (n, {n_classes or 'n_classes'}), got {array.shape}")

@@ -1,7 +1,20 @@
-"""Data to learn from: a real set that ships with the package, and generators of any size."""
+"""Data to learn from: a real set that ships with the package, generators of any size, and readers of your own."""
 
 from pyhash.datasets.dataset import Chunk, Dataset
 from pyhash.datasets.emoji import load_emoji
+from pyhash.datasets.mat import load_mat
+from pyhash.datasets.npz import load_npz, save_npz
+from pyhash.datasets.published import published_split
 from pyhash.datasets.synthetic import make_hierarchical, make_multilabel
 
-__all__ = ["Chunk", "Dataset", "load_emoji", "make_hierarchical", "make_multilabel"]
+__all__ = [
+    "Chunk",
+    "Dataset",
+    "load_emoji",
+    "load_mat",
+    "load_npz",
+    "make_hierarchical",
+    "make_multilabel",
+    "published_split",
+    "save_npz",
+]

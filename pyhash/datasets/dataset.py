@@ -49,7 +49,8 @@ class Dataset:
     label_names : dict of str to list of str
         Names of the classes of each kind of labels.
     hierarchy : list of ndarray
-        Parent of each class, one array for each pair of layers, coarse to fine; as the methods take it.
+        Parent of each class (c_{k+1},), one array for each pair of layers, coarse to fine; or a 0/1 matrix
+        (c_k, c_{k+1}) where classes have several parents. As the methods take it.
     layers : tuple of str
         Keys of `labels` that form the hierarchy, coarse to fine.
     splits : dict of str to ndarray of shape (n,), bool

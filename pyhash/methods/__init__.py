@@ -6,7 +6,7 @@ from pyhash.methods.dch import DCH
 from pyhash.methods.dsfh import DSFH
 from pyhash.methods.feature_maps import Centering, FeatureMap, RBFAnchors, Standardizing, UnitLength
 from pyhash.methods.lemon import LEMON
-from pyhash.methods.registry import METHODS, load
+from pyhash.methods.registry import load
 from pyhash.methods.scm import SCMSeq
 from pyhash.methods.seoch import SEOCH
 from pyhash.methods.shoh import SHOH
@@ -19,7 +19,6 @@ __all__ = [
     "DSFH",
     "LEMON",
     "LSH",
-    "METHODS",
     "PCAITQ",
     "SEOCH",
     "SHOH",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.checks import as_rows, is_sparse
+from pyhash.frames import is_frame
 from pyhash.labels import check_class_indices, check_label_matrix, is_class_indices, name_rows, one_hot
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def label_layers(labels: Any, n_layers: int, n: int) -> list[Features]:
 def _is_by_layer(labels: Any, n_layers: int, n: int) -> bool:
     if not isinstance(labels, (list, tuple)) or len(labels) == 0:
         return False
-    if is_sparse(labels[0]) or isinstance(labels[0], np.ndarray):
+    if is_sparse(labels[0]) or is_frame(labels[0]) or isinstance(labels[0], np.ndarray):
         return len(labels) == 1 or n_layers > 1
     # Lists within a list are layers, unless there are as many as rows: then they are the rows of a matrix.
     is_nested = isinstance(labels[0], (list, tuple))

@@ -16,9 +16,6 @@ from pyhash.methods.label_sets import unit_rows
 from pyhash.methods.projections import ProjectionMethod, fix_signs
 from pyhash.methods.state import Chunk, Matrix
 
-# Below this many features in all, the whole eigenproblem is solved at once.
-_DENSE = 300
-
 
 class SCMSeq(ProjectionMethod):
     """Semantic correlation maximization, sequential learning (Zhang & Li, AAAI 2014).
@@ -137,26 +134,29 @@ class SCMSeq(ProjectionMethod):
 
 
 def top_directions(C: Mapping[tuple[str, str], Matrix], widths: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
-    """The parts, by modality, of the top eigenvector of the symmetric matrix with blocks C."""
-    from scipy.linalg import eigh
-    from scipy.sparse.linalg import LinearOperator, eigsh
-
-    starts = dict(zip(widths, np.cumsum([0, *widths.values()])[:-1].tolist(), strict=True))
-    parts = {name: slice(starts[name], starts[name] + d) for name, d in widths.items()}
-    total = sum(widths.values())
-
-    def product(u: NDArray[np.float64]) -> NDArray[np.float64]:
-        u, out = u.reshape(total, -1), np.zeros((total, u.size // total))
-        for (a, b), block in C.items():
-            out[parts[a]] += block @ u[parts[b]]
-            if a != b:
-                out[parts[b]] += block.T @ u[parts[a]]
-        return out
-
-    if total <= _DENSE:
-        _, vectors = eigh(product(np.eye(total)), subset_by_index=(total - 1, total - 1), check_finite=False)
+    """The parts, by modality, of the top eigenvector of the symmetric matrix with blocks C; each of length 1."""
+    if len(widths) == 2:
+        (((a, b), block),) = C.items()
+        if widths[a] > widths[b]:
+            a, b, block = b, a, block.T
+        # The pair of singular vectors, by way of the smaller side.
+        left = _top_eigenvector(block @ block.T)
+        parts = {a: left, b: block.T @ left}
     else:
-        operator = LinearOperator((total, total), matvec=product, dtype=np.float64)
-        _, vectors = eigsh(operator, k=1, which="LA", v0=np.ones(total))
-    vector = fix_signs(vectors)[:, 0]
-    return {name: vector[part] for name, part in parts.items()}
+        ends = np.cumsum([0, *widths.values()])
+        places = {name: slice(ends[i], ends[i + 1]) for i, name in enumerate(widths)}
+        whole = np.zeros((ends[-1], ends[-1]))
+        for (a, b), block in C.items():
+            whole[places[a], places[b]] = block
+            whole[places[b], places[a]] = block.T
+        vector = _top_eigenvector(whole)
+        parts = {name: vector[place] for name, place in places.items()}
+    return {name: parts[name] / (np.linalg.norm(parts[name]) or 1.0) for name in widths}
+
+
+def _top_eigenvector(M: Matrix) -> NDArray[np.float64]:
+    from scipy.linalg import eigh
+
+    last = len(M) - 1
+    _, vectors = eigh((M + M.T) / 2, subset_by_index=(last, last), check_finite=False)
+    return fix_signs(vectors)[:, 0]

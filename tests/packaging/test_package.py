@@ -11,7 +11,7 @@ import pytest
 
 import pyhash
 
-MODULES = ["scipy", "torch", "matplotlib", "tqdm", "sklearn", "pandas"]
+MODULES = ["scipy", "torch", "matplotlib", "tqdm", "sklearn", "pandas", "polars", "h5py"]
 
 
 def run(code):
@@ -74,12 +74,12 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # Who may import whom: a layer imports from those before it. Modules of one layer may import each other.
 LAYERS = [
-    {"errors", "checks", "threads", "labels"},
+    {"errors", "checks", "frames", "threads", "labels"},
     {"codes", "files", "_core"},
     {"index_directory", "interop", "search"},
     {"segments"},
     {"index"},
-    {"methods", "evaluation", "datasets", "plotting"},
+    {"methods", "evaluation", "datasets", "displays", "plotting"},
     {"cli"},
 ]
 

@@ -1,0 +1,36 @@
+"""Texts as a bag of words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_WORD = re.compile(r"\w+")
+_MIN_TEXTS = 2
+
+
+def bag_of_words(texts: Sequence[str]) -> tuple[csr_array, list[str]]:
+    """How often each word of the vocabulary is in each text (n, n_words) float32, and the vocabulary, alphabetical.
+
+    Words are runs of letters, digits and underscores, in lower case; those in fewer than two texts are left out.
+    """
+    from scipy.sparse import csr_array
+
+    counts = [Counter(_WORD.findall(text.lower())) for text in texts]
+    n_texts = Counter(word for count in counts for word in count)
+    vocabulary = sorted(word for word, n in n_texts.items() if n >= _MIN_TEXTS)
+    if not vocabulary:
+        raise ValueError(f"must have a word that occurs in {_MIN_TEXTS} texts, got none in {len(texts)} texts")
+    column = {word: j for j, word in enumerate(vocabulary)}
+    rows = [sorted((column[word], n) for word, n in count.items() if word in column) for count in counts]
+    indptr = np.cumsum([0, *map(len, rows)])
+    indices = np.array([j for row in rows for j, _ in row], dtype=np.int32)
+    data = np.array([n for row in rows for _, n in row], dtype=np.float32)
+    return csr_array((data, indices, indptr.astype(np.int32)), shape=(len(texts), len(vocabulary))), vocabulary

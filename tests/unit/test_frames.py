@@ -1,0 +1,200 @@
+import subprocess
+import sys
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.sparse import csr_array
+
+import pyhash
+from pyhash.checks import as_array, as_rows
+from pyhash.datasets import make_hierarchical, make_multilabel
+from pyhash.evaluation import mean_average_precision
+
+
+def pandas_frame(array):
+    """With an index that is not the order of the rows, and repeated names of columns."""
+    return pd.DataFrame(array, index=np.arange(len(array))[::-1], columns=["f"] * array.shape[1])
+
+
+def polars_frame(array):
+    return pl.DataFrame(array, schema=[f"f{j}" for j in range(array.shape[1])], orient="row")
+
+
+def sparse_frame(array):
+    return pandas_frame(array).astype(pd.SparseDtype(array.dtype, array.dtype.type(0)))
+
+
+def pandas_series(array):
+    return pd.Series(array, index=np.arange(len(array))[::-1])
+
+
+def polars_series(array):
+    return pl.Series(array)
+
+
+FRAMES = pytest.mark.parametrize("frame", [pandas_frame, polars_frame, sparse_frame])
+
+
+@FRAMES
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16, np.uint8, np.bool_])
+def test_rows_go_by_position_and_keep_their_dtype(frame, dtype, rng):
+    array = (rng.standard_normal((7, 3)) * 3).astype(dtype)
+    rows = as_rows("X", frame(array))
+    assert isinstance(rows, csr_array if frame is sparse_frame else np.ndarray)
+    assert rows.dtype == dtype
+    np.testing.assert_array_equal(rows.toarray() if frame is sparse_frame else rows, array)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": [1, 2, 0], "b": [0.5, 0, 4]}),
+        pd.DataFrame({"a": [1, 2, 0], "b": pd.array([0.5, 0, 4], dtype="Float32")}),
+        pd.DataFrame({"a": pd.array([1, 2, 0], dtype="int8[pyarrow]"), "b": pd.arrays.SparseArray([0.5, 0, 4])}),
+        pd.DataFrame({"a": pd.arrays.SparseArray([1, 2, 0]), "b": pd.arrays.SparseArray([0.5, 0, 4], fill_value=0)}),
+        pl.DataFrame({"a": [1, 2, 0], "b": [0.5, 0, 4]}),
+    ],
+)
+def test_mixed_columns_become_float64(frame):
+    rows = as_rows("X", frame)
+    assert rows.dtype == np.float64
+    np.testing.assert_array_equal(rows.toarray() if isinstance(rows, csr_array) else rows, [[1, 0.5], [2, 0], [0, 4]])
+
+
+def test_sparse_columns_of_numbers_and_truth_values():
+    columns = {"a": [True, False], "b": [0.5, 0.0], "c": [0, 3]}
+    frame = pd.DataFrame({k: pd.arrays.SparseArray(v, fill_value=type(v[0])(0)) for k, v in columns.items()})
+    rows = as_rows("X", frame)
+    assert isinstance(rows, csr_array)
+    assert rows.dtype == np.float64
+    np.testing.assert_array_equal(rows.toarray(), [[1, 0.5, 0], [0, 0, 3]])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "int64[pyarrow]", "Sparse[int]", "boolean"])
+def test_series_of_every_kind(dtype):
+    values = as_array("labels", pd.Series([1, 0, 1], dtype=dtype))
+    assert values.dtype == (np.bool_ if dtype == "boolean" else np.int64)
+    assert values.tolist() == [1, 0, 1]
+    assert as_array("labels", pl.Series([3, 0], dtype=pl.UInt16)).dtype == np.uint16
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "message"),
+    [
+        (
+            pd.DataFrame({"a": [1], "b": ["x"], "c": ["y"]}),
+            TypeError,
+            r"X must hold real .* dtype (str|object) in column 'b'",
+        ),
+        (pd.DataFrame({"t": pd.to_datetime(["2020-01-01"])}), TypeError, "got dtype datetime64.* in column 't'"),
+        (pd.DataFrame({"a": [1 + 1j]}), TypeError, "X must hold real numbers, got dtype complex128 in column 'a'"),
+        (
+            pd.Series(["x", "y"], dtype="category"),
+            TypeError,
+            r"got dtype category; \.cat\.codes of it are class indices",
+        ),
+        (
+            pd.DataFrame({"a": pd.array([1, None, None], dtype="Int64")}),
+            ValueError,
+            "X must have no missing values, got one in row 1 in column 'a'",
+        ),
+        (
+            pd.Series([1.5, None], dtype="double[pyarrow]"),
+            ValueError,
+            "X must have no missing values, got one in row 1$",
+        ),
+        (pd.DataFrame({"a": pd.arrays.SparseArray([0.0])}), ValueError, "fill value is 0, got nan in column 'a'"),
+        (pd.DataFrame({"a": pd.arrays.SparseArray(["x"])}), TypeError, "X must hold real .* in column 'a'"),
+        (pl.DataFrame({"a": [1], "b": ["x"]}), TypeError, "X must hold real numbers, got dtype String in column 'b'"),
+        (pl.DataFrame({"a": [[1, 2]]}), TypeError, r"X must hold real numbers, got dtype List\(Int64\) in column 'a'"),
+        (pl.DataFrame({"a": [Decimal(1)]}), TypeError, "X must hold real numbers, got dtype Decimal"),
+        (pl.DataFrame({"a": [1, None]}), ValueError, "X must have no missing values, got one in row 1 in column 'a'"),
+        (pl.Series([None, 1.5]), ValueError, "X must have no missing values, got one in row 0$"),
+        (
+            pl.DataFrame({"a": [1]}).lazy(),
+            TypeError,
+            r"X must be a DataFrame, got a LazyFrame; call \.collect\(\) on it",
+        ),
+    ],
+)
+def test_what_is_refused(frame, error, message):
+    with pytest.raises(error, match=message):
+        as_rows("X", frame)
+
+
+@pytest.mark.parametrize("frame", [pandas_frame, polars_frame])
+def test_nan_is_refused_with_its_place(frame):
+    array = np.ones((6, 2))
+    array[4, 1] = np.nan
+    with pytest.raises(ValueError, match=r"views\['x'\] must be finite, got nan in row 4, column 1"):
+        pyhash.SHOH(8).partial_fit({"x": frame(array)}, np.zeros(6, int))
+
+
+def test_sparse_columns_are_no_dense_array():
+    with pytest.raises(TypeError, match=r"X must be a dense array, got sparse columns; call \.sparse\.to_dense\(\)"):
+        as_array("X", sparse_frame(np.eye(3)))
+
+
+@FRAMES
+@pytest.mark.parametrize("series", [pandas_series, polars_series])
+def test_learning_from_frames(frame, series):
+    data = make_hierarchical(300, n_features={"image": 6, "text": 9}, seed=4)
+    image, text = data.views["image"], (data.views["text"] > 0.5).astype(np.float32)
+    fine = data.labels["level2"]
+    plain = pyhash.SHOH(16, hierarchy=data.hierarchy).partial_fit({"image": image, "text": text}, fine)
+    model = pyhash.SHOH(16, hierarchy=data.hierarchy)
+    model.partial_fit({"image": frame(image), "text": frame(text)}, series(fine))
+    np.testing.assert_array_equal(model.codes_, plain.codes_)
+    for name, x in (("image", image), ("text", text)):
+        # A sparse product may add in another order.
+        np.testing.assert_allclose(
+            model.project(frame(x), modality=name), plain.project(x, modality=name), rtol=1e-5, atol=1e-5
+        )
+    model.partial_fit({"image": frame(image[:50]), "text": frame(text[:50])}, series(fine[:50]))
+    assert model.codes_.shape == (50, 2)
+    with pytest.raises(ValueError, match=r"X must have shape \(n, 6\), got \(300, 9\)"):
+        model.project(frame(text), modality="image")
+
+
+@FRAMES
+def test_label_matrices_as_frames(frame):
+    data = make_multilabel(200, n_classes=12, mean_labels=1.2, n_features={"a": 4, "b": 3}, seed=1)
+    labels = data.labels["classes"]
+    plain = pyhash.SHOH(8).fit(data.views, labels, progress=False)
+    model = pyhash.SHOH(8).fit(data.views, frame(labels), progress=False)
+    np.testing.assert_array_equal(model.codes_, plain.codes_)
+    codes = model.codes_
+    expected = mean_average_precision(codes[:20], codes, labels[:20], labels)
+    of_frames = mean_average_precision(codes[:20], codes, frame(labels[:20]), frame(labels))
+    assert 0 < of_frames.value < 1
+    assert of_frames.value == expected.value
+
+
+@pytest.mark.parametrize(("frame", "series"), [(pandas_frame, pandas_series), (polars_frame, polars_series)])
+def test_codes_projections_and_classes_as_frames(frame, series):
+    data = make_hierarchical(200, n_features={"a": 4}, seed=1)
+    fine = data.labels["level2"]
+    model = pyhash.SHOH(16).fit(data.views, fine, progress=False)
+    codes, projections = model.codes_, model.project(data.views["a"], modality="a")
+    for queries, metric in ((codes, "hamming"), (projections, "weighted_hamming")):
+        expected = mean_average_precision(queries[:30], codes, fine[:30], fine, metric=metric)
+        of_frames = mean_average_precision(
+            frame(queries[:30]), frame(codes), series(fine[:30]), series(fine), metric=metric
+        )
+        assert of_frames.value == expected.value
+    index = pyhash.CodeIndex(16)
+    ids = np.arange(200) * 3
+    index.add(frame(codes), ids=series(ids))
+    np.testing.assert_array_equal(index.search(frame(codes[:5]), k=1).distances, np.zeros((5, 1)))
+    assert set(index.ids) == set(ids)
+
+
+def test_neither_library_is_imported_for_arrays():
+    code = (
+        "import sys, numpy as np, pyhash; pyhash.SHOH(8).fit({'a': np.eye(4)}, [0, 1, 0, 1], progress=False); "
+        "print([m for m in ('pandas', 'polars') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
