@@ -247,6 +247,19 @@ _SECTIONS = {
             "target": _targets_by_peer,
         },
     ),
+    "posterior": (
+        "Posterior encoding",
+        "Queries of 1500 features against 87 classes, each a label set of its own (the codes of the case), and the plain "
+        "projection of the same model. CPU time.",
+        {
+            "label sets × queries": _sizes,
+            "bits": _of_case("bits"),
+            "posterior, s": _seconds("ours"),
+            "projection, s": _seconds("bits"),
+            "times the plain projection's speed": lambda r: f"{targets.ratio(r, 'bits'):.2f}",
+            "target": _target,
+        },
+    ),
     "descent": (
         "Discrete cyclic descent",
         "7 sweeps in float32, all threads, wall time.",

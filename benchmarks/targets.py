@@ -41,6 +41,7 @@ TARGETS = [
     Target("threads", {"codes": 10_000_000, "queries": 32, "threads": 2}, 1.7, "ours, 1 thread"),
     Target("map", {"codes": 18_015, "queries": 2000, "bits": 32, "threads": 1}, 3.5, "numpy radix sort"),
     Target("map", {"codes": 18_015, "queries": 2000, "bits": 32, "threads": "all"}, 20.0, "numpy argsort"),
+    *(Target("posterior", {"features": 1500, "bits": b}, 0.5, "bits") for b in (16, 32, 64)),
     Target("descent", {"codes": 200_000, "bits": 64}, 8.0, "numpy float32"),
     Target("descent", {"codes": 200_000, "bits": 64}, 15.0, "numpy float64"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,17 @@ from pyhash.codes import pack
 from pyhash.datasets import Dataset, load_emoji
 from pyhash.index import CodeIndex
 from pyhash.methods import SHOH
+from pyhash.methods.base import OnlineMethod
+from pyhash.methods.recipes import RECOMMENDED, make_method
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Query modality, and the name of the direction: the codes that are searched stand for both modalities of a pair.
 _DIRECTIONS = {"image_deep": "image->text", "text": "text->image"}
 _PROTOCOL = evaluation.Protocol.preset("shoh")
 _RELEVANCE = "level2"
+_BESIDE = "shoh"  # learns the hierarchy of classes, for comparison
 _N_EXAMPLES = 12
 _ROUNDS_CHART = "map_by_round.png"
 _CURVE_CHART = "precision_recall.png"
@@ -46,31 +53,54 @@ def run(*, n_bits: int, seed: int, split: str, chunk_size: int, out: Path, chart
     with staged(out, owned=(_ROUNDS_CHART, _CURVE_CHART)) as stage:
         data = load_emoji()
         queries = data.split(split)[1]
-        model = SHOH(n_bits=n_bits, hierarchy=data.hierarchy, seed=seed)
-        index = CodeIndex(n_bits)
         print(f"{data}\nsplit '{split}': {len(data) - len(queries)} pairs to learn and search, {len(queries)} queries")
-        print(f"{model!r}\nmAP, {_RELEVANCE} relevance, {_PROTOCOL.describe()}\n")
-        rounds = _learn_stream(data, split, queries, model, index, chunk_size, seed)
-        _show_examples(data, queries, model, index, seed)
+        print(f"mAP, {_RELEVANCE} relevance, {_PROTOCOL.describe()}")
+        views = {name: data.views[name] for name in _DIRECTIONS}
+        learned = {}
+        for name in (_BESIDE, RECOMMENDED):
+            model = make_method(name, n_bits=n_bits, seed=seed, views=views, hierarchy=data.hierarchy)
+            learned[name] = _learn_stream(name, data, split, queries, cast("OnlineMethod", model), chunk_size, seed)
+        chosen = learned[RECOMMENDED]
+        _show_examples(data, queries, chosen, seed)
 
-        write_model_folder(stage, ModelFolder(model, index, _catalogue(data, index)))
+        write_model_folder(stage, ModelFolder(chosen.model, chosen.index, _catalogue(data, chosen.index)))
         results = {"n_bits": n_bits, "seed": seed, "split": split, "chunk_size": chunk_size}
-        write_json(stage / "results.json", {**results, "rounds": [asdict(r) for r in rounds]})
+        rounds = {name: [asdict(r) for r in of_method.rounds] for name, of_method in learned.items()}
+        write_json(stage / "results.json", {**results, "rounds": rounds})
         if charts:
-            _draw_rounds(rounds, stage / _ROUNDS_CHART)
-            _draw_precision_recall(data, queries, model, index, stage / _CURVE_CHART)
+            _draw_rounds(learned, stage / _ROUNDS_CHART)
+            _draw_precision_recall(data, queries, learned, stage / _CURVE_CHART)
         written = sorted(file.name for file in stage.iterdir())
     print(f"\nwritten to {out}: {', '.join(written)}")
     print(f'now try: pyhash search {out} "cat face"')
 
 
+@dataclass(frozen=True)
+class Learned:
+    """A model that has seen the stream, the index of its codes, and what was measured on the way."""
+
+    model: OnlineMethod
+    index: CodeIndex
+    rounds: list[Round]
+
+
 def _learn_stream(
-    data: Dataset, split: str, queries: NDArray[np.int64], model: SHOH, index: CodeIndex, chunk_size: int, seed: int
-) -> list[Round]:
+    name: str,
+    data: Dataset,
+    split: str,
+    queries: NDArray[np.int64],
+    model: OnlineMethod,
+    chunk_size: int,
+    seed: int,
+) -> Learned:
+    print(f"\n{name}: {model!r}\n")
+    index = CodeIndex(model.n_bits)
+    # Only SHOH learns from the classes of both layers.
+    labels = "hierarchy" if isinstance(model, SHOH) else _RELEVANCE
     columns = [name + kind for name in _DIRECTIONS.values() for kind in ("", " weighted")]
     print("  ".join(["pairs", *columns, "learn s", "solve s"]))
     rounds = []
-    chunks = list(data.chunks(chunk_size, seed, split=split, views=tuple(_DIRECTIONS)))
+    chunks = list(data.chunks(chunk_size, seed, split=split, views=tuple(_DIRECTIONS), labels=labels))
     with tqdm(chunks, desc="learning", unit="chunk") as bar:
         for chunk in bar:
             start = time.perf_counter()
@@ -82,12 +112,12 @@ def _learn_stream(
             index.add(model.codes_, chunk.rows, model=model)
             scores = _measure(data, queries, model, index)
             rounds.append(Round(len(index), learned - start, solved - learned, scores))
-            cells = [f"{rounds[-1].n_seen:>5}", *(f"{scores[name]:>{len(name)}.3f}" for name in columns)]
+            cells = [f"{rounds[-1].n_seen:>5}", *(f"{scores[column]:>{len(column)}.3f}" for column in columns)]
             bar.write("  ".join([*cells, f"{learned - start:>7.3f}", f"{solved - learned:>7.3f}"]))
-    return rounds
+    return Learned(model, index, rounds)
 
 
-def _measure(data: Dataset, queries: NDArray[np.int64], model: SHOH, index: CodeIndex) -> dict[str, float]:
+def _measure(data: Dataset, queries: NDArray[np.int64], model: OnlineMethod, index: CodeIndex) -> dict[str, float]:
     labels = data.labels[_RELEVANCE]
     scores = {}
     for modality, direction in _DIRECTIONS.items():
@@ -106,8 +136,9 @@ def _measure(data: Dataset, queries: NDArray[np.int64], model: SHOH, index: Code
     return scores
 
 
-def _show_examples(data: Dataset, queries: NDArray[np.int64], model: SHOH, index: CodeIndex, seed: int) -> None:
+def _show_examples(data: Dataset, queries: NDArray[np.int64], learned: Learned, seed: int) -> None:
     """A dozen texts of the query rows, what they find, and where the right one ranks."""
+    model, index = learned.model, learned.index
     emoji, subgroup = data.items["emoji_id"], data.labels[_RELEVANCE]
     print("\ntexts never learned, and what they find (weighted distance):\n")
     for row in np.random.default_rng(seed).choice(queries, size=min(_N_EXAMPLES, len(queries)), replace=False):
@@ -143,28 +174,29 @@ def _catalogue(data: Dataset, index: CodeIndex) -> Catalogue:
     )
 
 
-def _draw_rounds(rounds: list[Round], path: Path) -> None:
+def _draw_rounds(learned: dict[str, Learned], path: Path) -> None:
     ax = None
-    for name in rounds[-1].scores:
-        style = "--" if name.endswith("weighted") else "-"
-        display = plotting.RoundsDisplay([r.n_seen for r in rounds], [r.scores[name] for r in rounds], name=name)
-        ax = display.plot(ax, linestyle=style).ax_
-    plotting.save_figure(display.ax_, path)
+    for name, of_method in learned.items():
+        n_seen = [r.n_seen for r in of_method.rounds]
+        for column in of_method.rounds[-1].scores:
+            style = "--" if column.endswith("weighted") else "-"
+            scores = [r.scores[column] for r in of_method.rounds]
+            ax = plotting.RoundsDisplay(n_seen, scores, name=f"{name}, {column}").plot(ax, linestyle=style).ax_
+    plotting.save_figure(cast("Axes", ax), path)
 
 
-def _draw_precision_recall(
-    data: Dataset, queries: NDArray[np.int64], model: SHOH, index: CodeIndex, path: Path
-) -> None:
+def _draw_precision_recall(data: Dataset, queries: NDArray[np.int64], learned: dict[str, Learned], path: Path) -> None:
     labels, ax = data.labels[_RELEVANCE], None
-    for modality, direction in _DIRECTIONS.items():
-        curve = evaluation.precision_recall_curve(
-            model.encode(data.views[modality][queries], modality=modality),
-            index.codes,
-            labels[queries],
-            labels[index.ids],
-            n_bits=index.n_bits,
-            protocol=_PROTOCOL,
-        )
-        display = plotting.PrecisionRecallDisplay(curve, name=direction)
-        ax = display.plot(ax).ax_
-    plotting.save_figure(display.ax_, path)
+    for name, of_method in learned.items():
+        for modality, direction in _DIRECTIONS.items():
+            ax = plotting.PrecisionRecallDisplay.from_codes(
+                of_method.model.encode(data.views[modality][queries], modality=modality),
+                of_method.index.codes,
+                labels[queries],
+                labels[of_method.index.ids],
+                n_bits=of_method.index.n_bits,
+                protocol=_PROTOCOL,
+                name=f"{name}, {direction}",
+                ax=ax,
+            ).ax_
+    plotting.save_figure(cast("Axes", ax), path)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pyhash.checks import Features
 
 Views = Mapping[str, Any]
-Projector = Callable[[Any], Matrix]
+Projector = Callable[[Any], NDArray[Any]]
 
 
 class HashingMethod(Parameters, ABC):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.methods.label_sets import LabelSets
+
+if TYPE_CHECKING:
+    from pyhash.checks import Features
 
 Matrix = NDArray[np.float64]
 
@@ -23,22 +28,27 @@ class PosteriorEncoder:
 
     def __init__(self, label_weights: Matrix, label_sets: LabelSets, tau: float = TAU, rho: float = RHO) -> None:
         sets = label_sets.matrix
-        self._bias = rho * np.log(label_sets.counts) - 0.5 * tau * sets.sum(axis=1)
-        self._mean_codes = label_sets.mean_codes
+        bias = rho * np.log(label_sets.counts) - 0.5 * tau * sets.sum(axis=1)
         # One product instead of two where it is the smaller one, as where each class is a set of its own.
         d, c = label_weights.shape
         if d * len(sets) <= (d + len(sets)) * c:
-            self._factors = [tau * (label_weights @ sets.T)]
+            factors = [tau * (label_weights @ sets.T)]
         else:
-            self._factors = [tau * label_weights, sets.T]
+            factors = [tau * label_weights, sets.T]
+        # The scores of all classes are many more products than those of a few bits; float32 halves their cost, and is
+        # out by less than 1e-4 in an exponent.
+        self._factors = [factor.astype(np.float32) for factor in factors]
+        self._bias = bias.astype(np.float32)
+        self._mean_codes = label_sets.mean_codes.astype(np.float32)
 
-    def __call__(self, X: Matrix) -> Matrix:
+    def __call__(self, X: Features) -> NDArray[np.float32]:
         """Expected codes, in [-1, 1]."""
-        logits = X
+        logits = X.astype(np.float32)
         for factor in self._factors:
             logits = logits @ factor
         logits += self._bias
         logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(axis=1, keepdims=True)
-        return logits @ self._mean_codes
+        expected: NDArray[np.float32] = logits @ self._mean_codes
+        return expected

@@ -69,13 +69,16 @@ def test_the_demo_reports_every_round(capsys, tmp_path):
     )  # fmt: skip
     assert code == 0
     results = json.loads((tmp_path / "demo" / "results.json").read_text())
-    assert [r["n_seen"] for r in results["rounds"]] == [3000, 6000, 8262]
+    assert list(results["rounds"]) == ["shoh", "lemon+rbf"]
     assert (results["n_bits"], results["seed"], results["split"]) == (16, 3, "emoji")
-    for r in results["rounds"]:
-        assert set(r["scores"]) == {"image->text", "image->text weighted", "text->image", "text->image weighted"}
-        assert all(0.02 < score < 1 for score in r["scores"].values())
-        row = next(line for line in out.splitlines() if line.split()[:1] == [str(r["n_seen"])])
-        assert [f"{score:.3f}" for score in r["scores"].values()] == row.split()[1:5]
+    for name, rounds in results["rounds"].items():
+        assert [r["n_seen"] for r in rounds] == [3000, 6000, 8262]
+        shown = out[out.index(f"{name}: ") :].splitlines()
+        for r in rounds:
+            assert set(r["scores"]) == {"image->text", "image->text weighted", "text->image", "text->image weighted"}
+            assert all(0.02 < score < 1 for score in r["scores"].values())
+            row = next(line for line in shown if line.split()[:1] == [str(r["n_seen"])])
+            assert [f"{score:.3f}" for score in r["scores"].values()] == row.split()[1:5]
     assert out.count(" at rank ") + out.count("none of its kind") == 12
     assert "100%" in err  # the progress bar
     assert f"written to {tmp_path / 'demo'}: catalogue.json" in out
@@ -87,7 +90,7 @@ def test_the_demo_is_deterministic(folder, tmp_path, capsys):
     assert content(tmp_path / "again" / "index") == content(folder / "index")
     assert (tmp_path / "again" / "catalogue.json").read_bytes() == (folder / "catalogue.json").read_bytes()
     scores = [
-        [r["scores"] for r in json.loads((path / "results.json").read_text())["rounds"]]
+        [[r["scores"] for r in rounds] for rounds in json.loads((path / "results.json").read_text())["rounds"].values()]
         for path in (folder, tmp_path / "again")
     ]
     assert scores[0] == scores[1]
