@@ -178,14 +178,20 @@ def shape_of_features(name: str, features: Features, n_features: int | None = No
     return shape[0], shape[1]
 
 
-def check_features(name: str, features: Features, first_row: int = 0) -> Features:
-    """Rows of features as float64, real and finite; `first_row` is the number of the first in the user's data."""
+def check_features(name: str, features: Features, first_row: int = 0, *, keep_float32: bool = False) -> Features:
+    """Rows of features as float64, real and finite; `first_row` is the number of the first in the user's data.
+
+    With `keep_float32` dense float32 stays as it is, for those who need no more.
+    """
     if is_sparse(features):
         check_numeric(name, features.data)
         values = features.astype(np.float64)
         check_finite_sparse(name, values, first_row)
         return values
     check_numeric(name, features)
+    if keep_float32 and features.dtype == np.float32:
+        check_finite(name, features, first_row)
+        return features
     return as_float64(name, features, first_row)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 from pyhash import _core
 from pyhash.datasets import load_emoji
@@ -19,6 +20,13 @@ def cpu_level(request):
     _core.set_cpu_level(request.param)
     yield request.param
     _core.set_cpu_level(before)
+
+
+@pytest.fixture(scope="module")
+def one_blas_thread():
+    """For many small problems: threads of BLAS wait for each other far longer than they work."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture

@@ -38,6 +38,23 @@ def _integer(minimum: int) -> Callable[[str], int]:
     return parse
 
 
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"must be names joined by commas, got {text!r}")
+    return names
+
+
+def _integers(minimum: int) -> Callable[[str], list[int]]:
+    def parse(text: str) -> list[int]:
+        try:
+            return [_integer(minimum)(part.strip()) for part in text.split(",")]
+        except argparse.ArgumentTypeError:
+            raise argparse.ArgumentTypeError(f"must be integers >= {minimum} joined by commas, got {text!r}") from None
+
+    return parse
+
+
 def _words(text: str) -> str:
     if not text.split():
         raise argparse.ArgumentTypeError("must hold at least one word")
@@ -90,7 +107,61 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-k", type=_integer(1), default=10, help="pictures to show (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="answer as JSON")
     command.set_defaults(run=_search)
+    _add_bench(commands.add_parser)
     return parser
+
+
+def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    command = add_parser(
+        "bench",
+        help="compare methods under equal conditions, with a table and charts",
+        description="Runs every method at every length with every seed, and writes results.jsonl, table.md and charts. "
+        "What the folder holds already is not run again: after Ctrl-C the same command goes on.",
+    )
+    command.add_argument(
+        "--data",
+        default="emoji",
+        help="emoji, hierarchical, multilabel, or a file .mat or .npz (default: %(default)s)",
+    )
+    command.add_argument("--labels", help="which labels say what is relevant (default: the finest of the hierarchy)")
+    command.add_argument(
+        "--split", help="which rows are queries; 'random': a tenth (default: the first that the data has, or random)"
+    )
+    command.add_argument(
+        "--views", type=_names, help="modalities to learn, such as image,text (default: all; of emoji image_deep,text)"
+    )
+    command.add_argument(
+        "--methods",
+        type=_names,
+        default=["shoh", "lemon+rbf", "cca-itq"],
+        help="such as shoh,lemon+rbf,dsfh+posterior (default: shoh,lemon+rbf,cca-itq)",
+    )
+    command.add_argument("--bits", type=_integers(1), default=[16, 32, 64], help="lengths of codes (default: 16,32,64)")
+    command.add_argument("--seeds", type=_integer(1), default=3, help="how many: 0, 1, ... (default: %(default)s)")
+    command.add_argument(
+        "--chunk-size",
+        type=_integer(1),
+        default=2000,
+        help="rows that online methods learn at a time (default: %(default)s)",
+    )
+    command.add_argument(
+        "--protocol",
+        type=_names,
+        default=["shoh"],
+        help="presets, or choices such as cutoff=50:ties=expected; several joined by commas (default: shoh)",
+    )
+    command.add_argument(
+        "--database",
+        choices=("learned", "encoded"),
+        default="learned",
+        help="search the codes that were learned, or those encoded from the modality searched (default: %(default)s)",
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("pyhash-bench"), help="folder to write (default: %(default)s)"
+    )
+    command.add_argument("--no-charts", action="store_true", help="draw no charts: matplotlib is not needed then")
+    command.add_argument("--threads", type=_integer(1), help="threads (default: all CPUs)")
+    command.set_defaults(run=_bench)
 
 
 # The commands load when they run: help and errors of usage are quick, and an interrupt while they load is caught.
@@ -106,6 +177,26 @@ def _search(a: argparse.Namespace) -> None:
     from pyhash.cli import search
 
     search.run(a.model_dir, a.query, k=a.k, as_json=a.json)
+
+
+def _bench(a: argparse.Namespace) -> None:
+    from pyhash.cli import bench
+
+    bench.run(
+        data=a.data,
+        methods=a.methods,
+        bits=a.bits,
+        seeds=a.seeds,
+        labels=a.labels,
+        split=a.split,
+        views=a.views,
+        chunk_size=a.chunk_size,
+        protocols=a.protocol,
+        database=a.database,
+        out=a.out,
+        charts=not a.no_charts,
+        n_threads=a.threads,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from pyhash.errors import NotFittedError
 from pyhash.files import Archive, write_archive
 from pyhash.labels import name_rows
 from pyhash.methods.encoder_trial import ENCODERS, MAX_QUERIES, EncoderTrial
-from pyhash.methods.feature_maps import apply_map, check_feature_maps, fitted_copy, row_blocks
+from pyhash.methods.feature_maps import apply_map, check_feature_maps, check_rows, fitted_copy, row_blocks
 from pyhash.methods.feature_rows import FeatureRows
 from pyhash.methods.hierarchy import count_classes, label_layers, label_matrices
 from pyhash.methods.label_sets import LabelSets
@@ -368,6 +368,8 @@ class HashingMethod(Parameters, ABC):
         """Maps fitted on the first chunk, and sums of nothing."""
         n_bits = check_n_bits(self.n_bits)
         self._check_parameters(list(rows))
+        for name, x in rows.items():
+            check_rows(f"views[{name!r}]", x)  # before a map is fitted on them
         maps = {name: fitted_copy(feature_map, rows[name]) for name, feature_map in self._maps(list(rows)).items()}
         # One row tells the width that a map gives.
         n_mapped = {name: FeatureRows(name, x[:1], maps[name]).shape[1] for name, x in rows.items()}
@@ -432,9 +434,11 @@ class HashingMethod(Parameters, ABC):
     def _project(self, state: State, rows: Features, modality: str, encoder: str) -> NDArray[np.float32]:
         n, _ = shape_of_features("X", rows, state.n_features[modality])
         project, n_bits = self._projector(state, modality, encoder)
+        keep_float32 = encoder == "posterior" and state.maps[modality] is None
         out = np.empty((n, n_bits), dtype=np.float32)
         for block in row_blocks(n):
-            X = apply_map(modality, state.maps[modality], check_features("X", rows[block], block.start))
+            checked = check_features("X", rows[block], block.start, keep_float32=keep_float32)
+            X = apply_map(modality, state.maps[modality], checked)
             with np.errstate(over="ignore", invalid="ignore"):
                 out[block] = project(X)
         too_large = np.flatnonzero(~np.isfinite(out).all(axis=1))

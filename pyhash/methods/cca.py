@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from pyhash.checks import check_integer, check_n_bits, check_real, is_sparse
 from pyhash.methods.itq import itq_rotation
-from pyhash.methods.projections import ProjectionMethod, check_n_bits_within, fix_signs, sum_of_projections
+from pyhash.methods.projections import ProjectionMethod, check_n_bits_within, leading_directions, sum_of_projections
 from pyhash.methods.state import Chunk, Matrix
 
 
@@ -36,9 +37,9 @@ class CCASign(ProjectionMethod):
 
     Notes
     -----
-    The directions are the top solutions of the generalised eigenproblem ``C w = lambda D w``, C all covariances and D
-    those within modalities, which for two modalities is Hotelling's problem and serves any number; with one modality it
-    whitens.
+    The directions are the top solutions of the generalised eigenproblem ``C w = lambda D w``, C the covariances between
+    modalities and D those within, with the ridge. For two modalities that is Hotelling's problem; one is paired with
+    itself, which whitens it.
 
     References
     ----------
@@ -149,27 +150,27 @@ class CCAITQ(ProjectionMethod):
 
 def canonical_directions(chunk: Chunk, n_bits: object, ridge: float) -> dict[str, Matrix]:
     """The (d, n_bits) canonical directions of each modality, most correlated first."""
-    from scipy.linalg import eigh
+    from scipy.linalg import cholesky, solve_triangular
 
     widths = {name: X.shape[1] for name, X in chunk.views.items()}
     bits = check_n_bits_within(n_bits, widths, "features")
-    starts = dict(zip(widths, np.cumsum([0, *widths.values()])[:-1].tolist(), strict=True))
-    total = sum(widths.values())
-    # All modalities side by side: one product gives every covariance.
-    C, D = np.zeros((total, total)), np.zeros((total, total))
+    names = list(widths)
+    pairs = list(combinations(names, 2)) or [(names[0], names[0])]
+    factors = {}
+    for name, X in chunk.views.items():
+        covariance = X.add_gram(np.zeros((widths[name], widths[name]))) / chunk.n
+        # Where nothing varies any ridge does.
+        covariance[np.diag_indices_from(covariance)] += ridge * np.trace(covariance) / widths[name] or 1.0
+        factors[name] = cholesky(covariance, check_finite=False)
+    cross = {pair: np.zeros((widths[pair[0]], widths[pair[1]])) for pair in pairs}
     for blocks in zip(*(X.blocks() for X in chunk.views.values()), strict=True):
-        for (_, X), a in zip(blocks, starts.values(), strict=True):
-            for (_, T), b in zip(blocks, starts.values(), strict=True):
-                if a <= b:
-                    product = X.T @ T
-                    C[a : a + X.shape[1], b : b + T.shape[1]] += product.toarray() if is_sparse(product) else product
-    C = np.triu(C) + np.triu(C, 1).T
-    C /= chunk.n
-    for a, d in zip(starts.values(), widths.values(), strict=True):
-        part = slice(a, a + d)
-        D[part, part] = C[part, part]
-        mean_variance = np.trace(D[part, part]) / d
-        D[part, part] += (ridge * mean_variance or 1.0) * np.eye(d)
-    _, vectors = eigh(C, D, subset_by_index=(total - bits, total - 1), check_finite=False)
-    vectors = fix_signs(vectors[:, ::-1])
-    return {name: vectors[starts[name] : starts[name] + d] for name, d in widths.items()}
+        rows = {name: X for name, (_, X) in zip(names, blocks, strict=True)}
+        for a, b in pairs:
+            product = rows[a].T @ rows[b]
+            cross[a, b] += product.toarray() if is_sparse(product) else product
+    whitened = {}
+    for (a, b), product in cross.items():
+        half = solve_triangular(factors[a], product / chunk.n, trans="T", check_finite=False)
+        whitened[a, b] = solve_triangular(factors[b], half.T, trans="T", check_finite=False).T
+    directions = leading_directions(whitened, widths, bits)
+    return {name: solve_triangular(factors[name], u, check_finite=False) for name, u in directions.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,12 @@ def row_blocks(n: int) -> Iterator[slice]:
     return (slice(start, min(start + ROWS_PER_BLOCK, n)) for start in range(0, n, ROWS_PER_BLOCK))
 
 
+def check_rows(name: str, rows: Features, first_row: int = 0) -> None:
+    """Refuses features that are not real and finite, a block at a time."""
+    for block in row_blocks(rows.shape[0]):
+        check_features(name, rows[block], first_row + block.start)
+
+
 class FeatureMap(Parameters, ABC):
     """A map of features: ``fit`` on the first chunk of a stream, ``transform`` of all that comes.
 
@@ -41,6 +47,15 @@ class FeatureMap(Parameters, ABC):
     it was.
 
     Learned attributes end in an underscore, and are what a model's file keeps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyhash import LEMON, Centering
+    >>> X, labels = np.array([[1.0, 2.0], [2.0, 1.0], [0.0, 3.0]]), [0, 1, 0]
+    >>> model = LEMON(8, feature_maps={"image": Centering()}).fit({"image": X, "text": X}, labels)
+    >>> model.encode(X, modality="image").shape
+    (3, 1)
     """
 
     _n_features: int | None = None
@@ -63,11 +78,16 @@ class FeatureMap(Parameters, ABC):
             If a parameter is not as it must be, or X is not real and finite, or has no rows.
         """
         rows = as_rows("X", X)
-        n, n_features = shape_of_features("X", rows)
+        n, _ = shape_of_features("X", rows)
         if n == 0:
             raise ValueError("X must have at least one row, got none")
+        check_rows("X", rows)
+        return self.fit_checked(rows)
+
+    def fit_checked(self, rows: Features) -> Self:
+        """``fit`` on rows that were checked."""
         self._fit(rows)
-        self._n_features = n_features
+        self._n_features = int(rows.shape[1])
         return self
 
     def transform(self, X: Any) -> Features:
@@ -166,8 +186,9 @@ class Standardizing(FeatureMap):
         self.mean_ = _mean(rows)
         squares = np.zeros_like(self.mean_)
         for block in row_blocks(rows.shape[0]):
-            squares += ((_dense(check_features("X", rows[block], block.start)) - self.mean_) ** 2).sum(axis=0)
-        scale = np.sqrt(squares / rows.shape[0])
+            with np.errstate(over="ignore"):
+                squares += ((_dense(check_features("X", rows[block], block.start)) - self.mean_) ** 2).sum(axis=0)
+        scale = np.sqrt(_in_range(squares) / rows.shape[0])
         # What rounding alone moves is constant.
         self.scale_ = np.where(scale > 1e-12 * np.abs(self.mean_), scale, np.inf)
 
@@ -199,13 +220,16 @@ class UnitLength(FeatureMap):
         pass
 
     def _transform(self, rows: Features) -> Features:
-        lengths = np.sqrt(_squared_lengths(rows))
-        lengths[lengths == 0] = 1.0
-        if is_sparse(rows):
-            scaled = rows.copy()
-            scaled.data /= np.repeat(lengths, np.diff(rows.indptr))
-            return scaled
-        return rows / lengths[:, None]
+        # By the largest value first: squares of very large or very small ones are out of float64's range.
+        for scale in (_largest_values, _lengths):
+            sizes = scale(rows)
+            sizes[sizes == 0] = 1.0
+            if is_sparse(rows):
+                rows = rows.copy()
+                rows.data /= np.repeat(sizes, np.diff(rows.indptr))
+            else:
+                rows = rows / sizes[:, None]
+        return rows
 
 
 class RBFAnchors(FeatureMap):
@@ -339,7 +363,8 @@ def fitted_copy(feature_map: Any, rows: Features) -> Any:
     """A copy of a map, fitted; None stays None."""
     if feature_map is None:
         return None
-    return copy.deepcopy(feature_map).fit(rows)
+    fitted = copy.deepcopy(feature_map)
+    return fitted.fit_checked(rows) if isinstance(fitted, FeatureMap) else fitted.fit(rows)
 
 
 def apply_map(modality: str, feature_map: Any, rows: Features) -> Features:
@@ -359,8 +384,10 @@ def apply_map(modality: str, feature_map: Any, rows: Features) -> Features:
 def _mean(rows: Features) -> NDArray[np.float64]:
     total = np.zeros(rows.shape[1])
     for block in row_blocks(rows.shape[0]):
-        total += np.asarray(check_features("X", rows[block], block.start).sum(axis=0)).ravel()
-    return cast("NDArray[np.float64]", total / rows.shape[0])
+        with np.errstate(over="ignore", invalid="ignore"):
+            total += np.asarray(check_features("X", rows[block], block.start).sum(axis=0)).ravel()
+    mean: NDArray[np.float64] = _in_range(total) / rows.shape[0]
+    return mean
 
 
 def _dense(rows: Features) -> NDArray[np.float64]:
@@ -368,21 +395,39 @@ def _dense(rows: Features) -> NDArray[np.float64]:
     return dense
 
 
+def _in_range(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`sums`, unless float64 cannot hold them."""
+    if not np.isfinite(sums).all():
+        raise ValueError("features must have sums and squares that float64 can hold, got values that are too large")
+    return sums
+
+
+def _largest_values(rows: Features) -> NDArray[np.float64]:
+    largest = abs(rows).max(axis=1)
+    return np.asarray(largest.toarray() if is_sparse(largest) else largest, dtype=np.float64).ravel()
+
+
+def _lengths(rows: Features) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.sqrt(_squared_lengths(rows))
+    return lengths
+
+
 def _squared_lengths(rows: Features) -> NDArray[np.float64]:
     if is_sparse(rows):
         return np.asarray(rows.multiply(rows).sum(axis=1), dtype=np.float64).ravel()
-    lengths: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows)
-    return lengths
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows)
+    return squares
 
 
 def _squared_distances(rows: Features, anchors: Features) -> NDArray[np.float64]:
     """(n, n_anchors) squared Euclidean distances."""
-    product: NDArray[np.float64] = _dense(rows @ anchors.T)
-    product *= -2
-    product += _squared_lengths(rows)[:, None]
-    product += _squared_lengths(anchors)
+    with np.errstate(over="ignore", invalid="ignore"):
+        product: NDArray[np.float64] = _dense(rows @ anchors.T)
+        product *= -2
+        product += _squared_lengths(rows)[:, None]
+        product += _squared_lengths(anchors)
     np.maximum(product, 0, out=product)  # rounding makes some slightly negative
-    return product
+    return _in_range(product)
 
 
 def _measure_width(rows: Features, anchors: Features, rule: str) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_features, is_sparse
+from pyhash.checks import check_features
 from pyhash.methods.feature_maps import apply_map, row_blocks
 from pyhash.methods.ridge import add_gram
 
@@ -50,11 +50,15 @@ class FeatureRows:
         with np.errstate(over="ignore", invalid="ignore"):
             for _, X in self.blocks():
                 G = add_gram(G, X)
-        if not np.isfinite(G).all():
-            raise ValueError(
-                f"views[{self._modality!r}] must have squares that float64 can sum up, got values that are too large"
-            )
-        return G
+        return self._summable(G)
+
+    def column_squares(self) -> NDArray[np.float64]:
+        """Sum of the squares of each column (d,); a ValueError where float64 cannot hold it."""
+        total = np.zeros(self.shape[1])
+        with np.errstate(over="ignore"):
+            for _, X in self.blocks():
+                total += np.asarray((X * X).sum(axis=0)).ravel()
+        return self._summable(total)
 
     def transposed_dot(self, M: NDArray[Any]) -> Matrix:
         """X'M (d, k) for M (n, k)."""
@@ -70,9 +74,9 @@ class FeatureRows:
             out[block] = X @ W
         return out
 
-    def toarray(self) -> Matrix:
-        """All rows as one dense float64 array."""
-        out = np.empty(self.shape)
-        for block, X in self.blocks():
-            out[block] = X.toarray() if is_sparse(X) else X
-        return out
+    def _summable(self, squares: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not np.isfinite(squares).all():
+            raise ValueError(
+                f"views[{self._modality!r}] must have squares that float64 can sum up, got values that are too large"
+            )
+        return squares

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-# Directions whose eigenvalue is below this part of the largest are rounding.
+# Directions whose eigenvalue is below this part of the largest are rounding; so are those that centring left of Z.
 _RANK_TOLERANCE = 1e-10
+_CENTRING_TOLERANCE = 1e3 * np.finfo(float).eps ** 2
 
 
 def balanced_factor(Z: Matrix, rng: np.random.Generator) -> Matrix:
@@ -21,7 +22,7 @@ def balanced_factor(Z: Matrix, rng: np.random.Generator) -> Matrix:
     JZ = Z - Z.mean(axis=0)
     values, vectors = np.linalg.eigh(JZ.T @ JZ)
     values, vectors = values[::-1], vectors[:, ::-1]  # largest first
-    known = values > _RANK_TOLERANCE * max(values[0], np.finfo(float).tiny)
+    known = values > max(_RANK_TOLERANCE * values[0], _CENTRING_TOLERANCE * float((Z**2).sum()), np.finfo(float).tiny)
     rank = min(int(np.count_nonzero(known)), n - 1)
     left = JZ @ (vectors[:, :rank] / np.sqrt(values[:rank]))
     n_missing = min(r, n - 1) - rank

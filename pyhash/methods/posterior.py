@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash.checks import is_sparse
 from pyhash.methods.label_sets import LabelSets
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ Matrix = NDArray[np.float64]
 # Sharpness of the posterior, and how far the frequency of a label set counts.
 TAU = 20.0
 RHO = 0.5
+# What rounding may add to an exponent.
+_MAX_ERROR = 0.02
 
 
 class PosteriorEncoder:
@@ -35,17 +38,22 @@ class PosteriorEncoder:
             factors = [tau * (label_weights @ sets.T)]
         else:
             factors = [tau * label_weights, sets.T]
-        # The scores of all classes are many more products than those of a few bits; float32 halves their cost, and is
-        # out by less than 1e-4 in an exponent.
-        self._factors = [factor.astype(np.float32) for factor in factors]
+        self._factors = {dtype: [factor.astype(dtype) for factor in factors] for dtype in (np.float64, np.float32)}
+        self._largest_gain = float(np.abs(factors[0]).sum(axis=0).max())
         self._bias = bias.astype(np.float32)
         self._mean_codes = label_sets.mean_codes.astype(np.float32)
 
     def __call__(self, X: Features) -> NDArray[np.float32]:
         """Expected codes, in [-1, 1]."""
-        logits = X.astype(np.float32)
-        for factor in self._factors:
+        # The scores of all classes are many more products than those of a few bits: float32 halves their cost, where it
+        # cannot move an exponent far. The bound holds for the worst rounding; what happens is some hundredth of it.
+        largest = float(np.abs(X.data if is_sparse(X) else X).max(initial=0.0))
+        error = float(np.finfo(np.float32).eps) * self._largest_gain * largest
+        dtype = np.float32 if error < _MAX_ERROR else np.float64
+        logits = X.astype(dtype, copy=False)
+        for factor in self._factors[dtype]:
             logits = logits @ factor
+        logits = logits.astype(np.float32, copy=False)
         logits += self._bias
         logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)

@@ -13,7 +13,7 @@ from pyhash.checks import check_n_bits, check_real
 from pyhash.codes import sign
 from pyhash.methods.feature_maps import Centering
 from pyhash.methods.label_sets import unit_rows
-from pyhash.methods.projections import ProjectionMethod, fix_signs
+from pyhash.methods.projections import ProjectionMethod, leading_directions
 from pyhash.methods.state import Chunk, Matrix
 
 
@@ -122,41 +122,11 @@ class SCMSeq(ProjectionMethod):
         C = {(a, b): r * (2 * of_labels[a] @ of_labels[b].T - of_ones[a] @ of_ones[b].T) for a, b in pairs}
         W: dict[str, list[Matrix]] = {name: [] for name in names}
         for _ in range(r):
-            directions = top_directions(C, {name: len(factor) for name, factor in factors.items()})
+            directions = leading_directions(C, {name: len(factor) for name, factor in factors.items()}, 1)
             taken = {}
             for name, u in directions.items():
-                w = solve_triangular(factors[name], u, check_finite=False)
-                W[name].append(w)
-                taken[name] = whitened(name, sign(chunk.views[name].dot(w[:, None])))
+                W[name].append(solve_triangular(factors[name], u, check_finite=False))
+                taken[name] = whitened(name, sign(chunk.views[name].dot(W[name][-1])))
             for a, b in pairs:
                 C[a, b] -= taken[a] @ taken[b].T
-        return {name: np.stack(columns, axis=1) for name, columns in W.items()}
-
-
-def top_directions(C: Mapping[tuple[str, str], Matrix], widths: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
-    """The parts, by modality, of the top eigenvector of the symmetric matrix with blocks C; each of length 1."""
-    if len(widths) == 2:
-        (((a, b), block),) = C.items()
-        if widths[a] > widths[b]:
-            a, b, block = b, a, block.T
-        # The pair of singular vectors, by way of the smaller side.
-        left = _top_eigenvector(block @ block.T)
-        parts = {a: left, b: block.T @ left}
-    else:
-        ends = np.cumsum([0, *widths.values()])
-        places = {name: slice(ends[i], ends[i + 1]) for i, name in enumerate(widths)}
-        whole = np.zeros((ends[-1], ends[-1]))
-        for (a, b), block in C.items():
-            whole[places[a], places[b]] = block
-            whole[places[b], places[a]] = block.T
-        vector = _top_eigenvector(whole)
-        parts = {name: vector[place] for name, place in places.items()}
-    return {name: parts[name] / (np.linalg.norm(parts[name]) or 1.0) for name in widths}
-
-
-def _top_eigenvector(M: Matrix) -> NDArray[np.float64]:
-    from scipy.linalg import eigh
-
-    last = len(M) - 1
-    _, vectors = eigh((M + M.T) / 2, subset_by_index=(last, last), check_finite=False)
-    return fix_signs(vectors)[:, 0]
+        return {name: np.hstack(columns) for name, columns in W.items()}

@@ -53,10 +53,7 @@ class FeatureSign(ProjectionMethod):
         n_bits = check_n_bits_within(self.n_bits, widths, "features")
         W = {}
         for name, X in chunk.views.items():
-            spread = np.zeros(X.shape[1])
-            for _, block in X.blocks():
-                spread += np.asarray((block * block).sum(axis=0)).ravel()
-            chosen = np.sort(np.argsort(-spread, kind="stable")[:n_bits])
+            chosen = np.sort(np.argsort(-X.column_squares(), kind="stable")[:n_bits])
             W[name] = np.eye(X.shape[1])[:, chosen]
         return W
 

@@ -1,0 +1,163 @@
+"""``pyhash bench``: methods compared under equal conditions, with a table and charts."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyhash import datasets, plotting
+from pyhash.datasets import Dataset
+from pyhash.evaluation import Comparison, Protocol, compare
+from pyhash.evaluation.experiment import RANDOM_SPLIT
+from pyhash.evaluation.result_lines import RESULTS
+from pyhash.files import atomic_file
+
+TABLE = "table.md"
+CHARTS = "charts"
+_EMOJI_VIEWS = ("image_deep", "text")
+
+
+def run(
+    *,
+    data: str,
+    methods: Sequence[str],
+    bits: Sequence[int],
+    seeds: int,
+    labels: str | None,
+    split: str | None,
+    views: Sequence[str] | None,
+    chunk_size: int,
+    protocols: Sequence[str],
+    database: str,
+    out: Path,
+    charts: bool,
+    n_threads: int | None,
+) -> None:
+    """Compares, prints the table, and writes results, table and charts to a folder."""
+    if charts:
+        try:
+            plotting.require_matplotlib()
+        except ImportError as error:
+            raise ImportError(f"{error}, or run with --no-charts") from None
+    resolved = [_protocol(text) for text in protocols]
+    dataset = _load(data)
+    if data == "emoji" and views is None:
+        views = _EMOJI_VIEWS
+    print(f"{dataset}\n{_describe_split(dataset, split)}", flush=True)
+    try:
+        result = compare(
+            dataset,
+            methods,
+            bits=bits,
+            seeds=seeds,
+            labels=labels,
+            split=split,
+            views=views,
+            database=database,
+            chunk_size=chunk_size,
+            protocols=resolved,
+            out=out,
+            progress=True,
+            n_threads=n_threads,
+        )
+    except KeyboardInterrupt:
+        print(f"\nwhat is done is in {out}: the same command goes on from there", file=sys.stderr)
+        raise
+    _say_what_was_there(result, out)
+    tables = "\n".join(f"{result.describe(name)}\n\n{result.table(name)}" for name in result.protocols)
+    print(f"\n{tables}")
+    command = _command(result, data, methods, bits, seeds, protocols, out)
+    with atomic_file(out / TABLE) as file:
+        file.write(f"# {dataset.name}\n\n    {command}\n\n{tables}\n{_describe_versions(result)}\n".encode())
+    written = [RESULTS, TABLE]
+    if charts:
+        written += [f"{CHARTS}/{name}" for name in result.save_charts(out / CHARTS)]
+    print(f"written to {out}: {', '.join(written)}")
+
+
+def _load(data: str) -> Dataset:
+    """A data set by its name or its file."""
+    if data == "emoji":
+        return datasets.load_emoji()
+    if data == "hierarchical":
+        return datasets.make_hierarchical()
+    if data == "multilabel":
+        return datasets.make_multilabel()
+    path = Path(data)
+    if path.suffix.lower() == ".npz":
+        return datasets.load_npz(path)
+    if path.suffix.lower() == ".mat" or path.is_dir():
+        return datasets.load_mat(path)
+    raise ValueError(
+        f"--data must be emoji, hierarchical, multilabel, or a file that ends in .mat or .npz, got {data!r}"
+    )
+
+
+def _describe_split(dataset: Dataset, split: str | None) -> str:
+    if RANDOM_SPLIT not in dataset.splits and (split == RANDOM_SPLIT or (split is None and not dataset.splits)):
+        return "split random: a tenth of the rows, drawn with seed 0, are queries"
+    return f"split {split or next(iter(dataset.splits))}"
+
+
+def _say_what_was_there(result: Comparison, out: Path) -> None:
+    if result.n_dropped:
+        print(f"the last line of {out / RESULTS} was not whole and was dropped")
+    if result.n_reused:
+        print(f"{result.n_reused} of {len(result)} combinations were in {out / RESULTS} and were not run again")
+
+
+def _protocol(text: str) -> Protocol | str:
+    """A preset by its name, or choices such as cutoff=50:ties=expected."""
+    if "=" not in text:
+        Protocol.preset(text)  # refuses unknown names
+        return text
+    choices: dict[str, str] = {}
+    for part in text.split(":"):
+        name, _, value = part.partition("=")
+        if name not in ("cutoff", "denominator", "empty_queries", "ties") or not value:
+            raise ValueError(
+                "--protocol must be a preset or cutoff=, denominator=, empty_queries=, ties= joined by colons, "
+                f"got {text!r}"
+            )
+        choices[name] = value
+    cutoff = choices.pop("cutoff", None)
+    if cutoff is not None and not cutoff.isdecimal():
+        raise ValueError(f"--protocol must have an integer as cutoff, got {cutoff!r}")
+    return Protocol(None if cutoff is None else int(cutoff), **choices)
+
+
+def _command(
+    result: Comparison,
+    data: str,
+    methods: Sequence[str],
+    bits: Sequence[int],
+    seeds: int,
+    protocols: Sequence[str],
+    out: Path,
+) -> str:
+    """The command that repeats this run anywhere: defaults written out, files by their names."""
+    first = result.records[0]
+    options = {
+        "--data": Path(data).name,
+        "--labels": first["labels"],
+        "--split": first["split"],
+        "--views": ",".join(first["views"]),
+        "--methods": ",".join(methods),
+        "--bits": ",".join(map(str, bits)),
+        "--seeds": str(seeds),
+        "--chunk-size": str(first["chunk_size"]),
+        "--protocol": ",".join(protocols),
+        "--database": first["database"],
+        "--out": out.resolve().name,
+    }
+    return shlex.join(["pyhash", "bench", *(word for option in options.items() for word in option)])
+
+
+def _describe_versions(result: Comparison) -> str:
+    parts = []
+    for name in ("pyhash", "numpy", "scipy", "python"):
+        found = sorted({record["versions"][name] for record in result.records})
+        parts.append(f"{name} {' and '.join(found)}")
+    return f"Made with {', '.join(parts)}."

@@ -1,0 +1,238 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pyhash.cli import bench
+from pyhash.cli.main import main
+from pyhash.datasets import make_hierarchical, save_npz
+from pyhash.evaluation.comparison_table import score_of
+
+COMMAND = [sys.executable, "-m", "pyhash.cli.main", "bench"]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A small data set of one's own."""
+    path = tmp_path / "mine.npz"
+    save_npz(path, make_hierarchical(150, n_classes=(2, 5), n_features={"image": 10, "text": 12}))
+    return path
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr of a call in this process."""
+    try:
+        code = main(["bench", *map(str, arguments)])
+    except SystemExit as leaving:
+        code = leaving.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def records_of(folder):
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def test_results_table_and_charts(capsys, file, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("--data", file, "--methods", "lemon+rbf,lsh", "--bits", "4,8", "--seeds", "2", "--out", out)
+    code, said, err = run(capsys, *arguments, "--threads", "1")
+    assert code == 0
+    assert len(records_of(out)) == 8
+    assert "4/8" in err  # the progress bar
+    assert "Dataset('hierarchical', 150 rows" in said
+    assert "split random\n" in said
+    table = (out / "table.md").read_text()
+    assert (
+        "pyhash bench --data mine.npz --labels level2 --split random --views image,text --methods lemon+rbf,lsh "
+        "--bits 4,8 --seeds 2 --chunk-size 2000 --protocol shoh --database learned --out out\n" in table
+    )
+    assert str(tmp_path) not in table
+    assert "full list, denominator hits, empty queries zero, ties id; mean ± sample standard deviation of 2" in table
+    assert "Made with pyhash 0." in table
+    row = next(line for line in table.splitlines() if line.startswith("| lemon+rbf | 8 |"))
+    values = [score_of(record, "shoh", "image->text")["map"] for record in records_of(out)[2:4]]
+    assert f"{sum(values) / 2:.3f} ± {abs(values[0] - values[1]) / 2**0.5:.3f}" in row
+    assert row in said
+    assert {file.name for file in out.iterdir()} == {"results.jsonl", "table.md", "charts", "lock"}
+    assert (out / "charts" / "map_by_bits.image-to-text.png").read_bytes().startswith(b"\x89PNG")
+
+    code, said, _ = run(capsys, *arguments, "--no-charts")
+    assert code == 0
+    assert f"8 of 8 combinations were in {out / 'results.jsonl'} and were not run again" in said
+    assert (out / "table.md").read_text() == table
+
+
+def test_a_line_that_is_not_whole(capsys, file, tmp_path):
+    arguments = ("--data", file, "--methods", "lsh", "--bits", "4", "--seeds", "2", "--out", tmp_path, "--no-charts")
+    assert run(capsys, *arguments)[0] == 0
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    code, said, _ = run(capsys, *arguments)
+    assert code == 0
+    assert f"the last line of {path} was not whole and was dropped" in said
+    assert "1 of 2 combinations" in said
+    assert [record["seed"] for record in records_of(tmp_path)] == [0, 1]
+
+
+def test_every_option(capsys, file, tmp_path):
+    code, _, err = run(
+        capsys, "--data", file, "--labels", "level1", "--split", "random", "--views", "text,image",
+        "--methods", "lemon", "--bits", "4", "--seeds", "1", "--chunk-size", "50",
+        "--protocol", "shoh,cutoff=9:denominator=min:ties=expected", "--database", "encoded",
+        "--out", tmp_path, "--no-charts",
+    )  # fmt: skip
+    assert code == 0, err
+    (record,) = records_of(tmp_path)
+    assert (record["labels"], record["views"], record["database"]) == ("level1", ["text", "image"], "encoded")
+    assert len(record["rounds"]) == 3
+    strict = "cutoff 9, denominator min, empty queries skip, ties expected"
+    assert record["protocols"][strict] == strict
+    assert strict in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "views"), [("hierarchical", "image,text"), ("multilabel", "image,text")])
+def test_generated_data(capsys, tmp_path, name, views):
+    arguments = ("--data", name, "--methods", "lsh", "--bits", "4", "--seeds", "1", "--out", tmp_path, "--no-charts")
+    assert run(capsys, *arguments)[0] == 0
+    assert f"--data {name}" in (tmp_path / "table.md").read_text()
+    assert f"--views {views}" in (tmp_path / "table.md").read_text()
+
+
+def test_emoji_has_defaults(capsys, monkeypatch, tmp_path):
+    asked = {}
+
+    def compare(data, methods, **choices):
+        asked.update(choices, methods=methods, name=data.name)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(bench, "compare", compare)
+    code, said, err = run(capsys, "--out", tmp_path, "--no-charts")
+    assert (code, err) == (1, "pyhash: enough\n")
+    assert said.endswith("split pair\n")
+    assert asked["name"] == "emoji"
+    assert asked["views"] == ("image_deep", "text")
+    assert (asked["labels"], asked["split"]) == (None, None)  # level2 and pair: the finest, and the first
+    assert asked["methods"] == ["shoh", "lemon+rbf", "cca-itq"]
+    assert (asked["bits"], asked["seeds"]) == ([16, 32, 64], 3)
+
+
+def test_a_mat_file_without_a_split(capsys, tmp_path, rng):
+    from scipy.io import savemat
+
+    kinds = rng.integers(0, 3, 80)
+    path = tmp_path / "flickr.mat"
+    text = rng.random((80, 7)) < 0.5
+    savemat(path, {"XAll": rng.standard_normal((80, 5)), "YAll": text, "LAll": np.eye(3)[kinds]})
+    out = tmp_path / "out"
+    code, said, err = run(
+        capsys, "--data", path, "--methods", "lsh", "--bits", "4", "--seeds", "1", "--out", out, "--no-charts"
+    )
+    assert code == 0, err
+    assert "split random: a tenth of the rows, drawn with seed 0, are queries" in said
+    assert records_of(out)[0]["data"]["n_queries"] == 8
+
+
+def test_data_with_another_split(capsys, tmp_path):
+    data = make_hierarchical(100, n_features={"image": 4, "text": 5})
+    path = tmp_path / "mine.npz"
+    save_npz(path, replace(data, splits={"mine": data.splits["random"]}))
+    out = tmp_path / "out"
+    arguments = ("--data", path, "--methods", "lsh", "--bits", "4", "--seeds", "1", "--out", out, "--no-charts")
+    assert "split mine\n" in run(capsys, *arguments)[1]
+    code, _, err = run(capsys, *arguments, "--split", "pair")
+    assert (code, err) == (1, "pyhash: split must be one of 'mine', 'random', got 'pair'\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods", "lemmon"], "got 'lemmon'; did you mean 'lemon'?"),
+        (["--methods", "cca-itq+posterior"], "which learns without labels"),
+        (["--labels", "level9"], "labels must be one of 'hierarchy', 'level1', 'level2', 'keywords', got 'level9'"),
+        (["--split", "half"], "split must be one of 'pair', 'emoji', 'random', got 'half'"),
+        (["--views", "sound"], "views must be one of 'image_deep', 'image_gist', 'text', got 'sound'"),
+        (["--protocol", "mine"], "preset must be one of 'shoh', got 'mine'"),
+        (["--protocol", "cutoff=many"], "--protocol must have an integer as cutoff, got 'many'"),
+        (["--protocol", "size=3"], "--protocol must be a preset or cutoff=, denominator=, empty_queries=, ties="),
+        (["--protocol", "ties=none"], "ties must be one of"),
+        (["--data", "moji"], "--data must be emoji, hierarchical, multilabel, or a file that ends in .mat or .npz"),
+        (["--data", "missing.npz"], "missing.npz"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(capsys, tmp_path, arguments, message):
+    code, _, err = run(capsys, *arguments, "--out", tmp_path / "out", "--no-charts")
+    assert code == 1
+    assert err.startswith("pyhash: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bits", "16,many"], "argument --bits: must be integers >= 1 joined by commas, got '16,many'"),
+        (["--bits", "0"], "argument --bits: must be integers >= 1 joined by commas, got '0'"),
+        (["--seeds", "0"], "argument --seeds: must be an integer >= 1, got '0'"),
+        (["--methods", "lemon,,lsh"], "argument --methods: must be names joined by commas, got 'lemon,,lsh'"),
+        (["--database", "both"], "argument --database: invalid choice: 'both'"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line(capsys, arguments, message):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_without_matplotlib_the_bench_says_so_before_it_works(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = run(capsys, "--out", tmp_path / "out")
+    assert (code, out) == (1, "")
+    assert err == "pyhash: charts need matplotlib: pip install 'pyhash-crossmodal[plot]', or run with --no-charts\n"
+    assert os.listdir(tmp_path) == []
+
+
+def test_ctrl_c_keeps_what_is_done(capsys, file, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--data", str(file), "--methods", "lemon", "--bits", "8", "--out", str(out), "--no-charts"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, "--seeds", "5000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, the shell has them ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    for _ in range(600):
+        if (out / "results.jsonl").exists() and b"\n" in (out / "results.jsonl").read_bytes():
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("nothing was done within half a minute")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.endswith(f"what is done is in {out}: the same command goes on from there\npyhash: interrupted\n")
+    assert not (out / "table.md").exists()
+    code, said, _ = run(capsys, *arguments, "--seeds", "1")
+    assert code == 0
+    assert "1 of 1 combinations" in said
+    assert len({record["key"] for record in records_of(out)}) == len(records_of(out))
+
+
+def test_the_table_of_versions_that_differ():
+    """As where a run goes on with another numpy."""
+    versions = {"pyhash": "0.1.0", "numpy": "2.0.0", "scipy": "1.1", "python": "3.11"}
+    records = [{"versions": versions}, {"versions": {**versions, "numpy": "2.1.0"}}]
+    from pyhash.evaluation import Comparison
+
+    said = bench._describe_versions(Comparison(records))
+    assert said == "Made with pyhash 0.1.0, numpy 2.0.0 and 2.1.0, scipy 1.1, python 3.11."

@@ -1,0 +1,435 @@
+import doctest
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyhash import LEMON, SHOH, codes, evaluation
+from pyhash.datasets import make_hierarchical, make_multilabel
+from pyhash.evaluation import Protocol, compare
+from pyhash.evaluation.comparison_table import mean_and_spread
+from pyhash.evaluation.result_lines import open_results
+from pyhash.evaluation.trial import describe
+from pyhash.methods import CCAITQ, RBFAnchors
+
+SIZES = {"image": 10, "text": 12}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_hierarchical(150, n_classes=(2, 5), n_features=SIZES)
+
+
+@pytest.fixture(scope="module")
+def result(data):
+    return compare(data, ["shoh", "cca-itq"], bits=[4, 8], seeds=2, chunk_size=60, top_n=[1, 10, 10_000])
+
+
+@pytest.fixture
+def count(monkeypatch):
+    """What was run."""
+    from pyhash.evaluation import comparison
+
+    ran, run = [], comparison.run_trial
+
+    def counted(experiment, model, identity):
+        ran.append((identity["method"], identity["n_bits"], identity["seed"]))
+        return run(experiment, model, identity)
+
+    monkeypatch.setattr(comparison, "run_trial", counted)
+    return ran
+
+
+def scores(record, kind="map"):
+    return {entry["direction"]: entry[kind] for entry in record["scores"]}
+
+
+def test_every_combination_once(result):
+    assert repr(result) == "Comparison(8 records: shoh, cca-itq; 4, 8 bits; 2 seeds)"
+    assert [(r["method"], r["n_bits"], r["seed"]) for r in result.records] == [
+        (method, n_bits, seed) for method in ("shoh", "cca-itq") for n_bits in (4, 8) for seed in (0, 1)
+    ]
+    assert len({record["key"] for record in result.records}) == 8
+    assert json.loads(json.dumps(result.records, allow_nan=False)) == result.records
+
+
+def test_what_a_record_holds(result):
+    record = result.records[0]
+    assert record["class"] == "SHOH"
+    assert record["parameters"]["n_iter"] == 7
+    assert record["parameters"]["hierarchy"] is not None
+    assert record["labels"] == "level2"
+    assert (record["bytes_per_item"], record["float_bytes_per_item"]) == (1, 16)
+    assert record["data"] | {"fingerprint": ""} == {
+        "name": "hierarchical", "fingerprint": "", "n_database": 135, "n_queries": 15, "n_unlabelled": 0,
+    }  # fmt: skip
+    assert {"pyhash", "numpy", "scipy", "python", "platform", "cpu_level"} == set(record["versions"])
+    assert record["train_seconds"] > 0
+    assert set(record["encode_seconds"]) == {"image", "text"}
+    memory = record["memory"]
+    assert memory["before"] is None or 0 < memory["before"] <= memory["peak"]
+    for entry in record["scores"]:
+        assert set(entry["precision_at"]) == {"1", "10"}
+        curve = entry["precision_recall"]
+        assert len(curve["rank"]) == len(curve["precision"]) == len(curve["recall"]) == 135
+        assert curve["recall"][-1] == 1
+    assert np.shape(record["class_distances"]["distances"]["learned"]) == (5, 5)
+    assert len(record["class_distances"]["groups"]) == 5
+
+
+def test_scores_are_those_of_the_model(data):
+    """The same done by hand."""
+    result = compare(data, ["lemon"], bits=[8], seeds=[3], chunk_size=50, labels="level1")
+    database, queries = data.split("random")
+    model = LEMON(n_bits=8, seed=3)
+    order, packed = np.random.default_rng(3).permutation(database), []
+    for start in range(0, len(order), 50):
+        rows = order[start : start + 50]
+        model.partial_fit({name: view[rows] for name, view in data.views.items()}, data.labels["level1"][rows])
+        packed.append(model.codes_)
+    learned = np.concatenate(packed)[np.argsort(order)]
+    labels = data.labels["level1"]
+    sides = labels[queries], labels[database]
+    for query, other in (("image", "text"), ("text", "image")):
+        projections = model.project(data.views[query][queries], modality=query)
+        plain = evaluation.mean_average_precision(codes.pack(projections), learned, *sides, n_bits=8, protocol="shoh")
+        weighted = evaluation.mean_average_precision(
+            projections, learned, *sides, metric="weighted_hamming", protocol="shoh"
+        )
+        reals = model.project(data.views[other][database], modality=other).astype(float)
+        cosine = -(projections @ reals.T) / np.linalg.norm(reals, axis=1)
+        as_float = evaluation.mean_average_precision(cosine, None, *sides, metric="precomputed", protocol="shoh")
+        (record,) = result.records
+        direction = f"{query}->{other}"
+        assert scores(record)[direction] == plain.value
+        assert scores(record, "map_weighted")[direction] == weighted.value
+        assert scores(record, "map_float")[direction] == pytest.approx(as_float.value, abs=1e-6)
+        assert record["rounds"][-1]["map"][direction] == plain.value
+        curve = evaluation.precision_recall_curve(codes.pack(projections), learned, *sides, n_bits=8, protocol="shoh")
+        kept = next(entry for entry in record["scores"] if entry["direction"] == direction)["precision_recall"]
+        np.testing.assert_allclose(kept["precision"], curve.precision, atol=1e-6)
+
+
+def test_rounds_of_online_methods(result):
+    online, offline = result.records[0], result.records[4]
+    assert [entry["n_seen"] for entry in online["rounds"]] == [60, 120, 135]
+    assert all(set(entry["map"]) == {"image->text", "text->image"} for entry in online["rounds"])
+    assert [(entry["n_seen"], entry["map"]) for entry in offline["rounds"]] == [(135, None)]
+
+
+def test_encoded_database(data):
+    (record,) = compare(data, ["cca-itq"], bits=[8], database="encoded").records
+    database, queries = data.split("random")
+    order = np.random.default_rng(0).permutation(database)
+    model = CCAITQ(n_bits=8, seed=0).fit({name: view[order] for name, view in data.views.items()})
+    labels = data.labels["level2"]
+    expected = evaluation.mean_average_precision(
+        model.encode(data.views["image"][queries], modality="image"),
+        model.encode(data.views["text"][database], modality="text"),
+        labels[queries],
+        labels[database],
+        n_bits=8,
+        protocol="shoh",
+    )
+    assert scores(record)["image->text"] == expected.value
+    assert set(record["class_distances"]["distances"]) == {"text", "image"}
+
+
+def test_every_direction():
+    data = make_multilabel(120, n_classes=4, n_features={"a": 6, "b": 7, "c": 8})
+    (record,) = compare(data, ["lemon"], bits=[4]).records
+    assert set(scores(record)) == {"a->b", "a->c", "b->a", "b->c", "c->a", "c->b"}
+    assert scores(record)["a->b"] == scores(record)["a->c"]  # learned codes are of all modalities
+    (record,) = compare(data, ["lemon"], bits=[4], views=["b"]).records
+    assert set(scores(record)) == {"b->b"}
+    (record,) = compare(data, ["lemon"], bits=[4], directions=[("a", "a"), ("c", "a")]).records
+    assert set(scores(record)) == {"a->a", "c->a"}
+
+
+def test_a_mapping_of_factories(data):
+    made = []
+
+    def mine(n_bits, seed):
+        made.append((n_bits, seed))
+        return LEMON(n_bits=n_bits, seed=seed, beta=1.0, feature_maps={"image": RBFAnchors(5)})
+
+    result = compare(data, {"mine": mine, "deep hierarchy": lambda n, s: SHOH(n, hierarchy=data.hierarchy)}, bits=[4])
+    assert (4, 0) in made
+    parameters = result.records[0]["parameters"]
+    assert parameters["beta"] == 1.0
+    assert parameters["feature_maps"]["image"]["class"] == "RBFAnchors"
+    assert [record["method"] for record in result.records] == ["mine", "deep hierarchy"]
+
+
+def test_a_model_that_has_learned_does_not_go_on(data):
+    model = LEMON(4)
+    with pytest.raises(ValueError, match=r"methods\['mine'\] must return a new model.*has learned 135 rows"):
+        compare(data, {"mine": lambda n, s: model}, bits=[4], seeds=2)
+
+
+def test_the_table_has_the_mean_and_the_spread(result):
+    lines = result.table().splitlines()
+    assert len(lines) == 2 + 4
+    assert lines[0].split(" | ")[3:] == [
+        "image->text", "image->text weighted", "text->image", "text->image weighted |",
+    ]  # fmt: skip
+    a, b = (scores(record)["text->image"] for record in result.records[:2])
+    mean, spread = (a + b) / 2, abs(a - b) / 2**0.5
+    cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
+    assert cells[:3] == ["shoh", "4", "1"]
+    assert cells[5] == f"{mean:.3f} ± {spread:.3f}"
+    assert "mean ± sample standard deviation of 2 seeds" in result.describe()
+    assert "full list, denominator hits, empty queries zero, ties id" in result.describe()
+    with pytest.raises(ValueError, match="protocol must be one of 'shoh', got 'mine'"):
+        result.table("mine")
+
+
+def test_mean_and_spread():
+    assert mean_and_spread([0.1, 0.2, 0.3]) == "0.200 ± 0.100"
+    assert mean_and_spread([0.25]) == "0.250"
+    assert mean_and_spread([0.25, None]) == "-"
+
+
+def test_several_protocols(data):
+    strict = Protocol(cutoff=5, denominator="min", ties="expected")
+    result = compare(data, ["lemon"], bits=[4], protocols=["shoh", strict], top_n=[3, 9])
+    assert result.protocols == ["shoh", strict.describe()]
+    by_protocol = {entry["protocol"]: entry for entry in result.records[0]["scores"]}
+    assert set(by_protocol[strict.describe()]["precision_at"]) == {"3"}
+    assert by_protocol["shoh"]["map"] != by_protocol[strict.describe()]["map"]
+    assert result.table(strict.describe()) != result.table()
+
+
+def test_rows_without_labels_are_left_out():
+    data = make_multilabel(120, n_classes=4, n_features=SIZES)
+    labels = data.labels["classes"].copy()
+    database, queries = data.split("random")
+    labels[database[:7]] = 0
+    labels[queries[:2]] = 0
+    result = compare(replace(data, labels={"classes": labels}), ["lemon"], bits=[4])
+    assert result.records[0]["data"] | {"name": "", "fingerprint": ""} == {
+        "name": "", "fingerprint": "", "n_database": 101, "n_queries": 10, "n_unlabelled": 9,
+    }  # fmt: skip
+    assert "9 without labels left out" in result.describe()
+
+
+def test_labels_choose_the_hierarchy(data):
+    coarse = compare(data, ["shoh"], bits=[4], labels="level1").records[0]
+    assert coarse["parameters"]["hierarchy"] is None
+    for labels in ("level2", "hierarchy", None):
+        record = compare(data, ["shoh"], bits=[4], labels=labels).records[0]
+        assert record["labels"] == "level2"
+        assert record["parameters"]["hierarchy"] == [data.hierarchy[0].tolist()]
+
+
+def test_a_first_chunk_that_lacks_classes():
+    data = make_hierarchical(60, n_classes=(9,), n_features=SIZES)
+    (record,) = compare(data, ["lemon"], bits=[4], chunk_size=3).records
+    assert len(record["rounds"]) == 18
+
+
+def test_data_without_a_split(data):
+    bare = replace(data, splits={})
+    (record,) = compare(bare, ["lemon"], bits=[4]).records
+    assert (record["split"], record["data"]["n_queries"]) == ("random", 15)
+    named = replace(data, splits={"mine": data.splits["random"]})
+    assert compare(named, ["lemon"], bits=[4]).records[0]["split"] == "mine"
+    assert compare(named, ["lemon"], bits=[4], split="random").records[0]["split"] == "random"
+
+
+# --- results in a folder ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_done_is_not_run_again(data, tmp_path, count):
+    out = tmp_path / "deep" / "out"
+    first = compare(data, ["lemon"], bits=[4], seeds=2, out=out)
+    assert (count, first.n_reused) == ([("lemon", 4, 0), ("lemon", 4, 1)], 0)
+    again = compare(data, ["lemon", "lsh"], bits=[4, 8], seeds=2, out=out, n_threads=1)
+    assert again.n_reused == 2
+    assert ("lemon", 4, 0) not in count[2:]
+    assert len(count) == 8
+    assert again.records[:2] == first.records
+    lines = (out / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["key"] for line in lines[:2]] == [record["key"] for record in first.records]
+    assert len(lines) == 8
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"labels": "level1"},
+        {"chunk_size": 50},
+        {"database": "encoded"},
+        {"views": ["text", "image"]},
+        {"protocols": [Protocol(ties="best")]},
+        {"split": "other"},
+        {"seeds": [7]},
+    ],
+)
+def test_other_choices_are_run(data, tmp_path, count, changed):
+    data = replace(data, splits={**data.splits, "other": np.roll(data.splits["random"], 1)})
+    compare(data, ["lsh"], bits=[4], out=tmp_path)
+    assert compare(data, ["lsh"], bits=[4], out=tmp_path, **changed).n_reused == 0
+    assert len(count) == 2
+
+
+def test_other_parameters_and_other_data_are_run(data, tmp_path, count):
+    for beta in (1.0, 2.0, 1.0):
+        result = compare(data, {"mine": lambda n, s, beta=beta: LEMON(n, beta=beta)}, bits=[4], out=tmp_path)
+        assert result.records[0]["parameters"]["beta"] == beta
+    assert len(count) == 2
+    image = data.views["image"].copy()
+    image[0, 0] += 1
+    result = compare(
+        replace(data, views={**data.views, "image": image}), {"mine": lambda n, s: LEMON(n, beta=1.0)}, bits=[4],
+        out=tmp_path,
+    )  # fmt: skip
+    assert result.n_reused == 0
+
+
+def test_a_line_that_is_not_whole_is_dropped(data, tmp_path, count):
+    compare(data, ["lsh"], bits=[4], seeds=2, out=tmp_path)
+    path = tmp_path / "results.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    result = compare(data, ["lsh"], bits=[4], seeds=2, out=tmp_path)
+    assert (result.n_reused, result.n_dropped) == (1, 1)
+    assert count[2:] == [("lsh", 4, 1)]
+    assert [json.loads(line)["seed"] for line in path.read_text().splitlines()] == [0, 1]
+
+
+def test_a_file_of_something_else(data, tmp_path):
+    (tmp_path / "results.jsonl").write_text('{"key": "x", "scores": []}\n[1]\n')
+    with pytest.raises(ValueError, match=r"results.jsonl must hold a record in every line, line 2 is none"):
+        compare(data, ["lsh"], bits=[4], out=tmp_path)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="file is not a folder"):
+        compare(data, ["lsh"], bits=[4], out=tmp_path / "file")
+
+
+def test_one_writer_at_a_time(data, tmp_path):
+    with open_results(tmp_path):
+        code = f"from pyhash.evaluation.result_lines import open_results\nwith open_results({str(tmp_path)!r}): pass"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert other.returncode == 1
+        assert "must have one writer at a time, another comparison writes to it" in other.stderr
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_a_method_refuses_names_the_combination(data, tmp_path, count):
+    with pytest.raises(ValueError, match=r"feature-sign, 64 bits, seed 0: n_bits must be at most 10"):
+        compare(data, ["lsh", "feature-sign"], bits=[64], out=tmp_path)
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+
+
+def test_progress(data, capsys):
+    compare(data, ["lsh"], bits=[4], progress=True)
+    assert "lsh, 4 bits, seed 0: 100%" in capsys.readouterr().err
+    compare(data, ["lsh"], bits=[4], progress=False)
+    assert capsys.readouterr().err == ""
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"methods": ["lemmon"]}, ValueError, r"got 'lemmon'; did you mean 'lemon'\?"),
+        ({"methods": []}, ValueError, "methods must name at least one, got none"),
+        ({"methods": {"mine": 3}}, TypeError, "methods must be names, or functions by name, got 3 for 'mine'"),
+        ({"methods": {"mine": lambda n, s: None}}, TypeError, r"methods\['mine'\] must return a HashingMethod"),
+        ({"methods": {"mine": lambda n, s: LEMON(9)}}, ValueError, r"must return a method of 4 bits.*got 9"),
+        ({"labels": "level3"}, ValueError, "labels must be one of 'hierarchy', 'level1', 'level2', got 'level3'"),
+        ({"split": "pair"}, ValueError, "split must be one of 'random', got 'pair'"),
+        ({"views": ["sound"]}, ValueError, "views must be one of 'image', 'text', got 'sound'"),
+        ({"views": "image"}, TypeError, "views must be a sequence of names, got the string 'image'"),
+        ({"views": ["text", "text"]}, ValueError, "views must name at least one view and each once, got text, text"),
+        ({"directions": ["image"]}, ValueError, "directions must be pairs"),
+        ({"directions": [("image", "sound")]}, ValueError, "directions must be one of 'image', 'text', got 'sound'"),
+        ({"directions": []}, ValueError, "directions must hold at least one pair"),
+        ({"database": "both"}, ValueError, "database must be one of 'learned', 'encoded', got 'both'"),
+        ({"chunk_size": 0}, ValueError, "chunk_size must be an integer >= 1, got 0"),
+        ({"protocols": ["mine"]}, ValueError, "preset must be one of 'shoh', got 'mine'"),
+        ({"protocols": []}, ValueError, "protocols must name at least one, got none"),
+        ({"bits": []}, ValueError, "bits must hold at least one length, got none"),
+        ({"bits": [0]}, ValueError, "n_bits"),
+        ({"seeds": 0}, ValueError, "seeds must be an integer >= 1, got 0"),
+        ({"seeds": []}, ValueError, "seeds must hold at least one, got none"),
+        ({"top_n": [0]}, ValueError, "top_n must be an integer >= 1, got 0"),
+        ({"n_threads": 0}, ValueError, "n_threads"),
+        ({"data": 3}, TypeError, "data must be a Dataset, got int"),
+    ],
+)
+def test_wrong_arguments(data, tmp_path, arguments, error, message):
+    with pytest.raises(error, match=message):
+        compare(**{"data": data, "methods": ["lsh"], "bits": [4], "out": tmp_path / "out", **arguments})
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_without_a_hierarchy():
+    data = make_multilabel(50, n_classes=4, n_features=SIZES)
+    with pytest.raises(ValueError, match="labels must be among 'classes': 'multilabel' has no hierarchy"):
+        compare(data, ["lsh"], labels="hierarchy")
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def test_parameters_as_json():
+    array = np.arange(2000)
+    described = describe(
+        {"a": np.float32(0.5), "b": (1, None), "c": np.eye(2), "d": array, "e": RBFAnchors(3), "f": object()}
+    )
+    assert json.loads(json.dumps(described)) == described
+    assert described["a"] == 0.5
+    assert described["c"] == [[1.0, 0.0], [0.0, 1.0]]
+    assert described["d"]["shape"] == [2000]
+    assert describe(array)["sha256"] != describe(array + 1)["sha256"]
+    assert described["e"]["n_anchors"] == 3
+    assert described["f"] == "<object object>"  # the same in every process
+
+
+def test_charts(result, tmp_path):
+    names = result.save_charts(tmp_path / "charts")
+    assert set(names) == {file.name for file in (tmp_path / "charts").iterdir()}
+    by_direction = ("map_by_bits", "map_by_bytes", "map_by_round", "precision_recall", "precision_at")
+    assert set(names) == {
+        *(f"{name}.{direction}.png" for name in by_direction for direction in ("image-to-text", "text-to-image")),
+        "training_time_by_round.png",
+        "class_distances.shoh.png",
+        "class_distances.cca-itq.png",
+    }
+    for file in (tmp_path / "charts").iterdir():
+        assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_charts_of_encoded_codes_and_of_scores_that_are_missing(data, tmp_path):
+    """No query has anything relevant, and is skipped."""
+    labels = np.where(data.splits["random"], 1, 0)
+    lonely = replace(data, labels={"of": labels}, label_names={}, hierarchy=[], layers=("of",))
+    result = compare(lonely, {"a/b": lambda n, s: LEMON(n)}, bits=[4], database="encoded", protocols=[Protocol()])
+    assert [entry["map"] for entry in result.records[0]["scores"]] == [None, None]
+    assert "| - |" in result.table()
+    names = result.save_charts(tmp_path)
+    assert "class_distances.a_b.text.png" in names
+    assert not any(name.startswith("map_by_bits") for name in names)
+
+
+def test_charts_need_matplotlib(result, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pyhash-crossmodal\[plot\]"):
+        result.save_charts(tmp_path / "charts")
+    assert not (tmp_path / "charts").exists()
+
+
+@pytest.mark.parametrize("name", ["comparing-fairly", "choosing-bits"])
+def test_the_guides_show_what_happens(name):
+    guide = Path(__file__).parents[2] / "docs" / "howto" / f"{name}.md"
+    failures, attempts = doctest.testfile(str(guide), module_relative=False)
+    assert attempts >= 6
+    assert failures == 0

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from pyhash.methods import BATCH, LEMON, SEOCH, SHOH, RBFAnchors
+from pyhash.methods.recipes import METHOD_NAMES, RECOMMENDED, make_method
+from pyhash.methods.registry import METHODS
+
+VIEWS = {"image": np.ones((3, 4)), "text": csr_array(np.eye(3))}
+
+
+def test_every_method_of_the_registry_has_a_name():
+    made = [make_method(name, n_bits=8, seed=5) for name in METHOD_NAMES]
+    assert {type(model).__name__ for model in made} == set(METHODS)
+    for model in made:
+        assert model.n_bits == 8
+        assert getattr(model, "seed", 5) == 5
+        assert model.feature_maps is None
+
+
+def test_the_hierarchy_goes_to_those_that_take_it():
+    assert make_method("shoh", n_bits=8, hierarchy=[[0, 0, 1]]).hierarchy == [[0, 0, 1]]
+    assert make_method("shoh", n_bits=8).hierarchy is None
+    assert isinstance(make_method("lemon", n_bits=8, hierarchy=[[0, 0, 1]]), LEMON)
+
+
+def test_kernels_for_dense_views():
+    model = make_method("lemon+rbf", n_bits=8, seed=2, views=VIEWS)
+    assert isinstance(model, LEMON)
+    assert model.xi == {"image": 0.01, "text": 1.0}
+    assert list(model.feature_maps) == ["image"]
+    anchors = model.feature_maps["image"]
+    assert isinstance(anchors, RBFAnchors)
+    assert anchors.get_params() == {"n_anchors": 1500, "width": "mean_squared_distance", "centered": True, "seed": 2}
+
+
+def test_the_ridge_of_seoch_is_that_of_kernels():
+    model = make_method("seoch+rbf", n_bits=8, views=VIEWS)
+    assert isinstance(model, SEOCH)
+    ridges = model._ridges(["image", "text"])
+    assert ridges["image"] == pytest.approx(0.01)
+    assert ridges["text"] == SEOCH()._ridges(["text"])["text"]
+
+
+@pytest.mark.parametrize("name", [f"{name}+rbf" for name in METHOD_NAMES])
+def test_every_method_learns_with_kernels(name, rng):
+    labels = rng.integers(0, 3, 60)
+    views = {
+        "image": rng.standard_normal((60, 8)) + labels[:, None],
+        "text": csr_array(rng.random((60, 9)) < 0.2 + 0.2 * labels[:, None]),
+    }
+    model = make_method(name, n_bits=4, views=views).fit(views, labels)
+    assert model.encode(views["image"], modality="image").shape == (60, 1)
+    assert model.encode(views["text"], modality="text").shape == (60, 1)
+
+
+def test_sparse_views_keep_the_default_map():
+    model = make_method("batch+rbf", n_bits=8, views=VIEWS)
+    assert isinstance(model, BATCH)
+    assert "text" not in model.feature_maps
+    assert model.xi == {"image": 0.01, "text": 0.01}
+
+
+def test_encoders():
+    assert make_method("shoh+posterior", n_bits=8).encoder == "posterior"
+    model = make_method("shoh+rbf+auto", n_bits=8, views=VIEWS)
+    assert isinstance(model, SHOH)
+    assert model.encoder == "auto"
+    with pytest.raises(ValueError, match=r"without \+posterior for cca-itq, which learns without labels"):
+        make_method("cca-itq+posterior", n_bits=8)
+
+
+def test_the_recommended_recipe_is_one():
+    assert make_method(RECOMMENDED, n_bits=8, views=VIEWS).n_bits == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lemmon", r"among shoh, lemon, seoch.*got 'lemmon'; did you mean 'lemon'\?"),
+        ("LEMON", r"got 'LEMON'; did you mean 'lemon'\?"),
+        ("zzz", "pca-itq, got 'zzz'$"),
+        ("", "got ''$"),
+        ("lemon+", r"got 'lemon\+'"),
+        ("lemon+rfb", r"a method, then \+rbf or nothing, then \+posterior, \+auto or nothing, got 'lemon\+rfb'"),
+        ("lemon+posterior+rbf", "got 'lemon"),
+        ("lemon+posterior+auto", "got 'lemon"),
+        ("lemon+rbf+rbf", "got 'lemon"),
+    ],
+)
+def test_unknown_names(name, message):
+    with pytest.raises(ValueError, match=message):
+        make_method(name, n_bits=8, views=VIEWS)
+
+
+def test_wrong_arguments():
+    with pytest.raises(TypeError, match="name must be a string, got int"):
+        make_method(3, n_bits=8)
+    with pytest.raises(ValueError, match="views must be given for 'lemon\\+rbf'"):
+        make_method("lemon+rbf", n_bits=8)
+    with pytest.raises(ValueError, match="views must have a dense one for 'lemon\\+rbf', all are sparse: text"):
+        make_method("lemon+rbf", n_bits=8, views={"text": VIEWS["text"]})
+    with pytest.raises(ValueError, match="n_bits"):
+        make_method("lemon", n_bits=0)
+    with pytest.raises(ValueError, match="seed"):
+        make_method("cca-sign", n_bits=8, seed=-1)
