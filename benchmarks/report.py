@@ -249,8 +249,8 @@ _SECTIONS = {
     ),
     "posterior": (
         "Posterior encoding",
-        "Queries of 1500 features against 87 classes, each a label set of its own (the codes of the case), and the plain "
-        "projection of the same model. CPU time.",
+        "Queries of 1500 features against 87 classes, each a label set of its own (the codes of the case), and the "
+        "plain projection of the same model. CPU time.",
         {
             "label sets × queries": _sizes,
             "bits": _of_case("bits"),

@@ -10,7 +10,7 @@ wheel=$(echo "$PWD"/dist/*.whl)
 
 outside=$(mktemp -d)
 trap 'rm -rf "$outside"' EXIT
-cp -r --parents tests README.md pyproject.toml docs/howto "$outside"
+cp -r --parents tests README.md pyproject.toml docs "$outside"
 "$python" -m venv "$outside/venv"
 "$outside/venv/bin/python" -m pip install --quiet "${wheel}[test]"
 cd "$outside"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pyhash import datasets, plotting
 from pyhash.datasets import Dataset
+from pyhash.datasets.published import PUBLISHED_QUERIES
 from pyhash.evaluation import Comparison, Protocol, compare
 from pyhash.evaluation.experiment import RANDOM_SPLIT
 from pyhash.evaluation.result_lines import RESULTS
@@ -43,6 +44,8 @@ def run(
             raise ImportError(f"{error}, or run with --no-charts") from None
     resolved = [_protocol(text) for text in protocols]
     dataset = _load(data)
+    if split in PUBLISHED_QUERIES and split not in dataset.splits:
+        dataset = datasets.published_split(dataset, split)
     if data == "emoji" and views is None:
         views = _EMOJI_VIEWS
     print(f"{dataset}\n{_describe_split(dataset, split)}", flush=True)

@@ -125,7 +125,9 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     )
     command.add_argument("--labels", help="which labels say what is relevant (default: the finest of the hierarchy)")
     command.add_argument(
-        "--split", help="which rows are queries; 'random': a tenth (default: the first that the data has, or random)"
+        "--split",
+        help="which rows are queries: a split that the data has, 'random' (a tenth), or one as large as papers report: "
+        "mirflickr, nus-wide, nus-wide-2100, iapr-tc12, fashionvc, ssense (default: the first of the data, or random)",
     )
     command.add_argument(
         "--views", type=_names, help="modalities to learn, such as image,text (default: all; of emoji image_deep,text)"

@@ -117,7 +117,7 @@ class Comparison:
         OSError
             If a file cannot be written.
         """
-        from pyhash.displays.comparison_charts import draw_comparison
+        from pyhash.plotting.comparison_charts import draw_comparison
 
         return draw_comparison(self.records, self._protocol(protocol), directory)
 

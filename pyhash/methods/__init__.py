@@ -6,6 +6,7 @@ from pyhash.methods.dch import DCH
 from pyhash.methods.dsfh import DSFH
 from pyhash.methods.feature_maps import Centering, FeatureMap, RBFAnchors, Standardizing, UnitLength
 from pyhash.methods.lemon import LEMON
+from pyhash.methods.recipes import make_method
 from pyhash.methods.registry import load
 from pyhash.methods.scm import SCMSeq
 from pyhash.methods.seoch import SEOCH
@@ -32,4 +33,5 @@ __all__ = [
     "Standardizing",
     "UnitLength",
     "load",
+    "make_method",
 ]

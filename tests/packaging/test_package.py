@@ -79,7 +79,7 @@ LAYERS = [
     {"index_directory", "interop", "search"},
     {"segments"},
     {"index"},
-    {"methods", "evaluation", "datasets", "displays", "plotting"},
+    {"methods", "evaluation", "datasets", "plotting"},
     {"cli"},
 ]
 
@@ -103,19 +103,33 @@ def test_layers_point_downward_and_nothing_is_asserted(path):
 
 def test_public_docstrings_are_whole():
     """Every public class and function of the package's main modules says what it takes and shows itself at work."""
-    from pyhash import codes, datasets, evaluation, index, interop, methods, search
+    from pyhash import codes, datasets, evaluation, index, interop, methods, plotting, search
     from pyhash.methods import descent
 
-    for module in (codes, datasets, evaluation, index, interop, methods, search, descent):
+    for module in (codes, datasets, evaluation, index, interop, methods, plotting, search, descent):
         for name in module.__all__:
             doc = getattr(module, name).__doc__ or ""
             is_result = "Attributes\n" in doc and "Parameters\n" not in doc
             assert is_result or "Examples\n" in doc or name in ("Dataset",), f"{module.__name__}.{name}"
 
 
-def test_the_readme_shows_what_happens():
+GUIDES = [
+    "README.md",
+    "docs/methods.md",
+    *(f"docs/howto/{name}.md" for name in ("choosing-bits", "comparing-fairly", "own-data", "three-modalities")),
+]
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_the_guides_show_what_happens(guide):
     """Beside the tests in a checkout and in the folder where a wheel is tested."""
-    readme = Path(__file__).parents[2] / "README.md"
-    failures, attempts = doctest.testfile(str(readme), module_relative=False, optionflags=doctest.ELLIPSIS)
-    assert attempts >= 9
+    path = Path(__file__).parents[2] / guide
+    failures, attempts = doctest.testfile(str(path), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert attempts >= 5
     assert failures == 0
+
+
+def test_every_guide_with_examples_is_run():
+    root = Path(__file__).parents[2]
+    shown = [path for path in [root / "README.md", *root.glob("docs/**/*.md")] if ">>> " in path.read_text("utf-8")]
+    assert {str(path.relative_to(root)) for path in shown} == set(GUIDES)

@@ -11,7 +11,7 @@ import pytest
 
 from pyhash.cli import bench
 from pyhash.cli.main import main
-from pyhash.datasets import make_hierarchical, save_npz
+from pyhash.datasets import make_hierarchical, make_multilabel, save_npz
 from pyhash.evaluation.comparison_table import score_of
 
 COMMAND = [sys.executable, "-m", "pyhash.cli.main", "bench"]
@@ -236,3 +236,12 @@ def test_the_table_of_versions_that_differ():
 
     said = bench._describe_versions(Comparison(records))
     assert said == "Made with pyhash 0.1.0, numpy 2.0.0 and 2.1.0, scipy 1.1, python 3.11."
+
+
+def test_a_split_as_large_as_a_published_one(tmp_path, capsys):
+    data, out = tmp_path / "data.npz", tmp_path / "out"
+    save_npz(data, make_multilabel(2100, n_features={"image": 4, "text": 5}))
+    arguments = ["--split", "mirflickr", "--methods", "lemon", "--bits", 8, "--seeds", 1, "--no-charts"]
+    code, shown, _ = run(capsys, "--data", data, "--out", out, *arguments)
+    assert code == 0
+    assert "split mirflickr (100 rows to learn and search, 2,000 queries)" in shown

@@ -1,9 +1,7 @@
-import doctest
 import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -425,11 +423,3 @@ def test_charts_need_matplotlib(result, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"pyhash-crossmodal\[plot\]"):
         result.save_charts(tmp_path / "charts")
     assert not (tmp_path / "charts").exists()
-
-
-@pytest.mark.parametrize("name", ["comparing-fairly", "choosing-bits"])
-def test_the_guides_show_what_happens(name):
-    guide = Path(__file__).parents[2] / "docs" / "howto" / f"{name}.md"
-    failures, attempts = doctest.testfile(str(guide), module_relative=False)
-    assert attempts >= 6
-    assert failures == 0

@@ -1,7 +1,5 @@
 import builtins
 import dataclasses
-import doctest
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -661,10 +659,3 @@ def test_published_split_checks_the_rest():
         published_split(make_multilabel(50), 5, name=3)
     with pytest.raises(TypeError, match="dataset must be a Dataset, got str"):
         published_split("mirflickr", 5)
-
-
-def test_the_guide_shows_what_happens():
-    guide = Path(__file__).parents[2] / "docs" / "howto" / "own-data.md"
-    failures, attempts = doctest.testfile(str(guide), module_relative=False)
-    assert attempts >= 30
-    assert failures == 0

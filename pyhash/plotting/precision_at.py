@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyhash.checks import as_array, is_sparse
-from pyhash.displays.charts import axes_for, finish, line_style, require_matplotlib
 from pyhash.evaluation import PrecisionAt, Protocol, precision_at
 from pyhash.evaluation.protocol import resolve_protocol
 from pyhash.evaluation.rankings import Metric
+from pyhash.plotting.charts import axes_for, finish, line_style, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pyhash.displays.charts import axes_for, finish, line_style
-from pyhash.displays.columns import check_column
+from pyhash.plotting.charts import axes_for, finish, line_style
+from pyhash.plotting.columns import check_column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

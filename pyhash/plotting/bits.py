@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyhash.checks import as_array, check_n_bits, check_numeric
-from pyhash.displays.charts import axes_for, finish, line_style, require_matplotlib
-from pyhash.displays.columns import check_column, check_same_keys
 from pyhash.evaluation import Protocol, mean_average_precision
 from pyhash.evaluation.rankings import Metric
+from pyhash.plotting.charts import axes_for, finish, line_style, require_matplotlib
+from pyhash.plotting.columns import check_column, check_same_keys
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,13 +4,13 @@ Each display holds data and draws it with ``plot``; its ``from_codes``, where it
 ``plot(ax)`` draws on axes that are there, so that several runs share a chart.
 """
 
-from pyhash.displays.bits import BitsDisplay
-from pyhash.displays.bytes_per_item import BytesPerItemDisplay
-from pyhash.displays.charts import require_matplotlib, save_figure
-from pyhash.displays.class_distance import ClassDistanceDisplay
-from pyhash.displays.precision_at import PrecisionAtDisplay
-from pyhash.displays.precision_recall import PrecisionRecallDisplay
-from pyhash.displays.rounds import RoundsDisplay
+from pyhash.plotting.bits import BitsDisplay
+from pyhash.plotting.bytes_per_item import BytesPerItemDisplay
+from pyhash.plotting.charts import require_matplotlib, save_figure
+from pyhash.plotting.class_distance import ClassDistanceDisplay
+from pyhash.plotting.precision_at import PrecisionAtDisplay
+from pyhash.plotting.precision_recall import PrecisionRecallDisplay
+from pyhash.plotting.rounds import RoundsDisplay
 
 __all__ = [
     "BitsDisplay",

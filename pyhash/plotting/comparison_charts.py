@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.displays.bits import BitsDisplay
-from pyhash.displays.bytes_per_item import BytesPerItemDisplay
-from pyhash.displays.charts import require_matplotlib, save_figure
-from pyhash.displays.class_distance import ClassDistanceDisplay
-from pyhash.displays.precision_at import PrecisionAtDisplay
-from pyhash.displays.precision_recall import PrecisionRecallDisplay
-from pyhash.displays.rounds import RoundsDisplay
 from pyhash.evaluation.class_centers import ClassDistances
 from pyhash.evaluation.comparison_table import directions_of, ordered, runs_of, score_of
 from pyhash.evaluation.curves import PrecisionAt, PrecisionRecallCurve
 from pyhash.evaluation.protocol import Protocol
+from pyhash.plotting.bits import BitsDisplay
+from pyhash.plotting.bytes_per_item import BytesPerItemDisplay
+from pyhash.plotting.charts import require_matplotlib, save_figure
+from pyhash.plotting.class_distance import ClassDistanceDisplay
+from pyhash.plotting.precision_at import PrecisionAtDisplay
+from pyhash.plotting.precision_recall import PrecisionRecallDisplay
+from pyhash.plotting.rounds import RoundsDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

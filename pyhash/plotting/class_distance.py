@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash.checks import check_integer
-from pyhash.displays.charts import axes_for, require_matplotlib
-from pyhash.displays.columns import check_column
 from pyhash.evaluation import ClassDistances, class_distances
+from pyhash.plotting.charts import axes_for, require_matplotlib
+from pyhash.plotting.columns import check_column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from pyhash.displays.charts import axes_for, finish, line_style, require_matplotlib
 from pyhash.evaluation import PrecisionRecallCurve, Protocol, precision_recall_curve
 from pyhash.evaluation.rankings import Metric
+from pyhash.plotting.charts import axes_for, finish, line_style, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,1 +1,0 @@
-"""The displays behind ``pyhash.plotting``, one file each."""
