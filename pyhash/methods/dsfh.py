@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from pyhash.methods.label_sets import distinct_label_sets, unit_rows
 from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor
 from pyhash.methods.parameters import per_modality
 from pyhash.methods.state import Chunk, Matrix
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 # Label rows that the clusters are found on, at most; all rows are then given to the nearest.
 _ROWS_FOR_CLUSTERS = 10_000
@@ -33,6 +36,8 @@ class DSFH(HashingMethod):
     ----------
     n_bits : int
         Length r of a code.
+    n_classes : int or None
+        Where labels are class indices; by default what the labels show.
     n_clusters : int
         Clusters k of the label rows, at most as many as there are distinct ones; 400, 300, 400 in the paper for
         MIRFlickr, IAPR TC-12, NUS-WIDE. 0: shared labels alone guide it.
@@ -146,10 +151,17 @@ class DSFH(HashingMethod):
         return None, B.astype(np.int8)
 
 
-def factor_of_similarity(L: Matrix, normalization: str, n_clusters: int, rng: np.random.Generator) -> Matrix:
-    """[Y, C] (n, c + k), whose product with its transpose is S."""
+def factor_of_similarity(L: Matrix, normalization: str, n_clusters: int, rng: np.random.Generator) -> csr_array:
+    """[Y, C] (n, c + k), sparse, whose product with its transpose is S."""
+    from scipy.sparse import csr_array, hstack
+
     Y = unit_rows(L) if normalization == "unit" else L
-    return np.hstack([Y, _one_hot_clusters(Y, L, n_clusters, rng)]) if n_clusters else Y
+    if n_clusters == 0:
+        return csr_array(Y)
+    clusters = _clusters(Y, L, n_clusters, rng)
+    n = len(clusters)
+    C = csr_array((np.ones(n), clusters, np.arange(n + 1)), shape=(n, int(clusters.max()) + 1))
+    return hstack([csr_array(Y), C], format="csr")
 
 
 def update_H(KW: Matrix, SB: Matrix, alpha: float, rng: np.random.Generator) -> Matrix:
@@ -157,19 +169,19 @@ def update_H(KW: Matrix, SB: Matrix, alpha: float, rng: np.random.Generator) -> 
     return balanced_factor(KW + alpha * SB.shape[1] * SB, rng)
 
 
-def update_B(similarity: Matrix, H: Mapping[str, Matrix]) -> Matrix:
+def update_B(similarity: csr_array, H: Mapping[str, Matrix]) -> Matrix:
     """Signs B (n, r), Eq. 16."""
     total = np.add.reduce(list(H.values()))
     return sign(similarity @ (similarity.T @ total)).astype(np.float64)
 
 
-def _one_hot_clusters(Y: Matrix, L: Matrix, n_clusters: int, rng: np.random.Generator) -> Matrix:
-    """C (n, k): k-means clusters of the rows of Y; equal label rows share a cluster."""
+def _clusters(Y: Matrix, L: Matrix, n_clusters: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """The k-means cluster of each row of Y, at most `n_clusters`; equal label rows share one."""
     from scipy.cluster.vq import kmeans2, vq
 
     sets, row_sets = distinct_label_sets(L)
     if n_clusters >= len(sets):
-        return np.eye(len(sets))[row_sets]
+        return row_sets
     first = np.empty(len(sets), dtype=np.intp)
     first[row_sets[::-1]] = np.arange(len(Y))[::-1]
     distinct = Y[first]
@@ -178,8 +190,8 @@ def _one_hot_clusters(Y: Matrix, L: Matrix, n_clusters: int, rng: np.random.Gene
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a cluster that lost its last row is no harm
         centers, _ = kmeans2(Y[chosen], start, minit="matrix")
-    occupied, clusters = np.unique(vq(distinct, centers)[0], return_inverse=True)
-    return np.eye(len(occupied))[clusters.reshape(-1)[row_sets]]
+    clusters: NDArray[np.intp] = np.unique(vq(distinct, centers)[0], return_inverse=True)[1].reshape(-1)
+    return clusters[row_sets]
 
 
 def _spread_rows(rows: Matrix, counts: NDArray[np.int64], k: int, rng: np.random.Generator) -> Matrix:

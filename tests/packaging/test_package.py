@@ -1,6 +1,7 @@
 import ast
 import doctest
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -111,6 +112,17 @@ def test_public_docstrings_are_whole():
             doc = getattr(module, name).__doc__ or ""
             is_result = "Attributes\n" in doc and "Parameters\n" not in doc
             assert is_result or "Examples\n" in doc or name in ("Dataset",), f"{module.__name__}.{name}"
+
+
+def test_every_parameter_is_documented():
+    from pyhash import methods
+
+    classes = [value for value in vars(methods).values() if isinstance(value, type)]
+    assert len(classes) >= 17
+    for each in classes:
+        documented = each.__doc__.split("Attributes\n")[0]
+        for name in inspect.signature(each).parameters:
+            assert re.search(rf"^    {name} :", documented, re.M), f"{each.__name__}.{name}"
 
 
 GUIDES = [

@@ -203,7 +203,7 @@ def labels(rng):
 
 
 def clusters_of(L, n_clusters, seed=0, normalization="unit"):
-    factor = factor_of_similarity(L, normalization, n_clusters, np.random.default_rng(seed))
+    factor = factor_of_similarity(L, normalization, n_clusters, np.random.default_rng(seed)).toarray()
     return factor[:, : L.shape[1]], factor[:, L.shape[1] :]
 
 

@@ -325,7 +325,9 @@ class TestDSFH:
         descents, traces = [], []
 
         def similar(factor, *_):
-            descents.append(Descent(functools.partial(reference_dsfh.objective, S=factor @ factor.T, K=K, alpha=alpha)))
+            descents.append(
+                Descent(functools.partial(reference_dsfh.objective, S=(factor @ factor.T).toarray(), K=K, alpha=alpha))
+            )
 
         def rotated(W, M):
             m = len(traces) % 2

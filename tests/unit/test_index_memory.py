@@ -1,5 +1,6 @@
 """What an index takes: next to nothing beyond its codes and ids before it is searched, and never much more."""
 
+import gc
 import tracemalloc
 
 import numpy as np
@@ -24,15 +25,21 @@ def ask_everything(index, rng):
 
 
 def used_by(make_index):
-    """The memory of an index, made a second time: what the first use of anything loads is there by then."""
-    make_index()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        index = make_index()
-        return index, tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
+    """An index and its memory, the least of three: what the first use of anything loads is there by the second, and other
+    threads, such as those of progress bars, seldom allocate every time.
+    """
+    least = None
+    for _ in range(3):
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            index = make_index()
+            used = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        least = used if least is None else min(least, used)
+    return index, least
 
 
 CASES = [(16, False), (64, False), (128, False), (1024, False), (64, True), (1024, True)]
