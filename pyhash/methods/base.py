@@ -30,7 +30,7 @@ from pyhash.methods.feature_maps import apply_map, check_feature_maps, check_row
 from pyhash.methods.feature_rows import FeatureRows
 from pyhash.methods.hierarchy import count_classes, label_layers, label_matrices
 from pyhash.methods.label_sets import LabelSets
-from pyhash.methods.parameters import Parameters, restore_parameter, store_parameter
+from pyhash.methods.parameters import Parameters, per_modality, restore_parameter, store_parameter
 from pyhash.methods.posterior import PosteriorEncoder
 from pyhash.methods.ridge import solve_ridge
 from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State, Sums, restore_state, store_state
@@ -62,12 +62,11 @@ class HashingMethod(Parameters, ABC):
     # --- what a subclass provides -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _check_parameters(self, modalities: list[str]) -> None:
-        """Refuses parameters of its own that are not as they must be."""
-
-    @abstractmethod
     def _learn(self, own: Any, chunk: Chunk, rng: np.random.Generator) -> tuple[Any, NDArray[np.int8]]:
         """What the method itself keeps after a chunk, and the chunk's signs (n, n_bits); `own` is not changed."""
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        """Refuses parameters that are not as they must be; n_bits, seed and ridges are seen to."""
 
     def _begin(self, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator) -> Any:
         """What the method itself keeps before the first chunk; nothing, unless it says otherwise."""
@@ -83,8 +82,8 @@ class HashingMethod(Parameters, ABC):
         """The feature map of modalities for which the user names none."""
 
     def _ridges(self, modalities: list[str]) -> dict[str, float]:
-        """Xi of each modality: of the projections, and of the label scores behind posterior codes."""
-        return {}
+        """The ridge of each modality: of its projection, and of the label scores behind posterior codes."""
+        return per_modality("xi", getattr(self, "xi"), modalities, exclusive=True)  # noqa: B009
 
     def _n_classes(self, layers: list[Features]) -> list[int]:
         """Classes of each layer of labels, coarse to fine."""
@@ -338,6 +337,7 @@ class HashingMethod(Parameters, ABC):
         else:
             self._check_parameters(list(state.n_features))
             self._check_continuity(state)
+        ridge = self._ridges(list(state.n_features)) if self.is_supervised else {}
         views = {name: FeatureRows(name, x, state.maps[name], first_row) for name, x in rows.items()}
         chunk = Chunk(
             views=views,
@@ -357,7 +357,7 @@ class HashingMethod(Parameters, ABC):
             n_chunks=state.n_chunks + 1,
             n_samples=state.n_samples + chunk.n,
             sums=sums,
-            ridge=self._ridges(list(state.n_features)),
+            ridge=ridge,
             label_sets=None if state.label_sets is None else state.label_sets.add(chunk.finest, B),
             own=own,
             solved={},

@@ -141,11 +141,7 @@ class BATCH(HashingMethod):
 
     def _check_parameters(self, modalities: list[str]) -> None:
         self._weights_of_terms(modalities)
-        self._ridges(modalities)
         check_integer("n_iter", self.n_iter, 1)
-
-    def _ridges(self, modalities: list[str]) -> dict[str, float]:
-        return per_modality("xi", self.xi, modalities, exclusive=True)
 
     def _learn(self, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, NDArray[np.int8]]:
         n, r, L = chunk.n, check_n_bits(self.n_bits), chunk.finest

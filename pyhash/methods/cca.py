@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyhash.checks import check_integer, check_n_bits, check_real, is_sparse
+from pyhash.checks import check_integer, check_real, is_sparse
 from pyhash.methods.itq import itq_rotation
 from pyhash.methods.projections import ProjectionMethod, check_n_bits_within, leading_directions, sum_of_projections
 from pyhash.methods.state import Chunk, Matrix
@@ -65,7 +65,6 @@ class CCASign(ProjectionMethod):
         self.feature_maps = feature_maps
 
     def _check_parameters(self, modalities: list[str]) -> None:
-        check_n_bits(self.n_bits)
         check_real("ridge", self.ridge, 0.0, exclusive=True)
 
     def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
@@ -138,7 +137,6 @@ class CCAITQ(ProjectionMethod):
         self.seed = seed
 
     def _check_parameters(self, modalities: list[str]) -> None:
-        check_n_bits(self.n_bits)
         check_real("ridge", self.ridge, 0.0, exclusive=True)
         check_integer("n_iter", self.n_iter, 1)
 

@@ -16,7 +16,6 @@ from pyhash.methods.descent import random_signs
 from pyhash.methods.feature_maps import RBFAnchors
 from pyhash.methods.label_sets import distinct_label_sets, unit_rows
 from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor
-from pyhash.methods.parameters import per_modality
 from pyhash.methods.state import Chunk, Matrix
 
 if TYPE_CHECKING:
@@ -132,10 +131,6 @@ class DSFH(HashingMethod):
         check_choice("normalization", self.normalization, ("unit", "none"))
         check_real("alpha", self.alpha, 0.0, exclusive=True)
         check_integer("n_iter", self.n_iter, 1)
-        self._ridges(modalities)
-
-    def _ridges(self, modalities: list[str]) -> dict[str, float]:
-        return per_modality("xi", self.xi, modalities, exclusive=True)
 
     def _learn(self, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, NDArray[np.int8]]:
         n, r = chunk.n, check_n_bits(self.n_bits)

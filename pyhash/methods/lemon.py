@@ -15,7 +15,6 @@ from pyhash.methods.base import OnlineMethod
 from pyhash.methods.descent import random_signs
 from pyhash.methods.label_sets import unit_rows
 from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
-from pyhash.methods.parameters import per_modality
 from pyhash.methods.ridge import solve_ridge
 from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
 
@@ -168,11 +167,7 @@ class LEMON(OnlineMethod):
 
     def _check_parameters(self, modalities: list[str]) -> None:
         self._weights_of_terms()
-        self._ridges(modalities)
         check_integer("n_iter", self.n_iter, 1)
-
-    def _ridges(self, modalities: list[str]) -> dict[str, float]:
-        return per_modality("xi", self.xi, modalities, exclusive=True)
 
     def _begin(self, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator) -> Sums:
         return Sums.empty(check_n_bits(self.n_bits), n_classes[-1])

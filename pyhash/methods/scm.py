@@ -93,7 +93,6 @@ class SCMSeq(ProjectionMethod):
         return Centering()
 
     def _check_parameters(self, modalities: list[str]) -> None:
-        check_n_bits(self.n_bits)
         check_real("ridge", self.ridge, 0.0, exclusive=True)
 
     def _ridges(self, modalities: list[str]) -> dict[str, float]:

@@ -24,7 +24,6 @@ from pyhash.methods.hierarchy import (
     label_matrices,
 )
 from pyhash.methods.label_sets import LabelSets
-from pyhash.methods.parameters import per_modality
 from pyhash.methods.ridge import solve_ridge
 from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
 
@@ -229,10 +228,6 @@ class SHOH(OnlineMethod):
 
     def _check_parameters(self, modalities: list[str]) -> None:
         self._settings()
-        self._ridges(modalities)
-
-    def _ridges(self, modalities: list[str]) -> dict[str, float]:
-        return per_modality("xi", self.xi, modalities, exclusive=True)
 
     # --- learning -----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyhash.checks import check_integer, check_n_bits
+from pyhash.checks import check_integer
 from pyhash.methods.itq import itq_rotation
 from pyhash.methods.projections import ProjectionMethod, check_n_bits_within, fix_signs
 from pyhash.methods.state import Chunk, Matrix
@@ -44,9 +44,6 @@ class FeatureSign(ProjectionMethod):
     def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None) -> None:
         self.n_bits = n_bits
         self.feature_maps = feature_maps
-
-    def _check_parameters(self, modalities: list[str]) -> None:
-        check_n_bits(self.n_bits)
 
     def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
         widths = {name: X.shape[1] for name, X in chunk.views.items()}
@@ -93,9 +90,6 @@ class LSH(ProjectionMethod):
         self.feature_maps = feature_maps
         self.seed = seed
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        check_n_bits(self.n_bits)
-
     def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
         return {name: rng.standard_normal((X.shape[1], self.n_bits)) for name, X in chunk.views.items()}
 
@@ -131,9 +125,6 @@ class PCASign(ProjectionMethod):
     def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None) -> None:
         self.n_bits = n_bits
         self.feature_maps = feature_maps
-
-    def _check_parameters(self, modalities: list[str]) -> None:
-        check_n_bits(self.n_bits)
 
     def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
         return principal_directions(chunk, self.n_bits)
@@ -181,7 +172,6 @@ class PCAITQ(ProjectionMethod):
         self.seed = seed
 
     def _check_parameters(self, modalities: list[str]) -> None:
-        check_n_bits(self.n_bits)
         check_integer("n_iter", self.n_iter, 1)
 
     def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:

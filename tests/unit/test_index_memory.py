@@ -25,8 +25,10 @@ def ask_everything(index, rng):
 
 
 def used_by(make_index):
-    """An index and its memory, the least of three: what the first use of anything loads is there by the second, and other
-    threads, such as those of progress bars, seldom allocate every time.
+    """An index and its memory, the least of three.
+
+    What the first use of anything loads is there by the second, and other threads, such as those of progress bars,
+    seldom allocate every time.
     """
     least = None
     for _ in range(3):
