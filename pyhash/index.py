@@ -24,7 +24,7 @@ from pyhash.checks import (
 )
 from pyhash.errors import ModelFormatError
 from pyhash.files import read_archive
-from pyhash.index_directory import IndexDirectory
+from pyhash.index_directory import MANIFEST, IndexDirectory
 from pyhash.interop import to_faiss_index
 from pyhash.search import HitLists, Hits, Request, check_allowed, merged, row_mask
 from pyhash.segments import Segment, tidied
@@ -157,8 +157,7 @@ class CodeIndex:
                 segment, begin = segments[i], first[i]
                 end = begin + int(np.searchsorted(segment.ids[begin : begin + share], last, side="right"))
                 rows = np.arange(begin, end)
-                if segment.alive is not None:
-                    rows = rows[(segment.alive[rows // 8] >> (rows % 8).astype(np.uint8) & 1).astype(np.bool_)]
+                rows = rows[segment.is_alive(rows)]
                 parts.append((segment.ids[rows], segment.codes[rows]))
                 first[i] = end
             ids = np.concatenate([part[0] for part in parts])
@@ -797,7 +796,7 @@ def _directory_for(path: str | os.PathLike[str], n_bits: int) -> IndexDirectory:
     try:
         return IndexDirectory.create(path, n_bits)
     except FileExistsError:
-        if not (Path(path) / "manifest.json").exists():
+        if not (Path(path) / MANIFEST).exists():
             raise
     directory = IndexDirectory.open(path)
     if directory.n_bits != n_bits:

@@ -34,7 +34,7 @@ __all__ = ["IndexDirectory", "SegmentArrays", "SegmentContent", "StoredSegment"]
 
 FORMAT = "pyhash-index"
 VERSION = 1
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _LOCK = "lock"
 _BLOCK_BYTES = 1 << 22  # what is read or written at once: large for the disk, small for the memory
 _MAX_NUMBER = 10**15  # of generations, segments and rows: beyond use, and no size computed from it overflows
@@ -45,7 +45,7 @@ _SEGMENT_NAME = re.compile(f"segment-({_NUMBER})")
 _ALIVE_NAME = re.compile(rf"(segment-{_NUMBER})\.alive-({_NUMBER})\.npy")
 # All that a writer ever makes and may leave behind; nothing else is ever deleted.
 _OWN_FILE = re.compile(
-    rf"segment-{_NUMBER}\.(?:codes|ids|alive-{_NUMBER})\.npy|\.{re.escape(_MANIFEST)}\.[0-9a-f]{{8}}\.partial"
+    rf"segment-{_NUMBER}\.(?:codes|ids|alive-{_NUMBER})\.npy|\.{re.escape(MANIFEST)}\.[0-9a-f]{{8}}\.partial"
 )
 
 SegmentArrays: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64], "NDArray[np.uint8] | None"]
@@ -495,10 +495,10 @@ class IndexDirectory:
         """
         directory = Path(path)
         try:
-            return cls(directory, _Manifest.read(directory / _MANIFEST))
+            return cls(directory, _Manifest.read(directory / MANIFEST))
         except FileNotFoundError as error:
             if directory.is_dir():
-                raise ModelFormatError(f"{directory} is not an index: it has no {_MANIFEST}") from error
+                raise ModelFormatError(f"{directory} is not an index: it has no {MANIFEST}") from error
             raise
 
     @classmethod
@@ -662,7 +662,7 @@ class IndexDirectory:
             if names:
                 # The names of the files must be on disk before a manifest there relies on them.
                 sync_directory(self.path)
-            with atomic_file(self.path / _MANIFEST) as file:
+            with atomic_file(self.path / MANIFEST) as file:
                 file.write(manifest.to_bytes())
             self._manifest = manifest
         except BaseException:
@@ -749,7 +749,7 @@ class IndexDirectory:
 
     def _check_unused(self) -> None:
         names = sorted(os.listdir(self.path))
-        if _MANIFEST in names:
+        if MANIFEST in names:
             raise FileExistsError(f"{self.path} must be a new directory, it is an index already")
         # A writer that died before its first commit is no reason to refuse.
         foreign = [name for name in names if name != _LOCK and not _OWN_FILE.fullmatch(name)]
@@ -763,14 +763,14 @@ class IndexDirectory:
         except FileNotFoundError as error:
             # Either a writer went on and deleted it, or it is lost.
             self._check_unchanged()
-            raise ModelFormatError(f"{error.filename} is missing, {self.path / _MANIFEST} names it") from error
+            raise ModelFormatError(f"{error.filename} is missing, {self.path / MANIFEST} names it") from error
 
     def _on_disk(self) -> _Manifest:
         """The manifest as it is now; one of generation 0 where there was never any."""
         try:
             return type(self).open(self.path)._manifest
         except ModelFormatError:
-            if self.generation == 0 and not (self.path / _MANIFEST).exists():
+            if self.generation == 0 and not (self.path / MANIFEST).exists():
                 return self._manifest
             raise
 

@@ -61,9 +61,13 @@ class Segment:
             return np.full(len(ids), -1, dtype=np.intp)
         rows = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         found = self.ids[rows] == ids
-        if self.alive is not None:
-            found &= (self.alive[rows // 8] >> (rows % 8).astype(np.uint8) & 1).astype(np.bool_)
-        return np.where(found, rows, -1)
+        return np.where(found & self.is_alive(rows), rows, -1)
+
+    def is_alive(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether each of these rows is left."""
+        if self.alive is None:
+            return np.ones(len(rows), dtype=np.bool_)
+        return (self.alive[rows // 8] >> (rows % 8).astype(np.uint8) & 1).astype(np.bool_)
 
     def alive_rows(self) -> NDArray[np.intp] | slice:
         """What selects the rows that are left."""
@@ -78,7 +82,10 @@ class Segment:
 
     def greatest_id(self) -> int:
         """The greatest id alive; there is one."""
-        return int(self.ids[self.alive_rows()][-1])
+        if self.alive is None:
+            return int(self.ids[-1])
+        byte = int(np.flatnonzero(self.alive)[-1])
+        return int(self.ids[8 * byte + int(self.alive[byte]).bit_length() - 1])
 
 
 def merged(segments: tuple[Segment, ...]) -> Segment:

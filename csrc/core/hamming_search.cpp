@@ -1,7 +1,6 @@
 #include "core/hamming_search.hpp"
 
 #include <algorithm>
-#include <bit>
 
 #include "core/cpu_level.hpp"
 #include "core/search_plan.hpp"
@@ -10,8 +9,6 @@
 
 namespace pyhash {
 namespace {
-
-using Lists = std::vector<HitList<std::uint32_t>>;
 
 // Distances of one query to all rows, block by block.
 void search_codes(CodeView queries, CodeView codes, const Wanted<std::uint32_t>& wanted, RowMask mask,

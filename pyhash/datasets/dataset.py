@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_choice, check_integer
+from pyhash.checks import as_array, as_rows, check_choice, check_integer, is_sparse, shape_of_features
 
 if TYPE_CHECKING:
     from pyhash.checks import Features
@@ -59,6 +59,18 @@ class Dataset:
         What is known of each sample beside its features.
     vocabulary : list of str
         Words of the columns of a bag-of-words view; empty where there is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no view or no kind of labels, if arrays do not have equally many rows, features not two dimensions,
+        labels not one or two, if a split is not boolean, or a layer of the hierarchy has no labels.
+
+    Notes
+    -----
+    Views, labels and splits may be given as whatever methods take: arrays, nested lists, scipy.sparse, data frames and
+    series of pandas or polars. They are kept as arrays and, views that are sparse, as csr_array, whose rows can be
+    taken. Values are not looked at.
     """
 
     name: str
@@ -70,6 +82,28 @@ class Dataset:
     splits: dict[str, NDArray[np.bool_]]
     items: dict[str, NDArray[Any]] = field(default_factory=dict)
     vocabulary: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        views = _converted("views", self.views, _features)
+        labels = _converted("labels", self.labels, _labels)
+        splits = _converted("splits", self.splits, _mask)
+        for name, array in (("views", views), ("labels", labels)):
+            if not array:
+                raise ValueError(f"{name} must hold at least one entry, got none")
+        n_rows = {f"views[{name!r}]": shape_of_features(f"views[{name!r}]", view)[0] for name, view in views.items()}
+        for kind, arrays in (("labels", labels), ("splits", splits), ("items", self.items)):
+            n_rows |= {f"{kind}[{name!r}]": len(array) for name, array in arrays.items()}
+        if len(set(n_rows.values())) > 1:
+            shown = ", ".join(f"{name} has {n}" for name, n in n_rows.items())
+            raise ValueError(f"views, labels, splits and items must have equally many rows, got {shown}")
+        unknown = [layer for layer in self.layers if layer not in labels]
+        if unknown or (self.hierarchy and len(self.layers) != len(self.hierarchy) + 1):
+            raise ValueError(
+                f"layers must name labels, one kind for each layer of the hierarchy, got {', '.join(self.layers)} "
+                f"of {', '.join(labels)} for {len(self.hierarchy)} pairs of layers"
+            )
+        for attribute, value in (("views", views), ("labels", labels), ("splits", splits)):
+            object.__setattr__(self, attribute, value)  # the class is frozen
 
     def __len__(self) -> int:
         return len(next(iter(self.labels.values())))
@@ -170,3 +204,31 @@ class Dataset:
         return (
             self.select(order[start : start + size], views=views, labels=labels) for start in range(0, len(order), size)
         )
+
+
+def _converted(kind: str, arrays: dict[str, Any], convert: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """Every array converted; `arrays` itself where none needs it, so that data sets may share it."""
+    if not isinstance(arrays, Mapping):
+        raise TypeError(f"{kind} must be a mapping of names to arrays, got {type(arrays).__name__}")
+    converted = {name: convert(f"{kind}[{name!r}]", array) for name, array in arrays.items()}
+    return arrays if all(converted[name] is array for name, array in arrays.items()) else converted
+
+
+def _features(name: str, view: Any) -> Any:
+    is_by_rows = is_sparse(view) and type(view).__name__ == "csr_array"
+    return view if is_by_rows else as_rows(name, view)
+
+
+def _labels(name: str, labels: Any) -> NDArray[Any]:
+    rows = as_rows(name, labels)
+    array: NDArray[Any] = rows.toarray() if is_sparse(rows) else rows
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} must have shape (n,) or (n, n_classes), got {array.shape}")
+    return array
+
+
+def _mask(name: str, mask: Any) -> NDArray[np.bool_]:
+    array = as_array(name, mask)
+    if array.dtype != np.bool_ or array.ndim != 1:
+        raise ValueError(f"{name} must be boolean (n,), True for queries, got {array.dtype} of shape {array.shape}")
+    return array

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from pyhash.checks import check_choice, check_integer, check_n_bits
+from pyhash.checks import MAX_BITS, check_choice, check_integer
 from pyhash.datasets.dataset import Dataset
 from pyhash.errors import NotFittedError
 from pyhash.evaluation.comparison_table import describe_protocol, make_table, ordered
-from pyhash.evaluation.experiment import Direction, Experiment, plan_experiment
+from pyhash.evaluation.experiment import Direction, Experiment, listed, plan_experiment
 from pyhash.evaluation.protocol import Protocol
 from pyhash.evaluation.result_lines import ResultLines, open_results
 from pyhash.evaluation.trial import Factory, Record, identify, run_trial
@@ -273,7 +273,11 @@ def _plan(
     for name, factory in _factories(experiment, methods).items():
         for n_bits in bits:
             for seed in seeds:
-                model = factory(n_bits, seed)
+                try:
+                    model = factory(n_bits, seed)
+                except TypeError as error:
+                    # A class by itself, such as LEMON, takes its parameters by name only.
+                    raise TypeError(f"methods[{name!r}] must take (n_bits, seed): {error}") from error
                 if not isinstance(model, HashingMethod):
                     raise TypeError(f"methods[{name!r}] must return a HashingMethod, got {type(model).__name__}")
                 if model.n_bits != n_bits:
@@ -293,7 +297,8 @@ def _factories(experiment: Experiment, methods: Sequence[str] | Mapping[str, Fac
                 raise TypeError(f"methods must be names, or functions by name, got {factory!r} for {name!r}")
         factories = dict(methods)
     else:
-        factories = {name: _recipe(name, experiment) for name in methods}
+        names = listed("methods", methods, "names, or a mapping of names to functions")
+        factories = {name: _recipe(name, experiment) for name in names}
     if not factories:
         raise ValueError("methods must name at least one, got none")
     return factories
@@ -317,16 +322,16 @@ def _recipe(name: str, experiment: Experiment) -> Factory:
 
 
 def _check_bits(bits: Sequence[int]) -> list[int]:
-    lengths = ordered(check_n_bits(n_bits) for n_bits in bits)
+    lengths = ordered(check_integer("bits", n_bits, 1, MAX_BITS) for n_bits in listed("bits", bits, "integers"))
     if not lengths:
         raise ValueError("bits must hold at least one length, got none")
     return lengths
 
 
 def _check_seeds(seeds: int | Sequence[int]) -> list[int]:
-    if not isinstance(seeds, Sequence):
+    if not isinstance(seeds, Iterable):
         return list(range(check_integer("seeds", seeds, 1)))
-    numbers = ordered(check_integer("seeds", seed, 0) for seed in seeds)
+    numbers = ordered(check_integer("seeds", seed, 0) for seed in listed("seeds", seeds, "integers"))
     if not numbers:
         raise ValueError("seeds must hold at least one, got none")
     return numbers

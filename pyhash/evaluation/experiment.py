@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
@@ -12,11 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_choice, check_integer, is_sparse
+from pyhash.checks import (
+    check_choice,
+    check_finite,
+    check_finite_sparse,
+    check_integer,
+    check_numeric,
+    is_sparse,
+)
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
 from pyhash.evaluation.protocol import Protocol, resolve_protocol
-from pyhash.labels import one_hot
+from pyhash.labels import check_class_indices, check_label_matrix, one_hot
 from pyhash.methods.base import HashingMethod
 
 Direction = tuple[str, str]
@@ -137,6 +144,7 @@ def plan_experiment(
     data, split = _choose_split(data, split)
     chosen = _choose_views(data, views)
     of_database, of_queries = data.split(split)
+    _check_values(data, chosen, (name, *layers))
     labelled = _labelled(data, (name, *layers))
     database_rows, query_rows = of_database[labelled[of_database]], of_queries[labelled[of_queries]]
     for side, rows in (("database", database_rows), ("queries", query_rows)):
@@ -152,12 +160,19 @@ def plan_experiment(
         database=check_choice("database", database, DATABASES),
         chunk_size=check_integer("chunk_size", chunk_size, 1),
         protocols=_choose_protocols(protocols),
-        top_n=tuple(sorted({check_integer("top_n", n, 1) for n in top_n})),
+        top_n=tuple(sorted({check_integer("top_n", n, 1) for n in listed("top_n", top_n, "integers")})),
         n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),
         database_rows=database_rows,
         query_rows=query_rows,
         n_unlabelled=len(data) - int(np.count_nonzero(labelled)),
     )
+
+
+def listed(name: str, values: object, of: str) -> list[Any]:
+    """A collection as a list; a string and what is no collection are refused."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence of {of}, got {values!r}")
+    return list(values)
 
 
 def _choose_labels(data: Dataset, labels: str | None) -> tuple[str, tuple[str, ...]]:
@@ -176,14 +191,15 @@ def _choose_split(data: Dataset, split: str | None) -> tuple[Dataset, str]:
     if split is None:
         split = next(iter(data.splits), RANDOM_SPLIT)
     if split == RANDOM_SPLIT and split not in data.splits:
+        if len(data) < 2:
+            raise ValueError(f"data must have at least 2 rows, one to learn from and one to query, got {len(data)}")
         data = published_split(data, max(1, int(QUERY_FRACTION * len(data))), name=RANDOM_SPLIT)
     return data, check_choice("split", split, tuple(dict.fromkeys((*data.splits, RANDOM_SPLIT))))
 
 
 def _choose_views(data: Dataset, views: Sequence[str] | None) -> tuple[str, ...]:
-    if isinstance(views, str):
-        raise TypeError(f"views must be a sequence of names, got the string {views!r}")
-    chosen = tuple(check_choice("views", view, tuple(data.views)) for view in (data.views if views is None else views))
+    names = listed("views", data.views if views is None else views, "names")
+    chosen = tuple(check_choice("views", view, tuple(data.views)) for view in names)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"views must name at least one view and each once, got {', '.join(chosen) or 'none'}")
     return chosen
@@ -193,8 +209,8 @@ def _choose_directions(directions: Sequence[Direction] | None, views: tuple[str,
     if directions is None:
         return tuple(permutations(views, 2)) or ((views[0], views[0]),)
     pairs = []
-    for pair in directions:
-        if isinstance(pair, str) or len(pair) != 2:
+    for pair in listed("directions", directions, "pairs (query modality, database modality)"):
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
             raise ValueError(f"directions must be pairs (query modality, database modality), got {pair!r}")
         query, database = (check_choice("directions", view, views) for view in pair)
         pairs.append((query, database))
@@ -206,10 +222,21 @@ def _choose_directions(directions: Sequence[Direction] | None, views: tuple[str,
 def _choose_protocols(protocols: Sequence[Protocol | str]) -> dict[str, Protocol]:
     if isinstance(protocols, (str, Protocol)):
         protocols = (protocols,)
-    resolved = [(protocol, resolve_protocol(protocol)) for protocol in protocols]
+    resolved = [(protocol, resolve_protocol(protocol)) for protocol in listed("protocols", protocols, "protocols")]
     if not resolved:
         raise ValueError("protocols must name at least one, got none")
     return {given if isinstance(given, str) else protocol.describe(): protocol for given, protocol in resolved}
+
+
+def _check_values(data: Dataset, views: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuses, with their rows in the data set, values that every method would refuse later."""
+    for key in views:
+        name, view = f"views[{key!r}]", data.views[key]
+        check_numeric(name, view.data if is_sparse(view) else view)
+        check_finite_sparse(name, view, 0) if is_sparse(view) else check_finite(name, view)
+    for key in labels:
+        name, array = f"labels[{key!r}]", data.labels[key]
+        check_class_indices(name, array) if array.ndim == 1 else check_label_matrix(name, array)
 
 
 def _labelled(data: Dataset, names: Sequence[str]) -> NDArray[np.bool_]:
