@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_features
+from pyhash.checks import check_features, is_sparse
 from pyhash.methods.feature_maps import apply_map, row_blocks
 from pyhash.methods.ridge import add_gram
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float64]
 
+# Mapped rows of a modality that are kept in float64, at most; more are converted at every product.
+MAX_FLOAT64_BYTES = 1 << 28
+
 
 class FeatureRows:
     """Rows (n, d) after their feature map.
 
-    Made in blocks. A single block is kept in float64; many blocks are kept in float32 where a map made them, and made
-    anew from the user's rows where there is no map: memory stays near what the mapped rows take in float32.
+    Made in blocks. What a map made is kept, in float64 where it is little and else in float32: memory stays near what
+    the mapped rows take in float32. Without a map a single block is kept, and more are made anew from the user's rows.
     """
 
     def __init__(self, modality: str, rows: Features, feature_map: Any, first_row: int = 0) -> None:
@@ -37,7 +40,8 @@ class FeatureRows:
             if keep:
                 mapped = apply_map(modality, feature_map, checked)
                 width = mapped.shape[1]
-                self._kept.append(mapped if len(slices) == 1 else mapped.astype(np.float32))
+                is_little = is_sparse(mapped) or 8 * rows.shape[0] * width <= MAX_FLOAT64_BYTES
+                self._kept.append(mapped if is_little or len(slices) == 1 else mapped.astype(np.float32))
         self.shape: tuple[int, int] = (rows.shape[0], width)
 
     def blocks(self) -> Iterator[tuple[slice, Features]]:

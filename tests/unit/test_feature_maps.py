@@ -4,7 +4,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import clone
 
 from pyhash import NotFittedError
-from pyhash.methods import LEMON, Centering, RBFAnchors, Standardizing, UnitLength, feature_maps
+from pyhash.methods import LEMON, Centering, RBFAnchors, Standardizing, UnitLength, feature_maps, feature_rows
 from pyhash.methods.feature_rows import FeatureRows
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -195,7 +195,8 @@ def test_fitting_in_blocks_is_fitting_at_once(feature_map, X, form, monkeypatch)
 @pytest.mark.parametrize("form", [np.array, csr_array])
 @pytest.mark.parametrize("chosen", [None, *MAPS], ids=repr)
 def test_products_over_blocks_are_those_over_one(X, rng, form, chosen, monkeypatch):
-    """Kept in float32 where a map made them, made anew where there is no map."""
+    """Kept in float32 where a map made many, made anew where there is no map."""
+    monkeypatch.setattr(feature_rows, "MAX_FLOAT64_BYTES", 0)
     fitted = None if chosen is None else clone(chosen).fit(X)
     rows = form(X.astype(np.float32))
     one = FeatureRows("text", rows, fitted)
