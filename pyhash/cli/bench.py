@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pyhash import datasets, plotting
@@ -23,6 +23,7 @@ _EMOJI_VIEWS = ("image_deep", "text")
 def run(
     *,
     data: str,
+    names: Mapping[str, str] | None,
     methods: Sequence[str],
     bits: Sequence[int],
     seeds: int,
@@ -43,7 +44,7 @@ def run(
         except ImportError as error:
             raise ImportError(f"{error}, or run with --no-charts") from None
     resolved = [_protocol(text) for text in protocols]
-    dataset = _load(data)
+    dataset = _load(data, names)
     if split in PUBLISHED_QUERIES and split not in dataset.splits:
         dataset = datasets.published_split(dataset, split)
     if data == "emoji" and views is None:
@@ -71,7 +72,7 @@ def run(
     _say_what_was_there(result, out)
     tables = "\n".join(f"{result.describe(name)}\n\n{result.table(name)}" for name in result.protocols)
     print(f"\n{tables}")
-    command = _command(result, data, methods, bits, seeds, protocols, out)
+    command = _command(result, data, names, methods, bits, seeds, protocols, out)
     with atomic_file(out / TABLE) as file:
         file.write(f"# {dataset.name}\n\n    {command}\n\n{tables}\n{_describe_versions(result)}\n".encode())
     written = [RESULTS, TABLE]
@@ -80,19 +81,22 @@ def run(
     print(f"written to {out}: {', '.join(written)}")
 
 
-def _load(data: str) -> Dataset:
+def _load(data: str, names: Mapping[str, str] | None) -> Dataset:
     """A data set by its name or its file."""
-    if data == "emoji":
-        return datasets.load_emoji()
-    if data == "hierarchical":
-        return datasets.make_hierarchical()
-    if data == "multilabel":
-        return datasets.make_multilabel()
+    built_in = {
+        "emoji": datasets.load_emoji,
+        "hierarchical": datasets.make_hierarchical,
+        "multilabel": datasets.make_multilabel,
+    }
+    if data in built_in:
+        if names is not None:
+            raise ValueError(f"--names must go with a file, got --data {data}")
+        return built_in[data]()
     path = Path(data)
     if path.suffix.lower() == ".npz":
-        return datasets.load_npz(path)
-    if path.suffix.lower() == ".mat" or path.is_dir():
-        return datasets.load_mat(path)
+        return datasets.load_npz(path, names)
+    if path.suffix.lower() == ".mat" or (data and path.is_dir()):
+        return datasets.load_mat(path, names=names)
     raise ValueError(
         f"--data must be emoji, hierarchical, multilabel, or a file that ends in .mat or .npz, got {data!r}"
     )
@@ -134,6 +138,7 @@ def _protocol(text: str) -> Protocol | str:
 def _command(
     result: Comparison,
     data: str,
+    names: Mapping[str, str] | None,
     methods: Sequence[str],
     bits: Sequence[int],
     seeds: int,
@@ -144,6 +149,7 @@ def _command(
     first = result.records[0]
     options = {
         "--data": Path(data).name,
+        **({} if names is None else {"--names": ",".join(f"{key}={name}" for key, name in names.items())}),
         "--labels": first["labels"],
         "--split": first["split"],
         "--views": ",".join(first["views"]),

@@ -45,6 +45,13 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _pairs(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(key.strip() and value.strip() for key, _, value in pairs):
+        raise argparse.ArgumentTypeError(f"must be such as image=X1,text=X2,labels=L, got {text!r}")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
 def _integers(minimum: int) -> Callable[[str], list[int]]:
     def parse(text: str) -> list[int]:
         try:
@@ -79,8 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "demo",
         help="learn the built-in emoji data as a stream, measure, and answer some queries",
-        description="Streams 8,000 real image-text pairs through SHOH, measures retrieval after every chunk, answers a "
-        "dozen text queries, and writes model, index and charts to a folder that `pyhash search` takes.",
+        description="Streams 8,000 real image-text pairs through the recommended method and through SHOH, measures "
+        "retrieval after every chunk, answers a dozen text queries with the former, and writes its model, its index, "
+        "and charts of both, to a folder that `pyhash search` takes.",
     )
     command.add_argument("--bits", type=_integer(1), default=64, help="length of a code (default: %(default)s)")
     command.add_argument("--seed", type=_integer(0), default=0, help="of all random choices (default: %(default)s)")
@@ -122,6 +130,12 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "--data",
         default="emoji",
         help="emoji, hierarchical, multilabel, or a file .mat or .npz (default: %(default)s)",
+    )
+    command.add_argument(
+        "--names",
+        type=_pairs,
+        metavar="VIEW=ARRAY,...",
+        help="which arrays of a file are what, such as image=X1,text=X2,labels=L (default: by their names)",
     )
     command.add_argument("--labels", help="which labels say what is relevant (default: the finest of the hierarchy)")
     command.add_argument(
@@ -186,6 +200,7 @@ def _bench(a: argparse.Namespace) -> None:
 
     bench.run(
         data=a.data,
+        names=a.names,
         methods=a.methods,
         bits=a.bits,
         seeds=a.seeds,
@@ -221,7 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, ValueError, ImportError, MemoryError, OverflowError) as error:
-        print(f"pyhash: {error}", file=sys.stderr)
+        # A MemoryError of Python's own says nothing.
+        print(f"pyhash: {str(error) or 'out of memory'}", file=sys.stderr)
         return 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -99,8 +99,8 @@ class Dataset:
         unknown = [layer for layer in self.layers if layer not in labels]
         if unknown or (self.hierarchy and len(self.layers) != len(self.hierarchy) + 1):
             raise ValueError(
-                f"layers must name labels, one kind for each layer of the hierarchy, got {', '.join(self.layers)} "
-                f"of {', '.join(labels)} for {len(self.hierarchy)} pairs of layers"
+                f"layers must name one kind of labels for each layer of the hierarchy, got {list(self.layers)} where "
+                f"labels are {list(labels)} and the hierarchy has {len(self.hierarchy)} pairs of layers"
             )
         for attribute, value in (("views", views), ("labels", labels), ("splits", splits)):
             object.__setattr__(self, attribute, value)  # the class is frozen

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from pyhash.checks import Features
 
 
+# For messages on files of other layouts; on the command line names are an option.
+SAY_WHICH = (
+    "Say which arrays are what: names={'image': 'X1', 'text': 'X2', 'labels': 'L'} in Python, "
+    "--names image=X1,text=X2,labels=L for pyhash bench"
+)
+
+
 @dataclass(frozen=True)
 class Variable:
     """What a file says of an array before it is read.
@@ -105,7 +112,7 @@ def dataset_of(source: Source, layout: str | None, names: Mapping[str, str] | No
             return build(source)
     raise ValueError(
         f"{source.path} has none of the layouts {', '.join(map(repr, _LAYOUTS))}; it has {source.describe()}. "
-        "Say which arrays are what, such as names={'image': 'X1', 'text': 'X2', 'labels': 'L'}"
+        f"{SAY_WHICH}"
     )
 
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from pyhash.checks import is_sparse
 from pyhash.datasets.dataset import Dataset
-from pyhash.datasets.layouts import Source, Variable, dataset_of
+from pyhash.datasets.layouts import SAY_WHICH, Source, Variable, dataset_of
 from pyhash.files import atomic_file
 from pyhash.labels import check_class_indices, check_label_matrix
 
 _SPARSE = ("data", "indices", "indptr", "shape")
+_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUM")  # of an archive, an empty one, and a single array
 _GROUPS = ("views", "labels", "label_names", "splits", "items", "hierarchy")
 
 
@@ -137,6 +138,9 @@ class _NpzSource(Source):
         self.path = Path(path)
         with open(self.path, "rb") as file:
             try:
+                if file.read(4) not in _STARTS:  # numpy would take it for a pickle
+                    raise ValueError("it is no zip archive")
+                file.seek(0)
                 stored = np.load(file, allow_pickle=False)
                 if isinstance(stored, np.ndarray):
                     raise ValueError("it is a single array")
@@ -189,8 +193,7 @@ def _dataset_of_members(source: _NpzSource) -> Dataset:
         groups[group].setdefault(key, name)
     if not groups["views"] or not groups["labels"]:
         raise ValueError(
-            f"{source.path} must have arrays views.NAME and labels or labels.NAME, got {source.describe()}. Say which "
-            "arrays are what, such as names={'image': 'X', 'text': 'Y', 'labels': 'L'}"
+            f"{source.path} must have arrays views.NAME and labels or labels.NAME, got {source.describe()}. {SAY_WHICH}"
         )
     views = {key: source.matrix(name) for key, name in groups["views"].items()}
     labels = {key: _labels(source, name) for key, name in groups["labels"].items()}

@@ -66,8 +66,8 @@ def mean_average_precision(
         Both class indices (n,), or both 0/1 matrices (n, n_classes), dense or sparse. Two samples are relevant to each
         other when they share a label.
     metric : {"hamming", "weighted_hamming", "precomputed"} or function
-        A function takes a block of queries and the whole database and returns their distances, such as
-        ``scipy.spatial.distance.cdist``.
+        A function takes a block of queries and the whole database, sparse ones as csr_array, and returns their
+        distances (n_queries, n_database), dense, such as ``scipy.spatial.distance.cdist``.
     n_bits : int, optional
         Length of the codes in bits; by default whole bytes, or the width of the projections.
     protocol : Protocol or str, optional

@@ -298,6 +298,9 @@ def _factories(experiment: Experiment, methods: Sequence[str] | Mapping[str, Fac
         factories = dict(methods)
     else:
         names = listed("methods", methods, "names, or a mapping of names to functions")
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"methods must be names, or functions by name, got {name!r}")
         factories = {name: _recipe(name, experiment) for name in names}
     if not factories:
         raise ValueError("methods must name at least one, got none")

@@ -64,7 +64,12 @@ def make_table(records: Sequence[Record], protocol: str) -> str:
                 for direction, kind in columns
             ]
             lines.append([method, str(n_bits), str(runs[0]["bytes_per_item"]), *cells])
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+    return "\n".join(f"| {' | '.join(map(_as_cell, line))} |" for line in lines) + "\n"
+
+
+def _as_cell(text: str) -> str:
+    """Text that neither ends a cell nor its line."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def mean_and_spread(values: Sequence[float | None]) -> str:

@@ -15,6 +15,7 @@ from pyhash import _core
 from pyhash.checks import (
     as_array,
     as_float64,
+    as_rows,
     check_codes,
     check_n_bits,
     check_numeric,
@@ -119,16 +120,17 @@ def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | M
         return DistanceRanking(
             lambda start, stop: _check_distances("queries", matrix[start:stop], start), *matrix.shape
         )
-    query_rows = as_array("queries", queries)
-    database_rows = as_array("database", _required(database, "a function"))
+    query_rows = as_rows("queries", queries)
+    database_rows = as_rows("database", _required(database, "a function"))
     if query_rows.ndim == 0 or database_rows.ndim == 0:
         raise ValueError("queries and database must have rows")
+    n_queries, n_database = query_rows.shape[0], database_rows.shape[0]  # a sparse array has no len()
     return DistanceRanking(
         lambda start, stop: _check_distances(
-            "distances", metric(query_rows[start:stop], database_rows), start, (stop - start, len(database_rows))
+            "distances", metric(query_rows[start:stop], database_rows), start, (stop - start, n_database)
         ),
-        len(query_rows),
-        len(database_rows),
+        n_queries,
+        n_database,
     )
 
 

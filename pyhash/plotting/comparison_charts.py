@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from pyhash.evaluation.curves import PrecisionAt, PrecisionRecallCurve
 from pyhash.evaluation.protocol import Protocol
 from pyhash.plotting.bits import BitsDisplay
 from pyhash.plotting.bytes_per_item import BytesPerItemDisplay
-from pyhash.plotting.charts import require_matplotlib, save_figure
+from pyhash.plotting.charts import legend_beside, require_matplotlib, save_figure
 from pyhash.plotting.class_distance import ClassDistanceDisplay
 from pyhash.plotting.precision_at import PrecisionAtDisplay
 from pyhash.plotting.precision_recall import PrecisionRecallDisplay
@@ -30,6 +31,7 @@ Record = dict[str, Any]
 
 _COLORS = 10  # of matplotlib's cycle
 _LINES = ("-", "--", ":", "-.")
+_MAX_LEGEND_INSIDE = 5
 
 
 def draw_comparison(records: Sequence[Record], protocol: str, directory: str | os.PathLike[str]) -> list[str]:
@@ -38,10 +40,16 @@ def draw_comparison(records: Sequence[Record], protocol: str, directory: str | o
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    for name, ax in _Charts(records, protocol).drawn():
-        save_figure(ax, folder / name)
-        names.append(name)
+    for stem, ax in _Charts(records, protocol).drawn():
+        # Of methods whose names differ only in what files cannot be named by, each has a chart.
+        number = next(n for n in count(1) if _numbered(stem, n) not in names)
+        names.append(_numbered(stem, number))
+        save_figure(ax, folder / names[-1])
     return names
+
+
+def _numbered(stem: str, number: int) -> str:
+    return f"{stem}.png" if number == 1 else f"{stem}.{number}.png"
 
 
 class _Charts:
@@ -54,7 +62,7 @@ class _Charts:
         self.longest = max(record["n_bits"] for record in records)
 
     def drawn(self) -> Iterator[tuple[str, Axes]]:
-        """Names of files and axes, one chart after another."""
+        """Names of files without their suffix, and axes, one chart after another."""
         first_protocol = next(iter(self.records[0]["protocols"]))
         for direction in directions_of(self.records):
             charts = [
@@ -67,13 +75,22 @@ class _Charts:
                 charts.append(("map_by_round", self._rounds(direction)))
             for name, ax in charts:
                 if ax is not None:
-                    ax.set_title(direction if name.startswith("map_by_b") else f"{direction}, {self.longest} bits")
-                    yield f"{name}.{_as_file_name(direction)}.png", ax
+                    length = "" if name.startswith("map_by_b") else f", {self.longest} bits"
+                    yield f"{name}.{_as_file_name(direction)}", self._finished(ax, direction + length)
         ax = self._training_time()
         if ax is not None:
-            ax.set_title(f"{self.longest} bits")
-            yield "training_time_by_round.png", ax
+            yield "training_time_by_round", self._finished(ax, f"{self.longest} bits")
         yield from self._class_distances()
+
+    def _finished(self, ax: Axes, title: str) -> Axes:
+        """With a title that says what was measured, and a legend that hides nothing."""
+        first = self.records[0]
+        of = f"{first['data']['name']}, {first['labels']}, split {first['split']}"
+        protocol = f"\nprotocol {self.protocol}" if ax.get_ylabel() == "mAP" else ""
+        ax.set_title(f"{of}\n{title}{protocol}", fontsize="medium")
+        if len(ax.get_legend_handles_labels()[1]) > _MAX_LEGEND_INSIDE:
+            legend_beside(ax)
+        return ax
 
     def _style(self, method: str) -> dict[str, Any]:
         number = self.methods.index(method)
@@ -117,14 +134,10 @@ class _Charts:
             ]
             if points:
                 sizes, means = zip(*points, strict=True)
-                display = BytesPerItemDisplay(
-                    sizes,
-                    means,
-                    name=method,
-                    upper=upper if ax is None else None,
-                    upper_name="best as float, not binarised",
-                )
-                ax = display.plot(ax, **self._style(method)).ax_
+                ax = BytesPerItemDisplay(sizes, means, name=method).plot(ax, **self._style(method)).ax_
+        if ax is not None and upper is not None:
+            # Last, as the legend follows the order of drawing.
+            ax = BytesPerItemDisplay([], [], upper=upper, upper_name="best as float, not binarised").plot(ax).ax_
         return ax
 
     def _at_longest(self, direction: str) -> Iterator[tuple[str, list[Record]]]:
@@ -138,17 +151,18 @@ class _Charts:
         for method, runs in self._at_longest(direction):
             curves = [run["precision_recall"] for run in runs]
             precision, recall = (_mean([curve[key] for curve in curves]) for key in ("precision", "recall"))
-            ranks = np.array(curves[0]["rank"])
-            curve = PrecisionRecallCurve(precision, recall, ranks, "rank", runs[0]["n_empty"], Protocol())
-            ax = PrecisionRecallDisplay(curve, method).plot(ax, **self._style(method)).ax_
+            if np.isfinite(precision).all():
+                ranks = np.array(curves[0]["rank"])
+                curve = PrecisionRecallCurve(precision, recall, ranks, "rank", runs[0]["n_empty"], Protocol())
+                ax = PrecisionRecallDisplay(curve, method).plot(ax, **self._style(method)).ax_
         return ax
 
     def _precision_at(self, direction: str) -> Axes | None:
         ax = None
         for method, runs in self._at_longest(direction):
             top_n = np.array([int(n) for n in runs[0]["precision_at"]], dtype=np.int64)
-            if len(top_n):
-                values = _mean([list(run["precision_at"].values()) for run in runs])
+            values = _mean([list(run["precision_at"].values()) for run in runs])
+            if len(top_n) and np.isfinite(values).all():
                 result = PrecisionAt(top_n, values, values[None], runs[0]["n_empty"], Protocol())
                 ax = PrecisionAtDisplay(result, method).plot(ax, **self._style(method)).ax_
         return ax
@@ -166,8 +180,9 @@ class _Charts:
             seen = [entry["n_seen"] for entry in runs[0]]
             scores = _mean([[entry["map"][direction] for entry in rounds] for rounds in runs])
             known = ~np.isnan(scores)
-            display = RoundsDisplay(np.array(seen)[known].tolist(), scores[known].tolist(), method)
-            ax = display.plot(ax, **self._style(method)).ax_
+            if known.any():
+                display = RoundsDisplay(np.array(seen)[known].tolist(), scores[known].tolist(), method)
+                ax = display.plot(ax, **self._style(method)).ax_
         return ax
 
     def _training_time(self) -> Axes | None:
@@ -197,7 +212,7 @@ class _Charts:
                 # One scale for all methods: half of the bits is what codes that have nothing in common differ in.
                 drawn = display.plot(vmax=max(run["n_bits"] / 2, 1))
                 part = "" if modality == "learned" else f".{modality}"
-                yield f"class_distances.{_as_file_name(method + part)}.png", drawn.ax_
+                yield f"class_distances.{_as_file_name(method + part)}", drawn.ax_
 
 
 def _mean(rows: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:

@@ -129,5 +129,6 @@ class PrecisionAtDisplay:
         style = line_style(style, marker="o", label=self.name)
         self.ax_.plot(self.result.top_n[order], self.result.values[order], **style)
         self.ax_.set_xscale("log")
+        self.ax_.xaxis.set_major_formatter("{x:g}")
         finish(self.ax_, "N", "Precision")
         return self

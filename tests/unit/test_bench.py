@@ -139,6 +139,31 @@ def test_a_mat_file_without_a_split(capsys, tmp_path, rng):
     assert records_of(out)[0]["data"]["n_queries"] == 8
 
 
+def test_a_file_of_arrays_by_any_names(capsys, tmp_path, rng):
+    path, out = tmp_path / "mine.npz", tmp_path / "out"
+    np.savez(path, A=rng.standard_normal((60, 5)), B=rng.standard_normal((60, 7)), C=rng.integers(0, 3, 60))
+    arguments = ["--methods", "lsh", "--bits", "4", "--seeds", "1", "--out", out, "--no-charts"]
+    code, _, err = run(capsys, "--data", path, *arguments)
+    assert code == 1
+    assert "got A (60, 5), B (60, 7), C (60,). Say which arrays are what" in err
+    assert "--names image=X1,text=X2,labels=L for pyhash bench" in err
+    code, _, err = run(capsys, "--data", path, "--names", "image=A, text=B,labels=C", *arguments)
+    assert code == 0, err
+    assert "--data mine.npz --names image=A,text=B,labels=C --labels classes" in (out / "table.md").read_text()
+    code, _, err = run(capsys, "--data", path, "--names", "image=A,B", *arguments)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "argument --names: must be such as image=X1,text=X2,labels=L, got 'image=A,B'" in err
+
+
+def test_what_says_nothing_of_itself_is_out_of_memory(capsys, monkeypatch, tmp_path):
+    def load(data, names):
+        raise MemoryError
+
+    monkeypatch.setattr(bench, "_load", load)
+    code, _, err = run(capsys, "--out", tmp_path / "out", "--no-charts")
+    assert (code, err) == (1, "pyhash: out of memory\n")
+
+
 def test_data_with_another_split(capsys, tmp_path):
     data = make_hierarchical(100, n_features={"image": 4, "text": 5})
     path = tmp_path / "mine.npz"
@@ -164,6 +189,8 @@ def test_data_with_another_split(capsys, tmp_path):
         (["--protocol", "ties=none"], "ties must be one of"),
         (["--data", "moji"], "--data must be emoji, hierarchical, multilabel, or a file that ends in .mat or .npz"),
         (["--data", "missing.npz"], "missing.npz"),
+        (["--data", ""], "--data must be emoji, hierarchical, multilabel, or a file"),
+        (["--names", "image=X,labels=L"], "--names must go with a file, got --data emoji"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(capsys, tmp_path, arguments, message):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import coo_array, csr_array, csr_matrix
 
 from pyhash import LEMON, SHOH, codes, evaluation
 from pyhash.datasets import make_hierarchical, make_multilabel
@@ -12,7 +13,8 @@ from pyhash.evaluation import Protocol, compare
 from pyhash.evaluation.comparison_table import mean_and_spread
 from pyhash.evaluation.result_lines import open_results
 from pyhash.evaluation.trial import describe
-from pyhash.methods import CCAITQ, RBFAnchors
+from pyhash.methods import CCAITQ, LSH, RBFAnchors
+from pyhash.plotting.comparison_charts import _Charts
 
 SIZES = {"image": 10, "text": 12}
 
@@ -112,6 +114,28 @@ def test_scores_are_those_of_the_model(data):
         np.testing.assert_allclose(kept["precision"], curve.precision, atol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["pandas", "polars", "sparse columns", "coo_array", "csr_matrix", "lists"])
+def test_features_of_any_form_give_the_same_scores(data, form):
+    import pandas as pd
+    import polars as pl
+
+    image = data.views["image"]
+    views = {
+        "pandas": lambda: pd.DataFrame(image, index=np.arange(len(image))[::-1]),
+        "polars": lambda: pl.DataFrame(image),
+        "sparse columns": lambda: pd.DataFrame(image).astype(pd.SparseDtype(image.dtype, 0)),
+        "coo_array": lambda: coo_array(image),
+        "csr_matrix": lambda: csr_matrix(image),
+        "lists": lambda: image.tolist(),
+    }
+    labels = {name: pd.Series(kinds) for name, kinds in data.labels.items()}
+    splits = {"random": data.splits["random"].tolist()}
+    other = replace(data, views={**data.views, "image": views[form]()}, labels=labels, splits=splits)
+    found, expected = (compare(any_form, ["cca-itq"], bits=[8]).records[0] for any_form in (other, data))
+    for direction, score in scores(expected).items():
+        assert scores(found)[direction] == pytest.approx(score, abs=0.01)
+
+
 def test_rounds_of_online_methods(result):
     online, offline = result.records[0], result.records[4]
     assert [entry["n_seen"] for entry in online["rounds"]] == [60, 120, 135]
@@ -184,6 +208,12 @@ def test_the_table_has_the_mean_and_the_spread(result):
     assert "full list, denominator hits, empty queries zero, ties id" in result.describe()
     with pytest.raises(ValueError, match="protocol must be one of 'shoh', got 'mine'"):
         result.table("mine")
+
+
+def test_no_name_breaks_the_table(data):
+    result = compare(data, {"a|b\nc": lambda n, s: CCAITQ(n_bits=n, seed=s)}, bits=[4])
+    assert len(result.table().splitlines()) == 3
+    assert result.table().splitlines()[2].startswith("| a\\|b c | 4 | 1 | ")
 
 
 def test_mean_and_spread():
@@ -345,7 +375,8 @@ def test_progress(data, capsys):
         ({"labels": "level3"}, ValueError, "labels must be one of 'hierarchy', 'level1', 'level2', got 'level3'"),
         ({"split": "pair"}, ValueError, "split must be one of 'random', got 'pair'"),
         ({"views": ["sound"]}, ValueError, "views must be one of 'image', 'text', got 'sound'"),
-        ({"views": "image"}, TypeError, "views must be a sequence of names, got the string 'image'"),
+        ({"views": "image"}, TypeError, "views must be a sequence of names, got 'image'"),
+        ({"views": 3}, TypeError, "views must be a sequence of names, got 3"),
         ({"views": ["text", "text"]}, ValueError, "views must name at least one view and each once, got text, text"),
         ({"directions": ["image"]}, ValueError, "directions must be pairs"),
         ({"directions": [("image", "sound")]}, ValueError, "directions must be one of 'image', 'text', got 'sound'"),
@@ -355,7 +386,21 @@ def test_progress(data, capsys):
         ({"protocols": ["mine"]}, ValueError, "preset must be one of 'shoh', got 'mine'"),
         ({"protocols": []}, ValueError, "protocols must name at least one, got none"),
         ({"bits": []}, ValueError, "bits must hold at least one length, got none"),
-        ({"bits": [0]}, ValueError, "n_bits"),
+        ({"bits": [0]}, ValueError, "bits must be an integer from 1 to 1048576, got 0"),
+        ({"bits": 16}, TypeError, "bits must be a sequence of integers, got 16"),
+        ({"bits": "16"}, TypeError, "bits must be a sequence of integers, got '16'"),
+        ({"seeds": "12"}, TypeError, "seeds must be a sequence of integers, got '12'"),
+        (
+            {"methods": None},
+            TypeError,
+            "methods must be a sequence of names, or a mapping of names to functions, got No",
+        ),
+        ({"methods": [LEMON(4)]}, TypeError, r"methods must be names, or functions by name, got LEMON\(n_bits=4\)"),
+        ({"methods": {"mine": LEMON}}, TypeError, r"methods\['mine'\] must take \(n_bits, seed\): .*positional"),
+        ({"top_n": 5}, TypeError, "top_n must be a sequence of integers, got 5"),
+        ({"directions": 3}, TypeError, r"directions must be a sequence of pairs \(query modality, database modality\)"),
+        ({"directions": [3]}, ValueError, r"directions must be pairs \(query modality, database modality\), got 3"),
+        ({"protocols": None}, TypeError, "protocols must be a sequence of protocols, got None"),
         ({"seeds": 0}, ValueError, "seeds must be an integer >= 1, got 0"),
         ({"seeds": []}, ValueError, "seeds must hold at least one, got none"),
         ({"top_n": [0]}, ValueError, "top_n must be an integer >= 1, got 0"),
@@ -367,6 +412,28 @@ def test_wrong_arguments(data, tmp_path, arguments, error, message):
     with pytest.raises(error, match=message):
         compare(**{"data": data, "methods": ["lsh"], "bits": [4], "out": tmp_path / "out", **arguments})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_values_that_no_method_takes_are_named_before_anything_is_learned(data, tmp_path, sparse):
+    image = data.views["image"].copy()
+    image[3, 2] = np.nan
+    wrong = replace(data, views={**data.views, "image": csr_array(image) if sparse else image})
+    with pytest.raises(ValueError, match=r"views\['image'\] must be finite, got nan in row 3"):
+        compare(wrong, ["lsh"], bits=[4], out=tmp_path / "out")
+    kinds = data.labels["level2"].copy()
+    kinds[7] = -1
+    wrong = replace(data, labels={"level1": data.labels["level1"], "level2": kinds})
+    with pytest.raises(ValueError, match=r"labels\['level2'\] must be class indices from 0 to \d+, got -1 in row 7"):
+        compare(wrong, ["lsh"], bits=[4], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_rows_for_a_split(data):
+    rows = {name: view[:1] for name, view in data.views.items()}
+    one = replace(data, views=rows, labels={"of": np.array([0])}, splits={}, items={}, hierarchy=[], layers=())
+    with pytest.raises(ValueError, match="data must have at least 2 rows, one to learn from and one to query, got 1"):
+        compare(one, ["lsh"], bits=[4])
 
 
 def test_labels_without_a_hierarchy():
@@ -415,7 +482,33 @@ def test_charts_of_encoded_codes_and_of_scores_that_are_missing(data, tmp_path):
     assert "| - |" in result.table()
     names = result.save_charts(tmp_path)
     assert "class_distances.a_b.text.png" in names
-    assert not any(name.startswith("map_by_bits") for name in names)
+    scored = ("map_by", "precision")
+    assert [name for name in names if name.startswith(scored)] == []
+
+
+def test_methods_whose_names_make_one_file_name_have_a_chart_each(data, tmp_path):
+    def lsh(n, s):
+        return LSH(n_bits=n, seed=s)
+
+    names = compare(data, {"a/b": lsh, "a b": lsh}, bits=[4]).save_charts(tmp_path)
+    assert [name for name in names if name.startswith("class")] == [
+        "class_distances.a_b.png",
+        "class_distances.a_b.2.png",
+    ]
+    assert set(names) == {file.name for file in tmp_path.iterdir()}
+
+
+def test_a_legend_of_many_methods_lies_beside_the_chart(data):
+    result = compare(data, ["lsh", "pca-sign", "pca-itq", "cca-sign", "cca-itq", "feature-sign"], bits=[4])
+    charts = dict(_Charts(result.records, "shoh").drawn())
+    for name in ("map_by_bits", "map_by_bytes", "precision_recall", "precision_at"):
+        ax = charts[f"{name}.image-to-text"]
+        ax.figure.canvas.draw()
+        assert ax.get_legend().get_window_extent().x0 > ax.get_window_extent().x1
+        assert ax.get_title().startswith("hierarchical, level2, split random\nimage->text")
+    ax = charts["map_by_bytes.image-to-text"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "best as float, not binarised"
+    assert charts["map_by_bits.image-to-text"].get_title().endswith("\nprotocol shoh")
 
 
 def test_charts_need_matplotlib(result, tmp_path, monkeypatch):

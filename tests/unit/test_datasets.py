@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyhash.datasets import make_hierarchical, make_multilabel
+from pyhash.datasets import Dataset, make_hierarchical, make_multilabel
 
 
 def test_emoji_is_what_it_says(emoji):
@@ -133,3 +133,61 @@ def test_multilabel():
 
     chunk = next(data.chunks(200))
     assert SHOH(8).partial_fit(chunk.views, chunk.labels).codes_.shape == (200, 1)
+
+
+def dataset(**changed):
+    parts = {
+        "views": {"image": np.ones((4, 2)), "text": np.ones((4, 3))},
+        "labels": {"of": np.array([0, 1, 0, 1])},
+        "label_names": {},
+        "hierarchy": [],
+        "layers": (),
+        "splits": {"query": np.array([True, False, False, False])},
+    }
+    return Dataset("mine", **{**parts, **changed})
+
+
+def test_a_data_set_holds_arrays_whatever_it_was_given():
+    import pandas as pd
+    import polars as pl
+    from scipy.sparse import coo_array, csr_array
+
+    data = dataset(
+        views={"image": pd.DataFrame(np.eye(4), index=[3, 2, 1, 0]), "text": coo_array(np.eye(4)), "sound": [[1]] * 4},
+        labels={"of": pl.Series([0, 1, 0, 1]), "several": csr_array(np.eye(4, dtype=int))},
+        splits={"query": [True, False, False, True]},
+    )  # fmt: skip
+    chunk = data.select(np.array([2, 0]), labels="several")
+    np.testing.assert_array_equal(chunk.views["image"], np.eye(4)[[2, 0]])
+    assert isinstance(chunk.views["text"], csr_array)
+    np.testing.assert_array_equal(chunk.views["text"].toarray(), np.eye(4)[[2, 0]])
+    np.testing.assert_array_equal(chunk.labels, np.eye(4)[[2, 0]])
+    assert [rows.tolist() for rows in data.split("query")] == [[1, 2], [0, 3]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"views": {"image": np.ones((5, 2))}}, ValueError, r"equally many rows, got views\['image'\] has 5, labels"),
+        ({"items": {"name": np.array(["a"])}}, ValueError, r"items\['name'\] has 1"),
+        (
+            {"views": {"image": np.ones(4)}},
+            ValueError,
+            r"views\['image'\] must have shape \(n, n_features\), got \(4,\)",
+        ),
+        ({"views": {}}, ValueError, "views must hold at least one entry, got none"),
+        ({"views": np.ones((4, 2))}, TypeError, "views must be a mapping of names to arrays, got ndarray"),
+        ({"labels": {}}, ValueError, "labels must hold at least one entry, got none"),
+        ({"labels": {"of": np.ones((4, 1, 1))}}, ValueError, r"labels\['of'\] must have shape \(n,\) or"),
+        ({"splits": {"query": np.ones(4)}}, ValueError, r"splits\['query'\] must be boolean \(n,\), True for queries"),
+        ({"layers": ("other",)}, ValueError, r"layers must name one kind .* got \['other'\] where labels are \['of'\]"),
+        (
+            {"layers": ("of",), "hierarchy": [np.array([0, 0])]},
+            ValueError,
+            r"got \['of'\] where .* the hierarchy has 1 pairs",
+        ),
+    ],
+)
+def test_a_data_set_whose_parts_do_not_fit_is_refused(changed, error, message):
+    with pytest.raises(error, match=message):
+        dataset(**changed)

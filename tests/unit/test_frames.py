@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array, issparse
 
 import pyhash
 from pyhash.checks import as_array, as_rows
@@ -190,6 +190,20 @@ def test_codes_projections_and_classes_as_frames(frame, series):
     index.add(frame(codes), ids=series(ids))
     np.testing.assert_array_equal(index.search(frame(codes[:5]), k=1).distances, np.zeros((5, 1)))
     assert set(index.ids) == set(ids)
+
+
+@pytest.mark.parametrize("form", [csr_array, coo_array, sparse_frame])
+def test_a_metric_function_takes_sparse_features(form, rng):
+    features = rng.random((40, 6)) * (rng.random((40, 6)) < 0.5)
+    kinds = rng.integers(0, 3, 40)
+
+    def dot(queries, database):
+        products = queries @ database.T
+        return -(products.toarray() if issparse(products) else products)
+
+    expected = mean_average_precision(features[:9], features, kinds[:9], kinds, metric=dot)
+    found = mean_average_precision(form(features[:9]), form(features), kinds[:9], kinds, metric=dot)
+    assert found.value == pytest.approx(expected.value)
 
 
 def test_neither_library_is_imported_for_arrays():

@@ -590,6 +590,9 @@ def test_damaged_npz(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz file of arrays: ."):
             load_npz(path)
+    path.write_bytes(b"text that is longer than a header")
+    with pytest.raises(ValueError, match="it is no zip archive"):
+        load_npz(path)
     with open(path, "wb") as file:
         np.save(file, FEATURES)
     with pytest.raises(ValueError, match="it is a single array"):
