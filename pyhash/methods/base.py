@@ -342,7 +342,6 @@ class HashingMethod(Parameters, ABC):
         chunk = Chunk(
             views=views,
             labels=labels,
-            n_before=state.n_samples,
             sums_before=state.sums,
             XX={name: views[name].add_gram(sums.XX) for name, sums in state.sums.items()},
             label_sets_before=state.label_sets,
@@ -409,6 +408,8 @@ class HashingMethod(Parameters, ABC):
 
         Before the first chunk there is nothing to predict with: a fifth of it is held back, and the rest learned first.
         """
+        for name, x in rows.items():
+            check_rows(f"views[{name!r}]", x, first_row)  # by the numbers of all rows, of which only some are tried
         L = labels[-1]
         n = len(L)
         trial = EncoderTrial.empty(check_n_bits(self.n_bits), n_classes[-1])

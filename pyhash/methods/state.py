@@ -44,7 +44,6 @@ class Chunk:
 
     views: dict[str, FeatureRows]
     labels: list[Matrix]  # 0/1 (n, c_k) of each layer, coarse to fine; empty for methods without labels
-    n_before: int  # samples learned before
     sums_before: dict[str, Sums]
     XX: dict[str, Matrix]  # sum X'X with this chunk
     label_sets_before: LabelSets | None

@@ -854,6 +854,15 @@ def test_the_encoder_may_change_after_learning(make_supervised, tmp_path):
         learned(model)
 
 
+@pytest.mark.parametrize("row", [0, 57, 119])
+def test_the_encoder_auto_names_rows_by_their_numbers(make_supervised, row):
+    """Though it learns and tries parts of the rows."""
+    views = {name: x.astype(float).copy() for name, x in DATA.views.items()}
+    views["text"][row, 3] = np.nan
+    with pytest.raises(ValueError, match=rf"views\['text'\] must be finite, got nan in row {row}, column 3"):
+        make_supervised(encoder="auto").fit(views, LABELS)
+
+
 def test_the_encoder_auto_chooses_one_for_each_modality(make_supervised, tmp_path):
     model = learned(make_supervised(encoder="auto"))
     assert model.encoders_.keys() == DATA.views.keys()
