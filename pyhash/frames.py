@@ -49,6 +49,8 @@ def is_sparse_frame(value: object) -> bool:
 
 
 def _is_of(library: str, value: object) -> bool:
+    if isinstance(value, np.ndarray):  # at once: most are, and a search of one query should not wait for more
+        return False
     module = sys.modules.get(library)
     # A module that is still being imported has made no frames yet.
     kinds = tuple(getattr(module, kind) for kind in ("DataFrame", "Series", "LazyFrame") if hasattr(module, kind))

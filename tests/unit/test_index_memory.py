@@ -25,22 +25,26 @@ def ask_everything(index, rng):
 
 
 def used_by(make_index):
-    """An index and its memory, the least of three.
+    """An index and its memory, made again and again, the least of three.
 
-    What the first use of anything loads is there by the second, and other threads, such as those of progress bars,
-    seldom allocate every time.
+    What the first use of anything loads is there by then, and so are the lists of freed objects that Python keeps for
+    the next ones; a collection would empty them. Other threads, such as those of progress bars, seldom allocate every
+    time.
     """
+    make_index()
     least = None
-    for _ in range(3):
-        gc.collect()
-        tracemalloc.start()
-        try:
+    gc.disable()
+    try:
+        for _ in range(3):
+            tracemalloc.start()
             before = tracemalloc.get_traced_memory()[0]
             index = make_index()
             used = tracemalloc.get_traced_memory()[0] - before
-        finally:
             tracemalloc.stop()
-        least = used if least is None else min(least, used)
+            least = used if least is None else min(least, used)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
     return index, least
 
 
