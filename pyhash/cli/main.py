@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+from pyhash.cli.interrupts import INTERRUPTS
+
 _SECONDS_TO_CATCH = 0.5
 
 
@@ -219,7 +220,7 @@ def _bench(a: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     # What is ignored stays so: a shell has commands in the background ignore Ctrl-C.
-    numbers = [n for n in _INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
+    numbers = [n for n in INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in numbers}
     try:
         arguments = _parser().parse_args(argv)

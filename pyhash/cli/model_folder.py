@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pyhash.cli.interrupts import undivided
 from pyhash.errors import ModelFormatError
 from pyhash.files import atomic_file
 from pyhash.index import CodeIndex
@@ -121,7 +121,7 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
         stage = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.partial-"))
     try:
         yield stage
-        with _undivided():
+        with undivided():
             written = {file.name for file in stage.iterdir()}
             directory.mkdir(exist_ok=True)
             for name in sorted(written):
@@ -133,17 +133,5 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
             for name in set(owned) - written:
                 (directory / name).unlink(missing_ok=True)
     finally:
-        with _undivided():
+        with undivided():
             shutil.rmtree(stage)
-
-
-@contextmanager
-def _undivided() -> Iterator[None]:
-    """Ignores Ctrl-C for a moment: the files of a folder change together."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

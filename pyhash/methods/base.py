@@ -367,9 +367,11 @@ class HashingMethod(Parameters, ABC):
         """Maps fitted on the first chunk, and sums of nothing."""
         n_bits = check_n_bits(self.n_bits)
         self._check_parameters(list(rows))
-        for name, x in rows.items():
-            check_rows(f"views[{name!r}]", x)  # before a map is fitted on them
-        maps = {name: fitted_copy(feature_map, rows[name]) for name, feature_map in self._maps(list(rows)).items()}
+        maps = {}
+        for name, feature_map in self._maps(list(rows)).items():
+            if feature_map is not None:
+                check_rows(f"views[{name!r}]", rows[name])  # before the map is fitted on them
+            maps[name] = fitted_copy(feature_map, rows[name])
         # One row tells the width that a map gives.
         n_mapped = {name: FeatureRows(name, x[:1], maps[name]).shape[1] for name, x in rows.items()}
         supervised = self.is_supervised

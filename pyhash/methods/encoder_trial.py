@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyhash.checks import n_bytes_of
 from pyhash.codes import pack
+from pyhash.methods.label_sets import pack_label_sets, unpack_label_sets
 
 if TYPE_CHECKING:
     from pyhash.files import Archive
@@ -57,7 +58,7 @@ class EncoderTrial:
         keys = np.concatenate([self.keys, rng.random(len(B))])
         kept = np.sort(np.argsort(keys, kind="stable")[:_MAX_KEPT])
         codes = np.concatenate([self.codes, pack(B)])[kept]
-        labels = np.concatenate([self.labels, np.packbits(L != 0, axis=1, bitorder="little")])[kept]
+        labels = np.concatenate([self.labels, pack_label_sets(L)])[kept]
         return EncoderTrial(self.scores, self.n_queries, codes, labels, keys[kept])
 
     def with_queries(
@@ -68,8 +69,7 @@ class EncoderTrial:
 
         if len(self.codes) == 0 or len(L) == 0:
             return self
-        n_classes = L.shape[1]
-        database_labels = np.unpackbits(self.labels, axis=1, count=n_classes, bitorder="little")
+        database_labels = unpack_label_sets(self.labels, L.shape[1])
 
         def score(projections: NDArray[np.float32]) -> float:
             total = 0.0

@@ -13,7 +13,12 @@ Matrix = NDArray[np.float64]
 
 def distinct_label_sets(L: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
     """Distinct rows of a 0/1 matrix (n, c), packed and sorted, (u, ceil(c / 8)); and which one each row is."""
-    return _distinct(np.packbits(L != 0, axis=1, bitorder="little"))
+    return _distinct(pack_label_sets(L))
+
+
+def pack_label_sets(L: NDArray[Any]) -> NDArray[np.uint8]:
+    """Rows of a 0/1 matrix (n, c), packed, (n, ceil(c / 8))."""
+    return np.packbits(L != 0, axis=1, bitorder="little")
 
 
 def unpack_label_sets(sets: NDArray[np.uint8], n_classes: int) -> Matrix:
