@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyhash import codes, datasets, evaluation, interop, plotting, search
+    from pyhash import codes, datasets, deep, evaluation, interop, plotting, search
     from pyhash.errors import IndexChangedError, IndexLockedError, ModelFormatError, NotFittedError
     from pyhash.index import CodeIndex
     from pyhash.methods import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_MODULES = ("codes", "datasets", "evaluation", "interop", "plotting", "search")
+_MODULES = ("codes", "datasets", "deep", "evaluation", "interop", "plotting", "search")
 _METHODS = (
     "BATCH",
     "CCAITQ",

@@ -1,7 +1,8 @@
 """Files: whole or not at all, with a header that says what they are, and never a pickle.
 
 A pyhash file is an .npz archive (uncompressed zip of .npy members) with one member more, ``header.json``: format and
-version, the kind of object, its parameters, and dtype and shape of every array.
+version, the kind of object, its parameters, and dtype and shape of every array. What networks learned lies in
+safetensors files with the same header; see ``tensor_files``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pyhash.errors import ModelFormatError
 FORMAT = "pyhash"
 VERSION = 1
 _HEADER = "header.json"
+_ZIP_START = b"PK\x03\x04"
 
 
 @contextmanager
@@ -104,14 +106,7 @@ def write_archive(
 ) -> None:
     """Writes a pyhash file, atomically; equal content gives equal bytes."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "kind": kind,
-        "fields": dict(fields),
-        "arrays": {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()},
-    }
-    text = json.dumps(header, indent=1, allow_nan=False)
+    text = json.dumps(header_of(kind, fields, arrays), indent=1, allow_nan=False)
     with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         # ZipInfo's own date, 1980, keeps the clock out of the file.
         archive.writestr(zipfile.ZipInfo(_HEADER), text)
@@ -121,28 +116,77 @@ def write_archive(
 
 
 def read_archive(path: str | os.PathLike[str]) -> Archive:
-    """Reads a pyhash file; a ModelFormatError names the file and what is wrong with it."""
+    """Reads a pyhash file of either form; a ModelFormatError names the file and what is wrong with it.
+
+    Raises ImportError if it is a safetensors file and that package is not installed.
+    """
     target = Path(path)
     with open(target, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
-                if _HEADER not in names:
-                    raise ModelFormatError(f"{target} is not a pyhash file: it has no {_HEADER}")
-                header = json.loads(archive.read(_HEADER))
-                _check_header(target, header)
-                arrays = {name: _read_array(archive, name) for name in header["arrays"]}
-        except ModelFormatError:
-            raise
-        except Exception as error:  # a damaged archive fails in many ways: zip, npy, JSON, text, memory
-            raise ModelFormatError(f"{target} is not a whole pyhash file: {error or type(error).__name__}") from error
+        if not _is_tensor_file(file.read(9)):
+            return _read_zip(target, file)
+    from pyhash.tensor_files import read_tensor_file  # here, as it stands on this module
+
+    return read_tensor_file(target)
+
+
+def _is_tensor_file(start: bytes) -> bool:
+    """Whether a file that starts so is a safetensors file: eight bytes of length, then JSON."""
+    return start[8:9] == b"{" and not start.startswith(_ZIP_START)
+
+
+def _read_zip(path: Path, file: IO[bytes]) -> Archive:
+    with damage_named(path), zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        if _HEADER not in names:
+            raise ModelFormatError(f"{path} is not a pyhash file: it has no {_HEADER}")
+        header = json.loads(archive.read(_HEADER))
+        check_header(path, header)
+        arrays = {name: _read_array(archive, name) for name in header["arrays"]}
+    return described_archive(path, header, arrays)
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    # read() checks the checksum of all bytes before any of them is believed.
+    member = io.BytesIO(archive.read(f"{name}.npy"))
+    array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+# --- what both forms of files share -----------------------------------------------------------------------------------
+
+
+def header_of(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """The header of a file that holds these."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": kind,
+        "fields": dict(fields),
+        "arrays": {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()},
+    }
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Within the block, whatever fails is a ModelFormatError that names the file."""
+    try:
+        yield
+    except ModelFormatError:
+        raise
+    except Exception as error:  # a damaged file fails in many ways: zip, npy, safetensors, JSON, text, memory
+        raise ModelFormatError(f"{path} is not a whole pyhash file: {str(error) or type(error).__name__}") from error
+
+
+def described_archive(path: Path, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Archive:
+    """What was read; a ModelFormatError where the arrays are not those of the header, which is checked already."""
     for name, (dtype, shape) in header["arrays"].items():
         if arrays[name].dtype.str != dtype or list(arrays[name].shape) != shape:
-            raise ModelFormatError(f"{target}: array {name!r} is not the one that the header describes")
-    return Archive(target, header["kind"], header["fields"], arrays)
+            raise ModelFormatError(f"{path}: array {name!r} is not the one that the header describes")
+    return Archive(path, header["kind"], header["fields"], arrays)
 
 
-def _check_header(path: Path, header: Any) -> None:
+def check_header(path: Path, header: Any) -> None:
+    """Refuses what is no header of a pyhash file, or that of a newer version."""
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ModelFormatError(f"{path} is not a pyhash file: its header names another format")
     version = header.get("version")
@@ -159,10 +203,3 @@ def _check_header(path: Path, header: Any) -> None:
     for name, described in header["arrays"].items():
         if not isinstance(described, list) or len(described) != 2:
             raise ModelFormatError(f"{path} does not describe array {name!r} in its header")
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    # read() checks the checksum of all bytes before any of them is believed.
-    member = io.BytesIO(archive.read(f"{name}.npy"))
-    array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-    return array

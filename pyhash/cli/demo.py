@@ -17,7 +17,7 @@ from pyhash.codes import pack
 from pyhash.datasets import Dataset, load_emoji
 from pyhash.index import CodeIndex
 from pyhash.methods import SHOH
-from pyhash.methods.base import OnlineMethod
+from pyhash.methods.linear import OnlineMethod
 from pyhash.methods.recipes import RECOMMENDED, make_method
 
 if TYPE_CHECKING:

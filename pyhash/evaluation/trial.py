@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +24,8 @@ from pyhash.evaluation.class_centers import class_distances
 from pyhash.evaluation.curves import precision_at, precision_recall_curve
 from pyhash.evaluation.experiment import Direction, Experiment
 from pyhash.evaluation.protocol import Protocol
-from pyhash.methods.base import HashingMethod, OnlineMethod
+from pyhash.methods.base import HashingMethod
+from pyhash.methods.linear import OnlineMethod
 
 Factory = Callable[[int, int], HashingMethod]
 Record = dict[str, Any]
@@ -85,6 +87,7 @@ def versions() -> dict[str, str]:
     """What ran, and where."""
     import scipy
 
+    torch = sys.modules.get("torch")  # is asked only if a method has loaded it
     return {
         "pyhash": _version("pyhash-crossmodal"),
         "numpy": np.__version__,
@@ -92,6 +95,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_level": _core.cpu_level(),
+        **({} if torch is None else {"torch": str(torch.__version__)}),
     }
 
 
@@ -127,6 +131,7 @@ def run_trial(experiment: Experiment, model: HashingMethod, identity: Record) ->
         "float_bytes_per_item": 4 * identity["n_bits"],
         "memory": {"before": memory_before, "peak": memory_peak},
         "encoders": model.encoders_,
+        "training": _json_numbers(describe(getattr(model, "history_", None))),
         "class_distances": _class_distances(codes),
         "versions": versions(),
     }
@@ -322,6 +327,15 @@ def _class_distances(codes: _Codes) -> Record | None:
         "class_names": [str(name) for name in experiment.data.label_names.get(experiment.labels, ())],
         "groups": parents.tolist() if parents is not None and parents.ndim == 1 else None,
     }
+
+
+def _json_numbers(value: Any) -> Any:
+    """Lists and mappings of numbers as JSON: what is not finite, as a loss that diverged, is None."""
+    if isinstance(value, dict):
+        return {key: _json_numbers(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_json_numbers(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _number(value: float, digits: int | None = None) -> float | None:

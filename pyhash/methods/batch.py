@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pyhash.checks import check_integer, check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.base import HashingMethod
 from pyhash.methods.descent import random_signs
 from pyhash.methods.feature_maps import RBFAnchors
 from pyhash.methods.label_sets import unit_rows
+from pyhash.methods.linear import LinearMethod
 from pyhash.methods.orthonormal import balanced_factor, random_balanced_factor
 from pyhash.methods.parameters import per_modality
 from pyhash.methods.ridge import solve_ridge
@@ -33,7 +33,7 @@ class Weights:
     omega: float
 
 
-class BATCH(HashingMethod):
+class BATCH(LinearMethod):
     """Scalable asymmetric discrete cross-modal hashing (Wang et al., TKDE 2021).
 
     Learns codes for all modalities from whole labelled data. An embedding, balanced and with uncorrelated columns,

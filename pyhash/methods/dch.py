@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.checks import check_integer, check_n_bits, check_real
-from pyhash.methods.base import HashingMethod
 from pyhash.methods.descent import cyclic_descent, random_signs
 from pyhash.methods.feature_maps import RBFAnchors
+from pyhash.methods.linear import LinearMethod
 from pyhash.methods.parameters import per_modality
 from pyhash.methods.ridge import RidgeSolver, solve_ridge
 from pyhash.methods.state import Chunk, Matrix
@@ -28,7 +28,7 @@ class Weights:
     mu: dict[str, float]
 
 
-class DCH(HashingMethod):
+class DCH(LinearMethod):
     """Discriminative binary codes for cross-modal retrieval (Xu et al., TIP 2017).
 
     Learns codes for all modalities from whole labelled data, such that a linear classifier on the codes predicts the

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pyhash.checks import check_choice, check_integer, check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.base import HashingMethod
 from pyhash.methods.descent import random_signs
 from pyhash.methods.feature_maps import RBFAnchors
 from pyhash.methods.label_sets import distinct_label_sets, unit_rows
+from pyhash.methods.linear import LinearMethod
 from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor
 from pyhash.methods.state import Chunk, Matrix
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ROWS_FOR_CLUSTERS = 10_000
 
 
-class DSFH(HashingMethod):
+class DSFH(LinearMethod):
     """Dual semantic fusion hashing (Liu et al., IJCAI 2024).
 
     Learns codes for all modalities from whole data with several labels a sample. Two kinds of similarity guide it:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pyhash.checks import n_bytes_of
+
+if TYPE_CHECKING:
+    from pyhash.files import Archive
 
 Matrix = NDArray[np.float64]
 
@@ -83,6 +88,21 @@ class LabelSets:
         all_counts[new] += counts
         all_sums[new] += sums
         return LabelSets(self.n_classes, sets, all_counts, all_sums)
+
+    def store(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Puts what a file keeps into `arrays`."""
+        arrays |= {"sets": self.sets, "sets.counts": self.counts, "sets.code_sums": self.code_sums}
+
+    @classmethod
+    def restore(cls, archive: Archive, n_classes: int, n_bits: int) -> LabelSets:
+        """What ``store`` stored."""
+        sets = archive.array("sets", np.uint8, (None, n_bytes_of(n_classes)))
+        return cls(
+            n_classes,
+            sets,
+            archive.array("sets.counts", np.int64, (len(sets),)),
+            archive.array("sets.code_sums", np.float64, (len(sets), n_bits)),
+        )
 
     @property
     def matrix(self) -> Matrix:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pyhash.checks import check_integer, check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.base import OnlineMethod
 from pyhash.methods.descent import random_signs
 from pyhash.methods.label_sets import unit_rows
+from pyhash.methods.linear import OnlineMethod
 from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
 from pyhash.methods.ridge import solve_ridge
 from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State

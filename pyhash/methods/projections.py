@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from pyhash.checks import check_n_bits
 from pyhash.codes import sign
-from pyhash.methods.base import HashingMethod
 from pyhash.methods.feature_maps import Centering
+from pyhash.methods.linear import LinearMethod
 from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
 
 if TYPE_CHECKING:
     from pyhash.files import Archive
 
 
-class ProjectionMethod(HashingMethod):
+class ProjectionMethod(LinearMethod):
     """Learns a projection of each modality; ``codes_`` are the signs of the sum of a sample's projections."""
 
     def _default_map(self) -> Centering:

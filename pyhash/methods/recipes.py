@@ -13,7 +13,7 @@ from pyhash.checks import check_integer, check_n_bits, is_sparse
 from pyhash.frames import is_sparse_frame
 from pyhash.methods.base import HashingMethod
 from pyhash.methods.feature_maps import RBFAnchors
-from pyhash.methods.registry import METHODS
+from pyhash.methods.registry import method_class
 
 __all__ = ["METHOD_NAMES", "RECOMMENDED", "make_method"]
 
@@ -32,6 +32,8 @@ _CLASS_OF = {
     "lsh": "LSH",
     "pca-sign": "PCASign",
     "pca-itq": "PCAITQ",
+    "sdch": "SDCH",
+    "dhsl": "DHSL",
 }
 METHOD_NAMES = tuple(_CLASS_OF)
 _ENCODERS = ("posterior", "auto")
@@ -81,6 +83,8 @@ def make_method(
     ------
     TypeError
         If the name is not a string, or n_bits or seed not integers.
+    ImportError
+        If the method is a deep one, and torch is not installed.
     ValueError
         If the name is unknown or put together otherwise, n_bits or seed out of range, the encoder for a method without
         labels, or there is no dense view for ``+rbf``.
@@ -89,7 +93,8 @@ def make_method(
     -----
     SEOCH has no `xi`: the ridge of its projections is ``alpha / lambda_m``, and `lambda_m` also weighs the modality's
     fit while codes are learned. ``+rbf`` sets `lambda_m` of dense views to ``alpha / 0.01``, hence their ridge to 0.01.
-    Methods with neither (SCM-seq and those without labels) have the map alone.
+    Methods with neither (SCM-seq and those without labels) have the map alone, as have the deep ones, whose `xi` is
+    that of label scores.
 
     Examples
     --------
@@ -100,7 +105,7 @@ def make_method(
     ({'image': 0.01}, 'auto')
     """
     base, with_kernels, encoder = _parse(name)
-    method = METHODS[_CLASS_OF[base]]
+    method = method_class(_CLASS_OF[base])
     takes = inspect.signature(method).parameters
     parameters: dict[str, Any] = {"n_bits": check_n_bits(n_bits)}
     seed = check_integer("seed", seed, 0)

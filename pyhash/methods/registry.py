@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, cast
 
 from pyhash.errors import ModelFormatError
 from pyhash.files import read_archive
@@ -21,14 +24,26 @@ METHODS: dict[str, type[HashingMethod]] = {
     method.__name__: method
     for method in (SHOH, LEMON, SEOCH, DSFH, BATCH, DCH, SCMSeq, CCAITQ, CCASign, FeatureSign, LSH, PCASign, PCAITQ)
 }
+# They need torch, hence load when they are first asked for.
+DEEP_METHODS = ("SDCH", "DHSL")
 
 
-def load(path: str | os.PathLike[str]) -> HashingMethod:
+def method_class(name: str) -> type[HashingMethod]:
+    """The class of a method by its name; an ImportError names the extra that a deep one needs."""
+    if name in DEEP_METHODS:
+        return cast("type[HashingMethod]", getattr(import_module("pyhash.deep"), name))
+    return METHODS[name]
+
+
+def load(path: str | os.PathLike[str], *, backbones: Mapping[str, Any] | None = None) -> HashingMethod:
     """The model of a file that its ``save`` wrote.
 
     Parameters
     ----------
     path : path-like
+    backbones : mapping of str to torch Module, optional
+        For deep methods that were trained behind networks of your own: as they were built, by modality. Their weights
+        come from the file, which holds no code.
 
     Returns
     -------
@@ -41,6 +56,10 @@ def load(path: str | os.PathLike[str]) -> HashingMethod:
         If the file cannot be read.
     ModelFormatError
         If it is not a model, damaged, or written by a newer version.
+    ImportError
+        If the model is a deep one, and torch or safetensors are not installed.
+    TypeError
+        If backbones are missing, or given where there are none.
 
     Examples
     --------
@@ -54,6 +73,10 @@ def load(path: str | os.PathLike[str]) -> HashingMethod:
     True
     """
     archive = read_archive(path)
-    if archive.kind not in METHODS:
-        raise ModelFormatError(f"{path} holds a {archive.kind}, not a model; models are {', '.join(METHODS)}")
-    return METHODS[archive.kind].from_archive(archive)
+    if archive.kind not in (*METHODS, *DEEP_METHODS):
+        known = ", ".join((*METHODS, *DEEP_METHODS))
+        raise ModelFormatError(f"{path} holds a {archive.kind}, not a model; models are {known}")
+    method = method_class(archive.kind)
+    if backbones is not None and "backbones" not in method._parameter_names():
+        raise TypeError(f"backbones must be left out: {archive.kind} has none")
+    return method.from_archive(archive, backbones)

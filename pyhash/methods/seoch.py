@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pyhash.checks import check_choice, check_integer, check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.base import OnlineMethod
 from pyhash.methods.descent import cyclic_descent, random_signs
+from pyhash.methods.linear import OnlineMethod
 from pyhash.methods.parameters import per_modality
 from pyhash.methods.ridge import RidgeSolver, solve_ridge
 from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash.checks import as_array, check_choice, check_integer, check_n_bits, check_real
-from pyhash.methods.base import OnlineMethod
 from pyhash.methods.descent import cyclic_descent, random_signs
 from pyhash.methods.hierarchy import (
     affiliations_with_finest,
@@ -24,6 +23,7 @@ from pyhash.methods.hierarchy import (
     label_matrices,
 )
 from pyhash.methods.label_sets import LabelSets
+from pyhash.methods.linear import OnlineMethod
 from pyhash.methods.ridge import solve_ridge
 from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
 
@@ -331,9 +331,9 @@ class SHOH(OnlineMethod):
         )
 
     @classmethod
-    def from_archive(cls, archive: Archive) -> Self:  # noqa: D102
+    def from_archive(cls, archive: Archive, backbones: Mapping[str, Any] | None = None) -> Self:  # noqa: D102
         with archive.taken_for(cls.__name__):
-            return super().from_archive(_renamed(archive))
+            return super().from_archive(_renamed(archive), backbones)
 
 
 def _renamed(archive: Archive) -> Archive:

@@ -91,19 +91,16 @@ def store_state(state: State, n_bits: int, arrays: Arrays) -> Fields:
         "n_samples": state.n_samples,
         "modalities": state.n_features,
         "mapped": state.n_mapped,
-        "maps": {},
+        "maps": store_maps(state.maps, arrays),
         "ridge": state.ridge,
     }
     for m, name in enumerate(state.n_features):
-        if state.maps[name] is not None:
-            fields["maps"][name] = _store_map(name, state.maps[name], f"map.{m}.", arrays)
         if name in state.sums:
             sums = state.sums[name]
             arrays |= {f"XX.{m}": sums.XX, f"XB.{m}": sums.XB, f"XL.{m}": sums.XL}
     if state.label_sets is not None:
         fields["n_classes"] = state.label_sets.n_classes
-        sets = state.label_sets
-        arrays |= {"sets": sets.sets, "sets.counts": sets.counts, "sets.code_sums": sets.code_sums}
+        state.label_sets.store(arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
     return fields
@@ -115,30 +112,23 @@ def restore_state(archive: Archive) -> State:
     r = check_integer("n_bits", fields["n_bits"], 1)
     n_features = {str(name): check_integer("n_features", d, 1) for name, d in fields["modalities"].items()}
     n_mapped = {name: check_integer("mapped", fields["mapped"][name], 1) for name in n_features}
-    maps: dict[str, Any] = dict.fromkeys(n_features)
-    sums, label_sets = {}, None
+    sums: dict[str, Sums] = {}
+    label_sets = None
     c = None if fields.get("n_classes") is None else check_integer("n_classes", fields["n_classes"], 1)
     if c is not None:
-        sets = archive.array("sets", np.uint8, (None, (c + 7) // 8))
-        label_sets = LabelSets(
-            c,
-            sets,
-            archive.array("sets.counts", np.int64, (len(sets),)),
-            archive.array("sets.code_sums", np.float64, (len(sets), r)),
-        )
-    for m, (name, d) in enumerate(n_mapped.items()):
-        if name in fields["maps"]:
-            maps[name] = _restore_map(fields["maps"][name], n_features[name], f"map.{m}.", archive)
-        if c is not None:
-            sums[name] = Sums(
+        label_sets = LabelSets.restore(archive, c, r)
+        sums = {
+            name: Sums(
                 archive.array(f"XX.{m}", np.float64, (d, d)),
                 archive.array(f"XB.{m}", np.float64, (d, r)),
                 archive.array(f"XL.{m}", np.float64, (d, c)),
             )
+            for m, (name, d) in enumerate(n_mapped.items())
+        }
     return State(
         n_features=n_features,
         n_mapped=n_mapped,
-        maps=maps,
+        maps=restore_maps(fields["maps"], n_features, archive),
         n_chunks=check_integer("n_chunks", fields["n_chunks"], 1),
         n_samples=check_integer("n_samples", fields["n_samples"], 1),
         sums=sums,
@@ -147,6 +137,23 @@ def restore_state(archive: Archive) -> State:
         own=None,
         trial=EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None,
     )
+
+
+def store_maps(maps: Mapping[str, Any], arrays: Arrays) -> Fields:
+    """Header fields of fitted maps; their arrays go into `arrays`."""
+    return {
+        name: _store_map(name, feature_map, f"map.{m}.", arrays)
+        for m, (name, feature_map) in enumerate(maps.items())
+        if feature_map is not None
+    }
+
+
+def restore_maps(stored: Mapping[str, Any], n_features: Mapping[str, int], archive: Archive) -> dict[str, Any]:
+    """What ``store_maps`` stored, by modality; None for those without a map."""
+    return {
+        name: _restore_map(stored[name], d, f"map.{m}.", archive) if name in stored else None
+        for m, (name, d) in enumerate(n_features.items())
+    }
 
 
 def _store_map(modality: str, feature_map: Any, prefix: str, arrays: Arrays) -> Fields:

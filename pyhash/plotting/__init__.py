@@ -11,6 +11,7 @@ from pyhash.plotting.class_distance import ClassDistanceDisplay
 from pyhash.plotting.precision_at import PrecisionAtDisplay
 from pyhash.plotting.precision_recall import PrecisionRecallDisplay
 from pyhash.plotting.rounds import RoundsDisplay
+from pyhash.plotting.training_curves import TrainingCurvesDisplay
 
 __all__ = [
     "BitsDisplay",
@@ -19,6 +20,7 @@ __all__ = [
     "PrecisionAtDisplay",
     "PrecisionRecallDisplay",
     "RoundsDisplay",
+    "TrainingCurvesDisplay",
     "require_matplotlib",
     "save_figure",
 ]

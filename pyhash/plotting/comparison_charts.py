@@ -23,6 +23,7 @@ from pyhash.plotting.class_distance import ClassDistanceDisplay
 from pyhash.plotting.precision_at import PrecisionAtDisplay
 from pyhash.plotting.precision_recall import PrecisionRecallDisplay
 from pyhash.plotting.rounds import RoundsDisplay
+from pyhash.plotting.training_curves import TrainingCurvesDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,14 +81,20 @@ class _Charts:
         ax = self._training_time()
         if ax is not None:
             yield "training_time_by_round", self._finished(ax, f"{self.longest} bits")
+        yield from self._training_curves()
         yield from self._class_distances()
 
-    def _finished(self, ax: Axes, title: str) -> Axes:
-        """With a title that says what was measured, and a legend that hides nothing."""
+    def _titled(self, ax: Axes, title: str) -> Axes:
+        """With a title that says what was measured."""
         first = self.records[0]
         of = f"{first['data']['name']}, {first['labels']}, split {first['split']}"
         protocol = f"\nprotocol {self.protocol}" if ax.get_ylabel() == "mAP" else ""
         ax.set_title(f"{of}\n{title}{protocol}", fontsize="medium")
+        return ax
+
+    def _finished(self, ax: Axes, title: str) -> Axes:
+        """Titled, and with a legend that hides nothing."""
+        self._titled(ax, title)
         if len(ax.get_legend_handles_labels()[1]) > _MAX_LEGEND_INSIDE:
             legend_beside(ax)
         return ax
@@ -194,12 +201,24 @@ class _Charts:
             ax = display.plot(ax, **self._style(method)).ax_
         return ax
 
-    def _class_distances(self) -> Iterator[tuple[str, Axes]]:
-        """Of the first seed."""
+    def _first_runs(self) -> Iterator[tuple[str, Record]]:
+        """Methods that learned the greatest length, and the run of the first seed."""
         for method in self.methods:
-            run = next(iter(runs_of(self.records, method, self.longest)), None)
-            kept = None if run is None else run["class_distances"]
-            if run is None or kept is None:
+            runs = runs_of(self.records, method, self.longest)
+            if runs:
+                yield method, runs[0]
+
+    def _training_curves(self) -> Iterator[tuple[str, Axes]]:
+        for method, run in self._first_runs():
+            history = run.get("training")  # records of version 0.1 have none
+            if history:
+                ax = TrainingCurvesDisplay.from_history(history).ax_
+                yield f"training_curves.{_as_file_name(method)}", self._titled(ax, f"{method}, {self.longest} bits")
+
+    def _class_distances(self) -> Iterator[tuple[str, Axes]]:
+        for method, run in self._first_runs():
+            kept = run["class_distances"]
+            if kept is None:
                 continue
             for modality, distances in kept["distances"].items():
                 matrix = np.array(distances, dtype=np.float64)

@@ -35,7 +35,7 @@ from pyhash.methods import (
     Standardizing,
     UnitLength,
 )
-from pyhash.methods.base import OnlineMethod
+from pyhash.methods.linear import OnlineMethod
 from pyhash.methods.registry import METHODS
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

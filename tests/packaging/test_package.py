@@ -12,7 +12,7 @@ import pytest
 
 import pyhash
 
-MODULES = ["scipy", "torch", "matplotlib", "tqdm", "sklearn", "pandas", "polars", "h5py"]
+MODULES = ["scipy", "torch", "safetensors", "matplotlib", "tqdm", "sklearn", "pandas", "polars", "h5py"]
 
 
 def run(code):
@@ -76,11 +76,11 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Who may import whom: a layer imports from those before it. Modules of one layer may import each other.
 LAYERS = [
     {"errors", "checks", "frames", "threads", "labels"},
-    {"codes", "files", "_core"},
+    {"codes", "files", "tensor_files", "_core"},
     {"index_directory", "interop", "search"},
     {"segments"},
     {"index"},
-    {"methods", "evaluation", "datasets", "plotting"},
+    {"methods", "deep", "evaluation", "datasets", "plotting"},
     {"cli"},
 ]
 

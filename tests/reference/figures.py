@@ -4,7 +4,7 @@ import numpy as np
 
 from pyhash import codes
 from pyhash.evaluation import mean_average_precision
-from pyhash.methods.base import OnlineMethod
+from pyhash.methods.linear import OnlineMethod
 
 VIEWS = ("image_deep", "text")
 

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from pyhash.datasets import make_hierarchical, make_multilabel
 from pyhash.evaluation import Protocol, compare
 from pyhash.evaluation.comparison_table import mean_and_spread
 from pyhash.evaluation.result_lines import open_results
-from pyhash.evaluation.trial import describe
+from pyhash.evaluation.trial import describe, versions
 from pyhash.methods import CCAITQ, LSH, RBFAnchors
+from pyhash.plotting import save_figure
 from pyhash.plotting.comparison_charts import _Charts
 
 SIZES = {"image": 10, "text": 12}
@@ -67,7 +69,7 @@ def test_what_a_record_holds(result):
     assert record["data"] | {"fingerprint": ""} == {
         "name": "hierarchical", "fingerprint": "", "n_database": 135, "n_queries": 15, "n_unlabelled": 0,
     }  # fmt: skip
-    assert {"pyhash", "numpy", "scipy", "python", "platform", "cpu_level"} == set(record["versions"])
+    assert {"pyhash", "numpy", "scipy", "python", "platform", "cpu_level"} == set(record["versions"]) - {"torch"}
     assert record["train_seconds"] > 0
     assert set(record["encode_seconds"]) == {"image", "text"}
     memory = record["memory"]
@@ -516,3 +518,97 @@ def test_charts_need_matplotlib(result, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"pyhash-crossmodal\[plot\]"):
         result.save_charts(tmp_path / "charts")
     assert not (tmp_path / "charts").exists()
+
+
+# --- methods that are trained by epochs -------------------------------------------------------------------------------
+
+
+class Trained(LSH):
+    """Keeps a history, as deep methods do."""
+
+    history_ = [  # noqa: RUF012 - a method of two lines
+        {
+            "epoch": 1,
+            "losses": {"triplet": np.float32(2.0), "quantization": float("inf")},
+            "loss": float("nan"),
+            "validation": None,
+            "learning_rates": {"main": 1e-3},
+            "seconds": 0.25,
+        },
+        {
+            "epoch": 2,
+            "losses": {"triplet": 1.0, "quantization": 0.5},
+            "loss": 1.5,
+            "validation": {"image->text": 0.25, "text->image": float("nan")},
+            "learning_rates": {"main": 5e-4},
+            "seconds": 0.5,
+        },
+    ]
+
+
+def trained(n, s):
+    return Trained(n_bits=n, seed=s)
+
+
+@pytest.fixture(scope="module")
+def with_training(data):
+    methods = {"deep/one": trained, "lsh": lambda n, s: LSH(n_bits=n, seed=s)}
+    return compare(data, methods, bits=[4, 8], seeds=2)
+
+
+def test_records_keep_how_a_method_was_trained(with_training):
+    assert with_training.records[0]["training"] == [
+        {
+            "epoch": 1,
+            "losses": {"triplet": 2.0, "quantization": None},
+            "loss": None,
+            "validation": None,
+            "learning_rates": {"main": 1e-3},
+            "seconds": 0.25,
+        },
+        {
+            "epoch": 2,
+            "losses": {"triplet": 1.0, "quantization": 0.5},
+            "loss": 1.5,
+            "validation": {"image->text": 0.25, "text->image": None},
+            "learning_rates": {"main": 5e-4},
+            "seconds": 0.5,
+        },
+    ]
+    assert [record["training"] for record in with_training.records[4:]] == [None] * 4
+    records = with_training.records
+    assert json.loads(json.dumps(records, allow_nan=False)) == records
+
+
+def test_training_is_drawn_for_methods_that_keep_it(with_training, tmp_path):
+    """Of the first seed, at the greatest length."""
+    records = [
+        {**record, "training": record["training"] and [{**record["training"][1], "loss": 10.0 * n + 1}]}
+        for n, record in enumerate(with_training.records)
+    ]
+    assert [(r["n_bits"], r["seed"]) for r in records[:4]] == [(4, 0), (4, 1), (8, 0), (8, 1)]
+    charts = dict(_Charts(records, "shoh").drawn())
+    assert [name for name in charts if name.startswith("training_curves")] == ["training_curves.deep_one"]
+    ax = charts["training_curves.deep_one"]
+    save_figure(ax, tmp_path / "chart.png")
+    assert ax.get_lines()[0].get_ydata().tolist() == [21.0]
+    assert ax.get_title() == "hierarchical, level2, split random\ndeep/one, 8 bits"
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["total", "triplet", "quantization", "mAP image->text", "mAP text->image"]
+
+
+def test_records_of_older_versions_are_drawn_without_training(with_training):
+    records = [{k: v for k, v in record.items() if k != "training"} for record in with_training.records]
+    names = [name for name, _ in _Charts(records, "shoh").drawn()]
+    assert [name for name in names if name.startswith("training_curves")] == []
+    assert "class_distances.deep_one" in names
+
+
+def test_torch_is_among_the_versions_only_where_it_is_loaded(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert "torch" not in versions()
+    assert "torch" not in sys.modules
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(__version__="2.13.0+cpu"))
+    assert versions()["torch"] == "2.13.0+cpu"
+    monkeypatch.setitem(sys.modules, "torch", None)  # may not be imported
+    assert "torch" not in versions()

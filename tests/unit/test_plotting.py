@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pyhash import codes, evaluation, plotting
+from pyhash import NotFittedError, codes, evaluation, plotting
+from pyhash.methods import LSH
 
 
 @pytest.fixture
@@ -409,3 +411,180 @@ def test_every_public_name_shows_itself_at_work():
         for method in ("from_codes", "from_runs"):
             if hasattr(getattr(plotting, name), method):
                 assert "Examples\n" in getattr(getattr(plotting, name), method).__doc__, (name, method)
+
+
+# --- training curves --------------------------------------------------------------------------------------------------
+
+
+def epoch(number, loss=1.0, losses=None, validation=None):
+    """As deep methods keep it."""
+    return {
+        "epoch": number,
+        "losses": {"triplet": loss} if losses is None else losses,
+        "loss": loss,
+        "validation": validation,
+        "learning_rates": {"main": 1e-3},
+        "seconds": 0.5,
+    }
+
+
+def lines_of(ax):
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.get_lines()}
+
+
+def test_training_curves_show_losses_left_and_validation_right():
+    losses = {"total": [9.0, 0.9, 0.09], "triplet": [3.0, 2.0, 1.0]}
+    display = plotting.TrainingCurvesDisplay([1, 2, 3], losses, {"image->text": [0.1, 0.5, 0.6]}).plot()
+    left, right = display.ax_, display.validation_ax_
+    shown = lines_of(left)
+    assert shown["total"] == ([1, 2, 3], [9.0, 0.9, 0.09])
+    assert shown["triplet"] == ([1, 2, 3], [3.0, 2.0, 1.0])
+    (curve,) = right.get_lines()
+    assert (list(curve.get_xdata()), list(curve.get_ydata())) == ([1, 2, 3], [0.1, 0.5, 0.6])
+    assert curve.get_transform().transform((3, 0.6)) == pytest.approx(right.transData.transform((3, 0.6)))
+    assert (left.get_xlabel(), left.get_ylabel(), right.get_ylabel()) == ("Epoch", "Loss", "Validation mAP")
+    assert right.get_ylim() == (0, 1)
+    assert (left.get_yscale(), right.get_yscale()) == ("log", "linear")
+    assert left.get_ylim()[0] < 0.09 < 9 < left.get_ylim()[1]
+    assert right.yaxis.get_ticks_position() == "right"
+    assert left.get_xlim() == right.get_xlim()
+    assert legend(left) == ["total", "triplet", "mAP image->text"]
+    assert right.get_legend() is None
+    colors = [line.get_color() for line in left.get_lines()]
+    assert len(set(colors)) == 3
+    assert colors[2] == curve.get_color()  # the entry of the legend is that of the curve
+    left.figure.canvas.draw()
+    assert left.get_legend().get_window_extent().y1 < left.get_window_extent().y0  # below, over no curve
+
+
+def test_training_curves_without_validation_have_no_right_axis():
+    display = plotting.TrainingCurvesDisplay([1, 2], {"total": [2.0, 1.0]}).plot()
+    assert display.validation_ax_ is None
+    assert display.ax_.figure.axes == [display.ax_]
+    assert legend(display.ax_) == ["total"]
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [([2.0, 1.0], "log"), ([2.0, 0.0], "linear"), ([2.0, -1.0], "linear"), ([float("nan"), 1.0], "log")],
+)
+def test_losses_are_on_a_logarithmic_axis_if_all_are_positive(losses, scale):
+    display = plotting.TrainingCurvesDisplay([1, 2], {"total": [2.0, 1.0], "term": losses}).plot()
+    assert display.ax_.get_yscale() == scale
+    display.ax_.figure.canvas.draw()
+    low, high = display.ax_.get_ylim()
+    known = [loss for loss in losses if loss == loss]
+    assert low <= min(known) <= max(known) <= high
+    assert scale == "log" or low == min(0, low)
+
+
+def test_training_curves_of_several_models_share_axes():
+    first = plotting.TrainingCurvesDisplay([1, 2], {"total": [2.0, 1.0]}, {"a->b": [0.1, 0.2]}, name="x").plot()
+    second = plotting.TrainingCurvesDisplay([1, 2, 3], {"total": [9.0, 1.0, 0.5]}, {"a->b": [0.3, 0.4, 0.5]}, name="y")
+    assert second.plot(first.ax_).ax_ is first.ax_
+    assert legend(first.ax_) == ["x, total", "x, mAP a->b", "y, total", "y, mAP a->b"]
+    assert first.ax_.get_yscale() == "log"
+    assert first.ax_.get_ylim()[1] > 9
+    plotting.TrainingCurvesDisplay([1], {"total": [0.0]}, name="z").plot(first.ax_)
+    assert first.ax_.get_yscale() == "linear"
+    assert first.ax_.get_ylim()[0] == 0
+
+
+def test_training_curves_from_a_model():
+    class Model:
+        history_ = [  # noqa: RUF012 - a model of two lines
+            epoch(1, 5.0, {"features": 5.0}),
+            epoch(2, 4.0, {"hash": 3.0, "features": 1.0}, {"image->text": 0.25, "text->image": 0.5}),
+            epoch(3, None, {"hash": None, "features": 0.5}, {"image->text": None, "text->image": 0.75}),
+        ]
+
+    display = plotting.TrainingCurvesDisplay.from_model(Model(), name="mine")
+    nan = float("nan")
+    assert (display.epochs, display.name) == ([1, 2, 3], "mine")
+    np.testing.assert_equal(
+        display.losses, {"total": [5.0, 4.0, nan], "features": [5.0, 1.0, 0.5], "hash": [nan, 3.0, nan]}
+    )
+    np.testing.assert_equal(display.validation, {"image->text": [nan, 0.25, nan], "text->image": [nan, 0.5, 0.75]})
+    shown = lines_of(display.ax_)
+    assert shown["mine, total"] == ([1, 2], [5.0, 4.0])
+    assert shown["mine, hash"] == ([2], [3.0])
+    curves = [(list(line.get_xdata()), list(line.get_ydata())) for line in display.validation_ax_.get_lines()]
+    assert curves == [([2], [0.25]), ([2, 3], [0.5, 0.75])]
+    again = plotting.TrainingCurvesDisplay.from_model(Model(), display.ax_)
+    assert again.ax_ is display.ax_
+
+
+def test_training_curves_of_models_that_never_validate_or_diverge_at_once():
+    nan = float("nan")
+    display = plotting.TrainingCurvesDisplay.from_history([epoch(1, nan), epoch(2, None)])
+    assert display.validation is None
+    assert lines_of(display.ax_) == {"total": ([], []), "triplet": ([], [])}
+    display.ax_.figure.canvas.draw()
+
+
+class NotTrained:
+    @property
+    def history_(self):
+        raise NotFittedError("this model has learned nothing yet")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda make: make.from_model(LSH(8)),
+            TypeError,
+            "model must have a history_, as deep methods do, got LSH",
+        ),
+        (lambda make: make.from_model(NotTrained()), NotFittedError, "has learned nothing yet"),
+        (lambda make: make.from_model(SimpleNamespace(history_=None)), ValueError, "model must have learned, got Si"),
+        (lambda make: make.from_model(SimpleNamespace(history_=[])), ValueError, "without any epoch in its history_"),
+        (lambda make: make.from_history([]), ValueError, "history must hold at least one epoch, got none"),
+        (lambda make: make.from_history(3), TypeError, "history must be a sequence of mappings, .*got int"),
+        (lambda make: make.from_history("12"), TypeError, "history must be a sequence of mappings, .*got str"),
+        (lambda make: make.from_history([epoch(1), 3]), TypeError, r"history\[1\] must be a mapping, got int"),
+        (
+            lambda make: make.from_history([{"epoch": 1, "loss": 1.0}]),
+            ValueError,
+            r"history\[0\] must hold epoch, loss, losses, validation, got none of losses, validation",
+        ),
+        (
+            lambda make: make.from_history([epoch(1), epoch(2, losses=[1.0])]),
+            TypeError,
+            r"history\[1\]\['losses'\] must be a mapping, got list",
+        ),
+        (
+            lambda make: make.from_history([epoch(1, validation=0.5)]),
+            TypeError,
+            r"history\[0\]\['validation'\] must be a mapping, got float",
+        ),
+        (lambda make: make([1], [0.5]).plot(), TypeError, "losses must be a mapping of names to values, got list"),
+        (
+            lambda make: make([1], {"a": [1]}, [0.5]).plot(),
+            TypeError,
+            "validation must be a mapping of names to values, got list",
+        ),
+        (lambda make: make([1], {}).plot(), ValueError, "losses must name at least one term, got none"),
+        (
+            lambda make: make([1, 2], {"a": [1]}).plot(),
+            ValueError,
+            r"losses\['a'\] must have shape \(2,\), one for each of epochs, got \(1,\)",
+        ),
+        (
+            lambda make: make([1], {"a": [1]}, {"x->y": [1, 2]}).plot(),
+            ValueError,
+            r"validation\['x->y'\] must have shape \(1,\), one for each of epochs, got \(2,\)",
+        ),
+        (lambda make: make([1], {"a": ["x"]}).plot(), TypeError, r"losses\['a'\] must hold real numbers"),
+        (lambda make: make(3, {"a": [1]}).plot(), ValueError, r"epochs must have shape \(n,\), got \(\)"),
+    ],
+)
+def test_wrong_input_of_training_curves(call, error, message):
+    with pytest.raises(error, match=message):
+        call(plotting.TrainingCurvesDisplay)
+
+
+def test_training_curves_need_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"charts need matplotlib: pip install 'pyhash-crossmodal\[plot\]'"):
+        plotting.TrainingCurvesDisplay.from_history([epoch(1)])

@@ -1,0 +1,13 @@
+"""Methods that train networks, on PyTorch (extra ``[deep]``), under the same contract as all others."""
+
+try:
+    import torch as _torch  # noqa: F401 - whether it is there
+except ModuleNotFoundError as error:
+    raise ImportError('pyhash.deep needs torch: pip install "pyhash-crossmodal[deep]"') from error
+
+from pyhash.deep.collapse import CollapseWarning
+from pyhash.deep.dhsl import DHSL
+from pyhash.deep.networks.alexnet import AlexNet
+from pyhash.deep.sdch import SDCH
+
+__all__ = ["DHSL", "SDCH", "AlexNet", "CollapseWarning"]

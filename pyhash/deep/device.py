@@ -1,0 +1,24 @@
+"""Where networks are trained and run."""
+
+from __future__ import annotations
+
+import torch
+
+
+def resolve_device(device: object) -> torch.device:
+    """`device` as torch has it; "auto": cuda where there is one, else mps, else cpu."""
+    if not isinstance(device, (str, torch.device)):
+        raise TypeError(f'device must be "auto" or a torch device, got {device!r}')
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f'device must be "auto" or a torch device that this machine has, got {device!r}: {reason}'
+        ) from None
+    return resolved

@@ -1,0 +1,228 @@
+"""The loop that lowers an objective: epochs, validation, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pyhash.deep.checkpoint import Progress, read_checkpoint, weights_of, write_checkpoint
+from pyhash.deep.inputs import Input
+from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.rows import TrainingRows
+from pyhash.deep.validation import Validation
+
+Outputs = dict[str, NDArray[np.float32]]
+
+_OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+# Rows that are encoded at a time.
+ROWS_PER_BLOCK = 1024
+
+
+class Objective(ABC):
+    """What a method lowers, and the networks that it lowers it by."""
+
+    network: HashingNetwork
+
+    @abstractmethod
+    def groups(self) -> dict[str, tuple[list[nn.Parameter], float]]:
+        """Parameters and learning rate of each group."""
+
+    @abstractmethod
+    def losses(self, rows: NDArray[np.int64], inputs: Mapping[str, Input]) -> dict[str, Tensor]:
+        """The weighted terms of the loss of a batch, which add up to it; `rows` are the numbers of its rows."""
+
+    def begin_epoch(self, epoch: int, outputs: Callable[[], Outputs]) -> None:  # noqa: B027 - most have nothing to do
+        """What is to be done before an epoch, the first of which is 1; `outputs` gives those of all rows."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an objective is lowered."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    decay: str
+    patience: int | None
+    max_grad_norm: float | None
+    mixed_precision: bool
+    seed: int
+    device: torch.device
+
+
+@contextmanager
+def forked_rng(device: torch.device) -> Iterator[None]:
+    """Torch's own random numbers come out of the block as they went in."""
+    kind = "cuda" if device.type == "cpu" else device.type
+    index = [] if device.type == "cpu" else [device.index or 0]
+    with torch.random.fork_rng(devices=index, device_type=kind):
+        yield
+
+
+def set_seed(seed: int, stream: int) -> None:
+    """Seeds torch by a seed and the number of what draws."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1))
+
+
+def outputs_of(
+    network: HashingNetwork,
+    rows: TrainingRows,
+    chosen: NDArray[np.int64],
+    device: torch.device,
+    part: int = 1,
+) -> Outputs:
+    """Outputs of the chosen rows of every modality (part 1), or their features (part 0)."""
+    network.eval()
+    blocks = [chosen[start : start + ROWS_PER_BLOCK] for start in range(0, len(chosen), ROWS_PER_BLOCK)]
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in rows.shapes}
+    with torch.no_grad():
+        for inputs in rows.batches(blocks):
+            for name, x in inputs.items():
+                found[name].append(network.encode(name, x.to(device))[part].float().cpu().numpy())
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+class Training:
+    """Lowers an objective over some of the rows."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        rows: TrainingRows,
+        trained: NDArray[np.int64],
+        validation: Validation | None,
+        options: Options,
+    ) -> None:
+        self._objective = objective
+        self._network = objective.network
+        self._rows = rows
+        self._trained = trained
+        self._validation = validation
+        self._options = options
+        self._groups = objective.groups()
+        parameters = [{"params": params, "lr": rate} for params, rate in self._groups.values()]
+        self._optimizer = _OPTIMIZERS[options.optimizer](parameters)
+        self._scaler = torch.amp.GradScaler(options.device.type, enabled=self._precision() is torch.float16)
+
+    def run(
+        self, checkpoint: str | os.PathLike[str] | None, identity: str, bar: Callable[[Progress], None]
+    ) -> Progress:
+        """Trains to the end and puts the best weights into the network."""
+        progress = Progress(0, [], 0, None, {})
+        if checkpoint is not None:
+            progress = read_checkpoint(checkpoint, identity, self._network, self._optimizer) or progress
+            if progress.scaler is not None:
+                self._scaler.load_state_dict(progress.scaler)
+        bar(progress)
+        while progress.epoch < self._options.epochs and not progress.is_over:
+            self._take_epoch(progress)
+            if checkpoint is not None:
+                write_checkpoint(checkpoint, identity, self._network, self._optimizer, progress)
+            bar(progress)
+        self._network.load_state_dict(progress.best)
+        self._network.eval()
+        return progress
+
+    def _take_epoch(self, progress: Progress) -> None:
+        options, begin = self._options, time.perf_counter()
+        epoch = progress.epoch + 1
+        # A stream of its own for each epoch: a training that goes on draws what one that never stopped draws.
+        set_seed(options.seed, epoch)
+        self._objective.begin_epoch(epoch, self._all_outputs)
+        order = np.random.default_rng([options.seed, epoch]).permutation(self._trained)
+        batches = _batches(order, options.batch_size)
+        self._network.train()
+        totals: dict[str, float] = {}
+        for number, (rows, inputs) in enumerate(zip(batches, self._rows.batches(batches), strict=True)):
+            self._set_rates((epoch - 1 + number / len(batches)) / options.epochs)
+            for name, value in self._step(rows, inputs, epoch).items():
+                totals[name] = totals.get(name, 0.0) + value / len(batches)
+        validation = self._score()
+        score = None if validation is None else float(np.mean(list(validation.values())))
+        progress.epoch = epoch
+        progress.history.append(
+            {
+                "epoch": epoch,
+                "losses": totals,
+                "loss": sum(totals.values()),
+                "validation": validation,
+                "learning_rates": self._rates(),
+                "seconds": time.perf_counter() - begin,
+            }
+        )
+        if score is None or progress.best_score is None or score > progress.best_score:
+            progress.best_epoch, progress.best_score, progress.best = epoch, score, weights_of(self._network)
+        patience = options.patience
+        progress.is_over = patience is not None and score is not None and epoch - progress.best_epoch >= patience
+        progress.scaler = self._scaler.state_dict() if self._scaler.is_enabled() else None
+
+    def _step(self, rows: NDArray[np.int64], inputs: Mapping[str, Input], epoch: int) -> dict[str, float]:
+        device = self._options.device
+        precision = self._precision()
+        self._optimizer.zero_grad(set_to_none=True)
+        moved = {name: x.to(device) for name, x in inputs.items()}
+        with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
+            terms = self._objective.losses(rows, moved)
+            loss = torch.stack([term.float() for term in terms.values()]).sum()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        if not math.isfinite(sum(values.values())):
+            raise ValueError(
+                f"training must keep a finite loss, it is {sum(values.values())} in epoch {epoch}: lower the learning "
+                "rates, or scale the features by feature_maps"
+            )
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if self._options.max_grad_norm is not None:
+            self._scaler.unscale_(self._optimizer)
+            parameters = [p for params, _ in self._groups.values() for p in params]
+            nn.utils.clip_grad_norm_(parameters, self._options.max_grad_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return values
+
+    def _precision(self) -> torch.dtype | None:
+        """The shorter type of mixed precision; cuda devices that lack bfloat16 have float16 and scaled gradients."""
+        if not self._options.mixed_precision:
+            return None
+        is_old = self._options.device.type == "cuda" and not torch.cuda.is_bf16_supported()
+        return torch.float16 if is_old else torch.bfloat16
+
+    def _set_rates(self, done: float) -> None:
+        factor = 0.5 * (1 + math.cos(math.pi * done)) if self._options.decay == "cosine" else 1.0
+        for group, (_, rate) in zip(self._optimizer.param_groups, self._groups.values(), strict=True):
+            group["lr"] = rate * factor
+
+    def _rates(self) -> dict[str, float]:
+        return {
+            name: float(group["lr"]) for name, group in zip(self._groups, self._optimizer.param_groups, strict=True)
+        }
+
+    def _all_outputs(self) -> Outputs:
+        return outputs_of(self._network, self._rows, np.arange(self._rows.n), self._options.device)
+
+    def _score(self) -> dict[str, float] | None:
+        if self._validation is None:
+            return None
+        sides = [
+            outputs_of(self._network, self._rows, rows, self._options.device)
+            for rows in (self._validation.queries, self._validation.database)
+        ]
+        return self._validation.scores(*sides)
+
+
+def _batches(order: NDArray[np.int64], size: int) -> Sequence[NDArray[np.int64]]:
+    """Batches of at least two rows, which batch normalisation needs: a single row is taken twice."""
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    if len(batches[-1]) == 1:
+        batches[-1] = np.repeat(batches[-1], 2)
+    return batches

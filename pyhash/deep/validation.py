@@ -1,0 +1,52 @@
+"""How well rows that are not trained on find those that are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.codes import pack
+from pyhash.evaluation.average_precision import mean_average_precision
+
+# Rows that query, and that are searched, at most: a score costs little beside an epoch.
+MAX_QUERIES = 500
+_MAX_DATABASE = 5000
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Rows that are held out of training, and some of those that are trained on."""
+
+    queries: NDArray[np.int64]
+    database: NDArray[np.int64]
+    query_labels: NDArray[Any]
+    database_labels: NDArray[Any]
+
+    @classmethod
+    def draw(
+        cls, L: NDArray[Any], held_out: NDArray[np.int64], trained: NDArray[np.int64], rng: np.random.Generator
+    ) -> Validation:
+        """At most 500 of the rows held out, and at most 5,000 of the others; L (n, c) are the labels of all."""
+        queries = np.sort(rng.permutation(held_out)[:MAX_QUERIES])
+        database = np.sort(rng.permutation(trained)[:_MAX_DATABASE])
+        return cls(queries, database, L[queries], L[database])
+
+    def scores(self, queries: Mapping[str, NDArray[Any]], database: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        """Plain mAP (full list) of each ordered pair of modalities, from outputs (n, n_bits) of either side."""
+        directions = list(permutations(queries, 2)) or [(name, name) for name in queries]
+        return {
+            f"{query}->{searched}": mean_average_precision(
+                pack(queries[query]),
+                pack(database[searched]),
+                self.query_labels,
+                self.database_labels,
+                n_bits=queries[query].shape[1],
+                protocol="shoh",
+            ).value
+            for query, searched in directions
+        }

@@ -1,0 +1,17 @@
+"""Widths of layers, as users give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyhash.checks import check_integer
+
+
+def check_widths(name: str, value: object, count: int | None = None) -> list[int]:
+    """Widths of one layer after another, at least one, or exactly `count`."""
+    wanted = "widths of at least one layer" if count is None else f"widths of {count} layers"
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        raise TypeError(f"{name} must be a sequence of {wanted}, got {value!r}")
+    if len(value) == 0 or (count is not None and len(value) != count):
+        raise ValueError(f"{name} must be {wanted}, got {len(value)}")
+    return [check_integer(name, width, 1) for width in value]
