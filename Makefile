@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUILD_NEEDS := "scikit-build-core>=0.11" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
+TORCH := torch==2.13.0
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.hpp')
 BUILT_FROM := pyproject.toml CMakeLists.txt LICENSE NOTICE pyhash/evaluation/_ranks.pyx $(CPP)
 DEMO_OUT ?= pyhash-demo
@@ -43,7 +44,7 @@ cpp-test cpp-tsan:
 	$(BIN)/ctest --preset $(PRESET)
 
 wheel: $(VENV)/.build-needs
-	PYTHON=$(PYTHON) bash tools/test_wheel.sh
+	PYTHON=$(PYTHON) TORCH=$(TORCH) bash tools/test_wheel.sh
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
@@ -54,11 +55,17 @@ $(VENV)/.build-needs: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(BUILD_NEEDS)
 	touch $@
 
+# One release, before the extras ask for any: all machines test the same.
+$(VENV)/.torch: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	touch $@
+
 # The package in place: Python files are used from the tree, compiled ones are built anew when their sources change.
 $(VENV)/.demo: EXTRAS := plot
 $(VENV)/.test: EXTRAS := test
-$(VENV)/.lint: EXTRAS := lint,plot
+$(VENV)/.lint: EXTRAS := lint,plot,deep
 $(VENV)/.bench: EXTRAS := test,bench
+$(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(VENV)/.torch
 $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(BUILT_FROM) $(VENV)/.build-needs
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$(EXTRAS)]"
 	touch $@

@@ -12,6 +12,7 @@ outside=$(mktemp -d)
 trap 'rm -rf "$outside"' EXIT
 cp -r --parents tests README.md pyproject.toml docs "$outside"
 "$python" -m venv "$outside/venv"
+"$outside/venv/bin/python" -m pip install --quiet "${TORCH:-torch}"
 "$outside/venv/bin/python" -m pip install --quiet "${wheel}[test]"
 cd "$outside"
 venv/bin/python -c 'import pyhash, sys; sys.exit("venv" not in pyhash.__file__)'

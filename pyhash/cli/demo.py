@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyhash import evaluation, plotting
-from pyhash.cli.model_folder import Catalogue, ModelFolder, Picture, staged, write_json, write_model_folder
+from pyhash.cli.model_folder import MODELS, Catalogue, ModelFolder, Picture, staged, write_json, write_model_folder
 from pyhash.codes import pack
 from pyhash.datasets import Dataset, load_emoji
 from pyhash.index import CodeIndex
-from pyhash.methods import SHOH
+from pyhash.labels import one_hot
+from pyhash.methods import make_method
+from pyhash.methods.base import HashingMethod
 from pyhash.methods.linear import OnlineMethod
-from pyhash.methods.recipes import RECOMMENDED, make_method
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 _DIRECTIONS = {"image_deep": "image->text", "text": "text->image"}
 _PROTOCOL = evaluation.Protocol.preset("shoh")
 _RELEVANCE = "level2"
-_BESIDE = "shoh"  # learns the hierarchy of classes, for comparison
 _N_EXAMPLES = 12
 _ROUNDS_CHART = "map_by_round.png"
 _CURVE_CHART = "precision_recall.png"
@@ -35,7 +36,7 @@ _CURVE_CHART = "precision_recall.png"
 
 @dataclass(frozen=True)
 class Round:
-    """What was measured after a chunk."""
+    """What was measured after a chunk, or after all pairs at once."""
 
     n_seen: int
     learn_seconds: float
@@ -43,25 +44,34 @@ class Round:
     scores: dict[str, float]  # mAP by direction, plain and weighted
 
 
-def run(*, n_bits: int, seed: int, split: str, chunk_size: int, out: Path, charts: bool) -> None:
-    """Learns, measures, answers, and writes it all to a folder."""
+def run(
+    *, methods: Sequence[str], n_bits: int, seed: int, split: str, chunk_size: int, out: Path, charts: bool
+) -> None:
+    """Learns, measures, answers, and writes it all to a folder; the last method answers."""
     if charts:
         try:
             plotting.require_matplotlib()
         except ImportError as error:
             raise ImportError(f"{error}, or run with --no-charts") from None
-    with staged(out, owned=(_ROUNDS_CHART, _CURVE_CHART)) as stage:
-        data = load_emoji()
+    twice = [name for name in methods if methods.count(name) > 1]
+    if twice:
+        raise ValueError(f"--methods must name every method once, got {twice[0]} twice")
+    data = load_emoji()
+    views = {name: data.views[name] for name in _DIRECTIONS}
+    # All at once: wrong names, and what is not installed, show before any work.
+    models = {
+        name: make_method(name, n_bits=n_bits, seed=seed, views=views, hierarchy=data.hierarchy) for name in methods
+    }
+    with staged(out, owned=(_ROUNDS_CHART, _CURVE_CHART, *MODELS)) as stage:
         queries = data.split(split)[1]
         print(f"{data}\nsplit '{split}': {len(data) - len(queries)} pairs to learn and search, {len(queries)} queries")
         print(f"mAP, {_RELEVANCE} relevance, {_PROTOCOL.describe()}")
-        views = {name: data.views[name] for name in _DIRECTIONS}
-        learned = {}
-        for name in (_BESIDE, RECOMMENDED):
-            model = make_method(name, n_bits=n_bits, seed=seed, views=views, hierarchy=data.hierarchy)
-            learned[name] = _learn_stream(name, data, split, queries, cast("OnlineMethod", model), chunk_size, seed)
-        chosen = learned[RECOMMENDED]
-        _show_examples(data, queries, chosen, seed)
+        learned = {
+            name: _learn_stream(name, data, split, queries, model, chunk_size, seed) for name, model in models.items()
+        }
+        answering = methods[-1]
+        chosen = learned[answering]
+        _show_examples(answering, data, queries, chosen, seed)
 
         write_model_folder(stage, ModelFolder(chosen.model, chosen.index, _catalogue(data, chosen.index)))
         results = {"n_bits": n_bits, "seed": seed, "split": split, "chunk_size": chunk_size}
@@ -79,7 +89,7 @@ def run(*, n_bits: int, seed: int, split: str, chunk_size: int, out: Path, chart
 class Learned:
     """A model that has seen the stream, the index of its codes, and what was measured on the way."""
 
-    model: OnlineMethod
+    model: HashingMethod
     index: CodeIndex
     rounds: list[Round]
 
@@ -89,22 +99,24 @@ def _learn_stream(
     data: Dataset,
     split: str,
     queries: NDArray[np.int64],
-    model: OnlineMethod,
+    model: HashingMethod,
     chunk_size: int,
     seed: int,
 ) -> Learned:
+    """Learns chunk by chunk; methods that are not online learn all pairs in one round."""
     print(f"\n{name}: {model!r}\n")
     index = CodeIndex(model.n_bits)
-    # Only SHOH learns from the classes of both layers.
-    labels = "hierarchy" if isinstance(model, SHOH) else _RELEVANCE
+    size = chunk_size if isinstance(model, OnlineMethod) else len(data)
+    labels = "hierarchy" if getattr(model, "hierarchy", None) is not None else _RELEVANCE
     columns = [name + kind for name in _DIRECTIONS.values() for kind in ("", " weighted")]
     print("  ".join(["pairs", *columns, "learn s", "solve s"]))
     rounds = []
-    chunks = list(data.chunks(chunk_size, seed, split=split, views=tuple(_DIRECTIONS), labels=labels))
-    with tqdm(chunks, desc="learning", unit="chunk") as bar:
+    chunks = list(data.chunks(size, seed, split=split, views=tuple(_DIRECTIONS), labels=labels))
+    # Of a single round a bar says nothing, and methods that take long over it have one of their own.
+    with tqdm(chunks, desc="learning", unit="chunk", disable=not isinstance(model, OnlineMethod)) as bar:
         for chunk in bar:
             start = time.perf_counter()
-            model.partial_fit(chunk.views, chunk.labels)
+            _learn(model, chunk.views, chunk.labels, len(data.label_names[_RELEVANCE]))
             learned = time.perf_counter()
             for modality in _DIRECTIONS:
                 model.project(data.views[modality][:1], modality=modality)  # solves for the projections
@@ -117,7 +129,16 @@ def _learn_stream(
     return Learned(model, index, rounds)
 
 
-def _measure(data: Dataset, queries: NDArray[np.int64], model: OnlineMethod, index: CodeIndex) -> dict[str, float]:
+def _learn(model: HashingMethod, views: dict[str, Any], labels: Any, n_classes: int) -> None:
+    # One layer as a matrix, so that a first chunk that lacks a class does not hide it.
+    known = labels if isinstance(labels, list) else one_hot(labels, n_classes)
+    if isinstance(model, OnlineMethod):
+        model.partial_fit(views, known)
+    else:
+        model.fit(views, known)
+
+
+def _measure(data: Dataset, queries: NDArray[np.int64], model: HashingMethod, index: CodeIndex) -> dict[str, float]:
     labels = data.labels[_RELEVANCE]
     scores = {}
     for modality, direction in _DIRECTIONS.items():
@@ -136,11 +157,11 @@ def _measure(data: Dataset, queries: NDArray[np.int64], model: OnlineMethod, ind
     return scores
 
 
-def _show_examples(data: Dataset, queries: NDArray[np.int64], learned: Learned, seed: int) -> None:
+def _show_examples(name: str, data: Dataset, queries: NDArray[np.int64], learned: Learned, seed: int) -> None:
     """A dozen texts of the query rows, what they find, and where the right one ranks."""
     model, index = learned.model, learned.index
     emoji, subgroup = data.items["emoji_id"], data.labels[_RELEVANCE]
-    print("\ntexts never learned, and what they find (weighted distance):\n")
+    print(f"\ntexts never learned, and what they find ({name}, weighted distance):\n")
     for row in np.random.default_rng(seed).choice(queries, size=min(_N_EXAMPLES, len(queries)), replace=False):
         projections = model.project(data.views["text"][[row]], modality="text")
         ids = index.search_weighted(projections, k=len(index)).ids[0]

@@ -87,9 +87,16 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "demo",
         help="learn the built-in emoji data as a stream, measure, and answer some queries",
-        description="Streams 8,000 real image-text pairs through the recommended method and through SHOH, measures "
-        "retrieval after every chunk, answers a dozen text queries with the former, and writes its model, its index, "
-        "and charts of both, to a folder that `pyhash search` takes.",
+        description="Streams 8,000 real image-text pairs through one method after another, measures retrieval after "
+        "every chunk, answers a dozen text queries with the last method, and writes its model, its index, and charts "
+        "of all, to a folder that `pyhash search` takes.",
+    )
+    command.add_argument(
+        "--methods",
+        type=_names,
+        default=["shoh", "lemon+rbf"],
+        help="names joined by commas, such as dsfh or dhsl; the last answers the queries and is saved. Methods that "
+        "are not online learn all pairs in one round (default: shoh,lemon+rbf)",
     )
     command.add_argument("--bits", type=_integer(1), default=64, help="length of a code (default: %(default)s)")
     command.add_argument("--seed", type=_integer(0), default=0, help="of all random choices (default: %(default)s)")
@@ -100,7 +107,10 @@ def _parser() -> argparse.ArgumentParser:
         help="queries: new pictures of known emoji, or emoji never seen (default: %(default)s)",
     )
     command.add_argument(
-        "--chunk-size", type=_integer(1), default=2000, help="pairs that arrive at a time (default: %(default)s)"
+        "--chunk-size",
+        type=_integer(1),
+        default=2000,
+        help="pairs that online methods learn at a time (default: %(default)s)",
     )
     command.add_argument("--out", type=Path, default=Path("pyhash-demo"), help="folder to write (default: %(default)s)")
     command.add_argument("--no-charts", action="store_true", help="draw no charts: matplotlib is not needed then")
@@ -187,7 +197,15 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
 def _demo(a: argparse.Namespace) -> None:
     from pyhash.cli import demo
 
-    demo.run(n_bits=a.bits, seed=a.seed, split=a.split, chunk_size=a.chunk_size, out=a.out, charts=not a.no_charts)
+    demo.run(
+        methods=a.methods,
+        n_bits=a.bits,
+        seed=a.seed,
+        split=a.split,
+        chunk_size=a.chunk_size,
+        out=a.out,
+        charts=not a.no_charts,
+    )
 
 
 def _search(a: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +18,11 @@ from pyhash.files import atomic_file
 from pyhash.index import CodeIndex
 from pyhash.methods import load
 from pyhash.methods.base import HashingMethod
+from pyhash.methods.registry import DEEP_METHODS
 
-MODEL = "model.npz"
+# A folder has one of them: deep methods have files of a form of their own.
+MODEL, DEEP_MODEL = "model.npz", "model.safetensors"
+MODELS = (MODEL, DEEP_MODEL)
 INDEX = "index"
 CATALOGUE = "catalogue.json"
 
@@ -60,7 +63,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_model_folder(directory: Path, folder: ModelFolder) -> None:
     """Writes model, index and catalogue into an existing directory."""
-    folder.model.save(directory / MODEL)
+    is_deep = type(folder.model).__name__ in DEEP_METHODS
+    folder.model.save(directory / (DEEP_MODEL if is_deep else MODEL))
     folder.index.save(directory / INDEX)
     folder.index.close()  # the folder may move
     catalogue = folder.catalogue
@@ -75,12 +79,8 @@ def read_model_folder(directory: Path) -> ModelFolder:
     """Reads what ``write_model_folder`` wrote; a ModelFormatError says which file is not as it must be."""
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory} is not a folder; `pyhash demo --out {directory}` writes one")
-    for name in (MODEL, INDEX, CATALOGUE):
-        if not (directory / name).exists():
-            raise FileNotFoundError(f"{directory} has no {name}: `pyhash demo --out {directory}` writes one")
-    folder = ModelFolder(
-        load(directory / MODEL), CodeIndex.open(directory / INDEX), _read_catalogue(directory / CATALOGUE)
-    )
+    model, index, catalogue = (_existing(directory, names) for names in (MODELS, (INDEX,), (CATALOGUE,)))
+    folder = ModelFolder(load(model), CodeIndex.open(index), _read_catalogue(catalogue))
     n_words = len(folder.catalogue.vocabulary)
     if (
         folder.model.n_bits != folder.index.n_bits
@@ -90,6 +90,14 @@ def read_model_folder(directory: Path) -> ModelFolder:
     ):
         raise ModelFormatError(f"{directory} holds a model, an index and a catalogue that do not belong together")
     return folder
+
+
+def _existing(directory: Path, names: Sequence[str]) -> Path:
+    """The first of the names that is there."""
+    for name in names:
+        if (directory / name).exists():
+            return directory / name
+    raise FileNotFoundError(f"{directory} has no {' or '.join(names)}: `pyhash demo --out {directory}` writes one")
 
 
 def _read_catalogue(path: Path) -> Catalogue:

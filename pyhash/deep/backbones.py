@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import nn
@@ -14,7 +14,7 @@ _OWN = {"AlexNet": AlexNet}
 
 
 def check_backbones(value: object) -> dict[str, nn.Module]:
-    """Backbones by modality, copied: what was passed stays as it was."""
+    """Backbones by modality, copied to the CPU: what was passed stays as it was."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -22,7 +22,15 @@ def check_backbones(value: object) -> dict[str, nn.Module]:
     for name, module in value.items():
         if not isinstance(module, nn.Module):
             raise TypeError(f"backbones[{name!r}] must be a torch module, got {type(module).__name__}")
-    return {str(name): copy.deepcopy(module) for name, module in value.items()}
+    return {str(name): copy.deepcopy(module).cpu() for name, module in value.items()}
+
+
+def check_modalities(backbones: Mapping[str, nn.Module], modalities: Collection[str]) -> None:
+    """Refuses backbones of what is none of the modalities."""
+    for name in backbones:
+        if name not in modalities:
+            known = ", ".join(map(repr, modalities)) or "no modality"
+            raise ValueError(f"backbones must be for {known}, got one for {name!r}")
 
 
 def store_backbones(backbones: Mapping[str, nn.Module]) -> dict[str, Any]:
@@ -36,20 +44,28 @@ def store_backbones(backbones: Mapping[str, nn.Module]) -> dict[str, Any]:
     }
 
 
-def restore_backbones(stored: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, nn.Module]:
-    """Modules of the stored kinds, untrained; those that are not pyhash's must be given."""
-    modules = check_backbones(given)
+def check_given(stored: Mapping[str, Any], given: Mapping[str, Any] | None) -> None:
+    """Refuses backbones that are not those of a file; `stored` is what it says of them.
+
+    Apart from their restoring, since what is wrong here is the caller's, not the file's.
+    """
+    check_modalities(check_backbones(given), stored)
     for name, described in stored.items():
-        if described["parameters"] is not None and described["kind"] in _OWN:
-            modules.setdefault(name, _OWN[described["kind"]](**described["parameters"]))
-    missing = [name for name in stored if name not in modules]
-    unknown = [name for name in modules if name not in stored]
-    if missing:
-        kind = stored[missing[0]]["kind"]
-        raise TypeError(
-            f"backbones must name a {kind} for {missing[0]!r}: files hold weights, not code; "
-            f"pyhash.load(path, backbones={{{missing[0]!r}: ...}})"
-        )
-    if unknown:
-        raise TypeError(f"backbones must be for {', '.join(map(repr, stored)) or 'no modality'}, got {unknown[0]!r}")
-    return modules
+        if not _is_own(described) and name not in (given or {}):
+            raise TypeError(
+                f"backbones must name a {described['kind']} for {name!r}: files hold weights, not code; "
+                f"pyhash.load(path, backbones={{{name!r}: ...}})"
+            )
+
+
+def restore_backbones(stored: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, nn.Module]:
+    """Modules of the stored kinds, untrained: those given, and else pyhash's own."""
+    modules = check_backbones(given)
+    return {
+        name: modules[name] if name in modules else _OWN[described["kind"]](**described["parameters"])
+        for name, described in stored.items()
+    }
+
+
+def _is_own(described: Mapping[str, Any]) -> bool:
+    return described["parameters"] is not None and described["kind"] in _OWN

@@ -20,20 +20,21 @@ from torch.utils.data import DataLoader
 
 from pyhash.checks import as_rows, check_choice, check_integer, check_n_bits, check_real, is_sparse, shape_of_features
 from pyhash.codes import pack, sign
-from pyhash.deep.backbones import check_backbones, restore_backbones, store_backbones
+from pyhash.deep.backbones import check_backbones, check_given, check_modalities, restore_backbones, store_backbones
 from pyhash.deep.checkpoint import Progress, as_arrays, as_weights, load_weights, weights_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
 from pyhash.deep.inputs import is_bag_of_words
 from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_views, query_inputs
-from pyhash.deep.training import ROWS_PER_BLOCK, Objective, Options, Outputs, Training, forked_rng, outputs_of, set_seed
+from pyhash.deep.onnx_export import write_onnx
+from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_views, query_inputs, rows_per_block
+from pyhash.deep.training import Objective, Options, Outputs, Training, forked_rng, outputs_of, set_seed
 from pyhash.deep.validation import Validation
 from pyhash.methods.base import HashingMethod, Views, refuse_overflow
 from pyhash.methods.encoder_trial import EncoderTrial
 from pyhash.methods.feature_maps import Standardizing, check_rows, fitted_copy, row_blocks
 from pyhash.methods.label_sets import LabelSets
-from pyhash.methods.parameters import restore_parameter, store_parameter
+from pyhash.methods.parameters import per_modality, restore_parameter, store_parameter
 from pyhash.methods.posterior import PosteriorEncoder
 from pyhash.methods.ridge import add_gram, solve_ridge
 from pyhash.methods.state import Arrays, Fields, Matrix, restore_maps, store_maps
@@ -103,7 +104,7 @@ class DeepMethod(HashingMethod):
     mixed_precision: bool
     device: str
     encoder: str
-    xi: float
+    xi: float | Mapping[str, float]
     seed: int
 
     # --- what a subclass provides -------------------------------------------------------------------------------------
@@ -229,6 +230,60 @@ class DeepMethod(HashingMethod):
             X = rows.reshape(len(rows), -1)
         return super().project(X, modality=modality)
 
+    def export_onnx(self, path: str | os.PathLike[str], *, modality: str) -> None:
+        """Writes the encoder of one modality to an ONNX file, which gives codes without pyhash and torch.
+
+        It holds all that lies between features and codes: the feature map, the network with its backbone, and the
+        encoder that the modality has now, see ``encoders_``. The file is written whole or not at all, and needs no
+        other beside it. The model stays as it is.
+
+        Parameters
+        ----------
+        path : path-like
+            An existing file is replaced.
+        modality : str
+            One of the modalities learned.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet.
+        TypeError
+            If the feature map is not one of pyhash's: files hold no code.
+        ValueError
+            If the modality is unknown, or its network cannot be in such a file: a backbone has operations that ONNX
+            does not have, or takes a single number of rows, or all weights together are larger than 2 GiB.
+        ImportError
+            If onnx is not installed.
+        OSError
+            If the file cannot be written; an existing one is then as it was.
+
+        Notes
+        -----
+        The graph takes ``x`` (n, ...) float32, any number of rows of the shape that ``project`` takes, and gives
+
+        - ``projections`` (n, n_bits) float32, as ``project``;
+        - ``codes`` (n, ceil(n_bits / 8)) uint8, as ``encode``: packed, least significant bit first.
+
+        Bags of words are dense there. Pictures of uint8 have to be divided by 255 before: ``project`` does so because
+        it sees their dtype. Values that are not finite are not refused. The file's metadata are ``pyhash.version``,
+        ``pyhash.class``, ``pyhash.modality``, ``pyhash.n_bits``, ``pyhash.encoder`` and ``pyhash.fingerprint``.
+        """
+        state = self._learned()
+        if modality not in state.n_features:
+            raise ValueError(f"modality must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
+        encoder = self._encoder_of(modality)
+        write_onnx(
+            path,
+            state.network,
+            modality,
+            state.plan.shapes[modality],
+            state.plan.n_bits,
+            state.maps[modality],
+            self._posterior(state, modality) if encoder == "posterior" else None,
+            {"class": type(self).__name__, "encoder": encoder, "fingerprint": self.fingerprint},
+        )
+
     # --- learning -----------------------------------------------------------------------------------------------------
 
     def _learn(
@@ -239,13 +294,15 @@ class DeepMethod(HashingMethod):
         progress: bool | None,
     ) -> tuple[DeepState, NDArray[np.int8]]:
         n_bits = check_n_bits(self.n_bits)
-        encoder, xi = self._encoder(), check_real("xi", self.xi, 0.0, exclusive=True)
+        encoder = self._encoder()
         device = resolve_device(self.device)
         given = check_backbones(self.backbones if "backbones" in self._parameter_names() else None)
         flat, shapes = (None, {}) if isinstance(views, DataLoader) else check_flat_views(views, list(given))
         loaded = LoaderRows(views, given) if isinstance(views, DataLoader) else None
         modalities = list(loaded.shapes if loaded is not None else shapes)
+        check_modalities(given, modalities)
         settings, options = self._settings(modalities, device)
+        xi = per_modality("xi", self.xi, modalities, exclusive=True)
         maps = self._fitted_maps(modalities, flat, given)
         if labels is None and loaded is not None:
             labels = loaded.labels()
@@ -259,18 +316,17 @@ class DeepMethod(HashingMethod):
         validation = Validation.draw(L, held_out, trained, self._rng(1)) if len(held_out) else None
         plan = Plan(n_bits, L.shape[1], rows.shapes, rows.widths)
         with forked_rng(device):
-            set_seed(options.seed, 0)
+            set_seed(options.seed, 0, device)
             network = self._make_network(plan, settings, given).to(device)
             objective = self._make_objective(network, settings, L, device)
             training = Training(objective, rows, trained, validation, options)
-            identity = "" if checkpoint is None else self._identity(plan, rows, L)
+            identity = "" if checkpoint is None else self._identity(plan, rows, L, network)
             with _progress_bar(progress, type(self).__name__, options.epochs) as bar:
                 done = training.run(checkpoint, identity, bar)
             state, outputs = self._finish(plan, settings, maps, rows, network, L, xi, device, done)
             if encoder == "auto" and len(held_out):
-                state = dataclasses.replace(
-                    state, trial=self._try_encoders(state, rows, L, held_out, trained, outputs, device)
-                )
+                trial = self._try_encoders(state, rows, L, xi, held_out, trained, outputs, device)
+                state = dataclasses.replace(state, trial=trial)
         signs = sign(np.add.reduce(list(outputs.values())))
         packed = {name: pack(found) for name, found in outputs.items()}
         warn_of_collapse(packed, n_bits, len(state.label_sets.counts), self._advice())
@@ -288,7 +344,7 @@ class DeepMethod(HashingMethod):
             optimizer=check_choice("optimizer", chosen["optimizer"], ("adam", "sgd")),
             decay=check_choice("decay", chosen["decay"], ("cosine", "none")),
             patience=None if self.patience is None else check_integer("patience", self.patience, 1),
-            max_grad_norm=_optional_real("max_grad_norm", self.max_grad_norm),
+            max_grad_norm=check_real("max_grad_norm", chosen["max_grad_norm"], 0.0),
             mixed_precision=_check_bool("mixed_precision", self.mixed_precision),
             seed=check_integer("seed", self.seed, 0),
             device=device,
@@ -327,11 +383,16 @@ class DeepMethod(HashingMethod):
         order = self._rng(0).permutation(n)
         return np.sort(order[:n_held]), np.sort(order[n_held:])
 
-    def _identity(self, plan: Plan, rows: TrainingRows, L: Matrix) -> str:
-        """What a checkpoint is of: parameters, data (its shapes, its labels, some of its rows) and seed."""
-        parameters = {name: repr(value) for name, value in self.get_params().items() if name != "device"}
+    def _identity(self, plan: Plan, rows: TrainingRows, L: Matrix, network: HashingNetwork) -> str:
+        """What a checkpoint is of: parameters, data (its shapes, its labels, some of its rows), backbones and seed."""
+        # Feature maps are in the rows that they gave; the name of one may be another in every process.
+        left_out = ("device", "feature_maps")
+        parameters = {name: repr(value) for name, value in self.get_params().items() if name not in left_out}
         digest = hashlib.sha256(json.dumps([type(self).__name__, parameters, repr(plan)]).encode())
         digest.update(L.tobytes())
+        for backbone in network.backbones.values():
+            for weights in weights_of(backbone).values():
+                digest.update(weights.numpy().tobytes())
         some = np.unique(np.linspace(0, rows.n - 1, _ROWS_IN_IDENTITY).astype(np.int64))
         for inputs in rows.batches([some]):
             for x in inputs.values():
@@ -347,7 +408,7 @@ class DeepMethod(HashingMethod):
         rows: TrainingRows,
         network: HashingNetwork,
         L: Matrix,
-        xi: float,
+        xi: dict[str, float],
         device: torch.device,
         done: Progress,
     ) -> tuple[DeepState, Outputs]:
@@ -373,6 +434,7 @@ class DeepMethod(HashingMethod):
         state: DeepState,
         rows: TrainingRows,
         L: Matrix,
+        xi: dict[str, float],
         held_out: NDArray[np.int64],
         trained: NDArray[np.int64],
         outputs: Outputs,
@@ -382,7 +444,7 @@ class DeepMethod(HashingMethod):
         signs = sign(np.add.reduce([found[trained] for found in outputs.values()]))
         trial = EncoderTrial.empty(state.plan.n_bits, state.plan.n_classes)
         features = outputs_of(state.network, rows, np.arange(rows.n), device, part=0)
-        weights = label_weights({name: found[trained] for name, found in features.items()}, L[trained], self.xi)
+        weights = label_weights({name: found[trained] for name, found in features.items()}, L[trained], xi)
         sets = LabelSets.empty(state.plan.n_classes, state.plan.n_bits).add(L[trained], signs)
 
         def project(modality: str, encoder: str) -> NDArray[np.float32]:
@@ -403,7 +465,8 @@ class DeepMethod(HashingMethod):
         posterior = self._posterior(state, modality) if encoder == "posterior" else None
         device, is_picture = next(state.network.parameters()).device, modality in state.network.backbones
         with torch.no_grad():
-            for block, x in query_inputs(modality, rows, state.maps[modality], is_picture, ROWS_PER_BLOCK):
+            size = rows_per_block([state.plan.shapes[modality]])
+            for block, x in query_inputs(modality, rows, state.maps[modality], is_picture, size):
                 features, outputs = (
                     part.float().cpu().numpy() for part in state.network.encode(modality, x.to(device))
                 )
@@ -426,7 +489,8 @@ class DeepMethod(HashingMethod):
         write_tensor_file(path, kind, fields, arrays)
 
     def _stored_params(self) -> dict[str, Any]:
-        return {name: value for name, value in self.get_params().items() if name != "backbones"}
+        parameters = {name: value for name, value in self.get_params().items() if name != "backbones"}
+        return parameters | {"device": str(self.device)}
 
     def _to_file(self, state: DeepState) -> tuple[Fields, Arrays]:
         plan, arrays = state.plan, as_arrays("network.", weights_of(state.network))
@@ -450,6 +514,16 @@ class DeepMethod(HashingMethod):
         if state.trial is not None:
             fields["trial"] = state.trial.store(arrays)
         return fields, arrays
+
+    @classmethod
+    def from_archive(cls, archive: Archive, backbones: Mapping[str, Any] | None = None) -> Self:  # noqa: D102
+        with archive.taken_for(cls.__name__):
+            stored = {
+                name: {"kind": str(described["kind"]), "parameters": described["parameters"]}
+                for name, described in archive.field("state")["backbones"].items()
+            }
+        check_given(stored, backbones)
+        return super().from_archive(archive, backbones)
 
     def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> DeepState:
         fields = archive.field("state")
@@ -493,7 +567,7 @@ class DeepMethod(HashingMethod):
         return dataclasses.replace(state, maps=restore_maps(fields["maps"], state.n_features, archive))
 
 
-def label_weights(features: Outputs, L: Matrix, xi: float) -> dict[str, Matrix]:
+def label_weights(features: Outputs, L: Matrix, xi: Mapping[str, float]) -> dict[str, Matrix]:
     """Ridge weights (k + 1, c) of label scores from each modality's features and 1."""
     weights = {}
     for name, found in features.items():
@@ -501,7 +575,7 @@ def label_weights(features: Outputs, L: Matrix, xi: float) -> dict[str, Matrix]:
         for block in row_blocks(len(found)):
             X = with_one(found[block]).astype(np.float64)
             G, XL = add_gram(G, X), XL + X.T @ L[block]
-        weights[name] = solve_ridge(G, XL, xi)
+        weights[name] = solve_ridge(G, XL, xi[name])
     return weights
 
 
@@ -531,10 +605,6 @@ def _progress_bar(progress: bool | None, name: str, epochs: int) -> Iterator[Cal
             bar.update(done.epoch - bar.n)
 
         yield show
-
-
-def _optional_real(name: str, value: object) -> float | None:
-    return None if value is None else check_real(name, value, 0.0, exclusive=True)
 
 
 def _check_bool(name: str, value: object) -> bool:

@@ -66,6 +66,8 @@ def write_checkpoint(
     arrays = as_arrays("network.", weights_of(network)) | as_arrays("best.", progress.best)
     for number, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
+            if value is None:  # the momentum of SGD without one, in torch before 2.5
+                continue
             arrays[f"optimizer.{number}.{name}"] = torch.as_tensor(value).detach().cpu().numpy()
     fields = {
         "identity": identity,

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-# A quarter as many distinct codes as label sets, or a quarter of the bits the same everywhere: less is chance.
-_SHARE = 0.25
-_MIN_LABEL_SETS = 4
+# So many distinct codes for each label set, and so large a part of the bits constant, are not chance.
+_MIN_DISTINCT = 0.25
+_MAX_CONSTANT = 0.5
+# Of fewer label sets many bits are constant in any case.
+_MIN_LABEL_SETS = 8
 
 
 class CollapseWarning(UserWarning):
@@ -19,15 +21,13 @@ class CollapseWarning(UserWarning):
 
 def warn_of_collapse(codes: Mapping[str, NDArray[np.uint8]], n_bits: int, n_label_sets: int, advice: str) -> None:
     """Warns if the packed codes of a modality are few, or bits of them constant."""
-    if n_label_sets < _MIN_LABEL_SETS:
-        return
     for modality, rows in codes.items():
         n_distinct = len(np.unique(rows, axis=0))
         signs = np.unpackbits(rows, axis=1, count=n_bits, bitorder="little")
         n_constant = int((signs == signs[0]).all(axis=0).sum())
-        if n_distinct < _SHARE * min(n_label_sets, 2.0**n_bits):
+        if n_distinct < max(_MIN_DISTINCT * min(n_label_sets, 2.0**n_bits), min(n_label_sets, 2)):
             what = f"{len(rows)} samples with {n_label_sets} label sets have {n_distinct} distinct codes"
-        elif n_constant > _SHARE * n_bits:
+        elif n_constant > _MAX_CONSTANT * n_bits and n_label_sets >= _MIN_LABEL_SETS:
             what = f"{n_constant} of {n_bits} bits are the same in all samples"
         else:
             continue

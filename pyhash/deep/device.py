@@ -15,8 +15,8 @@ def resolve_device(device: object) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=resolved).cpu()  # "meta", among others, gives nothing back
+    except (RuntimeError, AssertionError, ImportError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
             f'device must be "auto" or a torch device that this machine has, got {device!r}: {reason}'

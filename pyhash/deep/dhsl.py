@@ -46,6 +46,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "optimizer": "adam",
         "decay": "cosine",
+        "max_grad_norm": 0.0,
     },
     "paper": {
         "hidden": (8192, 2048),
@@ -67,6 +68,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "optimizer": "sgd",
         "decay": "none",
+        "max_grad_norm": 0.0,
     },
 }
 # The paper's widths, which take a GPU, and a sixteenth and an eighth of them.
@@ -74,7 +76,130 @@ _HIDDEN_ON_CPU, _HIDDEN_ON_GPU = (512, 256), (8192, 2048)
 
 
 class DHSL(DeepMethod):
-    """DOC"""
+    """Deep hashing similarity learning (Ma et al., IEEE Access 2024).
+
+    A network and a feature selector for each modality give codes before the sign; a triplet loss brings samples that
+    share labels together, and a relation network that compares them helps.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code.
+    preset : {"default", "paper"}
+        What parameters of None are. "paper" is as printed for MIRFlickr; where few pairs are similar its margin is
+        known to collapse.
+    n_classes : int or None
+        Where labels are class indices; by default what the labels show.
+    variant : {"full", "DHSL1", "DHSL2", "DHSL3", "DHSL4"}
+        The ablations of the paper's Table 3: without the penalty on the selector, without the selector, without
+        relations within a modality, without the relation network.
+    hidden : sequence of int or None
+        Widths of the main networks' layers but the last; on the CPU (512, 256), on other devices, and in the paper,
+        (8192, 2048).
+    selector_hidden : pair of int or None
+        Widths of the selector's first two layers; (64, 64), paper (512, 512), which it leaves open.
+    dropout : float or None
+        Part of the values that is dropped after each of these layers; 0.2, paper 0.2.
+    relation_hidden : int or None
+        Width of the relation network's first layer; 256.
+    relation_rows : int or None
+        Rows of a batch whose pairs the relation network sees; 48, paper 128, all of them.
+    alpha, beta, eta, phi : float or None
+        Weights of the triplets (1), the selector's penalty (1e-6, paper 1), the relations (0.1, paper 0.1) and
+        quantization (0.01, paper 0.01; NUS-WIDE 0.15).
+    sigma : float or None
+        Weight of what the selector adds; 0.1, paper 0.1 (NUS-WIDE 0.01).
+    mu : float or mapping of str to float, or None
+        Weight of the penalty, one for all modalities or one for each; 1. In the paper ``{"image": 1, "text": 5}``
+        (MIRFlickr), 3 (NUS-WIDE).
+    margin : float or None
+        By how much cosines of triplets must differ; 0.3, paper 1e-5.
+    reduction : {"mean", "sum"} or None
+        Weighted means over triplets and entries, or sums as printed; "mean", paper "sum".
+    learning_rate, relation_learning_rate : float or None
+        Of the main networks with their selectors, and of the relation network; 2e-3 for both, paper 1e-4 and 5e-4.
+    epochs : int or None
+        Passes over the data; 60, paper 120.
+    batch_size : int or None
+        Rows of a step; 128.
+    optimizer : {"adam", "sgd"} or None
+        How steps are taken; "adam", paper "sgd".
+    decay : {"cosine", "none"} or None
+        Whether learning rates fall to 0 along a cosine; "cosine", paper "none".
+    validation_fraction : float
+        Part of the rows that is held out of training: after every epoch they query (at most 500 of them) the others (at
+        most 5,000), and the weights of the epoch with the best mean mAP are kept. 0: no validation, the last weights.
+    patience : int or None
+        Epochs without a better validation mAP after which training ends early; by default it never does.
+    max_grad_norm : float or None
+        Length that gradients are clipped to, 0 for none; 0.
+    mixed_precision : bool
+        Whether networks compute in bfloat16 (on cuda devices without it float16, with scaled gradients) where that is
+        safe.
+    device : str
+        "auto" (cuda where there is one, else mps, else cpu), or a torch device.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default dense features are standardized, bags of words and
+        pictures stay as they are (preset "paper": all stay as they are). None for a modality: nothing.
+    encoder : {"bits", "posterior", "auto"}
+        How queries are encoded: by the signs of the outputs; by the code expected of the label sets that the query may
+        have; or by what does better on the rows held out. May change after learning.
+    xi : float or mapping of str to float
+        Ridge of the label scores behind posterior codes, one for all modalities or one for each.
+    seed : int
+        Of all random choices: on the CPU, with one version of torch and as many threads, the same seed and data give
+        the same codes.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Packed fused codes of the rows of the last ``fit``: signs of the sum of their modalities' outputs. ``encode``
+        gives those of one modality.
+    history_ : list of dict
+        What was measured in every epoch.
+    best_epoch_ : int
+        The epoch whose weights were kept.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+    n_samples_seen_ : int
+        Rows learned.
+    encoders_ : dict of str to str
+        The encoder of each modality.
+
+    Notes
+    -----
+    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. Where classes
+    form a hierarchy, learn the finest: if coarse ones are labels too, they win. ``H_m = F_m + sigma M_m`` with the main
+    network's F_m, which ends in tanh, and the selector's M_m; r_ij is the number of labels that two samples share.
+
+        L = alpha L_tri + beta L_U + eta L_RN + phi L_q                                         (Eq. 12)
+        L_tri = sum over i, j, k with r_ij > 0, r_ij > r_ik of
+                (2^r_ij - 2^r_ik) / Z_i  max(0, cos(x_i, y_k) - cos(x_i, y_j) + margin)         (Eq. 8 to 11)
+        L_U = sum_m mu_m ||U_m||_{2,1}                                                          (Eq. 1)
+        L_RN = ||R^xy - S||^2 + ||R^xx - S||^2 + ||R^yy - S||^2                                 (Eq. 5 to 7)
+        L_q = sum_m ||sgn(H_m) - H_m||^2                                                        (Eq. 3)
+
+    with Z_i as the ideal DCG has it, U_m the first weight of a selector (a group for each input), R the relation
+    network's answers, and S 1 where labels are shared, else 0. Eq. 6 prints S^YY beside R^XX. Any number of modalities:
+    triplets of every ordered pair of them, relations of every pair. The selector's last layer has no bias, which would
+    shift all codes alike.
+
+    References
+    ----------
+    Ying Ma, Meng Wang, Guangyun Lu, Yajun Sun: Deep Hashing Similarity Learning for Cross-Modal Retrieval. IEEE Access
+    12, 2024.
+
+    Examples
+    --------
+    >>> from pyhash.datasets import make_multilabel
+    >>> from pyhash.deep import DHSL
+    >>> data = make_multilabel(300)
+    >>> model = DHSL(n_bits=16, hidden=[32, 16], epochs=5).fit(data.views, data.labels["labels"])
+    >>> model.encode(data.views["text"], modality="text").shape
+    (300, 2)
+    >>> [sorted(epoch["losses"]) for epoch in model.history_][0]
+    ['quantization', 'relation', 'selector', 'triplets']
+    """
 
     def __init__(
         self,
@@ -109,7 +234,7 @@ class DHSL(DeepMethod):
         device: str = "auto",
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
-        xi: float = 1.0,
+        xi: float | Mapping[str, float] = 1.0,
         seed: int = 0,
     ) -> None:
         self.n_bits = n_bits

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Rows of which fewer values are not zero are bags of words; denser ones are quicker as dense ones.
 _MAX_DENSITY = 0.05
-_ROWS_LOOKED_AT = 8192
+ROWS_LOOKED_AT = 8192
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,16 @@ Input: TypeAlias = Tensor | Bags
 def as_float32(rows: Any, of_picture: bool) -> Any:
     """Rows as float32, dense or sparse; values of 8 bits of a picture become [0, 1]."""
     if of_picture and rows.dtype == np.uint8:
-        return rows.astype(np.float32) / np.float32(255)
+        converted = rows.astype(np.float32)
+        converted /= 255  # in place: pictures are large
+        return converted
     with np.errstate(over="ignore"):
         return rows.astype(np.float32, copy=False)
 
 
 def is_bag_of_words(rows: Any) -> bool:
     """Whether most values of the first rows (n, d) are zero, in whatever form they come."""
-    some = rows[:_ROWS_LOOKED_AT]
+    some = rows[:ROWS_LOOKED_AT]
     n_set = some.nnz if is_sparse(some) else np.count_nonzero(some)
     return bool(n_set < _MAX_DENSITY * some.shape[0] * some.shape[1])
 
@@ -59,8 +61,10 @@ def make_input(rows: Any, as_bags: bool) -> Input:
     """Float32 rows (n, d) as a tensor or as bags."""
     if not as_bags:
         dense: NDArray[np.float32] = rows.toarray() if is_sparse(rows) else rows
-        # A copy where need be: torch shares memory, and warns of arrays that are read only.
-        return torch.from_numpy(np.require(dense, requirements=["C", "W"]))
+        # A copy where need be: torch shares memory, warns of arrays that are read only, and refuses strides below 0,
+        # which a contiguous array of one row may have.
+        dense = np.require(dense, requirements=["C", "W"])
+        return torch.from_numpy(dense.copy() if min(dense.strides) < 0 else dense)
     if not is_sparse(rows):
         from scipy.sparse import csr_array
 

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
 from pyhash.checks import as_rows, check_features, is_sparse
-from pyhash.deep.inputs import Input, as_float32, is_bag_of_words, make_input
+from pyhash.deep.inputs import ROWS_LOOKED_AT, Input, as_float32, is_bag_of_words, make_input
 from pyhash.labels import name_rows
 from pyhash.methods.base import Views, check_views, n_rows_of
-from pyhash.methods.feature_maps import apply_map, row_blocks
+from pyhash.methods.feature_maps import apply_map
 
 if TYPE_CHECKING:
     from pyhash.checks import Features
 
 Rows = NDArray[np.int64]
+Batches = Generator[dict[str, Input], None, None]
+
+# Rows that are encoded at a time, and the values of pictures among them.
+ROWS_PER_BLOCK = 1024
+_VALUES_PER_BLOCK = 2**22
+
+
+def rows_per_block(shapes: Collection[tuple[int, ...]], most: int = ROWS_PER_BLOCK) -> int:
+    """How many rows of these shapes are converted or encoded at a time: of pictures fewer."""
+    largest = max((int(np.prod(shape)) for shape in shapes if len(shape) > 1), default=1)
+    return min(most, max(1, _VALUES_PER_BLOCK // largest))
 
 
 class TrainingRows(ABC):
@@ -42,8 +55,8 @@ class TrainingRows(ABC):
     bags: dict[str, bool]
 
     @abstractmethod
-    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Iterator[dict[str, Input]]:
-        """The inputs of each of several batches, given by their row numbers."""
+    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Batches:
+        """The inputs of each of several batches, given by their row numbers; who may not take all has to close it."""
 
 
 class ArrayRows(TrainingRows):
@@ -63,21 +76,23 @@ class ArrayRows(TrainingRows):
         self._pictures = pictures
         self.widths, self.bags = {}, {}
         for name, rows in views.items():
-            what = f"views[{name!r}]"
+            size, is_picture = rows_per_block([shapes[name]], ROWS_LOOKED_AT), name in pictures
+            blocks = (
+                float32_rows(f"views[{name!r}]", name, rows[start : start + size], maps[name], is_picture, start)
+                for start in range(0, self.n, size)
+            )
+            first = next(blocks)
+            self.widths[name] = int(first.shape[1])
+            self.bags[name] = not is_picture and is_bag_of_words(first)
             if _stays_as_it_is(rows):
                 self._rows[name], self._maps[name] = rows, maps[name]
-                for block in row_blocks(self.n):  # wrong values show before anything is learned
-                    converted = float32_rows(what, name, rows[block], maps[name], name in pictures, block.start)
+                del first  # of pictures a large part of what is in use at once
+                for _ in blocks:  # wrong values show before anything is learned
+                    pass
             else:
-                blocks = [
-                    float32_rows(what, name, rows[block], maps[name], name in pictures, block.start)
-                    for block in row_blocks(self.n)
-                ]
-                self._rows[name] = converted = _joined(blocks)
-            self.widths[name] = int(converted.shape[1])
-            self.bags[name] = is_bag_of_words(converted)
+                self._rows[name] = _joined([first, *blocks])
 
-    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Iterator[dict[str, Input]]:
+    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Batches:
         """The inputs of each of several batches, given by their row numbers."""
         for batch in rows:
             yield {name: self._input(name, batch) for name in (modalities or self._rows)}
@@ -116,7 +131,7 @@ def query_inputs(
     for start in range(0, rows.shape[0], size):
         block = slice(start, min(start + size, rows.shape[0]))
         converted = float32_rows("X", modality, rows[block], feature_map, is_picture, start)
-        yield block, make_input(converted, is_bag_of_words(converted))
+        yield block, make_input(converted, not is_picture and is_bag_of_words(converted))
 
 
 def float32_rows(
@@ -165,7 +180,8 @@ class LoaderRows(TrainingRows):
         self.n = len(loader.dataset)  # type: ignore[arg-type]
         if self.n == 0:
             raise ValueError("views must have at least one row, got a DataLoader whose data set is empty")
-        first = _views_of(next(self._read([np.arange(1)])))
+        with _own_random_state(), closing(self._read([np.arange(1)])) as read:
+            first = _views_of(next(read))
         if not first:
             raise ValueError("views must hold at least one modality, got none")
         self.shapes = {name: tuple(rows.shape[1:]) for name, rows in first.items()}
@@ -179,28 +195,31 @@ class LoaderRows(TrainingRows):
         """The labels that the items hold, read once."""
         batches = [np.arange(start, min(start + 1024, self.n)) for start in range(0, self.n, 1024)]
         found = []
-        for batch in self._read(batches):
-            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-                raise TypeError("labels must be given, or be in the items of the DataLoader: (views, label)")
-            found.append(np.asarray(batch[1]))
+        with _own_random_state(), closing(self._read(batches)) as read:
+            for batch in read:
+                if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+                    raise TypeError("labels must be given, or be in the items of the DataLoader: (views, label)")
+                found.append(np.asarray(batch[1]))
         return np.concatenate(found)
 
-    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Iterator[dict[str, Input]]:
+    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Batches:
         """The inputs of each of several batches, given by their row numbers."""
-        for numbers, batch in zip(rows, self._read(rows), strict=True):
-            views = _views_of(batch)
-            inputs: dict[str, Input] = {}
-            for name in modalities or self.shapes:
-                shape = (len(numbers), *self.shapes[name])
-                if name not in views or views[name].shape != shape:
-                    got = f"of shape {views[name].shape}" if name in views else "none"
-                    raise ValueError(f"views[{name!r}] of a batch must have shape {shape}, got one {got}")
-                flat = views[name].reshape(len(numbers), -1)
-                converted = float32_rows(f"views[{name!r}] of a batch", name, flat, None, name in self._pictures)
-                inputs[name] = make_input(converted, False)
-            yield inputs
+        with closing(self._read(rows)) as read:
+            for numbers, batch in zip(rows, read, strict=True):
+                views = _views_of(batch)
+                yield {name: self._input(name, views, len(numbers)) for name in (modalities or self.shapes)}
 
-    def _read(self, rows: Sequence[Rows]) -> Iterator[Any]:
+    def _input(self, name: str, views: Mapping[str, NDArray[Any]], n: int) -> Input:
+        shape = (n, *self.shapes[name])
+        if name not in views or views[name].shape != shape:
+            got = f"one of shape {views[name].shape}" if name in views else "none"
+            raise ValueError(f"views[{name!r}] of a batch must have shape {shape}, got {got}")
+        flat = views[name].reshape(n, -1)
+        return make_input(
+            float32_rows(f"views[{name!r}] of a batch", name, flat, None, name in self._pictures), as_bags=False
+        )
+
+    def _read(self, rows: Sequence[Rows]) -> Generator[Any, None, None]:
         loader = self._loader
         own = {} if loader.num_workers == 0 else {
             "prefetch_factor": loader.prefetch_factor,
@@ -213,20 +232,35 @@ class LoaderRows(TrainingRows):
             collate_fn=loader.collate_fn,
             timeout=loader.timeout,
             worker_init_fn=loader.worker_init_fn,
+            # Its own, or it would draw a number from the stream that networks draw from.
+            generator=torch.Generator().manual_seed(torch.initial_seed()),
             **own,
         )
-        return iter(reader)
+        batches: Any = iter(reader)
+        try:
+            yield from batches
+        finally:
+            if loader.num_workers:
+                # Not left to the collection of garbage: a traceback that is kept would keep the processes.
+                batches._shutdown_workers()
+
+
+def _own_random_state() -> AbstractContextManager[None]:
+    """What data sets draw within the block is not taken from torch's own random numbers."""
+    return torch.random.fork_rng(devices=[])
 
 
 def _check_loader(loader: DataLoader[Any]) -> None:
     dataset: Dataset[Any] = loader.dataset
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise TypeError("views must be a DataLoader over a data set with rows by number, got one over a stream")
-    sampler = loader.sampler
-    if loader.batch_size is None or not isinstance(sampler, (SequentialSampler, RandomSampler)):
+    order = loader.sampler if loader.batch_size is not None else loader.batch_sampler
+    is_shuffled = isinstance(order, RandomSampler) and not order.replacement
+    if not is_shuffled and not isinstance(order, SequentialSampler):
+        got = "no batches" if order is None else f"the sampler {type(order).__name__}"
         raise TypeError(
             "views must be a DataLoader that makes batches in order or shuffled: every epoch learns every row once, "
-            f"got one with {'no batches' if loader.batch_size is None else type(sampler).__name__}"
+            f"got one with {got}"
         )
 
 

@@ -27,11 +27,11 @@ _ITQ_STEPS = 50
 
 _PRESETS: dict[str, dict[str, Any]] = {
     "default": {
-        "hidden": (512,),
+        "hidden": (1024,),
         "feature_width": 256,
-        "gamma": 1.0,
+        "gamma": 5.0,
         "beta_1": 0.1,
-        "beta_2": 1.0,
+        "beta_2": 0.1,
         "beta_3": 0.1,
         "reduction": "balanced",
         "balance": "mean",
@@ -44,6 +44,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "optimizer": "adam",
         "decay": "cosine",
+        "max_grad_norm": 1.0,
     },
     "paper": {
         "hidden": (4096, 4096),
@@ -63,12 +64,124 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "optimizer": "adam",
         "decay": "none",
+        "max_grad_norm": 0.0,
     },
 }
 
 
 class SDCH(DeepMethod):
-    """DOC"""
+    """Cross-modal hashing with semantic deep embedding (Yan et al., Neurocomputing 2019).
+
+    Networks of the modalities give features, whose inner products say who is similar; one layer that all modalities
+    share gives codes of them. Both are trained at once, on precomputed features or end to end behind a backbone.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code.
+    preset : {"default", "paper"}
+        What parameters of None are. "paper" is as printed; where few pairs are similar it is known to collapse.
+    n_classes : int or None
+        Where labels are class indices; by default what the labels show.
+    hidden : sequence of int or None
+        Widths of fc1, fc2, ... of modalities without a backbone; (1024,), paper (4096, 4096).
+    feature_width : int or None
+        Width k of the features, the outputs of fc3; 256.
+    backbones : mapping of str to torch Module, or None
+        Networks whose outputs take the place of fc1 and fc2, such as ``{"image": AlexNet()}``. Copies are trained.
+    gamma : float or None
+        Weight of the hash part; 5, paper 0.01.
+    beta_1, beta_2, beta_3 : float or None
+        Weights of quantization (0.1, paper 1), independence (0.1, paper 1) and balance (0.1).
+    reduction : {"balanced", "sum"} or None
+        Sums over pairs and entries as printed, or means, half of whose weight is on similar pairs; "balanced", paper
+        "sum".
+    balance : {"mean", "norm"} or None
+        ``||1'Z / n||^2 / r``, which is 0 where bits are balanced, or ``||Z||^2 / r`` as printed; "mean", paper "norm".
+    schedule : {"joint", "staged"} or None
+        Whether all is trained from the first epoch, or the features alone in the first and the hash layer alone in the
+        second; "joint", paper "staged".
+    start : {"sign", "itq"} or None
+        First codes B: the signs of Z, or those of Z after the rotation that iterative quantization finds; "sign", paper
+        "itq".
+    learning_rate, hash_learning_rate, backbone_learning_rate : float or None
+        Of the features, the hash layer and backbones; 1e-3, 1e-2 and 1e-4, paper 1e-3, 1e-2 and a tenth of the first.
+    epochs : int or None
+        Passes over the data; 45, paper 50.
+    batch_size : int or None
+        Rows of a step; 128, paper 64.
+    optimizer : {"adam", "sgd"} or None
+        How steps are taken; "adam"; the paper names none.
+    decay : {"cosine", "none"} or None
+        Whether learning rates fall to 0 along a cosine; "cosine", paper "none".
+    validation_fraction : float
+        Part of the rows that is held out of training: after every epoch they query (at most 500 of them) the others (at
+        most 5,000), and the weights of the epoch with the best mean mAP are kept. 0: no validation, the last weights.
+    patience : int or None
+        Epochs without a better validation mAP after which training ends early; by default it never does.
+    max_grad_norm : float or None
+        Length that gradients are clipped to, 0 for none; 1, paper 0.
+    mixed_precision : bool
+        Whether networks compute in bfloat16 (on cuda devices without it float16, with scaled gradients) where that is
+        safe.
+    device : str
+        "auto" (cuda where there is one, else mps, else cpu), or a torch device.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default dense features are standardized, bags of words and
+        pictures stay as they are (preset "paper": all stay as they are). None for a modality: nothing.
+    encoder : {"bits", "posterior", "auto"}
+        How queries are encoded: by the signs of the outputs; by the code expected of the label sets that the query may
+        have; or by what does better on the rows held out. May change after learning.
+    xi : float or mapping of str to float
+        Ridge of the label scores behind posterior codes, one for all modalities or one for each.
+    seed : int
+        Of all random choices: on the CPU, with one version of torch and as many threads, the same seed and data give
+        the same codes.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Packed fused codes of the rows of the last ``fit``: signs of the sum of their modalities' outputs. ``encode``
+        gives those of one modality.
+    history_ : list of dict
+        What was measured in every epoch.
+    best_epoch_ : int
+        The epoch whose weights were kept.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+    n_samples_seen_ : int
+        Rows learned.
+    encoders_ : dict of str to str
+        The encoder of each modality.
+
+    Notes
+    -----
+    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row; s_ij is 1
+    where two samples share a label, else 0. With features f and g of a pair of modalities, codes before the sign Z of
+    all, and ``S = 2 s - 1``,
+
+        L = sum_ij softplus(f_i . g_j) - s_ij f_i . g_j                                         (Eq. 4)
+            + gamma (||Z Z' / r - S||^2 + beta_1 ||Z - B||^2 + beta_2 ||Z'Z / r - I||^2 + beta_3 balance)     (Eq. 7)
+
+    and ``B = sgn(Z)`` before every epoch (Eq. 10). Any number of modalities: the first term is over all pairs of them.
+    Table 1's network of images is ``AlexNet``; its strides of 0, and of 4 in the second layer, are misprints of 1.
+
+    References
+    ----------
+    Cheng Yan, Xiao Bai, Shuai Wang, Jun Zhou, Edwin R. Hancock: Cross-modal hashing with semantic deep embedding.
+    Neurocomputing 337, 2019.
+
+    Examples
+    --------
+    >>> from pyhash.datasets import make_multilabel
+    >>> from pyhash.deep import SDCH
+    >>> data = make_multilabel(300)
+    >>> model = SDCH(n_bits=16, hidden=[32], feature_width=16, epochs=5).fit(data.views, data.labels["labels"])
+    >>> model.encode(data.views["text"], modality="text").shape
+    (300, 2)
+    >>> [sorted(epoch["losses"]) for epoch in model.history_][0]
+    ['balance', 'features', 'independence', 'quantization', 'similarity']
+    """
 
     def __init__(
         self,
@@ -101,7 +214,7 @@ class SDCH(DeepMethod):
         device: str = "auto",
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
-        xi: float = 1.0,
+        xi: float | Mapping[str, float] = 1.0,
         seed: int = 0,
     ) -> None:
         self.n_bits = n_bits

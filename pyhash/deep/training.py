@@ -7,8 +7,9 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +19,12 @@ from torch import Tensor, nn
 from pyhash.deep.checkpoint import Progress, read_checkpoint, weights_of, write_checkpoint
 from pyhash.deep.inputs import Input
 from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.deep.rows import TrainingRows
+from pyhash.deep.rows import TrainingRows, rows_per_block
 from pyhash.deep.validation import Validation
 
 Outputs = dict[str, NDArray[np.float32]]
 
-_OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-
-# Rows that are encoded at a time.
-ROWS_PER_BLOCK = 1024
+_ADVICE = "lower the learning rates, or scale the features by feature_maps"
 
 
 class Objective(ABC):
@@ -55,7 +53,7 @@ class Options:
     optimizer: str
     decay: str
     patience: int | None
-    max_grad_norm: float | None
+    max_grad_norm: float  # 0: gradients are not clipped
     mixed_precision: bool
     seed: int
     device: torch.device
@@ -65,14 +63,25 @@ class Options:
 def forked_rng(device: torch.device) -> Iterator[None]:
     """Torch's own random numbers come out of the block as they went in."""
     kind = "cuda" if device.type == "cpu" else device.type
-    index = [] if device.type == "cpu" else [device.index or 0]
-    with torch.random.fork_rng(devices=index, device_type=kind):
+    index = device.index
+    if index is None:
+        index = torch.cuda.current_device() if device.type == "cuda" else 0
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [index], device_type=kind):
         yield
 
 
-def set_seed(seed: int, stream: int) -> None:
-    """Seeds torch by a seed and the number of what draws."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1))
+def set_seed(seed: int, stream: int, device: torch.device) -> None:
+    """Seeds the CPU's and the device's random numbers by a seed and the number of what draws.
+
+    Unlike ``torch.manual_seed``, which seeds all devices: of those that nothing runs on the state is not saved.
+    """
+    drawn = int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1)
+    torch.default_generator.manual_seed(drawn)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(drawn)
+    elif device.type != "cpu":
+        getattr(torch, device.type).manual_seed(drawn)
 
 
 def outputs_of(
@@ -82,15 +91,20 @@ def outputs_of(
     device: torch.device,
     part: int = 1,
 ) -> Outputs:
-    """Outputs of the chosen rows of every modality (part 1), or their features (part 0)."""
+    """Outputs of the chosen rows of every modality (part 1), or their features (part 0); a ValueError if not finite."""
     network.eval()
-    blocks = [chosen[start : start + ROWS_PER_BLOCK] for start in range(0, len(chosen), ROWS_PER_BLOCK)]
+    size = rows_per_block(rows.shapes.values())
+    blocks = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in rows.shapes}
-    with torch.no_grad():
-        for inputs in rows.batches(blocks):
+    with torch.no_grad(), closing(rows.batches(blocks)) as batches:
+        for inputs in batches:
             for name, x in inputs.items():
                 found[name].append(network.encode(name, x.to(device))[part].float().cpu().numpy())
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    outputs = {name: np.concatenate(parts) for name, parts in found.items()}
+    for name, values in outputs.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"training must keep outputs finite, some of {name!r} are not: {_ADVICE}")
+    return outputs
 
 
 class Training:
@@ -112,7 +126,7 @@ class Training:
         self._options = options
         self._groups = objective.groups()
         parameters = [{"params": params, "lr": rate} for params, rate in self._groups.values()]
-        self._optimizer = _OPTIMIZERS[options.optimizer](parameters)
+        self._optimizer = _make_optimizer(options, parameters)
         self._scaler = torch.amp.GradScaler(options.device.type, enabled=self._precision() is torch.float16)
 
     def run(
@@ -138,16 +152,17 @@ class Training:
         options, begin = self._options, time.perf_counter()
         epoch = progress.epoch + 1
         # A stream of its own for each epoch: a training that goes on draws what one that never stopped draws.
-        set_seed(options.seed, epoch)
+        set_seed(options.seed, epoch, options.device)
         self._objective.begin_epoch(epoch, self._all_outputs)
         order = np.random.default_rng([options.seed, epoch]).permutation(self._trained)
         batches = _batches(order, options.batch_size)
         self._network.train()
         totals: dict[str, float] = {}
-        for number, (rows, inputs) in enumerate(zip(batches, self._rows.batches(batches), strict=True)):
-            self._set_rates((epoch - 1 + number / len(batches)) / options.epochs)
-            for name, value in self._step(rows, inputs, epoch).items():
-                totals[name] = totals.get(name, 0.0) + value / len(batches)
+        with closing(self._rows.batches(batches)) as read:
+            for number, (rows, inputs) in enumerate(zip(batches, read, strict=True)):
+                self._set_rates((epoch - 1 + number / len(batches)) / options.epochs)
+                for name, value in self._step(rows, inputs, epoch).items():
+                    totals[name] = totals.get(name, 0.0) + value / len(batches)
         validation = self._score()
         score = None if validation is None else float(np.mean(list(validation.values())))
         progress.epoch = epoch
@@ -178,11 +193,10 @@ class Training:
         values = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(sum(values.values())):
             raise ValueError(
-                f"training must keep a finite loss, it is {sum(values.values())} in epoch {epoch}: lower the learning "
-                "rates, or scale the features by feature_maps"
+                f"training must keep a finite loss, it is {sum(values.values())} in epoch {epoch}: {_ADVICE}"
             )
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        if self._options.max_grad_norm is not None:
+        if self._options.max_grad_norm > 0:
             self._scaler.unscale_(self._optimizer)
             parameters = [p for params, _ in self._groups.values() for p in params]
             nn.utils.clip_grad_norm_(parameters, self._options.max_grad_norm)
@@ -213,11 +227,20 @@ class Training:
     def _score(self) -> dict[str, float] | None:
         if self._validation is None:
             return None
-        sides = [
-            outputs_of(self._network, self._rows, rows, self._options.device)
-            for rows in (self._validation.queries, self._validation.database)
-        ]
-        return self._validation.scores(*sides)
+        chosen = np.concatenate([self._validation.queries, self._validation.database])
+        outputs = outputs_of(self._network, self._rows, chosen, self._options.device)
+        n = len(self._validation.queries)
+        queries = {name: found[:n] for name, found in outputs.items()}
+        return self._validation.scores(queries, {name: found[n:] for name, found in outputs.items()})
+
+
+def _make_optimizer(options: Options, parameters: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(parameters)
+    # One pass over the weights of a step in place of ten; on the CPU torch has it since 2.4.
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    is_there = options.device.type == "cuda" or (options.device.type == "cpu" and version >= (2, 4))
+    return torch.optim.Adam(parameters, fused=is_there)
 
 
 def _batches(order: NDArray[np.int64], size: int) -> Sequence[NDArray[np.int64]]:

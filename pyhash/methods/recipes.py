@@ -93,8 +93,7 @@ def make_method(
     -----
     SEOCH has no `xi`: the ridge of its projections is ``alpha / lambda_m``, and `lambda_m` also weighs the modality's
     fit while codes are learned. ``+rbf`` sets `lambda_m` of dense views to ``alpha / 0.01``, hence their ridge to 0.01.
-    Methods with neither (SCM-seq and those without labels) have the map alone, as have the deep ones, whose `xi` is
-    that of label scores.
+    Methods with neither (SCM-seq and those without labels) have the map alone.
 
     Examples
     --------

@@ -40,6 +40,41 @@ def test_import_is_quick():
     assert used < 0.25
 
 
+_WITHOUT = """
+import sys
+sys.modules[{missing!r}] = None  # as where it is not installed
+import pyhash
+from pyhash.cli.main import main
+from pyhash.methods import make_method
+asked = [lambda: pyhash.load({folder!r} + "/deep")]
+if {missing!r} == "torch":
+    asked += [lambda: pyhash.deep, lambda: make_method("dhsl", n_bits=8)]
+for ask in asked:
+    try:
+        ask()
+    except ImportError as error:
+        print("extra" if "pip install" in str(error) and "pyhash-crossmodal[deep]" in str(error) else error)
+X = [[0.0, 1.0], [1.0, 0.0]] * 4
+pyhash.LEMON(8).fit({{"x": X}}, [0, 1] * 4).save({folder!r} + "/lemon")
+print("lemon", len(pyhash.load({folder!r} + "/lemon").encode(X, modality="x")))
+if {missing!r} == "torch":
+    print("exit", main(["bench", "--data", "multilabel", "--methods", "dhsl", "--out", {folder!r}, "--no-charts"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("torch", "extra extra extra lemon 8 exit 1"), ("safetensors", "extra lemon 8")],
+)
+def test_without_an_extra_one_error_names_it_and_the_rest_works(missing, said, tmp_path):
+    from pyhash.deep import DHSL
+
+    X = [[0.0, 1.0], [1.0, 0.0]] * 4
+    DHSL(8, hidden=[4], epochs=1, validation_fraction=0.0).fit({"x": X}, [0, 1] * 4).save(tmp_path / "deep")
+    printed = " ".join(run(_WITHOUT.format(missing=missing, folder=str(tmp_path))))
+    assert re.sub(r"Dataset\(.*split random ", "", printed) == said
+
+
 def test_every_public_name_is_there():
     for name in pyhash.__all__:
         assert getattr(pyhash, name) is not None
@@ -104,31 +139,37 @@ def test_layers_point_downward_and_nothing_is_asserted(path):
 
 def test_public_docstrings_are_whole():
     """Every public class and function of the package's main modules says what it takes and shows itself at work."""
-    from pyhash import codes, datasets, evaluation, index, interop, methods, plotting, search
+    from pyhash import codes, datasets, deep, evaluation, index, interop, methods, plotting, search
     from pyhash.methods import descent
 
-    for module in (codes, datasets, evaluation, index, interop, methods, plotting, search, descent):
+    for module in (codes, datasets, deep, evaluation, index, interop, methods, plotting, search, descent):
         for name in module.__all__:
             doc = getattr(module, name).__doc__ or ""
             is_result = "Attributes\n" in doc and "Parameters\n" not in doc
-            assert is_result or "Examples\n" in doc or name in ("Dataset",), f"{module.__name__}.{name}"
+            assert is_result or "Examples\n" in doc or name in ("Dataset", "CollapseWarning"), (
+                f"{module.__name__}.{name}"
+            )
 
 
 def test_every_parameter_is_documented():
-    from pyhash import methods
+    from pyhash import deep, methods
 
-    classes = [value for value in vars(methods).values() if isinstance(value, type)]
-    assert len(classes) >= 17
+    classes = [getattr(module, name) for module in (methods, deep) for name in module.__all__]
+    classes = [each for each in classes if isinstance(each, type) and not issubclass(each, Warning)]
+    assert len(classes) >= 20
     for each in classes:
         documented = each.__doc__.split("Attributes\n")[0]
         for name in inspect.signature(each).parameters:
-            assert re.search(rf"^    {name} :", documented, re.M), f"{each.__name__}.{name}"
+            assert re.search(rf"^    (\w+, )*{name}(, \w+)* :", documented, re.M), f"{each.__name__}.{name}"
 
 
 GUIDES = [
     "README.md",
     "docs/methods.md",
-    *(f"docs/howto/{name}.md" for name in ("choosing-bits", "comparing-fairly", "own-data", "three-modalities")),
+    *(
+        f"docs/howto/{name}.md"
+        for name in ("choosing-bits", "comparing-fairly", "deep-features", "own-data", "three-modalities")
+    ),
 ]
 
 

@@ -1,6 +1,8 @@
 import contextlib
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +14,8 @@ import pytest
 
 from pyhash import CodeIndex, load
 from pyhash.cli.main import main
+from pyhash.datasets import load_emoji
+from pyhash.deep import sdch
 
 COMMAND = [sys.executable, "-m", "pyhash.cli.main"]
 
@@ -96,6 +100,92 @@ def test_the_demo_is_deterministic(folder, tmp_path, capsys):
     assert scores[0] == scores[1]
 
 
+@pytest.fixture
+def fewer_pairs(monkeypatch):
+    """Lets the demo learn an eighth of the built-in data: 1031 pairs, 113 queries."""
+    whole = load_emoji()
+    fewer = {
+        kind: {name: array[::8] for name, array in getattr(whole, kind).items()}
+        for kind in ("views", "labels", "splits", "items")
+    }
+    data = dataclasses.replace(whole, **fewer)
+    monkeypatch.setattr("pyhash.cli.demo.load_emoji", lambda: data)
+    return data
+
+
+def test_the_demo_learns_whole_data_in_one_round(capsys, tmp_path, fewer_pairs):
+    arguments = ("demo", "--methods", "lsh,dsfh", "--bits", "16", "--no-charts", "--out", str(tmp_path / "demo"))
+    code, out, err = run(capsys, *arguments)
+    assert code == 0
+    assert "learning" not in err  # a bar of one round
+    rounds = json.loads((tmp_path / "demo" / "results.json").read_text())["rounds"]
+    assert {name: [r["n_seen"] for r in of_method] for name, of_method in rounds.items()} == {
+        "lsh": [len(fewer_pairs.split("pair")[0])],
+        "dsfh": [len(fewer_pairs.split("pair")[0])],
+    }
+    scores = {name: of_method[0]["scores"].values() for name, of_method in rounds.items()}
+    assert min(scores["dsfh"]) > 3 * max(scores["lsh"])  # labels were learned, and pairs stayed pairs
+    assert "what they find (dsfh, weighted distance)" in out
+    assert type(load(tmp_path / "demo" / "model.npz")).__name__ == "DSFH"
+    assert "cat" in run(capsys, "search", str(tmp_path / "demo"), "cat face")[1].splitlines()[1]
+
+
+@pytest.mark.filterwarnings("ignore::pyhash.deep.CollapseWarning")  # an epoch is too short
+def test_the_demo_with_a_deep_method_and_then_with_another(capsys, tmp_path, monkeypatch, fewer_pairs):
+    monkeypatch.setitem(sdch._PRESETS["default"], "epochs", 1)
+    out = tmp_path / "demo"
+    assert run(capsys, "demo", "--methods", "sdch", "--bits", "32", "--no-charts", "--out", str(out))[0] == 0
+    assert {file.name for file in out.iterdir()} == {"catalogue.json", "index", "model.safetensors", "results.json"}
+    model = load(out / "model.safetensors")
+    assert (type(model).__name__, model.n_samples_seen_, len(model.history_)) == (
+        "SDCH",
+        len(fewer_pairs.split("pair")[0]),
+        1,
+    )
+    index = CodeIndex.open(out / "index")
+    assert (len(index), index.fingerprint) == (model.n_samples_seen_, model.fingerprint)
+    answer = json.loads(run(capsys, "search", str(out), "cat face", "--json")[1])
+    bag = np.isin(fewer_pairs.vocabulary, ["cat", "face"])[None, :]
+    hits = index.search_weighted(model.project(bag, modality="text"), 10)
+    assert [hit["id"] for hit in answer["hits"]] == hits.ids[0].tolist()
+
+    # What is written next has a model of the other form: that of this run would not belong to its index.
+    assert run(capsys, "demo", "--methods", "cca-sign", "--bits", "8", "--no-charts", "--out", str(out))[0] == 0
+    assert {file.name for file in out.iterdir()} == {"catalogue.json", "index", "model.npz", "results.json"}
+    assert run(capsys, "search", str(out), "cat face")[0] == 0
+
+
+def test_the_demo_learns_from_a_first_chunk_that_lacks_classes(capsys, tmp_path, fewer_pairs):
+    first, *others = fewer_pairs.chunks(100, 3, split="pair", labels="level2")
+    assert first.labels.max() < max(chunk.labels.max() for chunk in others)
+    arguments = ("--methods", "lemon", "--bits", "8", "--chunk-size", "100", "--seed", "3", "--no-charts")
+    assert run(capsys, "demo", *arguments, "--out", str(tmp_path / "demo"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ("shoh,lemmon", "methods must be among shoh, lemon, .*, got 'lemmon'; did you mean 'lemon'[?]"),
+        ("lsh+auto", "name must be without [+]auto for lsh, which learns without labels, got 'lsh[+]auto'"),
+        ("lsh,shoh,lsh", "--methods must name every method once, got lsh twice"),
+    ],
+)
+def test_wrong_methods_show_before_the_demo_works(capsys, tmp_path, methods, message):
+    code, out, err = run(capsys, "demo", "--methods", methods, "--out", str(tmp_path / "demo"))
+    assert (code, out) == (1, "")
+    assert re.fullmatch(f"pyhash: {message}\n", err)
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_torch_the_demo_says_so_before_it_works(tmp_path):
+    hidden = "import sys; sys.modules['torch'] = None; from pyhash.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", hidden, "demo", "--methods", "lemon,dhsl", "--out", str(tmp_path / "demo")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == 'pyhash: pyhash.deep needs torch: pip install "pyhash-crossmodal[deep]"\n'
+    assert os.listdir(tmp_path) == []
+
+
 def test_search_finds_what_words_describe(capsys, folder):
     code, out, err = run(capsys, "search", str(folder), "cat face", "-k", "7")
     assert (code, err) == (0, "")
@@ -142,6 +232,7 @@ def test_search_knows_as_many_as_there_are(capsys, folder):
         (["demo", "--seed", "-1"], "pyhash demo: argument --seed: must be an integer >= 0, got '-1'"),
         (["demo", "--split", "half"], "pyhash demo: argument --split: invalid choice: 'half'"),
         (["demo", "--chunk-size", "0"], "pyhash demo: argument --chunk-size: must be an integer >= 1, got '0'"),
+        (["demo", "--methods", "shoh,,lsh"], "pyhash demo: argument --methods: must be names joined by commas, got"),
         (["demo", "--colour"], "pyhash: unrecognized arguments: --colour"),
         (["search", "somewhere"], "pyhash search: the following arguments are required: WORDS"),
         (["search", "somewhere", "  "], "pyhash search: argument WORDS: must hold at least one word"),
@@ -209,6 +300,7 @@ def other_model(folder):
     ("spoil", "message"),
     [
         (lambda f: shutil.rmtree(f / "index"), "has no index"),
+        (lambda f: (f / "model.npz").unlink(), "has no model.npz or model.safetensors"),
         (lambda f: shutil.rmtree(f), "is not a folder"),
         (damage("model.npz", lambda b: b[: len(b) // 2]), "model.npz is not a whole pyhash file"),
         (file_for_index, "index is not a whole pyhash file"),

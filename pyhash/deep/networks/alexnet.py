@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -315,14 +314,11 @@ def _read_state_dict(path: Path) -> Mapping[Any, Any]:
     with open(path, "rb") as file:
         try:
             stored = load(file.read()) if is_safetensors else torch.load(file, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
-            # Without torch's own message, which advises to let the file run its code.
-            raise ModelFormatError(
-                f"{path} is not a whole state dict: damaged, or it holds more than tensors"
-            ) from None
         except Exception as error:  # damaged files fail in many ways: zip, text, header, memory
-            reason = str(error) or type(error).__name__
-            raise ModelFormatError(f"{path} is not a whole state dict: {reason}") from error
+            # Without torch's own message, which advises to let a file run its code.
+            raise ModelFormatError(
+                f"{path} is not a whole state dict: damaged, or it holds more than tensors ({type(error).__name__})"
+            ) from None
     if not isinstance(stored, Mapping):
         raise ModelFormatError(f"{path} must hold a state dict, got {type(stored).__name__}")
     return stored

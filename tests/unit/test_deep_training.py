@@ -1,0 +1,807 @@
+"""How networks are trained: seeds, devices, validation, checkpoints that survive a kill, schedules and variants."""
+
+import copy
+import os
+import signal
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import pyhash
+from pyhash.codes import pack, unpack
+from pyhash.datasets import make_hierarchical
+from pyhash.deep import DHSL, SDCH, CollapseWarning
+from pyhash.deep.checkpoint import weights_of
+from pyhash.deep.collapse import warn_of_collapse
+from pyhash.deep.device import resolve_device
+from pyhash.deep.sdch import SDCHObjective
+from pyhash.deep.training import Training
+from pyhash.deep.validation import Validation
+from pyhash.methods.orthonormal import nearest_rotation
+from pyhash.tensor_files import read_tensor_file
+
+pytestmark = [
+    pytest.mark.usefixtures("one_blas_thread", "one_torch_thread"),
+    # Newer Pythons warn of forks where any library has started threads; these children only train.
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+]
+
+N, N_BITS, EPOCHS = 120, 20, 6
+DATA = make_hierarchical(N, n_classes=(3, 6), n_features={"image": 24, "text": 30}, seed=2)
+VIEWS, LABELS = DATA.views, DATA.labels["level2"]
+ALIKE = LABELS[:, None] == LABELS
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def sdch(**parameters):
+    tiny = {"epochs": EPOCHS, "batch_size": 32, "hidden": (16,), "feature_width": 12, "validation_fraction": 0.2}
+    return SDCH(N_BITS, **tiny | parameters)
+
+
+def dhsl(**parameters):
+    tiny = {"epochs": EPOCHS, "batch_size": 32, "hidden": (24, 16), "validation_fraction": 0.2}
+    own = {"selector_hidden": (8, 8), "relation_hidden": 16, "relation_rows": 12}
+    return DHSL(N_BITS, **tiny | own | parameters)
+
+
+STAGED = {"schedule": "staged", "start": "itq"}
+METHODS = {
+    "SDCH": lambda **parameters: sdch(**parameters),
+    "SDCH staged": lambda **parameters: sdch(**STAGED | parameters),
+    "DHSL": lambda **parameters: dhsl(**parameters),
+}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model of each method, which no test changes."""
+    return {name: make().fit(VIEWS, LABELS) for name, make in METHODS.items()}
+
+
+def history_of(model):
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in model.history_]
+
+
+def projections_of(model):
+    return {name: model.project(X, modality=name) for name, X in VIEWS.items()}
+
+
+def assert_same(model, expected):
+    """Byte by byte."""
+    assert history_of(model) == history_of(expected)
+    assert model.best_epoch_ == expected.best_epoch_
+    assert model.codes_.tobytes() == expected.codes_.tobytes()
+    wanted = projections_of(expected)
+    assert all(found.tobytes() == wanted[name].tobytes() for name, found in projections_of(model).items())
+
+
+def distances_of(codes):
+    signs = unpack(codes, N_BITS).astype(int)
+    return (N_BITS - signs @ signs.T) / 2
+
+
+# --- devices ---
+
+
+@pytest.mark.parametrize(
+    ("has_cuda", "has_mps", "kind"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_is_the_best_device_there_is(monkeypatch, has_cuda, has_mps, kind):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has_mps)
+    assert resolve_device("auto") == torch.device(kind)
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_a_device_may_be_named(trained, tmp_path, device):
+    model = sdch(device=device).fit(VIEWS, LABELS)
+    assert_same(model, trained["SDCH"])
+    model.save(tmp_path / "model")
+    assert pyhash.load(tmp_path / "model").device == "cpu"
+
+
+MISSING = ["cuda:99", "mps", "meta", "hpu", "privateuseone", "vulkan", "gpu", "auto:0", ""]
+
+
+@pytest.mark.parametrize("device", MISSING if not torch.backends.mps.is_available() else MISSING[2:])
+def test_devices_that_are_not_there_are_refused(device):
+    with pytest.raises(
+        ValueError, match=f'device must be "auto" or a torch device that this machine has, got {device!r}'
+    ):
+        sdch(device=device).fit(VIEWS, LABELS)
+
+
+@pytest.mark.parametrize("device", [None, 0, ["cpu"]])
+def test_what_names_no_device_is_refused(device):
+    with pytest.raises(TypeError, match='device must be "auto" or a torch device, got'):
+        sdch(device=device).fit(VIEWS, LABELS)
+
+
+# --- random numbers ---
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_training_is_by_its_own_seed_alone(monkeypatch, trained, name):
+    others = []  # devices that a training on the CPU has no business with
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", others.append)
+    torch.manual_seed(123)
+    others.clear()
+    np.random.seed(5)  # noqa: NPY002 - the state that must not matter
+    before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    model = METHODS[name]().fit(VIEWS, LABELS)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002
+    assert others == []
+    assert_same(model, trained[name])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_another_seed_gives_other_codes(trained, name):
+    assert not np.array_equal(METHODS[name](seed=1).fit(VIEWS, LABELS).codes_, trained[name].codes_)
+
+
+def test_files_leave_random_numbers_alone(trained, tmp_path):
+    trained["SDCH"].save(tmp_path / "model")
+    before = torch.get_rng_state()
+    pyhash.load(tmp_path / "model")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# --- what is learned, and what is shown of it ---
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_training_lowers_the_loss_and_separates_classes(name):
+    model = METHODS[name](epochs=12, learning_rate=5e-3).fit(VIEWS, LABELS)
+    losses = [sum(entry["losses"].values()) for entry in model.history_][2:]  # of all parts together
+    assert losses[-1] < 0.9 * losses[0]
+    assert [entry["loss"] for entry in model.history_][2:] == losses
+    distances = distances_of(model.codes_)
+    assert distances[~ALIKE].mean() > distances[ALIKE].mean() + 2
+
+
+def test_codes_are_the_signs_of_summed_outputs(trained):
+    for model in trained.values():
+        np.testing.assert_array_equal(model.codes_, pack(np.add.reduce(list(projections_of(model).values()))))
+
+
+def test_a_progress_bar_shows_losses_and_map(capfd):
+    model = sdch().fit(VIEWS, LABELS, progress=True)
+    out, err = capfd.readouterr()
+    last = model.history_[-1]
+    assert out == ""
+    assert "SDCH: 100%" in err
+    assert f"{EPOCHS}/{EPOCHS}" in err
+    assert f"loss={last['loss']:.3g}" in err
+    assert all(f"{name}={value:.3g}" in err for name, value in last["losses"].items())
+    assert f"mAP={np.mean(list(last['validation'].values())):.3f}" in err
+
+
+@pytest.mark.parametrize("progress", [False, None])
+def test_no_progress_bar_is_shown_unasked(capfd, progress):
+    sdch(epochs=1).fit(VIEWS, LABELS, progress=progress)  # stderr is no terminal here
+    assert capfd.readouterr() == ("", "")
+
+
+def test_history_cannot_be_changed_from_outside(trained):
+    model = trained["SDCH"]
+    model.history_[0]["epoch"] = 99
+    assert [entry["epoch"] for entry in model.history_] == list(range(1, EPOCHS + 1))
+
+
+# --- validation ---
+
+
+def mean_average_precision(queries, database, relevant):
+    """By the definition: ties by row, mean over queries of the mean precision at relevant ranks."""
+    scores = []
+    for query, is_relevant in zip(queries, relevant, strict=True):
+        ranked = is_relevant[np.argsort((query != database).sum(axis=1), kind="stable")]
+        hits = np.flatnonzero(ranked)
+        scores.append(np.mean(np.arange(1, len(hits) + 1) / (hits + 1)) if len(hits) else 0.0)
+    return np.mean(scores)
+
+
+@pytest.fixture
+def ruin(monkeypatch):
+    """Trainings that follow take far too large steps from a given part of their epochs on."""
+
+    def after(part):
+        set_rates = Training._set_rates
+
+        def ruining(self, done):
+            set_rates(self, done)
+            if done >= part:
+                for group in self._optimizer.param_groups:
+                    group["lr"] = 3.0
+
+        monkeypatch.setattr(Training, "_set_rates", ruining)
+
+    return after
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_weights_of_the_best_epoch_are_kept(monkeypatch, ruin, name):
+    ruin(0.75)
+    drawn = []
+    draw = Validation.draw.__func__
+    monkeypatch.setattr(Validation, "draw", classmethod(lambda *args: drawn.append(draw(*args)) or drawn[-1]))
+    model = METHODS[name](learning_rate=0.01, decay="none", epochs=8).fit(VIEWS, LABELS)
+    means = [np.mean(list(entry["validation"].values())) for entry in model.history_]
+    assert model.best_epoch_ == 1 + int(np.argmax(means))
+    assert model.best_epoch_ < 8  # or the last weights would do too
+    (validation,) = drawn
+    assert len(validation.queries) == N // 5
+    assert not set(validation.queries) & set(validation.database)
+    assert len(validation.queries) + len(validation.database) == N
+    kept = model.history_[model.best_epoch_ - 1]["validation"]
+    signs = {modality: unpack(model.encode(X, modality=modality), N_BITS) for modality, X in VIEWS.items()}
+    relevant = ALIKE[np.ix_(validation.queries, validation.database)]
+    assert kept.keys() == {"image->text", "text->image"}
+    for query, searched in permutations(VIEWS, 2):
+        found = mean_average_precision(signs[query][validation.queries], signs[searched][validation.database], relevant)
+        assert kept[f"{query}->{searched}"] == pytest.approx(found, abs=1e-12)
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_training_ends_when_validation_gets_no_better(patience):
+    # So small a rate changes no code: the first epoch stays the best.
+    model = sdch(learning_rate=1e-12, hash_learning_rate=1e-12, patience=patience, epochs=9).fit(VIEWS, LABELS)
+    assert model.best_epoch_ == 1
+    assert len(model.history_) == 1 + patience
+
+
+@pytest.mark.parametrize("name", ["SDCH", "DHSL"])
+def test_patience_counts_from_the_best_epoch(ruin, name):
+    ruin(0.2)
+    model = METHODS[name](learning_rate=0.01, decay="none", patience=2, epochs=30).fit(VIEWS, LABELS)
+    means = [np.mean(list(entry["validation"].values())) for entry in model.history_]
+    assert len(means) < 30
+    best = np.maximum.accumulate(means)
+    waited = np.array([t - np.flatnonzero(means == best[t])[0] for t in range(len(means))])
+    assert (waited[:-1] < 2).all()
+    assert waited[-1] == 2
+    assert len(means) > 4  # it did get better before
+    assert model.best_epoch_ == len(means) - 2
+
+
+def test_without_validation_the_last_epoch_is_kept(monkeypatch):
+    ends = []
+    take = Training._take_epoch
+    monkeypatch.setattr(
+        Training, "_take_epoch", lambda self, progress: (take(self, progress), ends.append(weights_of(self._network)))
+    )
+    model = sdch(validation_fraction=0.0).fit(VIEWS, LABELS)
+    assert [entry["validation"] for entry in model.history_] == [None] * EPOCHS
+    assert model.best_epoch_ == EPOCHS
+    kept = weights_of(model._state.network)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in ends[-1].items())
+
+
+@pytest.mark.parametrize("parameters", [{"encoder": "auto"}, {"patience": 2}])
+def test_what_needs_validation_is_refused_without(parameters):
+    with pytest.raises(ValueError, match=r"validation_fraction must be above 0 for .*, got 0"):
+        sdch(validation_fraction=0.0, **parameters).fit(VIEWS, LABELS)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
+def test_fractions_out_of_range_are_refused(fraction):
+    with pytest.raises(ValueError, match="validation_fraction must be"):
+        sdch(validation_fraction=fraction).fit(VIEWS, LABELS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("n", [1, 2, 33])
+def test_batches_of_one_row(name, n):
+    views = {modality: X[:n] for modality, X in VIEWS.items()}
+    model = METHODS[name](validation_fraction=0.0).fit(views, LABELS[:n])
+    assert model.codes_.shape == (n, 3)
+    assert all(np.isfinite(entry["loss"]) for entry in model.history_)
+
+
+# --- checkpoints ---
+
+
+KILLED = {
+    "SDCH adam": ("SDCH", {"optimizer": "adam"}),
+    "SDCH sgd": ("SDCH", {"optimizer": "sgd", "max_grad_norm": 1.0}),
+    "SDCH staged adam": ("SDCH staged", {"optimizer": "adam"}),
+    "SDCH staged sgd": ("SDCH staged", {"optimizer": "sgd", "decay": "none"}),
+    "DHSL adam": ("DHSL", {"optimizer": "adam", "patience": 3}),
+    "DHSL sgd": ("DHSL", {"optimizer": "sgd", "validation_fraction": 0.0}),
+}
+
+
+def kill_oneself(function, calls):
+    """A function that ends the process, as a power cut would, when it is called for the `calls`-th time."""
+    n_calls = 0
+
+    def killing(*args):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args)
+
+    return killing
+
+
+def train_until_killed(monkeypatch, model, path, owner, name, calls):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # a child that hangs ends with another signal
+        try:
+            setattr(owner, name, kill_oneself(getattr(owner, name), calls))
+            model.fit(VIEWS, LABELS, checkpoint=path, progress=False)
+        finally:
+            os._exit(1)
+    status = os.waitpid(pid, 0)[1]
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("case", KILLED)
+def test_a_training_that_was_killed_ends_as_if_it_never_was(monkeypatch, tmp_path, case):
+    name, options = KILLED[case]
+    expected = METHODS[name](**options).fit(VIEWS, LABELS)
+    path = tmp_path / "checkpoint"
+    n_batches = 3 if options.get("validation_fraction", 0.2) else 4
+    # Within the third epoch, and in a second life within the fourth.
+    for epoch, calls in ((3, 2 * n_batches + 2), (4, n_batches + 1)):
+        train_until_killed(monkeypatch, METHODS[name](**options), path, Training, "_step", calls)
+        assert read_tensor_file(path).field("epoch") == epoch - 1
+    model = METHODS[name](**options).fit(VIEWS, LABELS, checkpoint=path)
+    assert_same(model, expected)
+    assert os.listdir(tmp_path) == ["checkpoint"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(monkeypatch, trained, tmp_path, step):
+    path = tmp_path / "checkpoint"
+    calls = 3 if step == "replace" else 5  # a checkpoint syncs the file, and then the directory
+    train_until_killed(monkeypatch, sdch(), path, os, step, calls)
+    assert read_tensor_file(path).field("epoch") == 2
+    assert_same(sdch().fit(VIEWS, LABELS, checkpoint=path), trained["SDCH"])
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(monkeypatch, trained, tmp_path, step):
+    path, n_calls, function = tmp_path / "checkpoint", 0, getattr(os, step)
+
+    def full(*args):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 4:
+            raise OSError(28, "No space left on device")
+        return function(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, full)
+        with pytest.raises(OSError, match="No space left"):
+            sdch().fit(VIEWS, LABELS, checkpoint=path)
+    assert os.listdir(tmp_path) == ["checkpoint"]
+    assert read_tensor_file(path).field("epoch") in (1, 2, 3)
+    assert_same(sdch().fit(VIEWS, LABELS, checkpoint=path), trained["SDCH"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, trained):
+    """The bytes of a checkpoint whose training has ended."""
+    path = tmp_path_factory.mktemp("finished") / "checkpoint"
+    assert_same(sdch().fit(VIEWS, LABELS, checkpoint=path), trained["SDCH"])
+    return path.read_bytes()
+
+
+def test_a_finished_checkpoint_gives_its_model_at_once(monkeypatch, trained, finished, tmp_path):
+    (tmp_path / "checkpoint").write_bytes(finished)
+    monkeypatch.setattr(Training, "_take_epoch", lambda *args: pytest.fail("trains"))
+    assert_same(sdch().fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint"), trained["SDCH"])
+    assert (tmp_path / "checkpoint").read_bytes() == finished
+
+
+def test_a_training_that_ended_early_does_not_go_on(monkeypatch, tmp_path):
+    options = {"learning_rate": 1e-12, "hash_learning_rate": 1e-12, "patience": 1}
+    expected = sdch(**options).fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint")
+    monkeypatch.setattr(Training, "_take_epoch", lambda *args: pytest.fail("trains"))
+    assert_same(sdch(**options).fit(VIEWS, LABELS, checkpoint=str(tmp_path / "checkpoint")), expected)
+
+
+OTHER_VIEWS = {"image": VIEWS["image"], "text": VIEWS["text"] + 0.25 * np.eye(N, 30)}
+OTHER_TRAININGS = {
+    "seed": lambda: (sdch(seed=1), VIEWS, LABELS),
+    "epochs": lambda: (sdch(epochs=EPOCHS + 1), VIEWS, LABELS),
+    "learning_rate": lambda: (sdch(learning_rate=2e-3), VIEWS, LABELS),
+    "validation_fraction": lambda: (sdch(validation_fraction=0.25), VIEWS, LABELS),
+    "method": lambda: (dhsl(), VIEWS, LABELS),
+    "labels": lambda: (sdch(), VIEWS, LABELS[::-1]),
+    "rows": lambda: (sdch(), {name: X[1:] for name, X in VIEWS.items()}, LABELS[1:]),
+    "values": lambda: (sdch(), OTHER_VIEWS, LABELS),
+    "modalities": lambda: (sdch(), {"image": VIEWS["image"], "words": VIEWS["text"]}, LABELS),
+    "feature maps": lambda: (sdch(feature_maps={"text": pyhash.UnitLength()}), VIEWS, LABELS),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_TRAININGS)
+def test_a_checkpoint_of_another_training_is_refused(finished, tmp_path, what):
+    (tmp_path / "checkpoint").write_bytes(finished)
+    model, views, labels = OTHER_TRAININGS[what]()
+    with pytest.raises(
+        ValueError, match=r"checkpoint must be of this training, .* with other parameters, data or seed"
+    ):
+        model.fit(views, labels, checkpoint=tmp_path / "checkpoint")
+    assert (tmp_path / "checkpoint").read_bytes() == finished
+
+
+def test_a_checkpoint_is_of_the_weights_that_backbones_began_with(tmp_path):
+    torch.manual_seed(1)
+    first, second = nn.Linear(24, 8), nn.Linear(24, 8)
+    make = lambda backbone: sdch(backbones={"image": backbone}, epochs=2)  # noqa: E731
+    expected = make(first).fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint")
+    assert_same(make(copy.deepcopy(first)).fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint"), expected)
+    with pytest.raises(ValueError, match="checkpoint must be of this training"):
+        make(second).fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint")
+
+
+class Halving:
+    """A feature map of a user's, whose name tells its address."""
+
+    def fit(self, X):
+        return self
+
+    def transform(self, X):
+        return X / 2
+
+
+def test_a_checkpoint_is_taken_up_with_feature_maps_of_ones_own(tmp_path):
+    models = [sdch(feature_maps={"text": Halving()}, epochs=2) for _ in range(2)]
+    assert repr(models[0].feature_maps) != repr(models[1].feature_maps)
+    assert_same(*(model.fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint") for model in models))
+
+
+DAMAGES = {
+    "half": lambda content: content[: len(content) // 2],
+    "a byte less": lambda content: content[:-1],
+    "empty": lambda content: b"",
+    "text": lambda content: b"epoch 3",
+    "a bit of the header": lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:],
+    "a bit of the weights": lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_refused(finished, tmp_path, damage):
+    (tmp_path / "checkpoint").write_bytes(DAMAGES[damage](finished))
+    model = sdch()
+    with pytest.raises(pyhash.ModelFormatError, match="checkpoint"):
+        model.fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(pyhash.NotFittedError):
+        model.codes_  # noqa: B018
+
+
+def test_models_and_checkpoints_are_not_mixed_up(trained, finished, tmp_path):
+    trained["SDCH"].save(tmp_path / "model")
+    with pytest.raises(pyhash.ModelFormatError, match="model holds a SDCH, not a checkpoint"):
+        sdch().fit(VIEWS, LABELS, checkpoint=tmp_path / "model")
+    (tmp_path / "checkpoint").write_bytes(finished)
+    with pytest.raises(pyhash.ModelFormatError, match="holds a checkpoint, not a model"):
+        pyhash.load(tmp_path / "checkpoint")
+
+
+@pytest.mark.parametrize("name", ["SDCH", "DHSL"])
+def test_an_interrupt_leaves_the_model_and_its_checkpoint(monkeypatch, trained, tmp_path, name):
+    model = METHODS[name](seed=7, epochs=2).fit(VIEWS, LABELS)
+    expected = copy.deepcopy(model)
+    model.set_params(seed=0, epochs=EPOCHS)
+    n_steps, step = 0, Training._step
+
+    def interrupted(*args):
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 11:  # in the fourth epoch
+            raise KeyboardInterrupt
+        return step(*args)
+
+    state = torch.get_rng_state()
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same(model, expected)
+    assert read_tensor_file(tmp_path / "checkpoint").field("epoch") == 3
+    assert_same(model.fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint"), trained[name])
+
+
+# --- steps ---
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The weights before and after every step of the trainings that follow."""
+    found, step = [], Training._step
+
+    def recording(self, *args):
+        before = weights_of(self._network)
+        losses = step(self, *args)
+        found.append((before, weights_of(self._network)))
+        return losses
+
+    monkeypatch.setattr(Training, "_step", recording)
+    return found
+
+
+def lengths_of(steps):
+    return np.array([np.sqrt(sum(float(((a[name] - b[name]) ** 2).sum()) for name in a)) for b, a in steps])
+
+
+def test_gradients_are_clipped(steps):
+    rate, norm = 0.5, 1e-2
+    options = {"optimizer": "sgd", "decay": "none", "learning_rate": rate, "hash_learning_rate": rate, "epochs": 2}
+    sdch(**options, max_grad_norm=norm).fit(VIEWS, LABELS)
+    lengths = lengths_of(steps)
+    assert len(lengths) == 6
+    np.testing.assert_allclose(lengths, rate * norm, rtol=1e-3)  # all of these gradients are longer
+    steps.clear()
+    sdch(**options, max_grad_norm=0).fit(VIEWS, LABELS)
+    assert (lengths_of(steps) > 2 * rate * norm).all()
+    steps.clear()
+    sdch(**options, max_grad_norm=1e6).fit(VIEWS, LABELS)
+    assert (lengths_of(steps) > 2 * rate * norm).all()
+
+
+@pytest.mark.parametrize("value", [-1.0, float("inf")])
+def test_wrong_lengths_of_gradients_are_refused(value):
+    with pytest.raises(ValueError, match="max_grad_norm must be"):
+        sdch(max_grad_norm=value).fit(VIEWS, LABELS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_mixed_precision_gives_nearby_codes(trained, name):
+    model = METHODS[name](mixed_precision=True).fit(VIEWS, LABELS)
+    expected = trained[name]
+    losses = [[entry["loss"] for entry in m.history_] for m in (model, expected)]
+    np.testing.assert_allclose(*losses, rtol=0.02)
+    assert losses[0] != losses[1]  # it is in use
+    same = unpack(model.codes_, N_BITS) == unpack(expected.codes_, N_BITS)
+    assert same.mean() > 0.9
+    assert {found.dtype for found in projections_of(model).values()} == {np.dtype(np.float32)}
+    assert {tensor.dtype for tensor in model._state.network.parameters()} == {torch.float32}
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_mixed_precision_is_yes_or_no():
+    with pytest.raises(TypeError, match="mixed_precision must be True or False, got 1"):
+        sdch(mixed_precision=1).fit(VIEWS, LABELS)
+
+
+DIVERGING = {"optimizer": "sgd", "decay": "none", "learning_rate": 1e20}
+
+
+@pytest.mark.parametrize("name", ["SDCH", "DHSL"])
+@pytest.mark.parametrize(
+    "options", [{}, {"epochs": 1, "batch_size": N, "validation_fraction": 0.0}], ids=["in a step", "in the last step"]
+)
+def test_a_loss_that_is_not_finite_says_what_to_change(trained, name, options):
+    model = copy.deepcopy(trained[name])
+    model.set_params(**DIVERGING, **options)
+    with pytest.raises(ValueError, match=r"training must keep .* lower the learning rates, or scale .* feature_maps"):
+        model.fit(VIEWS, LABELS)
+    assert_same(model, trained[name])
+
+
+def test_values_that_overflow_are_named_by_the_loss():
+    views = {name: 1e25 * X for name, X in VIEWS.items()}
+    with pytest.raises(ValueError, match=r"training must keep a finite loss, it is (nan|inf) in epoch 1: lower"):
+        sdch(feature_maps=dict.fromkeys(VIEWS)).fit(views, LABELS)
+
+
+# --- learning rates ---
+
+
+def rates_of(model):
+    names = model.history_[0]["learning_rates"]
+    return {name: [entry["learning_rates"][name] for entry in model.history_] for name in names}
+
+
+def test_rates_without_decay_stay_and_a_backbone_has_a_tenth():
+    rates = rates_of(sdch(decay="none", epochs=3, backbones={"image": nn.Linear(24, 8)}).fit(VIEWS, LABELS))
+    assert set(rates) == {"features", "hash", "backbones"}
+    assert all(len(set(found)) == 1 for found in rates.values())
+    assert rates["backbones"][0] == pytest.approx(rates["features"][0] / 10, rel=1e-12)
+
+
+def test_every_group_has_the_rate_that_is_set():
+    rates = {"learning_rate": 0.01, "hash_learning_rate": 0.02, "backbone_learning_rate": 0.03}
+    model = sdch(**rates, decay="none", epochs=1, backbones={"image": nn.Linear(24, 8)}).fit(VIEWS, LABELS)
+    assert rates_of(model) == {"features": [0.01], "hash": [0.02], "backbones": [0.03]}
+    model = dhsl(learning_rate=0.01, relation_learning_rate=0.02, decay="none", epochs=1).fit(VIEWS, LABELS)
+    assert rates_of(model) == {"main": [0.01], "relation": [0.02]}
+
+
+def test_cosine_decay_is_the_formula():
+    rates = {"features": 2e-3, "hash": 5e-3}
+    model = sdch(decay="cosine", learning_rate=2e-3, hash_learning_rate=5e-3, epochs=4).fit(VIEWS, LABELS)
+    done = (np.arange(4) + 2 / 3) / 4  # at the last of the three batches of an epoch
+    for name, rate in rates.items():
+        np.testing.assert_allclose(rates_of(model)[name], rate * 0.5 * (1 + np.cos(np.pi * done)), rtol=1e-12)
+
+
+# --- schedule and codes of SDCH ---
+
+
+@pytest.fixture
+def epochs_of_sdch(monkeypatch):
+    """Of every epoch: weights before and after, outputs of all rows before it, and the codes B."""
+    found, take, begin = [], Training._take_epoch, SDCHObjective.begin_epoch
+
+    def begin_epoch(self, epoch, outputs):
+        begin(self, epoch, outputs)
+        inputs = {name: torch.from_numpy(X.astype(np.float32)) for name, X in VIEWS.items()}
+        self.network.eval()
+        with torch.no_grad():
+            Z = {name: self.network(name, x).numpy() for name, x in inputs.items()}
+        found.append({"Z": Z, "B": {name: B.numpy().copy() for name, B in self._targets.items()}})
+
+    def take_epoch(self, progress):
+        before = weights_of(self._network)
+        take(self, progress)
+        found[-1].update(before=before, after=weights_of(self._network))
+
+    monkeypatch.setattr(SDCHObjective, "begin_epoch", begin_epoch)
+    monkeypatch.setattr(Training, "_take_epoch", take_epoch)
+    return found
+
+
+AS_THEY_ARE = {"feature_maps": dict.fromkeys(VIEWS)}
+
+
+def changed(epoch):
+    names = [name for name, tensor in epoch["before"].items() if not torch.equal(tensor, epoch["after"][name])]
+    return {"hash" if name.startswith("hash_layer") else "features" for name in names}
+
+
+def test_the_staged_schedule_trains_parts_one_after_another(epochs_of_sdch):
+    model = sdch(**STAGED, **AS_THEY_ARE, epochs=4).fit(VIEWS, LABELS)
+    assert [changed(epoch) for epoch in epochs_of_sdch] == [{"features"}, {"hash"}, *[{"features", "hash"}] * 2]
+    of_hash = {"similarity", "quantization", "independence", "balance"}
+    terms = [set(entry["losses"]) for entry in model.history_]
+    assert terms == [{"features"}, of_hash, *[of_hash | {"features"}] * 2]
+
+
+def test_the_joint_schedule_trains_all_from_the_first_epoch(epochs_of_sdch):
+    model = sdch(**AS_THEY_ARE, epochs=2).fit(VIEWS, LABELS)
+    assert [changed(epoch) for epoch in epochs_of_sdch] == [{"features", "hash"}] * 2
+    assert len(model.history_[0]["losses"]) == 5
+
+
+@pytest.mark.parametrize("schedule", ["joint", "staged"])
+@pytest.mark.parametrize("start", ["sign", "itq"])
+def test_codes_of_an_epoch_are_the_signs_of_all_rows(epochs_of_sdch, schedule, start):
+    sdch(schedule=schedule, start=start, **AS_THEY_ARE, epochs=4).fit(VIEWS, LABELS)
+    first = 0 if schedule == "joint" else 1
+    assert all(epoch["B"] == {} for epoch in epochs_of_sdch[:first])
+    for epoch in epochs_of_sdch[first + (start == "itq") :]:
+        for name, Z in epoch["Z"].items():
+            np.testing.assert_array_equal(epoch["B"][name], np.where(Z > 0, 1, -1))
+    assert any((a["B"][name] != b["B"][name]).any() for name in VIEWS for a, b in [epochs_of_sdch[-2:]])
+
+
+@pytest.mark.parametrize("schedule", ["joint", "staged"])
+def test_a_start_by_itq_lowers_the_quantization_error(epochs_of_sdch, schedule):
+    sdch(schedule=schedule, start="itq", **AS_THEY_ARE, epochs=3).fit(VIEWS, LABELS)
+    first = epochs_of_sdch[0 if schedule == "joint" else 1]
+    Z = np.concatenate(list(first["Z"].values())).astype(np.float64)
+    B = np.concatenate(list(first["B"].values())).astype(np.float64)
+    rotated = Z @ nearest_rotation(Z.T @ B)
+    assert ((B - rotated) ** 2).sum() < 0.99 * ((np.sign(Z) - Z) ** 2).sum()
+    np.testing.assert_allclose(np.linalg.norm(rotated), np.linalg.norm(Z), rtol=1e-9)  # by a rotation alone
+
+
+# --- variants of DHSL ---
+
+
+VARIANTS = {
+    "full": ({"triplets", "selector", "relation", "quantization"}, True, True),
+    "DHSL1": ({"triplets", "relation", "quantization"}, True, True),
+    "DHSL2": ({"triplets", "relation", "quantization"}, False, True),
+    "DHSL3": ({"triplets", "selector", "relation", "quantization"}, True, True),
+    "DHSL4": ({"triplets", "selector", "quantization"}, True, False),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_leaves_out_what_the_paper_says(variant):
+    terms, has_selector, has_relation = VARIANTS[variant]
+    model = dhsl(variant=variant, epochs=2).fit(VIEWS, LABELS)
+    assert all(set(entry["losses"]) == terms for entry in model.history_)
+    parts = {name.split(".")[0] for name in model._state.network.state_dict()}
+    assert parts == {"main", "last"} | ({"selectors"} if has_selector else set()) | (
+        {"relation"} if has_relation else set()
+    )
+    assert ("relation" in model.history_[0]["learning_rates"]) == has_relation
+
+
+def test_without_relations_within_modalities_their_loss_is_smaller():
+    # The same weights and batches in the first step: relations of (x, y) alone, or of (x, x) and (y, y) too.
+    once = {"epochs": 1, "batch_size": N, "validation_fraction": 0.0, "dropout": 0.0}
+    full, across = (
+        dhsl(variant=variant, **once).fit(VIEWS, LABELS).history_[0]["losses"] for variant in ("full", "DHSL3")
+    )
+    assert 0 < across["relation"] < 0.5 * full["relation"]
+    assert across["triplets"] == full["triplets"]
+
+
+# --- collapse ---
+
+
+def test_few_codes_are_named():
+    codes = {"image": pack(np.random.default_rng(0).standard_normal((50, 16))), "text": np.zeros((50, 2), np.uint8)}
+    with pytest.warns(
+        CollapseWarning, match="codes of 'text' have collapsed: 50 samples with 10 label sets have 1 dist"
+    ):
+        warn_of_collapse(codes, 16, 10, "do this")
+
+
+def test_constant_bits_are_named():
+    Z = np.random.default_rng(0).standard_normal((50, 16))
+    Z[:, :9] = 1.0
+    with pytest.warns(
+        CollapseWarning, match="'image' have collapsed: 9 of 16 bits are the same in all samples; do this"
+    ):
+        warn_of_collapse({"image": pack(Z)}, 16, 10, "do this")
+
+
+def test_codes_without_fault_are_not_warned_of():
+    Z = np.random.default_rng(0).standard_normal((50, 16))
+    warn_of_collapse({"image": pack(Z)}, 16, 10, "do this")
+    warn_of_collapse({"image": pack(Z[:1])}, 16, 1, "a single label set has a single code")
+
+
+CONSTANT = {name: np.ones_like(X) for name, X in VIEWS.items()}
+
+
+@pytest.mark.parametrize(
+    ("make", "views", "advice"),
+    [
+        (lambda: sdch(epochs=2), CONSTANT, "lower hash_learning_rate or beta_1, or set reduction='balanced'"),
+        (lambda: dhsl(epochs=2), CONSTANT, r"raise margin \(0.2 to 0.5\), or lower learning_rate"),
+        (lambda: sdch(preset="paper", epochs=2), CONSTANT, "use preset='default'"),
+        (lambda: dhsl(preset="paper", epochs=2), CONSTANT, "margin of 1e-5 does so: set margin=0.3"),
+    ],
+    ids=["SDCH", "DHSL", "SDCH paper", "DHSL paper"],
+)
+def test_outputs_that_are_constant_say_what_to_change(make, views, advice):
+    with pytest.warns(CollapseWarning, match=f"codes of '(image|text)' have collapsed: .*{advice}") as caught:
+        model = make().fit(views, LABELS)
+    assert caught[0].filename == __file__
+    assert len(model.history_) > 0  # a warning, not an error: the model is there
+
+
+MANY = make_hierarchical(160, n_classes=(4, 40), n_features={"image": 24, "text": 30}, seed=2)
+MANY_LABELS = MANY.labels["level2"]
+
+
+def test_the_margin_of_the_paper_collapses_and_that_of_the_default_does_not():
+    options = {"learning_rate": 0.1, "epochs": 15, "validation_fraction": 0.0}
+    with pytest.warns(CollapseWarning, match=r"codes of '(image|text)' have collapsed: .* raise margin \(0.2 to 0.5\)"):
+        dhsl(margin=1e-5, **options).fit(MANY.views, MANY_LABELS)
+    dhsl(margin=0.3, **options).fit(MANY.views, MANY_LABELS)  # a warning would be an error
+
+
+def test_too_much_quantization_collapses():
+    options = {"gamma": 1.0, "hash_learning_rate": 0.5, "learning_rate": 0.1, "epochs": 10, "max_grad_norm": 1.0}
+    with pytest.warns(CollapseWarning, match=r"codes of '(image|text)' have collapsed: .* lower hash_learning_rate"):
+        sdch(beta_1=100.0, validation_fraction=0.0, **options).fit(MANY.views, MANY_LABELS)
