@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyhash import codes, datasets, deep, evaluation, interop, plotting, search
+    from pyhash import codes, datasets, evaluation, interop, plotting, search
+    from pyhash import deep as deep  # not in __all__: a star import must not need torch
     from pyhash.errors import IndexChangedError, IndexLockedError, ModelFormatError, NotFittedError
     from pyhash.index import CodeIndex
     from pyhash.methods import (
@@ -119,4 +120,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "deep"])

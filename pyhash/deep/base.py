@@ -30,7 +30,7 @@ from pyhash.deep.onnx_export import write_onnx
 from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_views, query_inputs, rows_per_block
 from pyhash.deep.training import Objective, Options, Outputs, Training, forked_rng, outputs_of, set_seed
 from pyhash.deep.validation import Validation
-from pyhash.methods.base import HashingMethod, Views, refuse_overflow
+from pyhash.methods.base import HashingMethod, Views, check_modality, refuse_overflow
 from pyhash.methods.encoder_trial import EncoderTrial
 from pyhash.methods.feature_maps import Standardizing, check_rows, fitted_copy, row_blocks
 from pyhash.methods.label_sets import LabelSets
@@ -270,8 +270,7 @@ class DeepMethod(HashingMethod):
         ``pyhash.class``, ``pyhash.modality``, ``pyhash.n_bits``, ``pyhash.encoder`` and ``pyhash.fingerprint``.
         """
         state = self._learned()
-        if modality not in state.n_features:
-            raise ValueError(f"modality must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
+        check_modality(state, modality)
         encoder = self._encoder_of(modality)
         write_onnx(
             path,

@@ -143,12 +143,12 @@ class _ExpectedCodes(nn.Module):
     def __init__(self, posterior: PosteriorEncoder) -> None:
         super().__init__()
         # float64 whatever the features: which of both is needed cannot be asked in a graph.
-        first, *rest = (torch.tensor(factor) for factor in posterior._factors[np.float64])
+        first, *rest = (torch.tensor(factor) for factor in posterior.factors[np.float64])
         self.register_buffer("weight", first[:-1])
         self.register_buffer("intercept", first[-1])
         self.register_buffer("sets", rest[0] if rest else None)
-        self.register_buffer("bias", torch.tensor(posterior._bias))
-        self.register_buffer("mean_codes", torch.tensor(posterior._mean_codes))
+        self.register_buffer("bias", torch.tensor(posterior.bias))
+        self.register_buffer("mean_codes", torch.tensor(posterior.mean_codes))
 
     def forward(self, features: Tensor) -> Tensor:
         logits = features.double() @ self.weight + self.intercept
@@ -223,7 +223,7 @@ def _averages(n: int, n_bins: int) -> Tensor:
 def _exported(encoder: nn.Module, what: str, shape: tuple[int, ...]) -> bytes:
     """An ONNX model whose number of rows is free; `what` names the network in errors.
 
-    By torch's exporter of traces: every version has it, and it takes a tenth of the other's time.
+    By torch's exporter of traces: every version has it, and it takes a fraction of the other's time.
     """
     # Before torch 2.5 there was no other to choose.
     chosen: dict[str, Any] = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}

@@ -139,7 +139,7 @@ def float32_rows(
 ) -> Features:
     """Rows as networks take them: real, finite, mapped; `first_row` is the number of the first in the user's data."""
     if is_picture and rows.dtype == np.uint8:
-        return as_float32(rows, is_picture)
+        rows = as_float32(rows, is_picture)
     checked = check_features(what, rows, first_row, keep_float32=feature_map is None)
     converted = as_float32(apply_map(modality, feature_map, checked), is_picture)
     finite = np.isfinite(converted.data if is_sparse(converted) else converted)

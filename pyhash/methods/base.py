@@ -188,8 +188,7 @@ class HashingMethod(Parameters, ABC):
             If the modality is unknown, or X has another number of columns or values that are not finite.
         """
         state = self._learned()
-        if modality not in state.n_features:
-            raise ValueError(f"modality must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
+        check_modality(state, modality)
         return self._project(state, as_rows("X", X), modality, self._encoder_of(modality))
 
     def encode(self, X: ArrayLike, *, modality: str) -> NDArray[np.uint8]:
@@ -333,6 +332,12 @@ def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Featu
     if not all(n_rows.values()):
         raise ValueError("views must have at least one row, got none")
     return rows
+
+
+def check_modality(state: Learned, modality: object) -> None:
+    """Refuses a modality that was not learned."""
+    if modality not in state.n_features:
+        raise ValueError(f"modality must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
 
 
 def refuse_overflow(projections: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -27,6 +27,13 @@ class PosteriorEncoder:
 
     With ridge scores of the labels ``s = x (X'X + xi I)^{-1} X'L``, the posterior over the label sets u seen is
     ``P(u) ~ n_u^rho exp(tau (s . u - |u|^2 / 2))``, and the expected code ``f = sum_u P(u) mean code of u``.
+
+    Attributes
+    ----------
+    factors : dict of dtype to list of ndarray
+        One or two matrices, in float64 and float32; the product of x and all of them, plus `bias`, are the exponents.
+    bias : ndarray of shape (u,), float32
+    mean_codes : ndarray of shape (u, n_bits), float32
     """
 
     def __init__(self, label_weights: Matrix, label_sets: LabelSets, tau: float = TAU, rho: float = RHO) -> None:
@@ -38,10 +45,10 @@ class PosteriorEncoder:
             factors = [tau * (label_weights @ sets.T)]
         else:
             factors = [tau * label_weights, sets.T]
-        self._factors = {dtype: [factor.astype(dtype) for factor in factors] for dtype in (np.float64, np.float32)}
+        self.factors = {dtype: [factor.astype(dtype) for factor in factors] for dtype in (np.float64, np.float32)}
         self._largest_gain = float(np.abs(factors[0]).sum(axis=0).max())
-        self._bias = bias.astype(np.float32)
-        self._mean_codes = label_sets.mean_codes.astype(np.float32)
+        self.bias = bias.astype(np.float32)
+        self.mean_codes = label_sets.mean_codes.astype(np.float32)
 
     def __call__(self, X: Features) -> NDArray[np.float32]:
         """Expected codes, in [-1, 1]."""
@@ -51,12 +58,12 @@ class PosteriorEncoder:
         error = float(np.finfo(np.float32).eps) * self._largest_gain * largest
         dtype = np.float32 if error < _MAX_ERROR else np.float64
         logits = X.astype(dtype, copy=False)
-        for factor in self._factors[dtype]:
+        for factor in self.factors[dtype]:
             logits = logits @ factor
         logits = logits.astype(np.float32, copy=False)
-        logits += self._bias
+        logits += self.bias
         logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(axis=1, keepdims=True)
-        expected: NDArray[np.float32] = logits @ self._mean_codes
+        expected: NDArray[np.float32] = logits @ self.mean_codes
         return expected

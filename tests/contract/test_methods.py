@@ -306,7 +306,7 @@ def test_projections_that_overflow_name_their_rows(make):
     X[[4, 9]] *= 1e60
     model = learned(make(feature_maps=dict.fromkeys(DATA.views)))  # kernels are bounded
     for call in (model.project, model.encode):
-        with pytest.raises(ValueError, match="X must (give projections|have values) that float32 can hold, rows 4, 9 of it"):
+        with pytest.raises(ValueError, match=r"X must .* that float32 can hold, rows 4, 9 of it"):
             call(X, modality="text")
 
 

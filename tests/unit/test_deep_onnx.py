@@ -163,7 +163,7 @@ def test_posterior_codes_of_many_label_sets_are_exported(tmp_path, rng):
     model = DHSL(N_BITS, hidden=(32, 16), encoder="posterior", **{**PARAMETERS, "epochs": 2})
     model.fit({"image": dense_rows(N_ROWS, 1)}, L, progress=False)
     model.export_onnx(tmp_path / "encoder.onnx", modality="image")
-    assert len(model._posterior(model._state, "image")._factors[np.float64]) == 2
+    assert len(model._posterior(model._state, "image").factors[np.float64]) == 2
     assert_agrees(model, tmp_path / "encoder.onnx", "image", dense_rows(50, 3))
 
 

@@ -50,7 +50,7 @@ def test_either_order_of_factors_gives_the_same(rng, d, c, n_factors):
     sets = LabelSets.empty(c, 12).add(L, B)
     weights = np.linalg.solve(X.T @ X + np.eye(d), X.T @ L)
     encoder = PosteriorEncoder(weights, sets)
-    assert len(encoder._factors[np.float64]) == n_factors
+    assert len(encoder.factors[np.float64]) == n_factors
     np.testing.assert_allclose(encoder(X), expected_codes(X, X, L, B, xi=1.0, tau=TAU, rho=RHO), atol=TOLERANCE)
 
 

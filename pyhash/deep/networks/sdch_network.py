@@ -45,7 +45,7 @@ class SDCHNetwork(HashingNetwork):
         """(n, feature_width)."""
         name = self._names[modality]
         if modality in self.backbones and not isinstance(x, Bags):
-            found = self.backbones[modality](x.reshape(len(x), *self._shapes[modality])).flatten(1)
+            found = self.backbones[modality](x.reshape(x.shape[0], *self._shapes[modality])).flatten(1)
         else:
             found = self.hidden[name](x)
         features: Tensor = self.last[name](found)
