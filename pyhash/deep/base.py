@@ -8,8 +8,9 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -28,7 +29,7 @@ from pyhash.deep.inputs import is_bag_of_words
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.onnx_export import write_onnx
 from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_views, query_inputs, rows_per_block
-from pyhash.deep.training import Objective, Options, Outputs, Training, forked_rng, outputs_of, set_seed
+from pyhash.deep.training import Objective, Options, Outputs, Training, forked_rng, one_thread, outputs_of, set_seed
 from pyhash.deep.validation import Validation
 from pyhash.methods.base import HashingMethod, Views, check_modality, refuse_overflow
 from pyhash.methods.encoder_trial import EncoderTrial
@@ -190,6 +191,11 @@ class DeepMethod(HashingMethod):
             longer finite; the model is as it was before then.
         OSError, ModelFormatError
             If the checkpoint cannot be written or read.
+
+        Notes
+        -----
+        On the CPU networks without a backbone are trained on one thread: a second one gains little, and loses much
+        where others use the CPUs.
         """
         state, signs = self._learn(views, labels, checkpoint, progress)
         self._take(state, pack(signs), None)
@@ -295,6 +301,8 @@ class DeepMethod(HashingMethod):
         n_bits = check_n_bits(self.n_bits)
         encoder = self._encoder()
         device = resolve_device(self.device)
+        if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+            raise FileNotFoundError(f"checkpoint must be in a folder that exists, got {os.fspath(checkpoint)!r}")
         given = check_backbones(self.backbones if "backbones" in self._parameter_names() else None)
         flat, shapes = (None, {}) if isinstance(views, DataLoader) else check_flat_views(views, list(given))
         loaded = LoaderRows(views, given) if isinstance(views, DataLoader) else None
@@ -314,7 +322,8 @@ class DeepMethod(HashingMethod):
         held_out, trained = self._split(n, encoder)
         validation = Validation.draw(L, held_out, trained, self._rng(1)) if len(held_out) else None
         plan = Plan(n_bits, L.shape[1], rows.shapes, rows.widths)
-        with forked_rng(device):
+        is_small = device.type == "cpu" and not given
+        with forked_rng(device), one_thread() if is_small else nullcontext():
             set_seed(options.seed, 0, device)
             network = self._make_network(plan, settings, given).to(device)
             objective = self._make_objective(network, settings, L, device)
@@ -538,7 +547,11 @@ class DeepMethod(HashingMethod):
         )
         settings = {name: restore_parameter(value, archive.arrays) for name, value in fields["settings"].items()}
         modules = restore_backbones(fields["backbones"], backbones)
-        device = resolve_device(self.device)
+        try:
+            device = resolve_device(self.device)
+        except ValueError:  # trained where there is one that this machine lacks
+            self.device = "auto"
+            device = resolve_device(self.device)
         with forked_rng(torch.device("cpu")):
             network = self._make_network(plan, settings, modules)
         load_weights(network, as_weights("network.", archive.arrays))

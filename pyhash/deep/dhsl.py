@@ -28,21 +28,21 @@ _VARIANTS = ("full", "DHSL1", "DHSL2", "DHSL3", "DHSL4")
 
 _PRESETS: dict[str, dict[str, Any]] = {
     "default": {
-        "selector_hidden": (64, 64),
-        "dropout": 0.2,
+        "selector_hidden": (256, 256),
+        "dropout": 0.1,
         "relation_hidden": 256,
-        "relation_rows": 48,
+        "relation_rows": 32,
         "alpha": 1.0,
         "beta": 1e-6,
         "eta": 0.1,
         "phi": 0.01,
-        "sigma": 0.1,
+        "sigma": 0.3,
         "mu": 1.0,
         "margin": 0.3,
         "reduction": "mean",
         "learning_rate": 2e-3,
         "relation_learning_rate": 2e-3,
-        "epochs": 60,
+        "epochs": 40,
         "batch_size": 128,
         "optimizer": "adam",
         "decay": "cosine",
@@ -71,8 +71,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "max_grad_norm": 0.0,
     },
 }
-# The paper's widths, which take a GPU, and a sixteenth and an eighth of them.
-_HIDDEN_ON_CPU, _HIDDEN_ON_GPU = (512, 256), (8192, 2048)
+# The paper's widths, which take a GPU, and an eighth and a quarter of them.
+_HIDDEN_ON_CPU, _HIDDEN_ON_GPU = (1024, 512), (8192, 2048)
 
 
 class DHSL(DeepMethod):
@@ -94,21 +94,21 @@ class DHSL(DeepMethod):
         The ablations of the paper's Table 3: without the penalty on the selector, without the selector, without
         relations within a modality, without the relation network.
     hidden : sequence of int or None
-        Widths of the main networks' layers but the last; on the CPU (512, 256), on other devices, and in the paper,
+        Widths of the main networks' layers but the last; on the CPU (1024, 512), on other devices, and in the paper,
         (8192, 2048).
     selector_hidden : pair of int or None
-        Widths of the selector's first two layers; (64, 64), paper (512, 512), which it leaves open.
+        Widths of the selector's first two layers; (256, 256), paper (512, 512), which it leaves open.
     dropout : float or None
-        Part of the values that is dropped after each of these layers; 0.2, paper 0.2.
+        Part of the values that is dropped after each of these layers; 0.1, paper 0.2.
     relation_hidden : int or None
         Width of the relation network's first layer; 256.
     relation_rows : int or None
-        Rows of a batch whose pairs the relation network sees; 48, paper 128, all of them.
+        Rows of a batch whose pairs the relation network sees; 32, paper 128, all of them.
     alpha, beta, eta, phi : float or None
         Weights of the triplets (1), the selector's penalty (1e-6, paper 1), the relations (0.1, paper 0.1) and
         quantization (0.01, paper 0.01; NUS-WIDE 0.15).
     sigma : float or None
-        Weight of what the selector adds; 0.1, paper 0.1 (NUS-WIDE 0.01).
+        Weight of what the selector adds; 0.3, paper 0.1 (NUS-WIDE 0.01).
     mu : float or mapping of str to float, or None
         Weight of the penalty, one for all modalities or one for each; 1. In the paper ``{"image": 1, "text": 5}``
         (MIRFlickr), 3 (NUS-WIDE).
@@ -119,7 +119,7 @@ class DHSL(DeepMethod):
     learning_rate, relation_learning_rate : float or None
         Of the main networks with their selectors, and of the relation network; 2e-3 for both, paper 1e-4 and 5e-4.
     epochs : int or None
-        Passes over the data; 60, paper 120.
+        Passes over the data; 40, paper 120.
     batch_size : int or None
         Rows of a step; 128.
     optimizer : {"adam", "sgd"} or None
@@ -147,8 +147,8 @@ class DHSL(DeepMethod):
     xi : float or mapping of str to float
         Ridge of the label scores behind posterior codes, one for all modalities or one for each.
     seed : int
-        Of all random choices: on the CPU, with one version of torch and as many threads, the same seed and data give
-        the same codes.
+        Of all random choices: on the CPU, with one version of torch, the same seed and data give the same codes (with a
+        backbone, for as many threads).
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ class DHSL(DeepMethod):
     >>> from pyhash.datasets import make_multilabel
     >>> from pyhash.deep import DHSL
     >>> data = make_multilabel(300)
-    >>> model = DHSL(n_bits=16, hidden=[32, 16], epochs=5).fit(data.views, data.labels["labels"])
+    >>> model = DHSL(n_bits=16, hidden=[32, 16], epochs=5).fit(data.views, data.labels["classes"])
     >>> model.encode(data.views["text"], modality="text").shape
     (300, 2)
     >>> [sorted(epoch["losses"]) for epoch in model.history_][0]

@@ -58,8 +58,8 @@ def load(path: str | os.PathLike[str], *, backbones: Mapping[str, Any] | None = 
         If it is not a model, damaged, or written by a newer version.
     ImportError
         If the model is a deep one, and torch or safetensors are not installed.
-    TypeError
-        If backbones are missing, or given where there are none.
+    TypeError, ValueError
+        If backbones are missing, given where there are none, or for modalities that were not learned.
 
     Examples
     --------
