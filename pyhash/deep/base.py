@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,9 +29,9 @@ from pyhash.deep.inputs import is_bag_of_words
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.onnx_export import write_onnx
 from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_views, query_inputs, rows_per_block
-from pyhash.deep.training import Objective, Options, Outputs, Training, forked_rng, one_thread, outputs_of, set_seed
+from pyhash.deep.training import Objective, Options, Outputs, Training, encode_rows, forked_rng, one_thread, set_seed
 from pyhash.deep.validation import Validation
-from pyhash.methods.base import HashingMethod, Views, check_modality, refuse_overflow
+from pyhash.methods.base import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow
 from pyhash.methods.encoder_trial import EncoderTrial
 from pyhash.methods.feature_maps import Standardizing, check_rows, fitted_copy, row_blocks
 from pyhash.methods.label_sets import LabelSets
@@ -298,44 +298,49 @@ class DeepMethod(HashingMethod):
         checkpoint: str | os.PathLike[str] | None,
         progress: bool | None,
     ) -> tuple[DeepState, NDArray[np.int8]]:
-        n_bits = check_n_bits(self.n_bits)
-        encoder = self._encoder()
+        n_bits, encoder = check_n_bits(self.n_bits), self._encoder()
         device = resolve_device(self.device)
         if checkpoint is not None and not Path(checkpoint).parent.is_dir():
             raise FileNotFoundError(f"checkpoint must be in a folder that exists, got {os.fspath(checkpoint)!r}")
-        given = check_backbones(self.backbones if "backbones" in self._parameter_names() else None)
-        flat, shapes = (None, {}) if isinstance(views, DataLoader) else check_flat_views(views, list(given))
-        loaded = LoaderRows(views, given) if isinstance(views, DataLoader) else None
-        modalities = list(loaded.shapes if loaded is not None else shapes)
-        check_modalities(given, modalities)
+        backbones = check_backbones(self.backbones if "backbones" in self._parameter_names() else None)
+        loaded, flat, shapes = _open_views(views, backbones)
+        modalities = list(shapes)
+        check_modalities(backbones, modalities)
         settings, options = self._settings(modalities, device)
         xi = per_modality("xi", self.xi, modalities, exclusive=True)
-        maps = self._fitted_maps(modalities, flat, given)
-        if labels is None and loaded is not None:
-            labels = loaded.labels()
-        n = loaded.n if loaded is not None else int(next(iter(cast("dict[str, Any]", flat).values())).shape[0])
-        layers = self._layers_of(labels, n)
+        maps = self._fitted_maps(modalities, flat, backbones)
+        n = n_rows_of(flat) if loaded is None else loaded.n
+        layers = self._layers_of(loaded.labels() if labels is None and loaded is not None else labels, n)
         L = self._label_matrices(layers, self._classes_of(layers), 0)[-1]
-        rows: TrainingRows = (
-            loaded if loaded is not None else ArrayRows(cast("dict[str, Any]", flat), shapes, maps, given)
-        )
         held_out, trained = self._split(n, encoder)
-        validation = Validation.draw(L, held_out, trained, self._rng(1)) if len(held_out) else None
+        rows = ArrayRows(flat, shapes, maps, backbones) if loaded is None else loaded
         plan = Plan(n_bits, L.shape[1], rows.shapes, rows.widths)
-        is_small = device.type == "cpu" and not given
+        is_small = device.type == "cpu" and not backbones
         with forked_rng(device), one_thread() if is_small else nullcontext():
             set_seed(options.seed, 0, device)
-            network = self._make_network(plan, settings, given).to(device)
+            network = self._make_network(plan, settings, backbones).to(device)
             objective = self._make_objective(network, settings, L, device)
+            validation = Validation.draw(L, held_out, trained, self._rng(1)) if len(held_out) else None
             training = Training(objective, rows, trained, validation, options)
             identity = "" if checkpoint is None else self._identity(plan, rows, L, network)
             with _progress_bar(progress, type(self).__name__, options.epochs) as bar:
                 done = training.run(checkpoint, identity, bar)
-            state, outputs = self._finish(plan, settings, maps, rows, network, L, xi, device, done)
-            if encoder == "auto" and len(held_out):
-                trial = self._try_encoders(state, rows, L, xi, held_out, trained, outputs, device)
-                state = dataclasses.replace(state, trial=trial)
-        signs = sign(np.add.reduce(list(outputs.values())))
+            features, outputs = encode_rows(network, rows, np.arange(n), device)
+        signs = fused_signs(outputs)
+        state = DeepState(
+            plan=plan,
+            settings=settings,
+            maps=maps,
+            n_samples=n,
+            network=network,
+            label_weights=label_weights(features, L, xi),
+            label_sets=LabelSets.empty(plan.n_classes, n_bits).add(L, signs),
+            history=done.history,
+            best_epoch=done.best_epoch,
+        )
+        if encoder == "auto":
+            trial = self._try_encoders(features, outputs, L, xi, held_out, trained)
+            state = dataclasses.replace(state, trial=trial)
         packed = {name: pack(found) for name, found in outputs.items()}
         warn_of_collapse(packed, n_bits, len(state.label_sets.counts), self._advice())
         return state, signs
@@ -360,11 +365,11 @@ class DeepMethod(HashingMethod):
         return self._check_settings(chosen, modalities, device), options
 
     def _fitted_maps(
-        self, modalities: list[str], flat: dict[str, Features] | None, pictures: Collection[str]
+        self, modalities: list[str], flat: dict[str, Features], pictures: Collection[str]
     ) -> dict[str, Any]:
         """Maps fitted on all rows; by default dense features are standardized, but for the paper's preset."""
         given = self._maps(modalities)
-        if flat is None:
+        if not flat:
             mapped = [name for name, feature_map in given.items() if feature_map is not None]
             if mapped:
                 raise ValueError(f"feature_maps must be None where views are a DataLoader, got one for {mapped[0]!r}")
@@ -408,58 +413,26 @@ class DeepMethod(HashingMethod):
                     digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()[:32]
 
-    def _finish(
-        self,
-        plan: Plan,
-        settings: dict[str, Any],
-        maps: dict[str, Any],
-        rows: TrainingRows,
-        network: HashingNetwork,
-        L: Matrix,
-        xi: dict[str, float],
-        device: torch.device,
-        done: Progress,
-    ) -> tuple[DeepState, Outputs]:
-        """The state of trained networks, and the outputs of all rows."""
-        everything = np.arange(rows.n)
-        outputs = outputs_of(network, rows, everything, device)
-        signs = sign(np.add.reduce(list(outputs.values())))
-        state = DeepState(
-            plan=plan,
-            settings=settings,
-            maps=maps,
-            n_samples=rows.n,
-            network=network,
-            label_weights=label_weights(outputs_of(network, rows, everything, device, part=0), L, xi),
-            label_sets=LabelSets.empty(plan.n_classes, plan.n_bits).add(L, signs),
-            history=done.history,
-            best_epoch=done.best_epoch,
-        )
-        return state, outputs
-
     def _try_encoders(
         self,
-        state: DeepState,
-        rows: TrainingRows,
+        features: Outputs,
+        outputs: Outputs,
         L: Matrix,
         xi: dict[str, float],
         held_out: NDArray[np.int64],
         trained: NDArray[np.int64],
-        outputs: Outputs,
-        device: torch.device,
     ) -> EncoderTrial:
         """Both encoders on rows held out, which search those trained on."""
-        signs = sign(np.add.reduce([found[trained] for found in outputs.values()]))
-        trial = EncoderTrial.empty(state.plan.n_bits, state.plan.n_classes)
-        features = outputs_of(state.network, rows, np.arange(rows.n), device, part=0)
+        signs = fused_signs({name: found[trained] for name, found in outputs.items()})
         weights = label_weights({name: found[trained] for name, found in features.items()}, L[trained], xi)
-        sets = LabelSets.empty(state.plan.n_classes, state.plan.n_bits).add(L[trained], signs)
+        sets = LabelSets.empty(L.shape[1], signs.shape[1]).add(L[trained], signs)
 
         def project(modality: str, encoder: str) -> NDArray[np.float32]:
             if encoder == "bits":
                 return outputs[modality][held_out]
             return PosteriorEncoder(weights[modality], sets)(with_one(features[modality][held_out]))
 
+        trial = EncoderTrial.empty(signs.shape[1], L.shape[1])
         queries = trial.with_samples(L[trained], signs, self._rng(2)).with_queries(L[held_out], list(outputs), project)
         return dataclasses.replace(trial, scores=queries.scores, n_queries=queries.n_queries)
 
@@ -577,6 +550,21 @@ class DeepMethod(HashingMethod):
             else None,
         )
         return dataclasses.replace(state, maps=restore_maps(fields["maps"], state.n_features, archive))
+
+
+def _open_views(
+    views: Any, backbones: Collection[str]
+) -> tuple[LoaderRows | None, dict[str, Features], dict[str, tuple[int, ...]]]:
+    """A DataLoader's rows, or arrays with a row of numbers for each sample; and the shapes of samples."""
+    if isinstance(views, DataLoader):
+        loaded = LoaderRows(views, backbones)
+        return loaded, {}, loaded.shapes
+    return None, *check_flat_views(views, backbones)
+
+
+def fused_signs(outputs: Outputs) -> NDArray[np.int8]:
+    """Signs (n, n_bits) of the sum of all modalities' outputs."""
+    return sign(np.add.reduce(list(outputs.values())))
 
 
 def label_weights(features: Outputs, L: Matrix, xi: Mapping[str, float]) -> dict[str, Matrix]:

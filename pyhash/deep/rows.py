@@ -55,7 +55,7 @@ class TrainingRows(ABC):
     bags: dict[str, bool]
 
     @abstractmethod
-    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Batches:
+    def batches(self, rows: Sequence[Rows]) -> Batches:
         """The inputs of each of several batches, given by their row numbers; who may not take all has to close it."""
 
 
@@ -92,10 +92,10 @@ class ArrayRows(TrainingRows):
             else:
                 self._rows[name] = _joined([first, *blocks])
 
-    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Batches:
+    def batches(self, rows: Sequence[Rows]) -> Batches:
         """The inputs of each of several batches, given by their row numbers."""
         for batch in rows:
-            yield {name: self._input(name, batch) for name in (modalities or self._rows)}
+            yield {name: self._input(name, batch) for name in self._rows}
 
     def _input(self, name: str, batch: Rows) -> Input:
         rows = self._rows[name][batch]
@@ -202,12 +202,12 @@ class LoaderRows(TrainingRows):
                 found.append(np.asarray(batch[1]))
         return np.concatenate(found)
 
-    def batches(self, rows: Sequence[Rows], modalities: Sequence[str] | None = None) -> Batches:
+    def batches(self, rows: Sequence[Rows]) -> Batches:
         """The inputs of each of several batches, given by their row numbers."""
         with closing(self._read(rows)) as read:
             for numbers, batch in zip(rows, read, strict=True):
                 views = _views_of(batch)
-                yield {name: self._input(name, views, len(numbers)) for name in (modalities or self.shapes)}
+                yield {name: self._input(name, views, len(numbers)) for name in self.shapes}
 
     def _input(self, name: str, views: Mapping[str, NDArray[Any]], n: int) -> Input:
         shape = (n, *self.shapes[name])

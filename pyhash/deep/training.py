@@ -98,27 +98,27 @@ def set_seed(seed: int, stream: int, device: torch.device) -> None:
         getattr(torch, device.type).manual_seed(drawn)
 
 
-def outputs_of(
-    network: HashingNetwork,
-    rows: TrainingRows,
-    chosen: NDArray[np.int64],
-    device: torch.device,
-    part: int = 1,
-) -> Outputs:
-    """Outputs of the chosen rows of every modality (part 1), or their features (part 0); a ValueError if not finite."""
+def encode_rows(
+    network: HashingNetwork, rows: TrainingRows, chosen: NDArray[np.int64], device: torch.device
+) -> tuple[Outputs, Outputs]:
+    """Features and outputs of the chosen rows of every modality; a ValueError where they are not finite."""
     network.eval()
     size = rows_per_block(rows.shapes.values())
     blocks = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in rows.shapes}
+    found: tuple[dict[str, list[NDArray[np.float32]]], ...] = (
+        {name: [] for name in rows.shapes},
+        {name: [] for name in rows.shapes},
+    )
     with torch.no_grad(), closing(rows.batches(blocks)) as batches:
         for inputs in batches:
             for name, x in inputs.items():
-                found[name].append(network.encode(name, x.to(device))[part].float().cpu().numpy())
-    outputs = {name: np.concatenate(parts) for name, parts in found.items()}
-    for name, values in outputs.items():
-        if not np.isfinite(values).all():
+                for part, values in zip(found, network.encode(name, x.to(device)), strict=True):
+                    part[name].append(values.float().cpu().numpy())
+    features, outputs = ({name: np.concatenate(parts) for name, parts in part.items()} for part in found)
+    for name in rows.shapes:
+        if not (np.isfinite(features[name]).all() and np.isfinite(outputs[name]).all()):
             raise ValueError(f"training must keep outputs finite, some of {name!r} are not: {_ADVICE}")
-    return outputs
+    return features, outputs
 
 
 class Training:
@@ -236,13 +236,13 @@ class Training:
         }
 
     def _all_outputs(self) -> Outputs:
-        return outputs_of(self._network, self._rows, np.arange(self._rows.n), self._options.device)
+        return encode_rows(self._network, self._rows, np.arange(self._rows.n), self._options.device)[1]
 
     def _score(self) -> dict[str, float] | None:
         if self._validation is None:
             return None
         chosen = np.concatenate([self._validation.queries, self._validation.database])
-        outputs = outputs_of(self._network, self._rows, chosen, self._options.device)
+        _, outputs = encode_rows(self._network, self._rows, chosen, self._options.device)
         n = len(self._validation.queries)
         queries = {name: found[:n] for name, found in outputs.items()}
         return self._validation.scores(queries, {name: found[n:] for name, found in outputs.items()})
