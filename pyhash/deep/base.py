@@ -342,7 +342,8 @@ class DeepMethod(HashingMethod):
             trial = self._try_encoders(features, outputs, L, xi, held_out, trained)
             state = dataclasses.replace(state, trial=trial)
         packed = {name: pack(found) for name, found in outputs.items()}
-        warn_of_collapse(packed, n_bits, len(state.label_sets.counts), self._advice())
+        n_kinds = min(plan.n_classes, len(state.label_sets.counts))  # of several labels nearly every row may be one
+        warn_of_collapse(packed, n_bits, n_kinds, self._advice())
         return state, signs
 
     def _settings(self, modalities: list[str], device: torch.device) -> tuple[dict[str, Any], Options]:

@@ -8,26 +8,26 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-# So many distinct codes for each label set, and so large a part of the bits constant, are not chance.
+# So many distinct codes for each kind of labels, and so large a part of the bits constant, are not chance.
 _MIN_DISTINCT = 0.25
 _MAX_CONSTANT = 0.5
-# Of fewer label sets many bits are constant in any case.
-_MIN_LABEL_SETS = 8
+# Of fewer kinds many bits are constant in any case.
+_MIN_KINDS = 8
 
 
 class CollapseWarning(UserWarning):
     """Training gave most samples the same few codes."""
 
 
-def warn_of_collapse(codes: Mapping[str, NDArray[np.uint8]], n_bits: int, n_label_sets: int, advice: str) -> None:
+def warn_of_collapse(codes: Mapping[str, NDArray[np.uint8]], n_bits: int, n_kinds: int, advice: str) -> None:
     """Warns if the packed codes of a modality are few, or bits of them constant."""
     for modality, rows in codes.items():
         n_distinct = len(np.unique(rows, axis=0))
         signs = np.unpackbits(rows, axis=1, count=n_bits, bitorder="little")
         n_constant = int((signs == signs[0]).all(axis=0).sum())
-        if n_distinct < max(_MIN_DISTINCT * min(n_label_sets, 2.0**n_bits), min(n_label_sets, 2)):
-            what = f"{len(rows)} samples with {n_label_sets} label sets have {n_distinct} distinct codes"
-        elif n_constant > _MAX_CONSTANT * n_bits and n_label_sets >= _MIN_LABEL_SETS:
+        if n_distinct < max(_MIN_DISTINCT * min(n_kinds, 2.0**n_bits), min(n_kinds, 2)):
+            what = f"{len(rows)} samples with {n_kinds} kinds of labels have {n_distinct} distinct codes"
+        elif n_constant > _MAX_CONSTANT * n_bits and n_kinds >= _MIN_KINDS:
             what = f"{n_constant} of {n_bits} bits are the same in all samples"
         else:
             continue

@@ -38,12 +38,12 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "phi": 0.01,
         "sigma": 0.3,
         "mu": 1.0,
-        "margin": 0.3,
+        "margin": 0.4,
         "reduction": "mean",
         "learning_rate": 2e-3,
         "relation_learning_rate": 2e-3,
         "epochs": 40,
-        "batch_size": 128,
+        "batch_size": 256,
         "optimizer": "adam",
         "decay": "cosine",
         "max_grad_norm": 0.0,
@@ -113,7 +113,7 @@ class DHSL(DeepMethod):
         Weight of the penalty, one for all modalities or one for each; 1. In the paper ``{"image": 1, "text": 5}``
         (MIRFlickr), 3 (NUS-WIDE).
     margin : float or None
-        By how much cosines of triplets must differ; 0.3, paper 1e-5.
+        By how much cosines of triplets must differ; 0.4, paper 1e-5.
     reduction : {"mean", "sum"} or None
         Weighted means over triplets and entries, or sums as printed; "mean", paper "sum".
     learning_rate, relation_learning_rate : float or None
@@ -121,7 +121,7 @@ class DHSL(DeepMethod):
     epochs : int or None
         Passes over the data; 40, paper 120.
     batch_size : int or None
-        Rows of a step; 128.
+        Rows of a step; 256, paper 128.
     optimizer : {"adam", "sgd"} or None
         How steps are taken; "adam", paper "sgd".
     decay : {"cosine", "none"} or None
@@ -315,7 +315,7 @@ class DHSL(DeepMethod):
 
     def _advice(self) -> str:
         if self.preset == "paper":
-            return "the paper's margin of 1e-5 does so: set margin=0.3, or use preset='default'"
+            return "the paper's margin of 1e-5 does so: set margin=0.4, or use preset='default'"
         return "raise margin (0.2 to 0.5), or lower learning_rate"
 
 

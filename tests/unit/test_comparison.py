@@ -9,7 +9,8 @@ import pytest
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
 from pyhash import LEMON, SHOH, codes, evaluation
-from pyhash.datasets import make_hierarchical, make_multilabel
+from pyhash.datasets import make_hierarchical, make_multilabel, published_split
+from pyhash.deep import DHSL, SDCH
 from pyhash.evaluation import Protocol, compare
 from pyhash.evaluation.comparison_table import mean_and_spread
 from pyhash.evaluation.result_lines import open_results
@@ -612,3 +613,27 @@ def test_torch_is_among_the_versions_only_where_it_is_loaded(monkeypatch):
     assert versions()["torch"] == "2.13.0+cpu"
     monkeypatch.setitem(sys.modules, "torch", None)  # may not be imported
     assert "torch" not in versions()
+
+
+def test_deep_methods_are_compared_as_all_others(tmp_path):
+    def deep(method, **parameters):
+        return lambda n_bits, seed: method(n_bits, seed=seed, hidden=[16], epochs=2, **parameters)
+
+    data = published_split(make_multilabel(200), 20, name="random")
+    methods = {"dhsl": deep(DHSL, selector_hidden=[8, 8]), "sdch": deep(SDCH, encoder="posterior")}
+    result = compare(data, methods, bits=[8], database="encoded", out=tmp_path, progress=False)
+    rows = np.random.default_rng(0).permutation(data.split("random")[0])  # as for every method
+    for record in result.records:
+        model = methods[record["method"]](8, 0)
+        model.fit({name: x[rows] for name, x in data.views.items()}, data.labels["classes"][rows])
+        learned, expected = (
+            [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
+            for history in (record["training"], model.history_)
+        )
+        assert learned == expected
+        assert record["encoders"] == model.encoders_
+        assert record["rounds"][0]["map"] is None
+        assert all(0 < score["map"] <= 1 for score in record["scores"])
+    assert {"training_curves.dhsl.png", "training_curves.sdch.png"} <= set(result.save_charts(tmp_path / "charts"))
+    again = compare(data, methods, bits=[8], database="encoded", out=tmp_path, progress=False)
+    assert again.n_reused == 2

@@ -750,7 +750,7 @@ def test_without_relations_within_modalities_their_loss_is_smaller():
 def test_few_codes_are_named():
     codes = {"image": pack(np.random.default_rng(0).standard_normal((50, 16))), "text": np.zeros((50, 2), np.uint8)}
     with pytest.warns(
-        CollapseWarning, match="codes of 'text' have collapsed: 50 samples with 10 label sets have 1 dist"
+        CollapseWarning, match="codes of 'text' have collapsed: 50 samples with 10 kinds of labels have 1 dist"
     ):
         warn_of_collapse(codes, 16, 10, "do this")
 

@@ -4,14 +4,14 @@ from scipy.sparse import csr_array
 
 from pyhash.methods import BATCH, LEMON, SEOCH, SHOH, RBFAnchors
 from pyhash.methods.recipes import METHOD_NAMES, RECOMMENDED, make_method
-from pyhash.methods.registry import METHODS
+from pyhash.methods.registry import DEEP_METHODS, METHODS
 
 VIEWS = {"image": np.ones((3, 4)), "text": csr_array(np.eye(3))}
 
 
 def test_every_method_of_the_registry_has_a_name():
     made = [make_method(name, n_bits=8, seed=5) for name in METHOD_NAMES]
-    assert {type(model).__name__ for model in made} == set(METHODS)
+    assert {type(model).__name__ for model in made} == {*METHODS, *DEEP_METHODS}
     for model in made:
         assert model.n_bits == 8
         assert getattr(model, "seed", 5) == 5
@@ -79,7 +79,7 @@ def test_the_recommended_recipe_is_one():
     [
         ("lemmon", r"among shoh, lemon, seoch.*got 'lemmon'; did you mean 'lemon'\?"),
         ("LEMON", r"got 'LEMON'; did you mean 'lemon'\?"),
-        ("zzz", "pca-itq, got 'zzz'$"),
+        ("zzz", "sdch, dhsl, got 'zzz'$"),
         ("", "got ''$"),
         ("lemon+", r"got 'lemon\+'"),
         ("lemon+rfb", r"a method, then \+rbf or nothing, then \+posterior, \+auto or nothing, got 'lemon\+rfb'"),
