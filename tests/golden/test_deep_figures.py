@@ -1,7 +1,7 @@
-"""Figures of the deep methods on the built-in data with the default preset, but fewer epochs: image_deep and text, 32 bits.
+"""Figures of the deep methods on the built-in data, default presets but fewer epochs: image_deep and text, 32 bits.
 
-mAP of codes searched that are encoded from the modality searched, and of fused ones (docs/methods.md). The least that is
-allowed lies 0.04 below what was measured on one machine: rounding differs between machines, and trained networks with it.
+mAP of codes that are encoded from the modality searched, and of fused ones. The least that is allowed lies 0.04 below
+what was measured on one machine: rounding differs between machines, and trained networks with it.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ VIEWS = ("image_deep", "text")
 @pytest.mark.parametrize(
     ("method", "encoded", "fused"),
     [
-        (DHSL, (0.0, 0.0), (0.0, 0.0)),
-        (SDCH, (0.0, 0.0), (0.0, 0.0)),
+        (DHSL, (0.531, 0.659), (0.513, 0.795)),
+        (SDCH, (0.548, 0.660), (0.537, 0.798)),
     ],
 )
 def test_a_short_training_finds_as_much_as_it_did(emoji, method, encoded, fused):
@@ -36,5 +36,5 @@ def test_a_short_training_finds_as_much_as_it_did(emoji, method, encoded, fused)
     scores = [score(name, model.codes_) for name in VIEWS]
     assert (np.array(scores) >= np.array(fused) - 0.04).all(), scores
     learned = [epoch["loss"] for epoch in model.history_]
-    assert learned[-1] < learned[0] / 2
+    assert learned[-1] < 0.7 * learned[0]
     assert model.best_epoch_ >= 6
