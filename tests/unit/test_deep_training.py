@@ -805,3 +805,54 @@ def test_too_much_quantization_collapses():
     options = {"gamma": 1.0, "hash_learning_rate": 0.5, "learning_rate": 0.1, "epochs": 10, "max_grad_norm": 1.0}
     with pytest.warns(CollapseWarning, match=r"codes of '(image|text)' have collapsed: .* lower hash_learning_rate"):
         sdch(beta_1=100.0, validation_fraction=0.0, **options).fit(MANY.views, MANY_LABELS)
+
+
+# --- where a model comes from, and goes ---
+
+
+@pytest.mark.parametrize("name", ["SDCH", "DHSL"])
+def test_threads_of_torch_do_not_matter_and_stay_as_they_were(trained, name):
+    before = torch.get_num_threads()
+    try:
+        for n in (1, 3):
+            torch.set_num_threads(n)
+            model = METHODS[name]().fit(VIEWS, LABELS)
+            assert torch.get_num_threads() == n
+            assert model.codes_.tobytes() == trained[name].codes_.tobytes()
+            assert history_of(model) == history_of(trained[name])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_model_of_a_device_that_is_not_here_is_loaded_where_it_can_be(monkeypatch, trained, tmp_path):
+    model = copy.deepcopy(trained["SDCH"]).set_params(device="cuda:99")
+    model.save(tmp_path / "model")
+    again = pyhash.load(tmp_path / "model")
+    assert again.device == "auto"
+    assert (
+        again.encode(VIEWS["text"], modality="text").tobytes() == model.encode(VIEWS["text"], modality="text").tobytes()
+    )
+
+
+def test_a_checkpoint_in_no_folder_is_refused_before_training(monkeypatch, tmp_path):
+    monkeypatch.setattr(Training, "run", None)
+    with pytest.raises(FileNotFoundError, match=r"checkpoint must be in a folder that exists, got '.*/none/here'"):
+        sdch().fit(VIEWS, LABELS, checkpoint=tmp_path / "none" / "here")
+
+
+def test_the_hash_epoch_leaves_statistics_of_a_backbone_as_they_are(monkeypatch):
+    """Batch normalisation counts what it saw, parameters or not."""
+    seen = []
+    take_epoch = Training._take_epoch
+
+    def watched(self, progress):
+        take_epoch(self, progress)
+        seen.append(int(self._network.backbones["text"][0].num_batches_tracked))
+
+    monkeypatch.setattr(Training, "_take_epoch", watched)
+    sdch(**{**STAGED, "epochs": 3}, backbones={"text": torch.nn.Sequential(torch.nn.BatchNorm1d(30))}).fit(
+        VIEWS, LABELS
+    )
+    assert seen[0] > 0
+    assert seen[1] == seen[0]
+    assert seen[2] > seen[1]
