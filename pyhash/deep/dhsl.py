@@ -275,7 +275,9 @@ class DHSL(DeepMethod):
 
     def _check_settings(self, chosen: dict[str, Any], modalities: list[str], device: torch.device) -> dict[str, Any]:
         variant = check_choice("variant", chosen["variant"], _VARIANTS)
-        hidden = chosen["hidden"] or (_HIDDEN_ON_CPU if device.type == "cpu" else _HIDDEN_ON_GPU)
+        hidden = chosen["hidden"]
+        if hidden is None:
+            hidden = _HIDDEN_ON_CPU if device.type == "cpu" else _HIDDEN_ON_GPU
         weights = ("alpha", "beta", "eta", "phi", "sigma", "margin")
         rates = ("learning_rate", "relation_learning_rate")
         dropout = check_real("dropout", chosen["dropout"], 0.0)

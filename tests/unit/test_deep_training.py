@@ -13,7 +13,7 @@ from torch import nn
 import pyhash
 from pyhash.codes import pack, unpack
 from pyhash.datasets import make_hierarchical
-from pyhash.deep import DHSL, SDCH, CollapseWarning
+from pyhash.deep import DHSL, SDCH, AlexNet, CollapseWarning
 from pyhash.deep.checkpoint import weights_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
@@ -856,3 +856,40 @@ def test_the_hash_epoch_leaves_statistics_of_a_backbone_as_they_are(monkeypatch)
     assert seen[0] > 0
     assert seen[1] == seen[0]
     assert seen[2] > seen[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "parameters", "error", "message"),
+    [
+        (dhsl, {"hidden": ()}, ValueError, "hidden must be widths of at least one layer, got 0"),
+        (sdch, {"hidden": 5}, TypeError, "hidden must be a sequence of widths of at least one layer, got 5"),
+        (sdch, {"hidden": (4, 0)}, ValueError, "hidden must be an integer >= 1, got 0"),
+        (dhsl, {"selector_hidden": [1]}, ValueError, "selector_hidden must be widths of 2 layers, got 1"),
+        (dhsl, {"dropout": 1}, ValueError, "dropout must be a number from 0 to below 1, got 1"),
+        (dhsl, {"mu": {"text": 1}}, ValueError, "mu must be a number or name exactly the modalities 'image', 'text'"),
+        (dhsl, {"variant": "DHSL5"}, ValueError, "variant must be one of 'full', 'DHSL1', .*, got 'DHSL5'"),
+        (sdch, {"preset": "papers"}, ValueError, "preset must be one of 'default', 'paper', got 'papers'"),
+        (sdch, {"schedule": "first"}, ValueError, "schedule must be one of 'staged', 'joint', got 'first'"),
+        (sdch, {"gamma": -1}, ValueError, "gamma must be a finite number >= 0, got -1"),
+        (sdch, {"learning_rate": 0}, ValueError, "learning_rate must be a finite number > 0, got 0"),
+        (sdch, {"batch_size": 1}, ValueError, "batch_size must be an integer >= 2, got 1"),
+        (sdch, {"mixed_precision": 1}, TypeError, "mixed_precision must be True or False, got 1"),
+        (sdch, {"xi": 0}, ValueError, "xi must be a finite number > 0, got 0"),
+        (
+            sdch,
+            {"backbones": {"image": nn.Linear(7, 3)}},
+            ValueError,
+            r"backbones\['image'\] must take rows of shape \('n', 24\)",
+        ),
+        (
+            sdch,
+            {"backbones": {"image": AlexNet(channels=(1, 1, 1, 1, 1), width=1)}},
+            ValueError,
+            r"backbones\['image'\] must take rows of shape \('n', 24\): pictures must have shape",
+        ),
+    ],
+)
+def test_wrong_parameters_are_refused_before_training(monkeypatch, make, parameters, error, message):
+    monkeypatch.setattr(Training, "run", None)
+    with pytest.raises(error, match=message):
+        make(**parameters).fit(VIEWS, LABELS)

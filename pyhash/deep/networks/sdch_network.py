@@ -64,7 +64,7 @@ def _width_of(modality: str, backbone: nn.Module, shape: tuple[int, ...]) -> int
     try:
         with torch.no_grad():
             out = backbone(torch.zeros(1, *shape))
-    except (RuntimeError, TypeError, IndexError) as error:
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise ValueError(
             f"backbones[{modality!r}] must take rows of shape {('n', *shape)}: {str(error).splitlines()[0]}"
         ) from error
