@@ -58,6 +58,13 @@ def check_real(name: str, value: object, minimum: float, *, exclusive: bool = Fa
     return number
 
 
+def check_bool(name: str, value: object) -> bool:
+    """`value` as True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a bool, got {value!r}")
+    return bool(value)
+
+
 def check_n_bits(n_bits: object) -> int:
     """The length of a code in bits."""
     return check_integer("n_bits", n_bits, 1, MAX_BITS)

@@ -19,7 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pyhash.checks import as_rows, check_choice, check_integer, check_n_bits, check_real, is_sparse, shape_of_features
+from pyhash.checks import (
+    as_rows,
+    check_bool,
+    check_choice,
+    check_integer,
+    check_n_bits,
+    check_real,
+    is_sparse,
+    shape_of_features,
+)
 from pyhash.codes import pack, sign
 from pyhash.deep.backbones import check_backbones, check_given, check_modalities, restore_backbones, store_backbones
 from pyhash.deep.checkpoint import Progress, as_arrays, as_weights, load_weights, weights_of
@@ -359,7 +368,7 @@ class DeepMethod(HashingMethod):
             decay=check_choice("decay", chosen["decay"], ("cosine", "none")),
             patience=None if self.patience is None else check_integer("patience", self.patience, 1),
             max_grad_norm=check_real("max_grad_norm", chosen["max_grad_norm"], 0.0),
-            mixed_precision=_check_bool("mixed_precision", self.mixed_precision),
+            mixed_precision=check_bool("mixed_precision", self.mixed_precision),
             seed=check_integer("seed", self.seed, 0),
             device=device,
         )
@@ -606,9 +615,3 @@ def _progress_bar(progress: bool | None, name: str, epochs: int) -> Iterator[Cal
             bar.update(done.epoch - bar.n)
 
         yield show
-
-
-def _check_bool(name: str, value: object) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)

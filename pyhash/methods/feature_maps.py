@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import as_rows, check_features, check_integer, check_real, is_sparse, shape_of_features
+from pyhash.checks import as_rows, check_bool, check_features, check_integer, check_real, is_sparse, shape_of_features
 from pyhash.errors import NotFittedError
 from pyhash.methods.parameters import Parameters
 
@@ -281,8 +281,7 @@ class RBFAnchors(FeatureMap):
         rng = np.random.default_rng(check_integer("seed", self.seed, 0))
         n_anchors = min(check_integer("n_anchors", self.n_anchors, 1), n)
         width = self._check_width()
-        if not isinstance(self.centered, (bool, np.bool_)):
-            raise TypeError(f"centered must be a bool, got {self.centered!r}")
+        check_bool("centered", self.centered)
         anchors = check_features("X", rows[np.sort(rng.choice(n, n_anchors, replace=False))])
         if isinstance(width, str):
             measured = rows if n <= _ROWS_FOR_WIDTH else rows[np.sort(rng.choice(n, _ROWS_FOR_WIDTH, replace=False))]

@@ -31,13 +31,6 @@ def check_companion(
     _check_device(name, value, other_name, other)
 
 
-def check_flag(name: str, value: object) -> bool:
-    """`value` as True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be a bool, got {value!r}")
-    return value
-
-
 def _check_tensor(name: str, value: object, wanted: str, *, floating: bool) -> None:
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pyhash.checks import check_choice, check_real
-from pyhash.deep.losses.checks import check_companion, check_flag, check_matrix, check_matrix_like
+from pyhash.checks import check_bool, check_choice, check_real
+from pyhash.deep.losses.checks import check_companion, check_matrix, check_matrix_like
 
 # Rows shorter than this count as zero: their direction is noise, and its gradient would be as large as they are short.
 _SHORTEST = 1e-8
@@ -52,7 +52,7 @@ class WeightedCosineTripletLoss(nn.Module):
         super().__init__()
         self.margin = check_real("margin", margin, 0.0)
         self.reduction = check_choice("reduction", reduction, ("sum", "mean"))
-        self.weighted = check_flag("weighted", weighted)
+        self.weighted = check_bool("weighted", weighted)
 
     def forward(self, queries: Tensor, candidates: Tensor, n_shared: Tensor) -> Tensor:
         """The loss of all triplets.

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pyhash.checks import check_integer, check_real
+from pyhash.checks import check_bool, check_integer, check_real
 from pyhash.errors import ModelFormatError
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ class AlexNet(nn.Module):
         super().__init__()
         self.channels = _check_channels(channels)
         self.width = check_integer("width", width, 1)
-        if not isinstance(local_response, bool):
-            raise TypeError(f"local_response must be a bool, got {local_response!r}")
-        self.local_response = local_response
+        self.local_response = check_bool("local_response", local_response)
         self.padding = check_integer("padding", padding, 0, 10)
         self.dropout = check_real("dropout", dropout, 0.0)
         if self.dropout >= 1.0:
