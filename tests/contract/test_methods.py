@@ -52,6 +52,7 @@ def case(method, **fixed):
 
 
 TINY = {"epochs": 6, "batch_size": 20, "learning_rate": 1e-2, "validation_fraction": 0.2}
+QUICK = {"epochs": 3, "learning_rate": 3e-2}  # its losses of three modalities are many
 CASES = {
     "SHOH": case(SHOH, hierarchy=DATA.hierarchy),
     "LEMON": case(LEMON),
@@ -68,7 +69,9 @@ CASES = {
     "PCAITQ": case(PCAITQ, n_iter=10),
     # Small networks, trained shortly.
     "SDCH": case(SDCH, **TINY, hidden=[24], feature_width=12, hash_learning_rate=2e-2),
-    "DHSL": case(DHSL, **TINY, hidden=[24, 16], selector_hidden=[8, 8], relation_hidden=16, relation_rows=8),
+    "DHSL": case(
+        DHSL, **{**TINY, **QUICK}, hidden=[24, 16], selector_hidden=[8, 8], relation_hidden=16, relation_rows=8
+    ),
 }
 ALL_METHODS = {name: method_class(name) for name in (*METHODS, *DEEP_METHODS)}
 ONE_MODALITY = {"FeatureSign", "LSH", "PCASign", "PCAITQ"}  # their codes agree within a modality only

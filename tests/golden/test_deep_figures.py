@@ -16,15 +16,15 @@ VIEWS = ("image_deep", "text")
 @pytest.mark.parametrize(
     ("method", "encoded", "fused"),
     [
-        (DHSL, (0.531, 0.659), (0.513, 0.795)),
-        (SDCH, (0.548, 0.660), (0.537, 0.798)),
+        (DHSL, (0.417, 0.473), (0.396, 0.656)),
+        (SDCH, (0.423, 0.457), (0.404, 0.615)),
     ],
 )
 def test_a_short_training_finds_as_much_as_it_did(emoji, method, encoded, fused):
     database, queries = emoji.split("pair")
     labels = emoji.labels["level2"]
     views = {name: emoji.views[name][database] for name in VIEWS}
-    model = method(n_bits=32, epochs=8).fit(views, labels[database])
+    model = method(n_bits=32, epochs=4).fit(views, labels[database])
 
     def score(query, codes):
         found = model.encode(emoji.views[query][queries], modality=query)
@@ -36,5 +36,5 @@ def test_a_short_training_finds_as_much_as_it_did(emoji, method, encoded, fused)
     scores = [score(name, model.codes_) for name in VIEWS]
     assert (np.array(scores) >= np.array(fused) - 0.04).all(), scores
     learned = [epoch["loss"] for epoch in model.history_]
-    assert learned[-1] < 0.7 * learned[0]
-    assert model.best_epoch_ >= 6
+    assert learned[-1] < 0.75 * learned[0]
+    assert model.best_epoch_ >= 3

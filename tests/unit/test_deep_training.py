@@ -779,7 +779,7 @@ CONSTANT = {name: np.ones_like(X) for name, X in VIEWS.items()}
         (lambda: sdch(epochs=2), CONSTANT, "lower hash_learning_rate or beta_1, or set reduction='balanced'"),
         (lambda: dhsl(epochs=2), CONSTANT, r"raise margin \(0.2 to 0.5\), or lower learning_rate"),
         (lambda: sdch(preset="paper", epochs=2), CONSTANT, "use preset='default'"),
-        (lambda: dhsl(preset="paper", epochs=2), CONSTANT, "margin of 1e-5 does so: set margin=0.3"),
+        (lambda: dhsl(preset="paper", epochs=2), CONSTANT, "margin of 1e-5 does so: set margin=0.45"),
     ],
     ids=["SDCH", "DHSL", "SDCH paper", "DHSL paper"],
 )
