@@ -617,7 +617,7 @@ def test_workers_that_use_threads_do_not_hang(tmp_path):
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(THREADED), str(tmp_path / "stop")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         start_new_session=True,
         env=environment,
         check=False,
