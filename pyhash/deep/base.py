@@ -69,6 +69,11 @@ class Plan:
     shapes: dict[str, tuple[int, ...]]  # of a row of each modality, as the user gives it
     widths: dict[str, int]  # of a row after its feature map
 
+    @property
+    def n_features(self) -> dict[str, int]:
+        """Of each modality as the user gives it."""
+        return {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
+
 
 @dataclass(frozen=True)
 class DeepState:
@@ -89,7 +94,7 @@ class DeepState:
     @property
     def n_features(self) -> dict[str, int]:
         """Of each modality as the user gives it."""
-        return {name: int(np.prod(shape)) for name, shape in self.plan.shapes.items()}
+        return self.plan.n_features
 
 
 class DeepMethod(HashingMethod):
@@ -545,10 +550,10 @@ class DeepMethod(HashingMethod):
         label_weights = {
             name: archive.array(f"V.{m}", np.float64, (None, plan.n_classes)) for m, name in enumerate(shapes)
         }
-        state = DeepState(
+        return DeepState(
             plan=plan,
             settings=settings,
-            maps={},
+            maps=restore_maps(fields["maps"], plan.n_features, archive),
             n_samples=check_integer("n_samples", fields["n_samples"], 1),
             network=network,
             label_weights=label_weights,
@@ -559,7 +564,6 @@ class DeepMethod(HashingMethod):
             if "trial" in fields
             else None,
         )
-        return dataclasses.replace(state, maps=restore_maps(fields["maps"], state.n_features, archive))
 
 
 def _open_views(

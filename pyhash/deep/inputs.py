@@ -27,25 +27,24 @@ class Bags:
     columns: Tensor  # int64, of all rows one after another
     values: Tensor  # float32, as many
     offsets: Tensor  # int64 (n,), where each row begins
-    width: int
-
-    def __len__(self) -> int:
-        return len(self.offsets)
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""
-        return type(self)(self.columns.to(device), self.values.to(device), self.offsets.to(device), self.width)
+        return type(self)(self.columns.to(device), self.values.to(device), self.offsets.to(device))
 
 
 Input: TypeAlias = Tensor | Bags
 
 
-def as_float32(rows: Any, of_picture: bool) -> Any:
-    """Rows as float32, dense or sparse; values of 8 bits of a picture become [0, 1]."""
-    if of_picture and rows.dtype == np.uint8:
-        converted = rows.astype(np.float32)
-        converted /= 255  # in place: pictures are large
-        return converted
+def scaled_pictures(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Values of 8 bits as float32 in [0, 1]."""
+    scaled = rows.astype(np.float32)
+    scaled /= 255  # in place: pictures are large
+    return scaled
+
+
+def as_float32(rows: Any) -> Any:
+    """Rows as float32, dense or sparse; too large values become infinite."""
     with np.errstate(over="ignore"):
         return rows.astype(np.float32, copy=False)
 
@@ -73,5 +72,4 @@ def make_input(rows: Any, as_bags: bool) -> Input:
         torch.from_numpy(rows.indices.astype(np.int64)),
         torch.from_numpy(np.require(rows.data, requirements=["C", "W"])),
         torch.from_numpy(rows.indptr[:-1].astype(np.int64)),
-        int(rows.shape[1]),
     )

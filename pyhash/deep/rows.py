@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
 from pyhash.checks import as_rows, check_features, is_sparse
-from pyhash.deep.inputs import ROWS_LOOKED_AT, Input, as_float32, is_bag_of_words, make_input
+from pyhash.deep.inputs import ROWS_LOOKED_AT, Input, as_float32, is_bag_of_words, make_input, scaled_pictures
 from pyhash.labels import name_rows
 from pyhash.methods.base import Views, check_views, n_rows_of
 from pyhash.methods.feature_maps import apply_map
@@ -139,9 +139,9 @@ def float32_rows(
 ) -> Features:
     """Rows as networks take them: real, finite, mapped; `first_row` is the number of the first in the user's data."""
     if is_picture and rows.dtype == np.uint8:
-        rows = as_float32(rows, is_picture)
+        rows = scaled_pictures(rows)
     checked = check_features(what, rows, first_row, keep_float32=feature_map is None)
-    converted = as_float32(apply_map(modality, feature_map, checked), is_picture)
+    converted = as_float32(apply_map(modality, feature_map, checked))
     finite = np.isfinite(converted.data if is_sparse(converted) else converted)
     if not finite.all():
         dense = converted.toarray() if is_sparse(converted) else converted

@@ -24,6 +24,9 @@ from pyhash.deep.validation import Validation
 
 Outputs = dict[str, NDArray[np.float32]]
 
+# The parts of what a network's ``encode`` gives.
+FEATURES, OUTPUTS = 0, 1
+
 _ADVICE = "lower the learning rates, or scale the features by feature_maps"
 
 
@@ -99,26 +102,28 @@ def set_seed(seed: int, stream: int, device: torch.device) -> None:
 
 
 def encode_rows(
-    network: HashingNetwork, rows: TrainingRows, chosen: NDArray[np.int64], device: torch.device
-) -> tuple[Outputs, Outputs]:
-    """Features and outputs of the chosen rows of every modality; a ValueError where they are not finite."""
+    network: HashingNetwork,
+    rows: TrainingRows,
+    chosen: NDArray[np.int64],
+    device: torch.device,
+    parts: Sequence[int] = (FEATURES, OUTPUTS),
+) -> list[Outputs]:
+    """Features and outputs, or one of them, of the chosen rows of every modality; a ValueError if not finite."""
     network.eval()
     size = rows_per_block(rows.shapes.values())
     blocks = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-    found: tuple[dict[str, list[NDArray[np.float32]]], ...] = (
-        {name: [] for name in rows.shapes},
-        {name: [] for name in rows.shapes},
-    )
+    blocks_of: list[dict[str, list[NDArray[np.float32]]]] = [{name: [] for name in rows.shapes} for _ in parts]
     with torch.no_grad(), closing(rows.batches(blocks)) as batches:
         for inputs in batches:
             for name, x in inputs.items():
-                for part, values in zip(found, network.encode(name, x.to(device)), strict=True):
-                    part[name].append(values.float().cpu().numpy())
-    features, outputs = ({name: np.concatenate(parts) for name, parts in part.items()} for part in found)
+                encoded = network.encode(name, x.to(device))
+                for part, of_part in zip(parts, blocks_of, strict=True):
+                    of_part[name].append(encoded[part].float().cpu().numpy())
+    found = [{name: np.concatenate(of_name) for name, of_name in of_part.items()} for of_part in blocks_of]
     for name in rows.shapes:
-        if not (np.isfinite(features[name]).all() and np.isfinite(outputs[name]).all()):
+        if not all(np.isfinite(of_part[name]).all() for of_part in found):
             raise ValueError(f"training must keep outputs finite, some of {name!r} are not: {_ADVICE}")
-    return features, outputs
+    return found
 
 
 class Training:
@@ -236,13 +241,16 @@ class Training:
         }
 
     def _all_outputs(self) -> Outputs:
-        return encode_rows(self._network, self._rows, np.arange(self._rows.n), self._options.device)[1]
+        return self._outputs(np.arange(self._rows.n))
+
+    def _outputs(self, chosen: NDArray[np.int64]) -> Outputs:
+        return encode_rows(self._network, self._rows, chosen, self._options.device, (OUTPUTS,))[0]
 
     def _score(self) -> dict[str, float] | None:
         if self._validation is None:
             return None
         chosen = np.concatenate([self._validation.queries, self._validation.database])
-        _, outputs = encode_rows(self._network, self._rows, chosen, self._options.device)
+        outputs = self._outputs(chosen)
         n = len(self._validation.queries)
         queries = {name: found[:n] for name, found in outputs.items()}
         return self._validation.scores(queries, {name: found[n:] for name, found in outputs.items()})

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.codes import pack
+from pyhash.deep.similarity import ordered_pairs_of
 from pyhash.evaluation.average_precision import mean_average_precision
+from pyhash.methods.encoder_trial import MAX_QUERIES
 
-# Rows that query, and that are searched, at most: a score costs little beside an epoch.
-MAX_QUERIES = 500
+# Rows that are searched, at most: a score costs little beside an epoch.
 _MAX_DATABASE = 5000
 
 
@@ -38,7 +38,6 @@ class Validation:
 
     def scores(self, queries: Mapping[str, NDArray[Any]], database: Mapping[str, NDArray[Any]]) -> dict[str, float]:
         """Plain mAP (full list) of each ordered pair of modalities, from outputs (n, n_bits) of either side."""
-        directions = list(permutations(queries, 2)) or [(name, name) for name in queries]
         return {
             f"{query}->{searched}": mean_average_precision(
                 pack(queries[query]),
@@ -48,5 +47,5 @@ class Validation:
                 n_bits=queries[query].shape[1],
                 protocol="shoh",
             ).value
-            for query, searched in directions
+            for query, searched in ordered_pairs_of(list(queries))
         }

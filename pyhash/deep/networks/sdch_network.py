@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from pyhash.deep.inputs import Bags, Input
+from pyhash.deep.inputs import Input
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.perceptron import perceptron
 
@@ -44,8 +45,9 @@ class SDCHNetwork(HashingNetwork):
     def features(self, modality: str, x: Input) -> Tensor:
         """(n, feature_width)."""
         name = self._names[modality]
-        if modality in self.backbones and not isinstance(x, Bags):
-            found = self.backbones[modality](x.reshape(x.shape[0], *self._shapes[modality])).flatten(1)
+        if modality in self.backbones:
+            pictures = cast("Tensor", x)  # bags of words have none
+            found = self.backbones[modality](pictures.reshape(pictures.shape[0], *self._shapes[modality])).flatten(1)
         else:
             found = self.hidden[name](x)
         features: Tensor = self.last[name](found)
