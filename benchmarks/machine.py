@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pyhash import _core
-from pyhash.threads import resolve_n_threads
+from pyhash._inputs.threads import resolve_n_threads
 
 _PACKAGES = {"pyhash": "pyhash-crossmodal", "numpy": "numpy", "faiss-cpu": "faiss-cpu", "usearch": "usearch"}
 

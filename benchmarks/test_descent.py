@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.timing import Contestant
-from pyhash.methods.descent import cyclic_descent
+from pyhash.methods.parts.descent import cyclic_descent
 
 SWEEPS = 7
 

@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks.timing import Contestant
 from pyhash import LEMON
-from pyhash.methods.posterior import RHO, TAU
-from pyhash.methods.ridge import solve_ridge
+from pyhash.methods.parts.posterior import RHO, TAU
+from pyhash.methods.parts.ridge import solve_ridge
 
 _N_CLASSES, _N_FEATURES = 87, 1500
 

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.peers import Worlds, check_top_k, faiss, numpy_distances, word_columns
 from benchmarks.timing import Contestant
-from pyhash.threads import resolve_n_threads
+from pyhash._inputs.threads import resolve_n_threads
 
 _SIZES = [(18_000, 2000), (180_000, 500), (10_000_000, 32), (10_000_000, 1)]
 _SHAPES = [(*size, bits, k) for bits, ks in ((64, (10, 100)), (128, (10,))) for size in _SIZES for k in ks]

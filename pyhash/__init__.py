@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyhash import codes, datasets, evaluation, interop, plotting, search
+    from pyhash import codes, comparison, datasets, evaluation, interop, plotting, search
     from pyhash import deep as deep  # not in __all__: a star import must not need torch
     from pyhash.errors import IndexChangedError, IndexLockedError, ModelFormatError, NotFittedError
     from pyhash.index import CodeIndex
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_MODULES = ("codes", "datasets", "deep", "evaluation", "interop", "plotting", "search")
+_MODULES = ("codes", "comparison", "datasets", "deep", "evaluation", "interop", "plotting", "search")
 _METHODS = (
     "BATCH",
     "CCAITQ",
@@ -93,6 +93,7 @@ __all__ = [
     "UnitLength",
     "__version__",
     "codes",
+    "comparison",
     "datasets",
     "evaluation",
     "interop",

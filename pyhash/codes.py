@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhash.checks import as_array, check_codes, check_finite, check_n_bits, check_numeric
+from pyhash._inputs.checks import as_array, check_codes, check_finite, check_n_bits, check_numeric
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

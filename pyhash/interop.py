@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhash.checks import as_array, check_codes, check_n_bits, n_bytes_of
+from pyhash._inputs.checks import as_array, check_codes, check_n_bits, n_bytes_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

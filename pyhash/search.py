@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
-from pyhash.checks import (
+from pyhash._inputs.checks import (
     MAX_BITS,
     as_array,
     check_choice,
@@ -24,7 +24,7 @@ from pyhash.checks import (
     check_projections,
     check_real,
 )
-from pyhash.threads import resolve_n_threads
+from pyhash._inputs.threads import resolve_n_threads
 
 __all__ = [
     "HitLists",

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pyhash import datasets, plotting
+from pyhash._files.atomic import atomic_file
+from pyhash.comparison import Comparison, compare
+from pyhash.comparison.experiment import RANDOM_SPLIT
+from pyhash.comparison.result_lines import RESULTS
 from pyhash.datasets import Dataset
 from pyhash.datasets.published import PUBLISHED_QUERIES
-from pyhash.evaluation import Comparison, Protocol, compare
-from pyhash.evaluation.experiment import RANDOM_SPLIT
-from pyhash.evaluation.result_lines import RESULTS
-from pyhash.files import atomic_file
+from pyhash.evaluation import Protocol
 
 TABLE = "table.md"
 CHARTS = "charts"

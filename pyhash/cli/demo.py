@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyhash import evaluation, plotting
+from pyhash._inputs.labels import one_hot
 from pyhash.cli.model_folder import MODELS, Catalogue, ModelFolder, Picture, staged, write_json, write_model_folder
 from pyhash.codes import pack
 from pyhash.datasets import Dataset, load_emoji
 from pyhash.index import CodeIndex
-from pyhash.labels import one_hot
 from pyhash.methods import make_method
-from pyhash.methods.base import HashingMethod
+from pyhash.methods.contract import HashingMethod
 from pyhash.methods.linear import OnlineMethod
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pyhash._files.atomic import atomic_file
 from pyhash.cli.interrupts import undivided
 from pyhash.errors import ModelFormatError
-from pyhash.files import atomic_file
 from pyhash.index import CodeIndex
 from pyhash.methods import load
-from pyhash.methods.base import HashingMethod
+from pyhash.methods.contract import HashingMethod
 from pyhash.methods.registry import DEEP_METHODS
 
 # A folder has one of them: deep methods have files of a form of their own.

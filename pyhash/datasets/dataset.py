@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import as_array, as_rows, check_choice, check_integer, is_sparse, shape_of_features
+from pyhash._inputs.checks import as_array, as_rows, check_choice, check_integer, is_sparse, shape_of_features
 
 if TYPE_CHECKING:
-    from pyhash.checks import Features
+    from pyhash._inputs.checks import Features
 
 
 @dataclass(frozen=True)

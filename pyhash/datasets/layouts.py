@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_choice, is_sparse
+from pyhash._inputs.checks import check_choice, is_sparse
 from pyhash.datasets.captions import bag_of_words
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.orientation import by_rows
 from pyhash.datasets.stored_labels import as_labels, check_binary, class_names
 
 if TYPE_CHECKING:
-    from pyhash.checks import Features
+    from pyhash._inputs.checks import Features
 
 
 # For messages on files of other layouts; on the command line names are an option.

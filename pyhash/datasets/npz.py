@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import is_sparse
+from pyhash._files.atomic import atomic_file
+from pyhash._inputs.checks import is_sparse
+from pyhash._inputs.labels import check_class_indices, check_label_matrix
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.layouts import SAY_WHICH, Source, Variable, dataset_of
-from pyhash.files import atomic_file
-from pyhash.labels import check_class_indices, check_label_matrix
 
 _SPARSE = ("data", "indices", "indptr", "shape")
 _STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUM")  # of an archive, an empty one, and a single array

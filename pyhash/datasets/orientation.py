@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyhash.checks import Features
+    from pyhash._inputs.checks import Features
 
 Shape = tuple[int, int]
 

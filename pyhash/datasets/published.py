@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyhash.checks import check_choice, check_integer
+from pyhash._inputs.checks import check_choice, check_integer
 from pyhash.datasets.dataset import Dataset
 
 # Queries of each published split; docs/datasets.md says where the numbers stand.

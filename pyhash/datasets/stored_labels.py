@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import is_sparse
-from pyhash.labels import name_rows
+from pyhash._inputs.checks import is_sparse
+from pyhash._inputs.labels import name_rows
 
 if TYPE_CHECKING:
-    from pyhash.checks import Features
+    from pyhash._inputs.checks import Features
 
 
 def class_names(n: int, prefix: str = "class") -> list[str]:

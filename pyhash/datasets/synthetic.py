@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_integer, check_real
+from pyhash._inputs.checks import check_integer, check_real
 from pyhash.datasets.dataset import Dataset
 
 _DEFAULT_FEATURES = {"image": 64, "text": 128}

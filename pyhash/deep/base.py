@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pyhash.checks import (
+from pyhash._files.safetensors import write_tensor_file
+from pyhash._inputs.checks import (
     as_rows,
     check_bool,
     check_choice,
@@ -34,27 +35,26 @@ from pyhash.deep.backbones import check_backbones, check_given, check_modalities
 from pyhash.deep.checkpoint import Progress, as_arrays, as_weights, load_weights, weights_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
-from pyhash.deep.inputs import is_bag_of_words
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import is_bag_of_words
 from pyhash.deep.onnx_export import write_onnx
 from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_views, query_inputs, rows_per_block
 from pyhash.deep.training import Objective, Options, Outputs, Training, encode_rows, forked_rng, one_thread, set_seed
 from pyhash.deep.validation import Validation
-from pyhash.methods.base import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow
-from pyhash.methods.encoder_trial import EncoderTrial
-from pyhash.methods.feature_maps import Standardizing, check_rows, fitted_copy, row_blocks
-from pyhash.methods.label_sets import LabelSets
-from pyhash.methods.parameters import per_modality, restore_parameter, store_parameter
-from pyhash.methods.posterior import PosteriorEncoder
-from pyhash.methods.ridge import add_gram, solve_ridge
-from pyhash.methods.state import Arrays, Fields, Matrix, restore_maps, store_maps
-from pyhash.tensor_files import write_tensor_file
+from pyhash.methods.contract import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow
+from pyhash.methods.parts.encoder_trial import EncoderTrial
+from pyhash.methods.parts.feature_maps import Standardizing, check_rows, fitted_copy, row_blocks
+from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.parameters import per_modality, restore_parameter, store_parameter
+from pyhash.methods.parts.posterior import PosteriorEncoder
+from pyhash.methods.parts.ridge import add_gram, solve_ridge
+from pyhash.methods.parts.state import Arrays, Fields, Matrix, restore_maps, store_maps
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from pyhash.checks import Features
-    from pyhash.files import Archive
+    from pyhash._files.archive import Archive
+    from pyhash._inputs.checks import Features
 
 # Rows whose values stand for all of them when a checkpoint is asked whether it is of this training.
 _ROWS_IN_IDENTITY = 16

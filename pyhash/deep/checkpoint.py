@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pyhash._files.safetensors import read_tensor_file, write_tensor_file
 from pyhash.errors import ModelFormatError
-from pyhash.tensor_files import read_tensor_file, write_tensor_file
 
 _KIND = "checkpoint"
 

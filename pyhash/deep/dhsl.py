@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pyhash.checks import check_choice, check_integer, check_real
+from pyhash._inputs.checks import check_choice, check_integer, check_real
 from pyhash.deep.base import DeepMethod, Plan
-from pyhash.deep.inputs import Input
 from pyhash.deep.losses import QuantizationLoss, RelationLoss, RowSparsityPenalty, WeightedCosineTripletLoss
 from pyhash.deep.networks.dhsl_network import DHSLNetwork
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import Input
 from pyhash.deep.similarity import SharedLabels, ordered_pairs_of, sum_of
 from pyhash.deep.training import Objective
 from pyhash.deep.widths import check_widths
-from pyhash.methods.parameters import per_modality
-from pyhash.methods.state import Matrix
+from pyhash.methods.parts.parameters import per_modality
+from pyhash.methods.parts.state import Matrix
 
 # What Table 3 of the paper leaves out.
 _VARIANTS = ("full", "DHSL1", "DHSL2", "DHSL3", "DHSL4")

@@ -19,11 +19,11 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 import pyhash
-from pyhash.checks import is_sparse, n_bytes_of
+from pyhash._files.atomic import atomic_file
+from pyhash._inputs.checks import is_sparse, n_bytes_of
 from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.files import atomic_file
-from pyhash.methods.feature_maps import MAPS, Centering, RBFAnchors, Standardizing, UnitLength
-from pyhash.methods.posterior import PosteriorEncoder
+from pyhash.methods.parts.feature_maps import MAPS, Centering, RBFAnchors, Standardizing, UnitLength
+from pyhash.methods.parts.posterior import PosteriorEncoder
 
 # The newest that the exporter of torch 2.2 has.
 _OPSET = 17

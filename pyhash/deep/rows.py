@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
-from pyhash.checks import as_rows, check_features, is_sparse
-from pyhash.deep.inputs import ROWS_LOOKED_AT, Input, as_float32, is_bag_of_words, make_input, scaled_pictures
-from pyhash.labels import name_rows
-from pyhash.methods.base import Views, check_views, n_rows_of
-from pyhash.methods.feature_maps import apply_map
+from pyhash._inputs.checks import as_rows, check_features, is_sparse
+from pyhash._inputs.labels import name_rows
+from pyhash.deep.networks.inputs import ROWS_LOOKED_AT, Input, as_float32, is_bag_of_words, make_input, scaled_pictures
+from pyhash.methods.contract import Views, check_views, n_rows_of
+from pyhash.methods.parts.feature_maps import apply_map
 
 if TYPE_CHECKING:
-    from pyhash.checks import Features
+    from pyhash._inputs.checks import Features
 
 Rows = NDArray[np.int64]
 Batches = Generator[dict[str, Input], None, None]

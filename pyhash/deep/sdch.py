@@ -10,18 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pyhash.checks import check_choice, check_integer, check_real
+from pyhash._inputs.checks import check_choice, check_integer, check_real
 from pyhash.codes import sign
 from pyhash.deep.base import DeepMethod, Plan
-from pyhash.deep.inputs import Input
 from pyhash.deep.losses import BalanceLoss, CodeSimilarityLoss, IndependenceLoss, PairLikelihoodLoss, QuantizationLoss
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import Input
 from pyhash.deep.networks.sdch_network import SDCHNetwork
 from pyhash.deep.similarity import SharedLabels, pairs_of, sum_of
 from pyhash.deep.training import Objective, Outputs
 from pyhash.deep.widths import check_widths
-from pyhash.methods.itq import itq_rotation
-from pyhash.methods.state import Matrix
+from pyhash.methods.parts.itq import itq_rotation
+from pyhash.methods.parts.state import Matrix
 
 _ITQ_STEPS = 50
 

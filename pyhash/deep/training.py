@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pyhash.deep.checkpoint import Progress, read_checkpoint, weights_of, write_checkpoint
-from pyhash.deep.inputs import Input
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import Input
 from pyhash.deep.rows import TrainingRows, rows_per_block
 from pyhash.deep.validation import Validation
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyhash.codes import pack
 from pyhash.deep.similarity import ordered_pairs_of
 from pyhash.evaluation.average_precision import mean_average_precision
-from pyhash.methods.encoder_trial import MAX_QUERIES
+from pyhash.methods.parts.encoder_trial import MAX_QUERIES
 
 # Rows that are searched, at most: a score costs little beside an epoch.
 _MAX_DATABASE = 5000

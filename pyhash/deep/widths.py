@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyhash.checks import check_integer
+from pyhash._inputs.checks import check_integer
 
 
 def check_widths(name: str, value: object, count: int | None = None) -> list[int]:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
-from pyhash.checks import check_codes, check_integer, check_n_bits
+from pyhash._inputs.checks import check_codes, check_integer, check_n_bits
+from pyhash._inputs.labels import check_class_indices, check_label_matrix, is_class_indices
 from pyhash.codes import pack
-from pyhash.labels import check_class_indices, check_label_matrix, is_class_indices
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash.checks import check_choice, check_integer
+from pyhash._inputs.checks import check_choice, check_integer
 from pyhash.evaluation import _ranks
 from pyhash.evaluation.protocol import GROUPED_TIES, Protocol, resolve_protocol
 from pyhash.evaluation.rankings import HammingRanking, Metric, Ranking, map_blocks, rank_labelled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pyhash.checks import check_choice, check_integer
+from pyhash._inputs.checks import check_choice, check_integer
 
 DENOMINATORS = ("hits", "relevant", "min")
 GROUPED_TIES = ("expected", "best", "worst")

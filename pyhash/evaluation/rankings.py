@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
-from pyhash.checks import (
+from pyhash._inputs.checks import (
     as_array,
     as_float64,
     as_rows,
@@ -21,9 +21,9 @@ from pyhash.checks import (
     check_numeric,
     check_projections,
 )
+from pyhash._inputs.threads import resolve_n_threads
 from pyhash.evaluation import _ranks
 from pyhash.evaluation.relevance import Relevance
-from pyhash.threads import resolve_n_threads
 
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 Metric = Callable[[NDArray[np.generic], NDArray[np.generic]], ArrayLike]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyhash._inputs.labels import check_class_indices, check_label_matrix, is_class_indices
 from pyhash.evaluation import _ranks
-from pyhash.labels import check_class_indices, check_label_matrix, is_class_indices
 
 
 class Relevance:

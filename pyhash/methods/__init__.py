@@ -1,11 +1,11 @@
-"""Methods that learn codes, all under the contract of ``pyhash.methods.base``; feature maps, which all of them take."""
+"""Methods that learn codes, all under the contract of ``pyhash.methods.contract``, and their feature maps."""
 
 from pyhash.methods.batch import BATCH
 from pyhash.methods.cca import CCAITQ, CCASign
 from pyhash.methods.dch import DCH
 from pyhash.methods.dsfh import DSFH
-from pyhash.methods.feature_maps import Centering, FeatureMap, RBFAnchors, Standardizing, UnitLength
 from pyhash.methods.lemon import LEMON
+from pyhash.methods.parts.feature_maps import Centering, FeatureMap, RBFAnchors, Standardizing, UnitLength
 from pyhash.methods.recipes import make_method
 from pyhash.methods.registry import load
 from pyhash.methods.scm import SCMSeq

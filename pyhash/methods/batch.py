@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import check_integer, check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.descent import random_signs
-from pyhash.methods.feature_maps import RBFAnchors
-from pyhash.methods.label_sets import unit_rows
 from pyhash.methods.linear import LinearMethod
-from pyhash.methods.orthonormal import balanced_factor, random_balanced_factor
-from pyhash.methods.parameters import per_modality
-from pyhash.methods.ridge import solve_ridge
-from pyhash.methods.state import Chunk, Matrix
+from pyhash.methods.parts.descent import random_signs
+from pyhash.methods.parts.feature_maps import RBFAnchors
+from pyhash.methods.parts.label_sets import unit_rows
+from pyhash.methods.parts.orthonormal import balanced_factor, random_balanced_factor
+from pyhash.methods.parts.parameters import per_modality
+from pyhash.methods.parts.ridge import solve_ridge
+from pyhash.methods.parts.state import Chunk, Matrix
 
 # Ridge of the mappings from the embedding to features and labels.
 _EMBEDDING_RIDGE = 1e-3

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_integer, check_n_bits, check_real
-from pyhash.methods.descent import cyclic_descent, random_signs
-from pyhash.methods.feature_maps import RBFAnchors
+from pyhash._inputs.checks import check_integer, check_n_bits, check_real
 from pyhash.methods.linear import LinearMethod
-from pyhash.methods.parameters import per_modality
-from pyhash.methods.ridge import RidgeSolver, solve_ridge
-from pyhash.methods.state import Chunk, Matrix
+from pyhash.methods.parts.descent import cyclic_descent, random_signs
+from pyhash.methods.parts.feature_maps import RBFAnchors
+from pyhash.methods.parts.parameters import per_modality
+from pyhash.methods.parts.ridge import RidgeSolver, solve_ridge
+from pyhash.methods.parts.state import Chunk, Matrix
 
 _SWEEPS = 10
 

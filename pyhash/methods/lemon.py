@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import check_integer, check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.descent import random_signs
-from pyhash.methods.label_sets import unit_rows
 from pyhash.methods.linear import OnlineMethod
-from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
-from pyhash.methods.ridge import solve_ridge
-from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
+from pyhash.methods.parts.descent import random_signs
+from pyhash.methods.parts.label_sets import unit_rows
+from pyhash.methods.parts.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
+from pyhash.methods.parts.ridge import solve_ridge
+from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State
 
 if TYPE_CHECKING:
-    from pyhash.files import Archive
+    from pyhash._files.archive import Archive
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_n_bits
+from pyhash._inputs.checks import check_n_bits
 from pyhash.codes import sign
-from pyhash.methods.feature_maps import Centering
 from pyhash.methods.linear import LinearMethod
-from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
+from pyhash.methods.parts.feature_maps import Centering
+from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State
 
 if TYPE_CHECKING:
-    from pyhash.files import Archive
+    from pyhash._files.archive import Archive
 
 
 class ProjectionMethod(LinearMethod):

@@ -9,10 +9,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from pyhash.checks import check_integer, check_n_bits, is_sparse
-from pyhash.frames import is_sparse_frame
-from pyhash.methods.base import HashingMethod
-from pyhash.methods.feature_maps import RBFAnchors
+from pyhash._inputs.checks import check_integer, check_n_bits, is_sparse
+from pyhash._inputs.frames import is_sparse_frame
+from pyhash.methods.contract import HashingMethod
+from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.registry import method_class
 
 __all__ = ["METHOD_NAMES", "RECOMMENDED", "make_method"]

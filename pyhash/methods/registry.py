@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, cast
 
+from pyhash._files.reading import read_archive
 from pyhash.errors import ModelFormatError
-from pyhash.files import read_archive
-from pyhash.methods.base import HashingMethod
 from pyhash.methods.batch import BATCH
 from pyhash.methods.cca import CCAITQ, CCASign
+from pyhash.methods.contract import HashingMethod
 from pyhash.methods.dch import DCH
 from pyhash.methods.dsfh import DSFH
 from pyhash.methods.lemon import LEMON

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_n_bits, check_real
+from pyhash._inputs.checks import check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.feature_maps import Centering
-from pyhash.methods.label_sets import unit_rows
+from pyhash.methods.parts.feature_maps import Centering
+from pyhash.methods.parts.label_sets import unit_rows
+from pyhash.methods.parts.state import Chunk, Matrix
 from pyhash.methods.projections import ProjectionMethod, leading_directions
-from pyhash.methods.state import Chunk, Matrix
 
 
 class SCMSeq(ProjectionMethod):

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.checks import check_choice, check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import check_choice, check_integer, check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.descent import cyclic_descent, random_signs
 from pyhash.methods.linear import OnlineMethod
-from pyhash.methods.parameters import per_modality
-from pyhash.methods.ridge import RidgeSolver, solve_ridge
-from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
+from pyhash.methods.parts.descent import cyclic_descent, random_signs
+from pyhash.methods.parts.parameters import per_modality
+from pyhash.methods.parts.ridge import RidgeSolver, solve_ridge
+from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State
 
 if TYPE_CHECKING:
-    from pyhash.files import Archive
+    from pyhash._files.archive import Archive
 
 _SWEEPS = 10
 

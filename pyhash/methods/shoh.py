@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash.checks import as_array, check_choice, check_integer, check_n_bits, check_real
-from pyhash.methods.descent import cyclic_descent, random_signs
-from pyhash.methods.hierarchy import (
+from pyhash._inputs.checks import as_array, check_choice, check_integer, check_n_bits, check_real
+from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.parts.descent import cyclic_descent, random_signs
+from pyhash.methods.parts.hierarchy import (
     affiliations_with_finest,
     check_affiliations,
     count_classes,
     label_layers,
     label_matrices,
 )
-from pyhash.methods.label_sets import LabelSets
-from pyhash.methods.linear import OnlineMethod
-from pyhash.methods.ridge import solve_ridge
-from pyhash.methods.state import Arrays, Chunk, Fields, Matrix, State
+from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.ridge import solve_ridge
+from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from pyhash.checks import Features
-    from pyhash.files import Archive
+    from pyhash._files.archive import Archive
+    from pyhash._inputs.checks import Features
 
 
 @dataclass(frozen=True)

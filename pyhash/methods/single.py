@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pyhash.checks import check_integer
-from pyhash.methods.itq import itq_rotation
+from pyhash._inputs.checks import check_integer
+from pyhash.methods.parts.itq import itq_rotation
+from pyhash.methods.parts.state import Chunk, Matrix
 from pyhash.methods.projections import ProjectionMethod, check_n_bits_within, fix_signs
-from pyhash.methods.state import Chunk, Matrix
 
 
 class FeatureSign(ProjectionMethod):

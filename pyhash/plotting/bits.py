@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyhash.checks import as_array, check_n_bits, check_numeric
+from pyhash._inputs.checks import as_array, check_n_bits, check_numeric
 from pyhash.evaluation import Protocol, mean_average_precision
 from pyhash.evaluation.rankings import Metric
 from pyhash.plotting.charts import axes_for, finish, line_style, require_matplotlib

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyhash.files import atomic_file
+from pyhash._files.atomic import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash.checks import check_integer
+from pyhash._inputs.checks import check_integer
 from pyhash.evaluation import ClassDistances, class_distances
 from pyhash.plotting.charts import axes_for, require_matplotlib
 from pyhash.plotting.columns import check_column

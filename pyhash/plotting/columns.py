@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pyhash.checks import as_array, check_numeric
+from pyhash._inputs.checks import as_array, check_numeric
 
 
 def check_column(name: str, values: object, n: int | None = None, each: str = "") -> NDArray[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyhash.checks import as_array, is_sparse
+from pyhash._inputs.checks import as_array, is_sparse
 from pyhash.evaluation import PrecisionAt, Protocol, precision_at
 from pyhash.evaluation.protocol import resolve_protocol
 from pyhash.evaluation.rankings import Metric

@@ -1,5 +1,6 @@
 import ast
 import doctest
+import graphlib
 import importlib.metadata
 import inspect
 import re
@@ -108,39 +109,72 @@ def test_what_ships():
 ROOT = Path(pyhash.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-# Who may import whom: a layer imports from those before it. Modules of one layer may import each other.
+# Each folder and module of the package has a layer of its own, lowest first; a layer imports from those before it.
 LAYERS = [
-    {"errors", "checks", "frames", "threads", "labels"},
-    {"codes", "files", "tensor_files", "_core"},
-    {"index_directory", "interop", "search"},
-    {"segments"},
-    {"index"},
-    {"methods", "deep", "evaluation", "datasets", "plotting"},
-    {"cli"},
+    *("errors", "_inputs", "_core", "codes", "_files", "search", "interop", "index"),
+    *("datasets", "evaluation", "methods", "deep", "plotting", "comparison", "cli"),
 ]
 
 
-def layer_of(module):
-    top = module.split(".")[1]
-    return next(i for i, layer in enumerate(LAYERS) if top in layer)
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("pyhash", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def imports_of(path):
+    """Modules of the package that a file imports, also within functions and for types alone."""
+    modules = {module_of(source) for source in (*SOURCES, *ROOT.rglob("*.pyi"))}
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pyhash":
+            # "from package import module" imports the module.
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (named & modules) or {node.module if node.module != "pyhash" else name for name in named}
+    return {name for name in found if name.startswith("pyhash.")}
+
+
+def test_every_folder_has_a_layer():
+    names = {path.name if path.is_dir() else path.stem for path in ROOT.iterdir() if path.suffix in ("", ".py")}
+    assert names - {"__init__", "__pycache__"} <= set(LAYERS)
+    assert len(LAYERS) == len(set(LAYERS))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_layers_point_downward_and_nothing_is_asserted(path):
-    module = ".".join(("pyhash", *path.relative_to(ROOT).with_suffix("").parts))
+    if path != ROOT / "__init__.py":
+        layer = LAYERS.index(module_of(path).split(".")[1])
+        for name in imports_of(path):
+            assert LAYERS.index(name.split(".")[1]) <= layer, name
     for node in ast.walk(ast.parse(path.read_text())):
         assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}: user input never meets an assert"
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pyhash."):
-            assert path == ROOT / "__init__.py" or layer_of(node.module) <= layer_of(module), node.module
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
             assert not any(name.split(".")[0] in ("pickle", "dill", "joblib") for name in names)
 
 
+def test_modules_do_not_import_each_other():
+    graph = {module_of(path): imports_of(path) - {module_of(path)} for path in SOURCES if path != ROOT / "__init__.py"}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which shows the circle
+
+
+def test_folders_do_not_import_each_other():
+    """A folder within another counts as a folder of its own."""
+    graph = {}
+    for path in SOURCES:
+        if path != ROOT / "__init__.py":
+            folder = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
+            for name in imports_of(path):
+                to = name if (ROOT.parent / name.replace(".", "/")).is_dir() else name.rpartition(".")[0]
+                graph.setdefault(folder, set()).add(to)
+    graphlib.TopologicalSorter({folder: found - {folder, "pyhash"} for folder, found in graph.items()}).prepare()
+
+
 def test_public_docstrings_are_whole():
     """Every public class and function of the package's main modules says what it takes and shows itself at work."""
     from pyhash import codes, datasets, deep, evaluation, index, interop, methods, plotting, search
-    from pyhash.methods import descent
+    from pyhash.methods.parts import descent
 
     for module in (codes, datasets, deep, evaluation, index, interop, methods, plotting, search, descent):
         for name in module.__all__:

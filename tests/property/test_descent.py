@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference.shoh import sweep
 
-from pyhash.methods.descent import cyclic_descent
+from pyhash.methods.parts.descent import cyclic_descent
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference.descent import share_a_label
 
-from pyhash.methods.label_sets import LabelSets
+from pyhash.methods.parts.label_sets import LabelSets
 
 
 @given(

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyhash.methods.orthonormal import balanced_factor
+from pyhash.methods.parts.orthonormal import balanced_factor
 
 
 @given(

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from pyhash.methods import CCAITQ, LSH, PCAITQ, CCASign, FeatureSign, PCASign, SCMSeq
 from pyhash.methods.dsfh import factor_of_similarity
-from pyhash.methods.orthonormal import nearest_rotation
+from pyhash.methods.parts.orthonormal import nearest_rotation
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 

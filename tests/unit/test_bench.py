@@ -11,8 +11,8 @@ import pytest
 
 from pyhash.cli import bench
 from pyhash.cli.main import main
+from pyhash.comparison.table import score_of
 from pyhash.datasets import make_hierarchical, make_multilabel, save_npz
-from pyhash.evaluation.comparison_table import score_of
 
 COMMAND = [sys.executable, "-m", "pyhash.cli.main", "bench"]
 
@@ -259,7 +259,7 @@ def test_the_table_of_versions_that_differ():
     """As where a run goes on with another numpy."""
     versions = {"pyhash": "0.1.0", "numpy": "2.0.0", "scipy": "1.1", "python": "3.11"}
     records = [{"versions": versions}, {"versions": {**versions, "numpy": "2.1.0"}}]
-    from pyhash.evaluation import Comparison
+    from pyhash.comparison import Comparison
 
     said = bench._describe_versions(Comparison(records))
     assert said == "Made with pyhash 0.1.0, numpy 2.0.0 and 2.1.0, scipy 1.1, python 3.11."

@@ -9,15 +9,16 @@ import pytest
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
 from pyhash import LEMON, SHOH, codes, evaluation
+from pyhash.comparison import compare
+from pyhash.comparison.charts import _Charts
+from pyhash.comparison.result_lines import open_results
+from pyhash.comparison.table import mean_and_spread
+from pyhash.comparison.trial import describe, versions
 from pyhash.datasets import make_hierarchical, make_multilabel, published_split
 from pyhash.deep import DHSL, SDCH
-from pyhash.evaluation import Protocol, compare
-from pyhash.evaluation.comparison_table import mean_and_spread
-from pyhash.evaluation.result_lines import open_results
-from pyhash.evaluation.trial import describe, versions
+from pyhash.evaluation import Protocol
 from pyhash.methods import CCAITQ, LSH, RBFAnchors
 from pyhash.plotting import save_figure
-from pyhash.plotting.comparison_charts import _Charts
 
 SIZES = {"image": 10, "text": 12}
 
@@ -35,7 +36,7 @@ def result(data):
 @pytest.fixture
 def count(monkeypatch):
     """What was run."""
-    from pyhash.evaluation import comparison
+    from pyhash.comparison import comparison
 
     ran, run = [], comparison.run_trial
 
@@ -344,7 +345,7 @@ def test_a_file_of_something_else(data, tmp_path):
 
 def test_one_writer_at_a_time(data, tmp_path):
     with open_results(tmp_path):
-        code = f"from pyhash.evaluation.result_lines import open_results\nwith open_results({str(tmp_path)!r}): pass"
+        code = f"from pyhash.comparison.result_lines import open_results\nwith open_results({str(tmp_path)!r}): pass"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert other.returncode == 1
         assert "must have one writer at a time, another comparison writes to it" in other.stderr

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import pyhash
+from pyhash._files.safetensors import read_tensor_file
 from pyhash.codes import pack, unpack
 from pyhash.datasets import make_hierarchical
 from pyhash.deep import DHSL, SDCH, AlexNet, CollapseWarning
@@ -20,8 +21,7 @@ from pyhash.deep.device import resolve_device
 from pyhash.deep.sdch import SDCHObjective
 from pyhash.deep.training import Training
 from pyhash.deep.validation import Validation
-from pyhash.methods.orthonormal import nearest_rotation
-from pyhash.tensor_files import read_tensor_file
+from pyhash.methods.parts.orthonormal import nearest_rotation
 
 pytestmark = [
     pytest.mark.usefixtures("one_blas_thread", "one_torch_thread"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from reference import shoh as reference
 
-from pyhash.methods.descent import cyclic_descent
+from pyhash.methods.parts.descent import cyclic_descent
 
 
 def problem(rng, n, r, dtype=np.float64):

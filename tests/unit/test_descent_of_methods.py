@@ -26,10 +26,11 @@ from reference.descent import (
 )
 
 from pyhash import codes
-from pyhash.methods import BATCH, DCH, DSFH, LEMON, SEOCH, SHOH, Centering, batch, dch, dsfh, itq, lemon, seoch
-from pyhash.methods.label_sets import LabelSets
-from pyhash.methods.ridge import RidgeSolver
-from pyhash.methods.state import store_state
+from pyhash.methods import BATCH, DCH, DSFH, LEMON, SEOCH, SHOH, Centering, batch, dch, dsfh, lemon, seoch
+from pyhash.methods.parts import itq
+from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.ridge import RidgeSolver
+from pyhash.methods.parts.state import store_state
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 

@@ -4,8 +4,9 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import clone
 
 from pyhash import NotFittedError
-from pyhash.methods import LEMON, Centering, RBFAnchors, Standardizing, UnitLength, feature_maps, feature_rows
-from pyhash.methods.feature_rows import FeatureRows
+from pyhash.methods import LEMON, Centering, RBFAnchors, Standardizing, UnitLength
+from pyhash.methods.parts import feature_maps, feature_rows
+from pyhash.methods.parts.feature_rows import FeatureRows
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 

@@ -7,7 +7,8 @@ import pytest
 
 import pyhash
 from pyhash import SHOH, CodeIndex, ModelFormatError
-from pyhash.files import atomic_file, write_archive
+from pyhash._files.atomic import atomic_file
+from pyhash._files.npz import write_archive
 
 
 def write_index(path, n_bits, codes):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pyhash import SHOH, CodeIndex, load
-from pyhash.files import read_archive, write_archive
+from pyhash._files.npz import write_archive
+from pyhash._files.reading import read_archive
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CHUNK = {"x": np.eye(6)}, [0, 1, 2, 3, 4, 5]

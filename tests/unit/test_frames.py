@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import coo_array, csr_array, issparse
 
 import pyhash
-from pyhash.checks import as_array, as_rows
+from pyhash._inputs.checks import as_array, as_rows
 from pyhash.datasets import make_hierarchical, make_multilabel
 from pyhash.evaluation import mean_average_precision
 

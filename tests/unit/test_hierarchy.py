@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from pyhash.methods.hierarchy import (
+from pyhash.methods.parts.hierarchy import (
     affiliations_with_finest,
     check_affiliations,
     count_classes,

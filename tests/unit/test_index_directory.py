@@ -11,9 +11,10 @@ import zlib
 import numpy as np
 import pytest
 
-from pyhash import ModelFormatError, index_directory
+from pyhash import ModelFormatError
 from pyhash.errors import IndexChangedError, IndexLockedError
-from pyhash.index_directory import IndexDirectory, SegmentContent, StoredSegment
+from pyhash.index import directory as index_directory
+from pyhash.index.directory import IndexDirectory, SegmentContent, StoredSegment
 
 N_BITS = 20
 # Newer Pythons warn of forks where any library has started threads; these children only do what is tested.
@@ -770,7 +771,7 @@ def test_a_stale_object_says_that_it_is_stale(path, contents):
 def spawn_holder(path):
     """Another process that holds the lock; it says so, and then waits for its end."""
     code = (
-        "import sys; from pyhash.index_directory import IndexDirectory; "
+        "import sys; from pyhash.index.directory import IndexDirectory; "
         "d = IndexDirectory.open(sys.argv[1]); d.lock(); print('locked', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(

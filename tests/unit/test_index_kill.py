@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from pyhash.index_directory import IndexDirectory, SegmentContent
+from pyhash.index.directory import IndexDirectory, SegmentContent
 
 # Newer Pythons warn of forks where any library has started threads; these children only commit.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

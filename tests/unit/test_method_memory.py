@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyhash import BATCH, DSFH, RBFAnchors
-from pyhash.methods import feature_rows
+from pyhash.methods.parts import feature_rows
 
 N, N_ANCHORS, N_BITS = 20_000, 300, 8
 

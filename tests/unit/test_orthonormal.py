@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyhash.methods.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
+from pyhash.methods.parts.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
 
 
 def is_feasible(V, atol=1e-8):

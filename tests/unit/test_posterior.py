@@ -6,11 +6,12 @@ from scipy.sparse import csr_array
 from pyhash import codes
 from pyhash.datasets import make_hierarchical
 from pyhash.evaluation import mean_average_precision
-from pyhash.methods import BATCH, LEMON, SEOCH, SHOH, encoder_trial
-from pyhash.methods.encoder_trial import EncoderTrial
-from pyhash.methods.label_sets import LabelSets
-from pyhash.methods.posterior import RHO, TAU, PosteriorEncoder
-from pyhash.methods.state import store_state
+from pyhash.methods import BATCH, LEMON, SEOCH, SHOH
+from pyhash.methods.parts import encoder_trial
+from pyhash.methods.parts.encoder_trial import EncoderTrial
+from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.posterior import RHO, TAU, PosteriorEncoder
+from pyhash.methods.parts.state import store_state
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 

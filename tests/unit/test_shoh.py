@@ -6,8 +6,8 @@ from scipy.sparse import csr_array
 from pyhash import SHOH, codes
 from pyhash.datasets import make_hierarchical
 from pyhash.methods import shoh
-from pyhash.methods.descent import random_signs
-from pyhash.methods.state import store_state
+from pyhash.methods.parts.descent import random_signs
+from pyhash.methods.parts.state import store_state
 
 PARAMETERS = {"n_bits": 24, "n_iter": 3, "mu": 100.0, "xi": 0.5, "eta": 2.0}
 

@@ -10,8 +10,9 @@ from safetensors.numpy import save
 
 import pyhash
 from pyhash import ModelFormatError
-from pyhash.files import read_archive, write_archive
-from pyhash.tensor_files import read_tensor_file, write_tensor_file
+from pyhash._files.npz import write_archive
+from pyhash._files.reading import read_archive
+from pyhash._files.safetensors import read_tensor_file, write_tensor_file
 
 READERS = [read_tensor_file, read_archive]
 FIELDS = {"n_bits": 16, "widths": [8, 4], "name": "é", "rate": 0.1, "nothing": None}
@@ -314,5 +315,5 @@ def test_without_safetensors_the_extra_is_named(tmp_path, path, monkeypatch):
 
 
 def test_importing_pyhash_does_not_load_safetensors():
-    code = "import sys; import pyhash.tensor_files; sys.exit('safetensors' in sys.modules)"
+    code = "import sys; import pyhash._files.safetensors; sys.exit('safetensors' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

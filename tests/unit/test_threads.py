@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyhash import _core
-from pyhash.threads import resolve_n_threads
+from pyhash._inputs.threads import resolve_n_threads
 
 
 def test_argument_then_environment_then_affinity(monkeypatch):

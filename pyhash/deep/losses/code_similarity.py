@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pyhash.checks import check_choice
+from pyhash._inputs.checks import check_choice
 from pyhash.deep.losses.checks import check_companion, check_matrix
 from pyhash.deep.losses.reductions import sum_or_balanced
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pyhash.checks import check_bool, check_choice, check_real
+from pyhash._inputs.checks import check_bool, check_choice, check_real
 from pyhash.deep.losses.checks import check_companion, check_matrix, check_matrix_like
 
 # Rows shorter than this count as zero: their direction is noise, and its gradient would be as large as they are short.

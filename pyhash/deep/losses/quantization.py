@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pyhash.checks import check_choice
+from pyhash._inputs.checks import check_choice
 from pyhash.deep.losses.checks import check_companion, check_matrix
 from pyhash.deep.losses.reductions import sum_or_mean
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pyhash.checks import check_bool, check_integer, check_real
+from pyhash._inputs.checks import check_bool, check_integer, check_real
 from pyhash.errors import ModelFormatError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from pyhash.deep.inputs import Input
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.input_layer import InputLayer
+from pyhash.deep.networks.inputs import Input
 from pyhash.deep.networks.perceptron import perceptron
 from pyhash.deep.networks.relation import RelationNetwork
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from pyhash.deep.inputs import Input
+from pyhash.deep.networks.inputs import Input
 
 
 class HashingNetwork(nn.Module, ABC):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyhash.deep.inputs import Bags, Input
+from pyhash.deep.networks.inputs import Bags, Input
 
 
 class InputLayer(nn.Module):

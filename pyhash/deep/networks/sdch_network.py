@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pyhash.deep.inputs import Input
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import Input
 from pyhash.deep.networks.perceptron import perceptron
 
 

@@ -1,0 +1,29 @@
+"""Read a pyhash file of either form."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pyhash._files.archive import Archive
+from pyhash._files.npz import read_npz
+from pyhash._files.safetensors import read_tensor_file
+
+_ZIP_START = b"PK\x03\x04"
+
+
+def read_archive(path: str | os.PathLike[str]) -> Archive:
+    """Reads a pyhash file of either form; a ModelFormatError names the file and what is wrong with it.
+
+    Raises ImportError if it is a safetensors file and that package is not installed.
+    """
+    target = Path(path)
+    with open(target, "rb") as file:
+        if not _is_tensor_file(file.read(9)):
+            return read_npz(target, file)
+    return read_tensor_file(target)
+
+
+def _is_tensor_file(start: bytes) -> bool:
+    """Whether a file that starts so is a safetensors file: eight bytes of length, then JSON."""
+    return start[8:9] == b"{" and not start.startswith(_ZIP_START)

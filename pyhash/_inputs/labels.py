@@ -1,0 +1,67 @@
+"""Labels as users give them: one class index for each sample, or a 0/1 matrix, dense, sparse or a data frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import as_array, as_rows, check_numeric, is_sparse
+from pyhash._inputs.frames import is_sparse_frame
+
+# Class indices beyond this are taken for a mistake, such as hashes or item numbers.
+MAX_CLASSES = 1 << 24
+
+
+def name_rows(rows: NDArray[np.intp], first_row: int = 0) -> str:
+    """Rows for an error message: the first few, and how many there are."""
+    shown = ", ".join(str(first_row + int(row)) for row in rows[:5])
+    noun = "row" if len(rows) == 1 else "rows"
+    return f"{noun} {shown}" + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+
+
+def is_class_indices(name: str, labels: object) -> bool:
+    """Whether `labels` are class indices, one for each sample, rather than a matrix."""
+    return not (is_sparse(labels) or is_sparse_frame(labels)) and as_array(name, labels).ndim == 1
+
+
+def check_class_indices(
+    name: str, labels: object, n_classes: int | None = None, first_row: int = 0, hint: str = ""
+) -> NDArray[np.int64]:
+    """Class indices (n,), each in [0, n_classes); `hint` ends the message where one is not."""
+    array = as_array(name, labels)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be class indices of an integer dtype, got {array.dtype}")
+    end = MAX_CLASSES if n_classes is None else n_classes
+    classes: NDArray[np.int64] = array.astype(np.int64)  # what does not fit turns negative
+    wrong = np.flatnonzero((classes < 0) | (classes >= end))
+    if wrong.size:
+        raise ValueError(
+            f"{name} must be class indices from 0 to {end - 1}, got {array[wrong[0]]} "
+            f"in {name_rows(wrong, first_row)}{hint}"
+        )
+    return classes
+
+
+def check_label_matrix(
+    name: str, labels: object, n_classes: int | None = None, first_row: int = 0
+) -> NDArray[np.bool_]:
+    """A 0/1 matrix (n, n_classes), dense or sparse, as a dense boolean array."""
+    rows = as_rows(name, labels)
+    array: NDArray[Any] = rows.toarray() if is_sparse(rows) else rows
+    check_numeric(name, array)
+    if array.ndim != 2 or array.shape[1] == 0 or (n_classes is not None and array.shape[1] != n_classes):
+        raise ValueError(f"{name} must have shape (n,) or (n, {n_classes or 'n_classes'}), got {array.shape}")
+    wrong = np.flatnonzero(((array != 0) & (array != 1)).any(axis=1))
+    if wrong.size:
+        raise ValueError(f"{name} must hold only 0 and 1, wrong in {name_rows(wrong, first_row)}")
+    matrix: NDArray[np.bool_] = array != 0
+    return matrix
+
+
+def one_hot(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.bool_]:
+    """Class indices as a 0/1 matrix (n, n_classes)."""
+    matrix = np.zeros((len(classes), n_classes), dtype=bool)
+    matrix[np.arange(len(classes)), classes] = True
+    return matrix

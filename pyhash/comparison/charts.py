@@ -1,0 +1,244 @@
+"""The charts of a comparison of methods."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.comparison.table import directions_of, ordered, runs_of, score_of
+from pyhash.evaluation.class_centers import ClassDistances
+from pyhash.evaluation.curves import PrecisionAt, PrecisionRecallCurve
+from pyhash.evaluation.protocol import Protocol
+from pyhash.plotting.bits import BitsDisplay
+from pyhash.plotting.bytes_per_item import BytesPerItemDisplay
+from pyhash.plotting.charts import legend_beside, require_matplotlib, save_figure
+from pyhash.plotting.class_distance import ClassDistanceDisplay
+from pyhash.plotting.precision_at import PrecisionAtDisplay
+from pyhash.plotting.precision_recall import PrecisionRecallDisplay
+from pyhash.plotting.rounds import RoundsDisplay
+from pyhash.plotting.training_curves import TrainingCurvesDisplay
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Record = dict[str, Any]
+
+_COLORS = 10  # of matplotlib's cycle
+_LINES = ("-", "--", ":", "-.")
+_MAX_LEGEND_INSIDE = 5
+
+
+def draw_comparison(records: Sequence[Record], protocol: str, directory: str | os.PathLike[str]) -> list[str]:
+    """Draws every chart that the records have data for into a folder; returns the names of the files."""
+    require_matplotlib()
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for stem, ax in _Charts(records, protocol).drawn():
+        # Of methods whose names differ only in what files cannot be named by, each has a chart.
+        number = next(n for n in count(1) if _numbered(stem, n) not in names)
+        names.append(_numbered(stem, number))
+        save_figure(ax, folder / names[-1])
+    return names
+
+
+def _numbered(stem: str, number: int) -> str:
+    return f"{stem}.png" if number == 1 else f"{stem}.{number}.png"
+
+
+class _Charts:
+    """Charts of one protocol; those of a single length show the greatest."""
+
+    def __init__(self, records: Sequence[Record], protocol: str) -> None:
+        self.records = records
+        self.protocol = protocol
+        self.methods = ordered(record["method"] for record in records)
+        self.longest = max(record["n_bits"] for record in records)
+
+    def drawn(self) -> Iterator[tuple[str, Axes]]:
+        """Names of files without their suffix, and axes, one chart after another."""
+        first_protocol = next(iter(self.records[0]["protocols"]))
+        for direction in directions_of(self.records):
+            charts = [
+                ("map_by_bits", self._bits(direction)),
+                ("map_by_bytes", self._bytes(direction)),
+                ("precision_recall", self._precision_recall(direction)),
+                ("precision_at", self._precision_at(direction)),
+            ]
+            if self.protocol == first_protocol:  # rounds know no other
+                charts.append(("map_by_round", self._rounds(direction)))
+            for name, ax in charts:
+                if ax is not None:
+                    length = "" if name.startswith("map_by_b") else f", {self.longest} bits"
+                    yield f"{name}.{_as_file_name(direction)}", self._finished(ax, direction + length)
+        ax = self._training_time()
+        if ax is not None:
+            yield "training_time_by_round", self._finished(ax, f"{self.longest} bits")
+        yield from self._training_curves()
+        yield from self._class_distances()
+
+    def _titled(self, ax: Axes, title: str) -> Axes:
+        """With a title that says what was measured."""
+        first = self.records[0]
+        of = f"{first['data']['name']}, {first['labels']}, split {first['split']}"
+        protocol = f"\nprotocol {self.protocol}" if ax.get_ylabel() == "mAP" else ""
+        ax.set_title(f"{of}\n{title}{protocol}", fontsize="medium")
+        return ax
+
+    def _finished(self, ax: Axes, title: str) -> Axes:
+        """Titled, and with a legend that hides nothing."""
+        self._titled(ax, title)
+        if len(ax.get_legend_handles_labels()[1]) > _MAX_LEGEND_INSIDE:
+            legend_beside(ax)
+        return ax
+
+    def _style(self, method: str) -> dict[str, Any]:
+        number = self.methods.index(method)
+        return {"color": f"C{number % _COLORS}", "linestyle": _LINES[number // _COLORS % len(_LINES)]}
+
+    def _lengths(self, method: str) -> list[int]:
+        return sorted({record["n_bits"] for record in runs_of(self.records, method)})
+
+    def _scores(self, method: str, n_bits: int, direction: str, kind: str) -> list[float]:
+        """A score of each seed; empty where one is missing."""
+        found = [score_of(run, self.protocol, direction)[kind] for run in runs_of(self.records, method, n_bits)]
+        return [] if None in found else found
+
+    def _bits(self, direction: str) -> Axes | None:
+        ax = None
+        for method in self.methods:
+            by_length = {n_bits: self._scores(method, n_bits, direction, "map") for n_bits in self._lengths(method)}
+            lengths = [n_bits for n_bits, scores in by_length.items() if scores]
+            if lengths:
+                runs = np.array([by_length[n_bits] for n_bits in lengths]).T
+                ax = BitsDisplay.from_runs(lengths, runs, name=method, ax=ax, **self._style(method)).ax_
+        return ax
+
+    def _bytes(self, direction: str) -> Axes | None:
+        """With the best score of any method's projections that are not binarised as the upper line."""
+        ax = None
+        upper = max(
+            (
+                float(np.mean(scores))
+                for method in self.methods
+                for n_bits in self._lengths(method)
+                if (scores := self._scores(method, n_bits, direction, "map_float"))
+            ),
+            default=None,
+        )
+        for method in self.methods:
+            points = [
+                (runs_of(self.records, method, n_bits)[0]["bytes_per_item"], float(np.mean(scores)))
+                for n_bits in self._lengths(method)
+                if (scores := self._scores(method, n_bits, direction, "map"))
+            ]
+            if points:
+                sizes, means = zip(*points, strict=True)
+                ax = BytesPerItemDisplay(sizes, means, name=method).plot(ax, **self._style(method)).ax_
+        if ax is not None and upper is not None:
+            # Last, as the legend follows the order of drawing.
+            ax = BytesPerItemDisplay([], [], upper=upper, upper_name="best as float, not binarised").plot(ax).ax_
+        return ax
+
+    def _at_longest(self, direction: str) -> Iterator[tuple[str, list[Record]]]:
+        for method in self.methods:
+            runs = runs_of(self.records, method, self.longest)
+            if runs:
+                yield method, [score_of(run, self.protocol, direction) for run in runs]
+
+    def _precision_recall(self, direction: str) -> Axes | None:
+        ax = None
+        for method, runs in self._at_longest(direction):
+            curves = [run["precision_recall"] for run in runs]
+            precision, recall = (_mean([curve[key] for curve in curves]) for key in ("precision", "recall"))
+            if np.isfinite(precision).all():
+                ranks = np.array(curves[0]["rank"])
+                curve = PrecisionRecallCurve(precision, recall, ranks, "rank", runs[0]["n_empty"], Protocol())
+                ax = PrecisionRecallDisplay(curve, method).plot(ax, **self._style(method)).ax_
+        return ax
+
+    def _precision_at(self, direction: str) -> Axes | None:
+        ax = None
+        for method, runs in self._at_longest(direction):
+            top_n = np.array([int(n) for n in runs[0]["precision_at"]], dtype=np.int64)
+            values = _mean([list(run["precision_at"].values()) for run in runs])
+            if len(top_n) and np.isfinite(values).all():
+                result = PrecisionAt(top_n, values, values[None], runs[0]["n_empty"], Protocol())
+                ax = PrecisionAtDisplay(result, method).plot(ax, **self._style(method)).ax_
+        return ax
+
+    def _online(self) -> Iterator[tuple[str, list[list[Record]]]]:
+        """Methods that learned in rounds, and the rounds of each seed."""
+        for method in self.methods:
+            rounds = [run["rounds"] for run in runs_of(self.records, method, self.longest)]
+            if rounds and rounds[0][0]["map"] is not None:
+                yield method, rounds
+
+    def _rounds(self, direction: str) -> Axes | None:
+        ax = None
+        for method, runs in self._online():
+            seen = [entry["n_seen"] for entry in runs[0]]
+            scores = _mean([[entry["map"][direction] for entry in rounds] for rounds in runs])
+            known = ~np.isnan(scores)
+            if known.any():
+                display = RoundsDisplay(np.array(seen)[known].tolist(), scores[known].tolist(), method)
+                ax = display.plot(ax, **self._style(method)).ax_
+        return ax
+
+    def _training_time(self) -> Axes | None:
+        ax = None
+        for method, runs in self._online():
+            seen = [entry["n_seen"] for entry in runs[0]]
+            seconds = _mean([np.cumsum([entry["train_seconds"] for entry in rounds]).tolist() for rounds in runs])
+            display = RoundsDisplay(seen, seconds.tolist(), method, "Training seconds, all rounds so far")
+            ax = display.plot(ax, **self._style(method)).ax_
+        return ax
+
+    def _first_runs(self) -> Iterator[tuple[str, Record]]:
+        """Methods that learned the greatest length, and the run of the first seed."""
+        for method in self.methods:
+            runs = runs_of(self.records, method, self.longest)
+            if runs:
+                yield method, runs[0]
+
+    def _training_curves(self) -> Iterator[tuple[str, Axes]]:
+        for method, run in self._first_runs():
+            history = run.get("training")  # records of version 0.1 have none
+            if history:
+                ax = TrainingCurvesDisplay.from_history(history).ax_
+                yield f"training_curves.{_as_file_name(method)}", self._titled(ax, f"{method}, {self.longest} bits")
+
+    def _class_distances(self) -> Iterator[tuple[str, Axes]]:
+        for method, run in self._first_runs():
+            kept = run["class_distances"]
+            if kept is None:
+                continue
+            for modality, distances in kept["distances"].items():
+                matrix = np.array(distances, dtype=np.float64)
+                counts = np.isfinite(np.diag(matrix)).astype(np.int64)
+                centers = np.zeros((len(matrix), run["bytes_per_item"]), dtype=np.uint8)  # not drawn
+                result = ClassDistances(matrix, centers, counts, run["n_bits"])
+                names = kept["class_names"] if len(kept["class_names"]) == len(matrix) else None
+                title = f"{method}, {run['n_bits']} bits" + ("" if modality == "learned" else f", {modality}")
+                display = ClassDistanceDisplay(result, names, groups=kept["groups"], name=title)
+                # One scale for all methods: half of the bits is what codes that have nothing in common differ in.
+                drawn = display.plot(vmax=max(run["n_bits"] / 2, 1))
+                part = "" if modality == "learned" else f".{modality}"
+                yield f"class_distances.{_as_file_name(method + part)}", drawn.ax_
+
+
+def _mean(rows: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:
+    """Over seeds; NaN where a value is missing."""
+    mean: NDArray[np.float64] = np.array(rows, dtype=np.float64).mean(axis=0)
+    return mean
+
+
+def _as_file_name(name: str) -> str:
+    return re.sub(r"[^\w.+-]", "_", name.replace("->", "-to-"))

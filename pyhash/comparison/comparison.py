@@ -1,0 +1,356 @@
+"""Methods compared under equal conditions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from pyhash._inputs.checks import MAX_BITS, check_choice, check_integer
+from pyhash.comparison.experiment import Direction, Experiment, listed, plan_experiment
+from pyhash.comparison.result_lines import ResultLines, open_results
+from pyhash.comparison.table import describe_protocol, make_table, ordered
+from pyhash.comparison.trial import Factory, Record, identify, run_trial
+from pyhash.datasets.dataset import Dataset
+from pyhash.errors import NotFittedError
+from pyhash.evaluation.protocol import Protocol
+from pyhash.methods.contract import HashingMethod
+from pyhash.methods.recipes import make_method
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``compare`` measured.
+
+    Attributes
+    ----------
+    records : list of dict
+        One for each method, length and seed, in that order; docs/howto/comparing-fairly.md lists the fields.
+    n_reused : int
+        How many of them were there before, in the folder `out`.
+    n_dropped : int
+        1 if that folder's file ended within a line, which was dropped, else 0.
+    """
+
+    records: list[Record]
+    n_reused: int = 0
+    n_dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        methods = ordered(record["method"] for record in self.records)
+        bits = ordered(str(record["n_bits"]) for record in self.records)
+        n_seeds = len(ordered(record["seed"] for record in self.records))
+        seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
+        return f"Comparison({len(self)} records: {', '.join(methods)}; {', '.join(bits)} bits; {seeds})"
+
+    @property
+    def protocols(self) -> list[str]:
+        """Names of the protocols."""
+        return list(self.records[0]["protocols"])
+
+    def describe(self, protocol: str | None = None) -> str:
+        """What the scores of a protocol are, in one sentence: data, split, views, choices, seeds.
+
+        Parameters
+        ----------
+        protocol : str, optional
+            One of `protocols`; by default the first.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        ValueError
+            If there is no such protocol.
+        """
+        return describe_protocol(self.records, self._protocol(protocol))
+
+    def table(self, protocol: str | None = None) -> str:
+        """The scores of a protocol as a Markdown table: one row for each method and length.
+
+        Parameters
+        ----------
+        protocol : str, optional
+            One of `protocols`; by default the first.
+
+        Returns
+        -------
+        str
+            For each direction the plain mAP and that of the weighted distance; of several seeds their mean and, after
+            ±, their sample standard deviation.
+
+        Raises
+        ------
+        ValueError
+            If there is no such protocol.
+        """
+        return make_table(self.records, self._protocol(protocol))
+
+    def save_charts(self, directory: str | os.PathLike[str], *, protocol: str | None = None) -> list[str]:
+        """Draws the charts into a folder, which is made where it is missing.
+
+        Parameters
+        ----------
+        directory : path-like
+            Files of the same names are replaced.
+        protocol : str, optional
+            One of `protocols`; by default the first.
+
+        Returns
+        -------
+        list of str
+            Names of the files: mAP by bits, by round and by bytes per item, precision-recall and precision at N for
+            each direction; training time by round; distances between classes for each method.
+
+        Raises
+        ------
+        ValueError
+            If there is no such protocol.
+        ImportError
+            If matplotlib is not installed.
+        OSError
+            If a file cannot be written.
+        """
+        from pyhash.comparison.charts import draw_comparison
+
+        return draw_comparison(self.records, self._protocol(protocol), directory)
+
+    def _protocol(self, protocol: str | None) -> str:
+        return self.protocols[0] if protocol is None else check_choice("protocol", protocol, tuple(self.protocols))
+
+
+def compare(
+    data: Dataset,
+    methods: Sequence[str] | Mapping[str, Factory],
+    *,
+    bits: Sequence[int] = (16, 32, 64),
+    seeds: int | Sequence[int] = 1,
+    labels: str | None = None,
+    split: str | None = None,
+    views: Sequence[str] | None = None,
+    directions: Sequence[Direction] | None = None,
+    database: str = "learned",
+    chunk_size: int = 2000,
+    protocols: Sequence[Protocol | str] = ("shoh",),
+    top_n: Sequence[int] = (1, 5, 10, 50, 100, 500, 1000),
+    out: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    n_threads: int | None = None,
+) -> Comparison:
+    """Runs every method at every length with every seed, under equal conditions.
+
+    Parameters
+    ----------
+    data : Dataset
+    methods : sequence of str, or mapping of str to function
+        Names that ``pyhash.methods.recipes.make_method`` knows, such as "lemon+rbf"; or functions of your own by
+        name, each called with (n_bits, seed) and returning a new HashingMethod.
+    bits : sequence of int
+        Lengths of codes.
+    seeds : int or sequence of int
+        Of the methods, and of the order in which rows are learned; a number n stands for 0, ..., n - 1.
+    labels : str, optional
+        One of ``data.labels``: rows are relevant to each other when they share one. By default, or for "hierarchy", the
+        finest layer of the hierarchy. Methods that take a hierarchy have it where these are its finest layer.
+    split : str, optional
+        One of ``data.splits``, by default the first. Where there is none, or for "random" where there is none of that
+        name, a tenth of the rows, drawn with seed 0, are queries.
+    views : sequence of str, optional
+        Modalities to learn; by default all.
+    directions : sequence of (str, str), optional
+        Modality of the queries, and that of the database; by default every ordered pair of two views.
+    database : {"learned", "encoded"}
+        Codes that are searched: those that the method learned for the rows, one for all modalities; or what ``encode``
+        makes of the modality searched. With "learned" it does not matter which modality is searched.
+    chunk_size : int
+        Rows that online methods learn at a time; others learn all at once.
+    protocols : sequence of Protocol or str
+        For the scores; charts and rounds show the first.
+    top_n : sequence of int
+        N of precision at N; those beyond the database or a cutoff are left out.
+    out : path-like, optional
+        A folder for results.jsonl, to which each combination is added when it is done. What is there already, of the
+        same data, choices and parameters and the same pyhash, is not run again.
+    progress : bool, optional
+        Whether to show a progress bar on stderr; by default where that is a terminal.
+    n_threads : int, optional
+        Of methods and of the evaluation. It moves no score. numpy's own threads are not bound by it.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as it must be: before anything is learned. Also if a method refuses a combination, whose
+        name the message has; those before it are in `out`.
+    OSError
+        If `out` cannot be written, or another comparison writes to it.
+
+    Notes
+    -----
+    Rows without any label are left out. The database is in the order of the data set whatever order it was learned in,
+    so that ties by id do not depend on the seed. Scores of "float" rank by the cosine of projections that are not
+    binarised, the database's encoded from the modality searched: what the signs cost. Memory is the peak of what is
+    resident while a method learns, beside what was before; only Linux tells.
+
+    Examples
+    --------
+    >>> from pyhash.datasets import make_multilabel
+    >>> result = compare(make_multilabel(300), ["lemon", "cca-itq"], bits=[8, 16], seeds=2)
+    >>> result
+    Comparison(8 records: lemon, cca-itq; 8, 16 bits; 2 seeds)
+    >>> print(result.table().splitlines()[0])
+    | method | bits | bytes per item | image->text | image->text weighted | text->image | text->image weighted |
+    """
+    experiment = plan_experiment(
+        data,
+        labels=labels,
+        split=split,
+        views=views,
+        directions=directions,
+        database=database,
+        chunk_size=chunk_size,
+        protocols=protocols,
+        top_n=top_n,
+        n_threads=n_threads,
+    )
+    combinations = _plan(experiment, methods, _check_bits(bits), _check_seeds(seeds))
+    results: AbstractContextManager[ResultLines | None] = nullcontext() if out is None else open_results(out)
+    with results as file:
+        done = {} if file is None else file.records
+        found = {combination.key: done[combination.key] for combination in combinations if combination.key in done}
+        n_reused = len(found)
+        missing = [combination for combination in combinations if combination.key not in found]
+        for combination in _with_progress(missing, n_reused, progress):
+            record = combination.run(experiment)
+            if file is not None:
+                file.append(record)
+            found[combination.key] = record
+        records = [found[combination.key] for combination in combinations]
+        return Comparison(records, n_reused, 0 if file is None else file.n_dropped)
+
+
+@dataclass(frozen=True)
+class _Combination:
+    """A method, a length and a seed."""
+
+    name: str
+    factory: Factory
+    identity: Record
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.identity['n_bits']} bits, seed {self.identity['seed']}"
+
+    @property
+    def key(self) -> str:
+        """What its record is found by."""
+        key: str = self.identity["key"]
+        return key
+
+    def run(self, experiment: Experiment) -> Record:
+        """Its record."""
+        model = self.factory(self.identity["n_bits"], self.identity["seed"])
+        _refuse_learned(self.name, model)
+        try:
+            return run_trial(experiment, model, self.identity)
+        except ValueError as error:
+            raise ValueError(f"{self}: {error}") from error
+
+
+def _plan(
+    experiment: Experiment, methods: Sequence[str] | Mapping[str, Factory], bits: list[int], seeds: list[int]
+) -> list[_Combination]:
+    """Every combination, its method made once so that wrong names and parameters show before any work."""
+    combinations = []
+    for name, factory in _factories(experiment, methods).items():
+        for n_bits in bits:
+            for seed in seeds:
+                try:
+                    model = factory(n_bits, seed)
+                except TypeError as error:
+                    # A class by itself, such as LEMON, takes its parameters by name only.
+                    raise TypeError(f"methods[{name!r}] must take (n_bits, seed): {error}") from error
+                if not isinstance(model, HashingMethod):
+                    raise TypeError(f"methods[{name!r}] must return a HashingMethod, got {type(model).__name__}")
+                if model.n_bits != n_bits:
+                    raise ValueError(
+                        f"methods[{name!r}] must return a method of {n_bits} bits when asked for it, got {model.n_bits}"
+                    )
+                combinations.append(_Combination(name, factory, identify(experiment, name, model, n_bits, seed)))
+    return combinations
+
+
+def _factories(experiment: Experiment, methods: Sequence[str] | Mapping[str, Factory]) -> dict[str, Factory]:
+    if isinstance(methods, str):
+        methods = (methods,)
+    if isinstance(methods, Mapping):
+        for name, factory in methods.items():
+            if not isinstance(name, str) or not callable(factory):
+                raise TypeError(f"methods must be names, or functions by name, got {factory!r} for {name!r}")
+        factories = dict(methods)
+    else:
+        names = listed("methods", methods, "names, or a mapping of names to functions")
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"methods must be names, or functions by name, got {name!r}")
+        factories = {name: _recipe(name, experiment) for name in names}
+    if not factories:
+        raise ValueError("methods must name at least one, got none")
+    return factories
+
+
+def _refuse_learned(name: str, model: HashingMethod) -> None:
+    """A model that has learned would go on from there."""
+    try:
+        n_samples = model.n_samples_seen_
+    except NotFittedError:
+        return
+    raise ValueError(
+        f"methods[{name!r}] must return a new model at every call, got one that has learned {n_samples} rows"
+    )
+
+
+def _recipe(name: str, experiment: Experiment) -> Factory:
+    views = {view: experiment.data.views[view] for view in experiment.views}
+    hierarchy = experiment.hierarchy
+    return lambda n_bits, seed: make_method(name, n_bits=n_bits, seed=seed, views=views, hierarchy=hierarchy)
+
+
+def _check_bits(bits: Sequence[int]) -> list[int]:
+    lengths = ordered(check_integer("bits", n_bits, 1, MAX_BITS) for n_bits in listed("bits", bits, "integers"))
+    if not lengths:
+        raise ValueError("bits must hold at least one length, got none")
+    return lengths
+
+
+def _check_seeds(seeds: int | Sequence[int]) -> list[int]:
+    if not isinstance(seeds, Iterable):
+        return list(range(check_integer("seeds", seeds, 1)))
+    numbers = ordered(check_integer("seeds", seed, 0) for seed in listed("seeds", seeds, "integers"))
+    if not numbers:
+        raise ValueError("seeds must hold at least one, got none")
+    return numbers
+
+
+def _with_progress(missing: list[_Combination], n_done: int, progress: bool | None) -> Iterator[_Combination]:
+    """The combinations to run, with a bar that names the one at work."""
+    if progress is False:
+        yield from missing
+        return
+    from tqdm import tqdm
+
+    # tqdm takes None for "where stderr is a terminal".
+    disable = None if progress is None else not progress
+    with tqdm(total=n_done + len(missing), initial=n_done, unit="run", disable=disable) as bar:
+        for combination in missing:
+            bar.set_description(str(combination))
+            yield combination
+            bar.update()

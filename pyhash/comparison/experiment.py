@@ -1,0 +1,255 @@
+"""What is equal for all methods of a comparison: data, labels, split, views, directions, protocols."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import (
+    check_choice,
+    check_finite,
+    check_finite_sparse,
+    check_integer,
+    check_numeric,
+    is_sparse,
+)
+from pyhash._inputs.labels import check_class_indices, check_label_matrix, one_hot
+from pyhash.datasets.dataset import Dataset
+from pyhash.datasets.published import published_split
+from pyhash.evaluation.protocol import Protocol, resolve_protocol
+from pyhash.methods.contract import HashingMethod
+
+Direction = tuple[str, str]
+
+RANDOM_SPLIT = "random"
+DATABASES = ("learned", "encoded")
+# The part of the rows that become queries where a data set has no split.
+QUERY_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The choices of a comparison, checked; made by ``plan_experiment``.
+
+    Rows without any label are in neither side of the split. Rows of the database are in ascending order, which is the
+    order of ties by id, whatever order a method learned them in.
+    """
+
+    data: Dataset
+    labels: str
+    layers: tuple[str, ...]  # of the hierarchy that goes with the labels; empty where there is none
+    split: str
+    views: tuple[str, ...]
+    directions: tuple[Direction, ...]
+    database: str
+    chunk_size: int
+    protocols: Mapping[str, Protocol]
+    top_n: tuple[int, ...]
+    n_threads: int | None
+    database_rows: NDArray[np.int64]
+    query_rows: NDArray[np.int64]
+    n_unlabelled: int
+
+    @property
+    def hierarchy(self) -> list[NDArray[Any]] | None:
+        """What SHOH learns from beside the labels."""
+        return list(self.data.hierarchy) if self.layers else None
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of the labels."""
+        return _n_classes(self.data, self.labels)
+
+    def stream(self, seed: int) -> NDArray[np.int64]:
+        """The database rows in the order in which they are learned, the same for all methods."""
+        return np.random.default_rng(seed).permutation(self.database_rows)
+
+    def views_of(self, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """Features of some rows."""
+        return {name: self.data.views[name][rows] for name in self.views}
+
+    def labels_of(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Labels that say which rows are relevant to each other."""
+        labels: NDArray[Any] = self.data.labels[self.labels][rows]
+        return labels
+
+    def labels_for(self, model: HashingMethod, rows: NDArray[np.int64]) -> Any:
+        """Labels in the form that a method learns from."""
+        if getattr(model, "hierarchy", None) is not None:
+            return [self.data.labels[layer][rows] for layer in self.data.layers]
+        labels = self.labels_of(rows)
+        # As a matrix, so that a first chunk that lacks a class does not hide it.
+        return one_hot(labels, self.n_classes) if labels.ndim == 1 else labels
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that moves a score and does not depend on the method, as JSON."""
+        return {
+            "data": {
+                "name": self.data.name,
+                "fingerprint": self._fingerprint(),
+                "n_database": len(self.database_rows),
+                "n_queries": len(self.query_rows),
+                "n_unlabelled": self.n_unlabelled,
+            },
+            "labels": self.labels,
+            "layers": list(self.layers),
+            "split": self.split,
+            "views": list(self.views),
+            "directions": [list(pair) for pair in self.directions],
+            "database": self.database,
+            "chunk_size": self.chunk_size,
+            "protocols": {name: protocol.describe() for name, protocol in self.protocols.items()},
+            "top_n": list(self.top_n),
+        }
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        arrays: list[Any] = [self.database_rows, self.query_rows]
+        arrays += [self.data.labels[name] for name in dict.fromkeys((self.labels, *self.layers))]
+        arrays += self.hierarchy or []
+        for name in self.views:
+            view = self.data.views[name]
+            arrays += [view.data, view.indices, view.indptr] if is_sparse(view) else [view]
+        for array in arrays:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:32]
+
+
+def plan_experiment(
+    data: Dataset,
+    *,
+    labels: str | None,
+    split: str | None,
+    views: Sequence[str] | None,
+    directions: Sequence[Direction] | None,
+    database: str,
+    chunk_size: int,
+    protocols: Sequence[Protocol | str],
+    top_n: Sequence[int],
+    n_threads: int | None,
+) -> Experiment:
+    """The experiment that the arguments of ``compare`` describe; refuses what does not fit before any work is done."""
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data must be a Dataset, got {type(data).__name__}")
+    name, layers = _choose_labels(data, labels)
+    data, split = _choose_split(data, split)
+    chosen = _choose_views(data, views)
+    of_database, of_queries = data.split(split)
+    _check_values(data, chosen, (name, *layers))
+    labelled = _labelled(data, (name, *layers))
+    database_rows, query_rows = of_database[labelled[of_database]], of_queries[labelled[of_queries]]
+    for side, rows in (("database", database_rows), ("queries", query_rows)):
+        if len(rows) == 0:
+            raise ValueError(f"split {split!r} must leave labelled rows for the {side}, got none")
+    return Experiment(
+        data=data,
+        labels=name,
+        layers=layers,
+        split=split,
+        views=chosen,
+        directions=_choose_directions(directions, chosen),
+        database=check_choice("database", database, DATABASES),
+        chunk_size=check_integer("chunk_size", chunk_size, 1),
+        protocols=_choose_protocols(protocols),
+        top_n=tuple(sorted({check_integer("top_n", n, 1) for n in listed("top_n", top_n, "integers")})),
+        n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),
+        database_rows=database_rows,
+        query_rows=query_rows,
+        n_unlabelled=len(data) - int(np.count_nonzero(labelled)),
+    )
+
+
+def listed(name: str, values: object, of: str) -> list[Any]:
+    """A collection as a list; a string and what is no collection are refused."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence of {of}, got {values!r}")
+    return list(values)
+
+
+def _choose_labels(data: Dataset, labels: str | None) -> tuple[str, tuple[str, ...]]:
+    """The labels that say what is relevant, and the layers of the hierarchy where they are its finest."""
+    layers = data.layers if data.hierarchy else ()
+    if labels == "hierarchy" and not layers:
+        raise ValueError(f"labels must be among {', '.join(map(repr, data.labels))}: {data.name!r} has no hierarchy")
+    if labels is None or labels == "hierarchy":
+        name = data.layers[-1] if data.layers else next(iter(data.labels))
+    else:
+        name = check_choice("labels", labels, ("hierarchy", *data.labels))
+    return name, layers if layers and name == layers[-1] else ()
+
+
+def _choose_split(data: Dataset, split: str | None) -> tuple[Dataset, str]:
+    if split is None:
+        split = next(iter(data.splits), RANDOM_SPLIT)
+    if split == RANDOM_SPLIT and split not in data.splits:
+        if len(data) < 2:
+            raise ValueError(f"data must have at least 2 rows, one to learn from and one to query, got {len(data)}")
+        data = published_split(data, max(1, int(QUERY_FRACTION * len(data))), name=RANDOM_SPLIT)
+    return data, check_choice("split", split, tuple(dict.fromkeys((*data.splits, RANDOM_SPLIT))))
+
+
+def _choose_views(data: Dataset, views: Sequence[str] | None) -> tuple[str, ...]:
+    names = listed("views", data.views if views is None else views, "names")
+    chosen = tuple(check_choice("views", view, tuple(data.views)) for view in names)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"views must name at least one view and each once, got {', '.join(chosen) or 'none'}")
+    return chosen
+
+
+def _choose_directions(directions: Sequence[Direction] | None, views: tuple[str, ...]) -> tuple[Direction, ...]:
+    if directions is None:
+        return tuple(permutations(views, 2)) or ((views[0], views[0]),)
+    pairs = []
+    for pair in listed("directions", directions, "pairs (query modality, database modality)"):
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise ValueError(f"directions must be pairs (query modality, database modality), got {pair!r}")
+        query, database = (check_choice("directions", view, views) for view in pair)
+        pairs.append((query, database))
+    if not pairs:
+        raise ValueError("directions must hold at least one pair, got none")
+    return tuple(dict.fromkeys(pairs))
+
+
+def _choose_protocols(protocols: Sequence[Protocol | str]) -> dict[str, Protocol]:
+    if isinstance(protocols, (str, Protocol)):
+        protocols = (protocols,)
+    resolved = [(protocol, resolve_protocol(protocol)) for protocol in listed("protocols", protocols, "protocols")]
+    if not resolved:
+        raise ValueError("protocols must name at least one, got none")
+    return {given if isinstance(given, str) else protocol.describe(): protocol for given, protocol in resolved}
+
+
+def _check_values(data: Dataset, views: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuses, with their rows in the data set, values that every method would refuse later."""
+    for key in views:
+        name, view = f"views[{key!r}]", data.views[key]
+        check_numeric(name, view.data if is_sparse(view) else view)
+        check_finite_sparse(name, view, 0) if is_sparse(view) else check_finite(name, view)
+    for key in labels:
+        name, array = f"labels[{key!r}]", data.labels[key]
+        check_class_indices(name, array) if array.ndim == 1 else check_label_matrix(name, array)
+
+
+def _labelled(data: Dataset, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which rows have a label of every kind named."""
+    labelled = np.ones(len(data), dtype=bool)
+    for name in names:
+        if data.labels[name].ndim == 2:
+            labelled &= np.asarray(data.labels[name] != 0).any(axis=1)
+    return labelled
+
+
+def _n_classes(data: Dataset, labels: str) -> int:
+    array = data.labels[labels]
+    if array.ndim == 2:
+        return int(array.shape[1])
+    return max(len(data.label_names.get(labels, ())), int(array.max()) + 1)

@@ -1,0 +1,356 @@
+"""The contract of every method: what it learns from, what it gives, how it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyhash._files.archive import Archive
+from pyhash._files.npz import write_archive
+from pyhash._inputs.checks import as_rows, check_choice, check_integer, check_n_bits, shape_of_features
+from pyhash._inputs.labels import name_rows
+from pyhash.codes import pack
+from pyhash.errors import NotFittedError
+from pyhash.methods.parts.encoder_trial import ENCODERS, EncoderTrial
+from pyhash.methods.parts.feature_maps import check_feature_maps
+from pyhash.methods.parts.hierarchy import count_classes, label_layers, label_matrices
+from pyhash.methods.parts.parameters import Parameters, restore_parameter, store_parameter
+from pyhash.methods.parts.state import Arrays, Fields, Matrix
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from pyhash._inputs.checks import Features
+
+Views = Mapping[str, Any]
+
+
+class Learned(Protocol):
+    """What every method keeps of what it learned; it is never changed, only replaced."""
+
+    @property
+    def n_features(self) -> dict[str, int]:
+        """Of each modality as the user gives it."""
+
+    @property
+    def n_samples(self) -> int:
+        """Rows learned."""
+
+    @property
+    def trial(self) -> EncoderTrial | None:
+        """Which encoder does better, where that was tried."""
+
+
+class HashingMethod(Parameters, ABC):
+    """A model that gives every modality codes in one Hamming space.
+
+    A subclass says how to learn, how to project, and what of it a file keeps. What was learned is one object that is
+    never changed, only replaced: a call that raises, or is interrupted, leaves the model as it was.
+    """
+
+    n_bits: int
+    feature_maps: Mapping[str, Any] | None
+    is_supervised: ClassVar[bool] = True
+    _state: Any = None  # a Learned, of the type that the subclass makes
+    _codes: NDArray[np.uint8] | None = None
+    _fingerprint: str | None = None
+
+    # --- what a subclass provides -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def fit(self, views: Views, labels: Any = None) -> Self:
+        """Learns whole data from the start.
+
+        Parameters
+        ----------
+        views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
+            Features of each modality, rows aligned; n >= 1. Data frames count as arrays.
+        labels : array_like or scipy.sparse
+            Class indices (n,), one class a row, or a 0/1 matrix (n, n_classes) with at least one label a row. Methods
+            without labels ignore them.
+
+        Returns
+        -------
+        self
+            ``codes_`` holds the codes of all rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter, a view or the labels are not as they must be; the model is as it was before then.
+        """
+
+    @abstractmethod
+    def _project(self, state: Any, rows: Features, modality: str, encoder: str) -> NDArray[np.float32]:
+        """Projections (n, n_bits) of rows whose values are not looked at yet."""
+
+    @abstractmethod
+    def _n_bits_of(self, state: Any) -> int:
+        """The length of the codes learned."""
+
+    @abstractmethod
+    def _to_file(self, state: Any) -> tuple[Fields, Arrays]:
+        """What was learned, as header fields and arrays."""
+
+    @abstractmethod
+    def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> Learned:
+        """What ``_to_file`` gave, every dtype and shape checked."""
+
+    def _stored_params(self) -> dict[str, Any]:
+        """The parameters that a file keeps."""
+        return self.get_params()
+
+    @staticmethod
+    def _write(path: str | os.PathLike[str], kind: str, fields: Fields, arrays: Arrays) -> None:
+        """Writes a file, whole or not at all."""
+        write_archive(path, kind, fields, arrays)
+
+    def _default_map(self) -> Any:
+        """The feature map of modalities for which the user names none."""
+
+    def _n_classes(self, layers: list[Features]) -> list[int]:
+        """Classes of each layer of labels, coarse to fine."""
+        n_classes = getattr(self, "n_classes", None)
+        return [count_classes(layers[0]) if n_classes is None else check_integer("n_classes", n_classes, 1)]
+
+    def _label_layers(self, labels: Any, n: int) -> list[Features]:
+        """Labels as a list of arrays of `n` rows, one a layer; values are not looked at yet."""
+        return label_layers(labels, 1, n)
+
+    def _label_matrices(self, layers: list[Features], n_classes: list[int], first_row: int) -> list[Matrix]:
+        """Labels as 0/1 matrices (n, c_k), checked."""
+        return label_matrices(layers, [], n_classes, first_row)
+
+    # --- what every method has ----------------------------------------------------------------------------------------
+
+    @property
+    def codes_(self) -> NDArray[np.uint8]:
+        """Packed codes (n, ceil(n_bits / 8)) uint8 of the rows of the last ``fit`` or ``partial_fit``; read only."""
+        if self._codes is None:
+            raise NotFittedError(
+                "codes_ are those of the last fit or partial_fit, and this model has made none (files do not keep them)"
+            )
+        return self._codes
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this model's codes from those of others: 32 hexadecimal digits.
+
+        Made of the class, the modalities and the codes of the first chunk, or of all data in ``fit``. It stays as the
+        model learns further and when it is saved: the codes of all chunks belong together.
+        """
+        self._learned()
+        if self._fingerprint is None:
+            raise NotFittedError(f"this {type(self).__name__} has no fingerprint: call fit first")
+        return self._fingerprint
+
+    @property
+    def modalities_(self) -> dict[str, int]:
+        """The modalities learned, with their numbers of features."""
+        return dict(self._learned().n_features)
+
+    @property
+    def n_samples_seen_(self) -> int:
+        """Rows learned so far."""
+        return int(self._learned().n_samples)
+
+    @property
+    def encoders_(self) -> dict[str, str]:
+        """The encoder that each modality is encoded by, "bits" or "posterior": what ``encoder="auto"`` chose."""
+        return {modality: self._encoder_of(modality) for modality in self._learned().n_features}
+
+    def project(self, X: ArrayLike, *, modality: str) -> NDArray[np.float32]:
+        """Projections of samples of one modality: codes before the sign.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse of shape (n, n_features)
+            Real and finite.
+        modality : str
+            One of the modalities learned.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), float32
+            Under the encoder "posterior" the expected code, in [-1, 1].
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet.
+        TypeError, ValueError
+            If the modality is unknown, or X has another number of columns or values that are not finite.
+        """
+        state = self._learned()
+        check_modality(state, modality)
+        return self._project(state, as_rows("X", X), modality, self._encoder_of(modality))
+
+    def encode(self, X: ArrayLike, *, modality: str) -> NDArray[np.uint8]:
+        """Packed codes of samples of one modality: ``sgn(project(X))``.
+
+        Parameters
+        ----------
+        X, modality
+            As for ``project``.
+
+        Returns
+        -------
+        ndarray of shape (n, ceil(n_bits / 8)), uint8
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As ``project``.
+        """
+        return pack(self.project(X, modality=modality))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes parameters and what was learned to a file, whole or not at all; ``pyhash.load`` reads it.
+
+        Parameters
+        ----------
+        path : path-like
+            An existing file is replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet.
+        TypeError
+            If a feature map is not one of pyhash's: files hold no code.
+        OSError
+            If the file cannot be written; an existing one is then as it was.
+        """
+        state = self._learned()
+        self._check_continuity(state)
+        fields, arrays = self._to_file(state)
+        parameters = {name: store_parameter(name, value, arrays) for name, value in self._stored_params().items()}
+        header = {"parameters": parameters, "state": fields, "fingerprint": self.fingerprint}
+        self._write(path, type(self).__name__, header, arrays)
+
+    @classmethod
+    def from_archive(cls, archive: Archive, backbones: Mapping[str, Any] | None = None) -> Self:
+        """The model of a file; see ``pyhash.load``."""
+        with archive.taken_for(cls.__name__):
+            parameters = {
+                name: restore_parameter(stored, archive.arrays) for name, stored in archive.field("parameters").items()
+            }
+            model = cls(**parameters)
+            model._state = model._from_file(archive, backbones)
+            model._fingerprint = str(archive.field("fingerprint"))
+        return model
+
+    # --- within -------------------------------------------------------------------------------------------------------
+
+    def _learned(self) -> Any:
+        if self._state is None:
+            raise NotFittedError(f"this {type(self).__name__} has not learned anything yet: call fit first")
+        return self._state
+
+    def _take(self, state: Learned, codes: NDArray[np.uint8], fingerprint: str | None) -> None:
+        codes.flags.writeable = False
+        if fingerprint is None:
+            fingerprint = _fingerprint_of_codes(type(self).__name__, state.n_features, codes)
+        # One call, which no interrupt can divide as it could several assignments.
+        self.__dict__.update(_state=state, _codes=codes, _fingerprint=fingerprint)
+
+    def _layers_of(self, labels: Any, n: int) -> list[Features]:
+        if not self.is_supervised:
+            return []
+        if labels is None:
+            raise TypeError(f"labels must be given: {type(self).__name__} learns from them")
+        return self._label_layers(labels, n)
+
+    def _classes_of(self, layers: list[Features]) -> list[int]:
+        return self._n_classes(layers) if self.is_supervised else []
+
+    def _rng(self, stream: int) -> np.random.Generator:
+        # A stream of its own for each chunk: what a chunk draws does not depend on how it came here.
+        return np.random.default_rng([check_integer("seed", getattr(self, "seed", 0), 0), stream])
+
+    def _encoder(self) -> str:
+        if not self.is_supervised:
+            return "bits"
+        return check_choice("encoder", getattr(self, "encoder"), (*ENCODERS, "auto"))  # noqa: B009
+
+    def _encoder_of(self, modality: str) -> str:
+        encoder = self._encoder()
+        if encoder != "auto":
+            return encoder
+        trial = self._learned().trial
+        return "bits" if trial is None else trial.choice(modality)
+
+    def _check_continuity(self, state: Any) -> None:
+        """Refuses parameters that what was learned can no longer take."""
+        n_bits = self._n_bits_of(state)
+        if check_n_bits(self.n_bits) != n_bits:
+            raise ValueError(f"n_bits must stay {n_bits} once chunks were learned, got {self.n_bits}")
+
+    def _maps(self, modalities: list[str]) -> dict[str, Any]:
+        given = check_feature_maps(self.feature_maps)
+        unknown = [name for name in given if name not in modalities]
+        if unknown:
+            raise ValueError(
+                f"feature_maps must be for modalities of the views, {', '.join(map(repr, modalities))}, "
+                f"got one for {unknown[0]!r}"
+            )
+        return {name: given[name] if name in given else self._default_map() for name in modalities}
+
+
+def _fingerprint_of_codes(name: str, n_features: Mapping[str, int], codes: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(json.dumps([name, dict(n_features), list(codes.shape)]).encode())
+    digest.update(codes.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Features]:
+    """Views in a form whose rows can be sliced; `n_features` are the modalities learned, empty before any."""
+    if not isinstance(views, Mapping):
+        raise TypeError(f"views must be a mapping of modality names to features, got {type(views).__name__}")
+    if not views:
+        raise ValueError("views must hold at least one modality, got none")
+    for name in views:
+        if not isinstance(name, str):
+            raise TypeError(f"views must have names of type str, got {name!r}")
+    if n_features:
+        missing = [name for name in n_features if name not in views]
+        unknown = [name for name in views if name not in n_features]
+        if missing or unknown:
+            wrong = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is unknown"
+            raise ValueError(f"views must be {', '.join(map(repr, n_features))} as learned before, {wrong}")
+    rows = {name: as_rows(f"views[{name!r}]", views[name]) for name in (n_features or views)}
+    n_rows = {name: shape_of_features(f"views[{name!r}]", x, n_features.get(name))[0] for name, x in rows.items()}
+    if len(set(n_rows.values())) > 1:
+        shown = ", ".join(f"{name!r} has {n}" for name, n in n_rows.items())
+        raise ValueError(f"views must have equally many rows, {shown}")
+    if not all(n_rows.values()):
+        raise ValueError("views must have at least one row, got none")
+    return rows
+
+
+def check_modality(state: Learned, modality: object) -> None:
+    """Refuses a modality that was not learned."""
+    if modality not in state.n_features:
+        raise ValueError(f"modality must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
+
+
+def refuse_overflow(projections: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Projections of X, unless some are not finite."""
+    too_large = np.flatnonzero(~np.isfinite(projections).all(axis=1))
+    if too_large.size:
+        raise ValueError(
+            f"X must give projections that float32 can hold, {name_rows(too_large)} of it holds too large values"
+        )
+    return projections
+
+
+def n_rows_of(rows: Mapping[str, Features]) -> int:
+    """Rows of views that have equally many."""
+    return int(next(iter(rows.values())).shape[0])

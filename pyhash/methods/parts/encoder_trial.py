@@ -1,0 +1,111 @@
+"""Which encoder answers queries better, tried on data that the model has not learned yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import n_bytes_of
+from pyhash.codes import pack
+from pyhash.methods.parts.label_sets import pack_label_sets, unpack_label_sets
+
+if TYPE_CHECKING:
+    from pyhash._files.archive import Archive
+
+Matrix = NDArray[np.float64]
+
+ENCODERS = ("bits", "posterior")
+# Rows of a chunk that query, at most, and codes kept to be queried: they cost the same however long the stream.
+MAX_QUERIES = 500
+_MAX_KEPT = 2000
+
+
+@dataclass(frozen=True)
+class EncoderTrial:
+    """Running scores of both encoders, and a uniform sample of the codes so far.
+
+    The score of a query is the mean of its plain and its weighted average precision.
+    """
+
+    scores: dict[str, tuple[float, ...]]  # by modality: sum over queries for each of ENCODERS
+    n_queries: int
+    codes: NDArray[np.uint8]  # (n_kept, ceil(n_bits / 8))
+    labels: NDArray[np.uint8]  # (n_kept, ceil(n_classes / 8)), packed
+    keys: Matrix  # (n_kept,) the smallest of all random keys drawn, one a sample
+
+    @classmethod
+    def empty(cls, n_bits: int, n_classes: int) -> EncoderTrial:
+        """Before any sample."""
+        return cls(
+            {},
+            0,
+            np.zeros((0, n_bytes_of(n_bits)), np.uint8),
+            np.zeros((0, n_bytes_of(n_classes)), np.uint8),
+            np.zeros(0),
+        )
+
+    def choice(self, modality: str) -> str:
+        """The better encoder so far; "bits" before any query and where both are equal."""
+        bits, posterior = self.scores.get(modality, (0.0, 0.0))
+        return "posterior" if posterior > bits else "bits"
+
+    def with_samples(self, L: Matrix, B: NDArray[np.int8], rng: np.random.Generator) -> EncoderTrial:
+        """With samples that were learned: labels L (n, c), signs B (n, r)."""
+        keys = np.concatenate([self.keys, rng.random(len(B))])
+        kept = np.sort(np.argsort(keys, kind="stable")[:_MAX_KEPT])
+        codes = np.concatenate([self.codes, pack(B)])[kept]
+        labels = np.concatenate([self.labels, pack_label_sets(L)])[kept]
+        return EncoderTrial(self.scores, self.n_queries, codes, labels, keys[kept])
+
+    def with_queries(
+        self, L: Matrix, modalities: list[str], project: Callable[[str, str], NDArray[np.float32]]
+    ) -> EncoderTrial:
+        """With queries that have labels L (n, c); ``project(modality, encoder)`` gives their projections."""
+        from pyhash.evaluation.average_precision import mean_average_precision  # evaluation's module loads the methods
+
+        if len(self.codes) == 0 or len(L) == 0:
+            return self
+        database_labels = unpack_label_sets(self.labels, L.shape[1])
+
+        def score(projections: NDArray[np.float32]) -> float:
+            total = 0.0
+            for metric, queries in (("hamming", pack(projections)), ("weighted_hamming", projections)):
+                found = mean_average_precision(
+                    queries,
+                    self.codes,
+                    L,
+                    database_labels,
+                    metric=metric,
+                    n_bits=projections.shape[1],
+                    protocol="shoh",
+                )
+                total += 0.5 * float(found.per_query.sum())
+            return total
+
+        scores = dict(self.scores)
+        for modality in modalities:
+            before = scores.get(modality, (0.0,) * len(ENCODERS))
+            new = [score(project(modality, encoder)) for encoder in ENCODERS]
+            scores[modality] = tuple(a + b for a, b in zip(before, new, strict=True))
+        return EncoderTrial(scores, self.n_queries + len(L), self.codes, self.labels, self.keys)
+
+    def store(self, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """Header fields; arrays go into `arrays`."""
+        arrays |= {"trial.codes": self.codes, "trial.labels": self.labels, "trial.keys": self.keys}
+        return {"scores": {name: list(sums) for name, sums in self.scores.items()}, "n_queries": self.n_queries}
+
+    @classmethod
+    def restore(cls, fields: Any, archive: Archive, n_bits: int, n_classes: int) -> EncoderTrial:
+        """What ``store`` stored."""
+        codes = archive.array("trial.codes", np.uint8, (None, n_bytes_of(n_bits)))
+        return cls(
+            {str(name): (float(sums[0]), float(sums[1])) for name, sums in fields["scores"].items()},
+            int(fields["n_queries"]),
+            codes,
+            archive.array("trial.labels", np.uint8, (len(codes), n_bytes_of(n_classes))),
+            archive.array("trial.keys", np.float64, (len(codes),)),
+        )

@@ -1,0 +1,447 @@
+"""What is done to the features of a modality before a method sees them."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import (
+    as_rows,
+    check_bool,
+    check_features,
+    check_integer,
+    check_real,
+    is_sparse,
+    shape_of_features,
+)
+from pyhash.errors import NotFittedError
+from pyhash.methods.parts.parameters import Parameters
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from pyhash._files.archive import Archive
+    from pyhash._inputs.checks import Features
+
+__all__ = ["Centering", "FeatureMap", "RBFAnchors", "Standardizing", "UnitLength"]
+
+# Rows that are converted or mapped at a time: the float64 copy of a block stays small.
+ROWS_PER_BLOCK = 8192
+# Rows that the width of a kernel is measured on, at most.
+_ROWS_FOR_WIDTH = 20_000
+
+
+def row_blocks(n: int) -> Iterator[slice]:
+    """Slices of n rows, a block each."""
+    return (slice(start, min(start + ROWS_PER_BLOCK, n)) for start in range(0, n, ROWS_PER_BLOCK))
+
+
+def check_rows(name: str, rows: Features, first_row: int = 0) -> None:
+    """Refuses features that are not real and finite, a block at a time."""
+    for block in row_blocks(rows.shape[0]):
+        check_features(name, rows[block], first_row + block.start)
+
+
+class FeatureMap(Parameters, ABC):
+    """A map of features: ``fit`` on the first chunk of a stream, ``transform`` of all that comes.
+
+    Every method takes ``feature_maps={modality: map}``. A map may be one of this module, None for the features as they
+    are, or anything with scikit-learn's ``fit(X)`` and ``transform(X)``. Methods fit a copy: what was passed stays as
+    it was.
+
+    Learned attributes end in an underscore, and are what a model's file keeps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyhash import LEMON, Centering
+    >>> X, labels = np.array([[1.0, 2.0], [2.0, 1.0], [0.0, 3.0]]), [0, 1, 0]
+    >>> model = LEMON(8, feature_maps={"image": Centering()}).fit({"image": X, "text": X}, labels)
+    >>> model.encode(X, modality="image").shape
+    (3, 1)
+    """
+
+    _n_features: int | None = None
+
+    def fit(self, X: Any) -> Self:
+        """Learns from rows.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse of shape (n, n_features)
+            n >= 1.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is not as it must be, or X is not real and finite, or has no rows.
+        """
+        rows = as_rows("X", X)
+        n, _ = shape_of_features("X", rows)
+        if n == 0:
+            raise ValueError("X must have at least one row, got none")
+        check_rows("X", rows)
+        return self.fit_checked(rows)
+
+    def fit_checked(self, rows: Features) -> Self:
+        """``fit`` on rows that were checked."""
+        self._fit(rows)
+        self._n_features = int(rows.shape[1])
+        return self
+
+    def transform(self, X: Any) -> Features:
+        """The rows mapped.
+
+        Parameters
+        ----------
+        X : array_like or scipy.sparse of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray or csr_array of shape (n, n_features_out), float64
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        TypeError, ValueError
+            If X is not real and finite or has another number of columns.
+        """
+        if self._n_features is None:
+            raise NotFittedError(f"this {type(self).__name__} has not been fitted yet: call fit first")
+        rows = as_rows("X", X)
+        shape_of_features("X", rows, self._n_features)
+        return self._transform(check_features("X", rows))
+
+    @abstractmethod
+    def _fit(self, rows: Features) -> None:
+        """Sets the learned attributes."""
+
+    @abstractmethod
+    def _transform(self, rows: Features) -> Features:
+        """Checked float64 rows, mapped."""
+
+    def learned(self) -> dict[str, NDArray[Any]]:
+        """The learned attributes as arrays, by name."""
+        return {}
+
+    def restore(self, n_features: int, archive: Archive, prefix: str) -> None:
+        """Takes the learned attributes from a file, whose arrays are named `prefix` and their names."""
+        self._n_features = n_features
+
+
+class Centering(FeatureMap):
+    """Subtracts the mean of the rows it was fitted on.
+
+    Attributes
+    ----------
+    mean_ : ndarray of shape (n_features,), float64
+
+    Examples
+    --------
+    >>> Centering().fit([[1.0, 2.0], [3.0, 6.0]]).transform([[1.0, 2.0]])
+    array([[-1., -2.]])
+    """
+
+    mean_: NDArray[np.float64]
+
+    def __init__(self) -> None:
+        pass
+
+    def _fit(self, rows: Features) -> None:
+        self.mean_ = _mean(rows)
+
+    def _transform(self, rows: Features) -> Features:
+        return _dense(rows) - self.mean_
+
+    def learned(self) -> dict[str, NDArray[Any]]:  # noqa: D102
+        return {"mean": self.mean_}
+
+    def restore(self, n_features: int, archive: Archive, prefix: str) -> None:  # noqa: D102
+        self.mean_ = archive.array(f"{prefix}mean", np.float64, (n_features,))
+        super().restore(n_features, archive, prefix)
+
+
+class Standardizing(FeatureMap):
+    """Subtracts the mean and divides by the standard deviation of the rows it was fitted on; constant columns become 0.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of shape (n_features,), float64
+
+    Examples
+    --------
+    >>> Standardizing().fit([[1.0, 5.0], [3.0, 5.0]]).transform([[5.0, 5.0]])
+    array([[3., 0.]])
+    """
+
+    mean_: NDArray[np.float64]
+    scale_: NDArray[np.float64]
+
+    def __init__(self) -> None:
+        pass
+
+    def _fit(self, rows: Features) -> None:
+        self.mean_ = _mean(rows)
+        squares = np.zeros_like(self.mean_)
+        for block in row_blocks(rows.shape[0]):
+            with np.errstate(over="ignore"):
+                squares += ((_dense(check_features("X", rows[block], block.start)) - self.mean_) ** 2).sum(axis=0)
+        scale = np.sqrt(_in_range(squares) / rows.shape[0])
+        # What rounding alone moves is constant.
+        self.scale_ = np.where(scale > 1e-12 * np.abs(self.mean_), scale, np.inf)
+
+    def _transform(self, rows: Features) -> Features:
+        return (_dense(rows) - self.mean_) / self.scale_
+
+    def learned(self) -> dict[str, NDArray[Any]]:  # noqa: D102
+        return {"mean": self.mean_, "scale": self.scale_}
+
+    def restore(self, n_features: int, archive: Archive, prefix: str) -> None:  # noqa: D102
+        self.mean_ = archive.array(f"{prefix}mean", np.float64, (n_features,))
+        self.scale_ = archive.array(f"{prefix}scale", np.float64, (n_features,))
+        super().restore(n_features, archive, prefix)
+
+
+class UnitLength(FeatureMap):
+    """Scales every row to Euclidean length 1; zero rows stay zero, sparse rows sparse.
+
+    Examples
+    --------
+    >>> UnitLength().fit([[1.0, 0.0]]).transform([[3.0, 4.0]])
+    array([[0.6, 0.8]])
+    """
+
+    def __init__(self) -> None:
+        pass
+
+    def _fit(self, rows: Features) -> None:
+        pass
+
+    def _transform(self, rows: Features) -> Features:
+        # By the largest value first: squares of very large or very small ones are out of float64's range.
+        for scale in (_largest_values, _lengths):
+            sizes = scale(rows)
+            sizes[sizes == 0] = 1.0
+            if is_sparse(rows):
+                rows = rows.copy()
+                rows.data /= np.repeat(sizes, np.diff(rows.indptr))
+            else:
+                rows = rows / sizes[:, None]
+        return rows
+
+
+class RBFAnchors(FeatureMap):
+    """Radial basis functions around anchors: ``K[i, j] = exp(-||x_i - a_j||^2 / (2 sigma^2))``.
+
+    Parameters
+    ----------
+    n_anchors : int
+        Rows drawn, without repetition, from those it is fitted on; all of them where there are fewer.
+    width : {"mean_distance", "mean_squared_distance"} or float
+        sigma: the mean distance of rows to anchors (DSFH); the root of the mean squared distance (BATCH); or a
+        number > 0. Measured on at most 20,000 rows.
+    centered : bool
+        Whether to subtract from every column its mean over the rows that it was fitted on.
+    seed : int
+        Of the anchors drawn.
+
+    Attributes
+    ----------
+    anchors_ : ndarray or csr_array of shape (n_anchors, n_features), float64
+    width_ : float
+        sigma.
+    mean_ : ndarray of shape (n_anchors,), float64
+        Subtracted from the columns; zeros where `centered` is False.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((200, 8))
+    >>> K = RBFAnchors(50).fit(X).transform(X[:3])
+    >>> K.shape, bool((K > 0).all() and (K <= 1).all())
+    ((3, 50), True)
+    """
+
+    anchors_: Features
+    width_: float
+    mean_: NDArray[np.float64]
+
+    def __init__(
+        self, n_anchors: int = 1000, *, width: str | float = "mean_distance", centered: bool = False, seed: int = 0
+    ) -> None:
+        self.n_anchors = n_anchors
+        self.width = width
+        self.centered = centered
+        self.seed = seed
+
+    def _fit(self, rows: Features) -> None:
+        n = rows.shape[0]
+        rng = np.random.default_rng(check_integer("seed", self.seed, 0))
+        n_anchors = min(check_integer("n_anchors", self.n_anchors, 1), n)
+        width = self._check_width()
+        check_bool("centered", self.centered)
+        anchors = check_features("X", rows[np.sort(rng.choice(n, n_anchors, replace=False))])
+        if isinstance(width, str):
+            measured = rows if n <= _ROWS_FOR_WIDTH else rows[np.sort(rng.choice(n, _ROWS_FOR_WIDTH, replace=False))]
+            width = _measure_width(measured, anchors, width)
+        self.anchors_, self.width_, self.mean_ = anchors, width, np.zeros(n_anchors)
+        if self.centered:
+            total = np.zeros(n_anchors)
+            for block in row_blocks(n):
+                total += self._transform(check_features("X", rows[block], block.start)).sum(axis=0)
+            self.mean_ = total / n
+
+    def _check_width(self) -> str | float:
+        if isinstance(self.width, str):
+            if self.width not in ("mean_distance", "mean_squared_distance"):
+                raise ValueError(
+                    f"width must be 'mean_distance', 'mean_squared_distance' or a number, got {self.width!r}"
+                )
+            return self.width
+        return check_real("width", self.width, 0.0, exclusive=True)
+
+    def _transform(self, rows: Features) -> Features:
+        kernel = _squared_distances(rows, self.anchors_)
+        kernel *= -0.5 / self.width_**2
+        np.exp(kernel, out=kernel)
+        kernel -= self.mean_
+        return kernel
+
+    def learned(self) -> dict[str, NDArray[Any]]:  # noqa: D102
+        arrays: dict[str, NDArray[Any]] = {"mean": self.mean_, "width": np.float64(self.width_)}
+        if is_sparse(self.anchors_):
+            parts = {"data": self.anchors_.data, "indices": self.anchors_.indices, "indptr": self.anchors_.indptr}
+            return arrays | {f"anchors.{name}": np.asarray(part) for name, part in parts.items()}
+        return arrays | {"anchors": self.anchors_}
+
+    def restore(self, n_features: int, archive: Archive, prefix: str) -> None:  # noqa: D102
+        self.mean_ = archive.array(f"{prefix}mean", np.float64, (None,))
+        self.width_ = check_real("width", archive.array(f"{prefix}width", np.float64, ()).item(), 0.0, exclusive=True)
+        shape = (len(self.mean_), n_features)
+        if f"{prefix}anchors" in archive.arrays:
+            self.anchors_ = archive.array(f"{prefix}anchors", np.float64, shape)
+        else:
+            from scipy.sparse import csr_array
+
+            data = archive.array(f"{prefix}anchors.data", np.float64, (None,))
+            parts = [archive.arrays[f"{prefix}anchors.{name}"] for name in ("indices", "indptr")]
+            self.anchors_ = csr_array((data, *parts), shape=shape)
+            self.anchors_.check_format()
+        super().restore(n_features, archive, prefix)
+
+
+MAPS: dict[str, type[FeatureMap]] = {
+    "Centering": Centering,
+    "RBFAnchors": RBFAnchors,
+    "Standardizing": Standardizing,
+    "UnitLength": UnitLength,
+}
+
+
+def check_feature_map(name: str, value: object) -> Any:
+    """`value` as something that maps features, or None."""
+    if value is None or (callable(getattr(value, "fit", None)) and callable(getattr(value, "transform", None))):
+        if isinstance(value, type):
+            raise TypeError(f"{name} must be a map such as {value.__name__}(), got the class itself")
+        return value
+    raise TypeError(f"{name} must be None or have fit and transform, got {type(value).__name__}")
+
+
+def check_feature_maps(value: object) -> dict[str, Any]:
+    """Feature maps by modality, as a user gives them."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"feature_maps must be a mapping of modality names to maps, got {type(value).__name__}")
+    return {str(name): check_feature_map(f"feature_maps[{name!r}]", entry) for name, entry in value.items()}
+
+
+def fitted_copy(feature_map: Any, rows: Features) -> Any:
+    """A copy of a map, fitted; None stays None."""
+    if feature_map is None:
+        return None
+    fitted = copy.deepcopy(feature_map)
+    return fitted.fit_checked(rows) if isinstance(fitted, FeatureMap) else fitted.fit(rows)
+
+
+def apply_map(modality: str, feature_map: Any, rows: Features) -> Features:
+    """Checked float64 rows, mapped; checks what a map of someone else's makes."""
+    if feature_map is None:
+        return rows
+    if isinstance(feature_map, FeatureMap):
+        return feature_map._transform(rows)
+    name = f"what feature_maps[{modality!r}] makes"
+    mapped = as_rows(name, feature_map.transform(rows))
+    n, _ = shape_of_features(name, mapped)
+    if n != rows.shape[0]:
+        raise ValueError(f"{name} must have as many rows as it is given, {rows.shape[0]}, got {n}")
+    return check_features(name, mapped)
+
+
+def _mean(rows: Features) -> NDArray[np.float64]:
+    total = np.zeros(rows.shape[1])
+    for block in row_blocks(rows.shape[0]):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total += np.asarray(check_features("X", rows[block], block.start).sum(axis=0)).ravel()
+    mean: NDArray[np.float64] = _in_range(total) / rows.shape[0]
+    return mean
+
+
+def _dense(rows: Features) -> NDArray[np.float64]:
+    dense: NDArray[np.float64] = rows.toarray() if is_sparse(rows) else rows
+    return dense
+
+
+def _in_range(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`sums`, unless float64 cannot hold them."""
+    if not np.isfinite(sums).all():
+        raise ValueError("features must have sums and squares that float64 can hold, got values that are too large")
+    return sums
+
+
+def _largest_values(rows: Features) -> NDArray[np.float64]:
+    largest = abs(rows).max(axis=1)
+    return np.asarray(largest.toarray() if is_sparse(largest) else largest, dtype=np.float64).ravel()
+
+
+def _lengths(rows: Features) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.sqrt(_squared_lengths(rows))
+    return lengths
+
+
+def _squared_lengths(rows: Features) -> NDArray[np.float64]:
+    if is_sparse(rows):
+        return np.asarray(rows.multiply(rows).sum(axis=1), dtype=np.float64).ravel()
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows)
+    return squares
+
+
+def _squared_distances(rows: Features, anchors: Features) -> NDArray[np.float64]:
+    """(n, n_anchors) squared Euclidean distances."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product: NDArray[np.float64] = _dense(rows @ anchors.T)
+        product *= -2
+        product += _squared_lengths(rows)[:, None]
+        product += _squared_lengths(anchors)
+    np.maximum(product, 0, out=product)  # rounding makes some slightly negative
+    return _in_range(product)
+
+
+def _measure_width(rows: Features, anchors: Features, rule: str) -> float:
+    total = 0.0
+    for block in row_blocks(rows.shape[0]):
+        squares = _squared_distances(check_features("X", rows[block], block.start), anchors)
+        total += float((np.sqrt(squares) if rule == "mean_distance" else squares).sum())
+    mean = total / (rows.shape[0] * anchors.shape[0])
+    width = mean if rule == "mean_distance" else float(np.sqrt(mean))
+    return width or 1.0  # all rows are equal: any width does

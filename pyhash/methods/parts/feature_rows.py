@@ -1,0 +1,86 @@
+"""Mapped features of some rows of one modality, and the three products that methods need of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import check_features, is_sparse
+from pyhash.methods.parts.feature_maps import apply_map, row_blocks
+from pyhash.methods.parts.ridge import add_gram
+
+if TYPE_CHECKING:
+    from pyhash._inputs.checks import Features
+
+Matrix = NDArray[np.float64]
+
+# Mapped rows of a modality that are kept in float64, at most; more are converted at every product.
+MAX_FLOAT64_BYTES = 1 << 28
+
+
+class FeatureRows:
+    """Rows (n, d) after their feature map.
+
+    Made in blocks. What a map made is kept, in float64 where it is little and else in float32: memory stays near what
+    the mapped rows take in float32. Without a map a single block is kept, and more are made anew from the user's rows.
+    """
+
+    def __init__(self, modality: str, rows: Features, feature_map: Any, first_row: int = 0) -> None:
+        self._modality = modality
+        self._rows = rows
+        self._kept: list[Features] = []
+        slices = list(row_blocks(rows.shape[0]))
+        keep = len(slices) == 1 or feature_map is not None
+        width = rows.shape[1]
+        for block in slices:
+            checked = check_features(f"views[{modality!r}]", rows[block], first_row + block.start)
+            if keep:
+                mapped = apply_map(modality, feature_map, checked)
+                width = mapped.shape[1]
+                is_little = is_sparse(mapped) or 8 * rows.shape[0] * width <= MAX_FLOAT64_BYTES
+                self._kept.append(mapped if is_little or len(slices) == 1 else mapped.astype(np.float32))
+        self.shape: tuple[int, int] = (rows.shape[0], width)
+
+    def blocks(self) -> Iterator[tuple[slice, Features]]:
+        """Slices of rows and their features as float64, dense or csr."""
+        for i, block in enumerate(row_blocks(self.shape[0])):
+            yield block, (self._kept[i] if self._kept else self._rows[block]).astype(np.float64, copy=False)
+
+    def add_gram(self, G: Matrix) -> Matrix:
+        """G + X'X (d, d), a new array; a ValueError where float64 cannot hold it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _, X in self.blocks():
+                G = add_gram(G, X)
+        return self._summable(G)
+
+    def column_squares(self) -> NDArray[np.float64]:
+        """Sum of the squares of each column (d,); a ValueError where float64 cannot hold it."""
+        total = np.zeros(self.shape[1])
+        with np.errstate(over="ignore"):
+            for _, X in self.blocks():
+                total += np.asarray((X * X).sum(axis=0)).ravel()
+        return self._summable(total)
+
+    def transposed_dot(self, M: NDArray[Any]) -> Matrix:
+        """X'M (d, k) for M (n, k)."""
+        total = np.zeros((self.shape[1], M.shape[1]))
+        for block, X in self.blocks():
+            total += X.T @ M[block].astype(np.float64, copy=False)
+        return total
+
+    def dot(self, W: Matrix) -> Matrix:
+        """X W (n, k) for W (d, k)."""
+        out = np.empty((self.shape[0], W.shape[1]))
+        for block, X in self.blocks():
+            out[block] = X @ W
+        return out
+
+    def _summable(self, squares: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not np.isfinite(squares).all():
+            raise ValueError(
+                f"views[{self._modality!r}] must have squares that float64 can sum up, got values that are too large"
+            )
+        return squares

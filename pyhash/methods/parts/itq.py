@@ -1,0 +1,22 @@
+"""Iterative quantization: the rotation that brings projections nearest to signs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.codes import sign
+from pyhash.methods.parts.orthonormal import nearest_rotation, random_rotation
+
+Matrix = NDArray[np.float64]
+
+
+def itq_rotation(V: Matrix, n_iter: int, rng: np.random.Generator) -> Matrix:
+    """R (r, r) that lowers ``||sgn(V R) - V R||^2`` over rotations, from a random start, for V (n, r).
+
+    Every step is exact: ``B = sgn(V R)``, then R from the SVD of V'B (Gong et al., TPAMI 2013, Sec. 3).
+    """
+    R = random_rotation(V.shape[1], rng)
+    for _ in range(n_iter):
+        R = nearest_rotation(V.T @ sign(V @ R).astype(np.float64))
+    return R

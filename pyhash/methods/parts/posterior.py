@@ -1,0 +1,69 @@
+"""Codes of queries through the label sets that exist: predict the label set, then take the code expected of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import is_sparse
+from pyhash.methods.parts.label_sets import LabelSets
+
+if TYPE_CHECKING:
+    from pyhash._inputs.checks import Features
+
+Matrix = NDArray[np.float64]
+
+# Sharpness of the posterior, and how far the frequency of a label set counts.
+TAU = 20.0
+RHO = 0.5
+# What rounding may add to an exponent.
+_MAX_ERROR = 0.02
+
+
+class PosteriorEncoder:
+    """Expected codes (n, n_bits) of mapped features (n, d).
+
+    With ridge scores of the labels ``s = x (X'X + xi I)^{-1} X'L``, the posterior over the label sets u seen is
+    ``P(u) ~ n_u^rho exp(tau (s . u - |u|^2 / 2))``, and the expected code ``f = sum_u P(u) mean code of u``.
+
+    Attributes
+    ----------
+    factors : dict of dtype to list of ndarray
+        One or two matrices, in float64 and float32; the product of x and all of them, plus `bias`, are the exponents.
+    bias : ndarray of shape (u,), float32
+    mean_codes : ndarray of shape (u, n_bits), float32
+    """
+
+    def __init__(self, label_weights: Matrix, label_sets: LabelSets, tau: float = TAU, rho: float = RHO) -> None:
+        sets = label_sets.matrix
+        bias = rho * np.log(label_sets.counts) - 0.5 * tau * sets.sum(axis=1)
+        # One product instead of two where it is the smaller one, as where each class is a set of its own.
+        d, c = label_weights.shape
+        if d * len(sets) <= (d + len(sets)) * c:
+            factors = [tau * (label_weights @ sets.T)]
+        else:
+            factors = [tau * label_weights, sets.T]
+        self.factors = {dtype: [factor.astype(dtype) for factor in factors] for dtype in (np.float64, np.float32)}
+        self._largest_gain = float(np.abs(factors[0]).sum(axis=0).max())
+        self.bias = bias.astype(np.float32)
+        self.mean_codes = label_sets.mean_codes.astype(np.float32)
+
+    def __call__(self, X: Features) -> NDArray[np.float32]:
+        """Expected codes, in [-1, 1]."""
+        # The scores of all classes are many more products than those of a few bits: float32 halves their cost, where it
+        # cannot move an exponent far. The bound holds for the worst rounding; what happens is some hundredth of it.
+        largest = float(np.abs(X.data if is_sparse(X) else X).max(initial=0.0))
+        error = float(np.finfo(np.float32).eps) * self._largest_gain * largest
+        dtype = np.float32 if error < _MAX_ERROR else np.float64
+        logits = X.astype(dtype, copy=False)
+        for factor in self.factors[dtype]:
+            logits = logits @ factor
+        logits = logits.astype(np.float32, copy=False)
+        logits += self.bias
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        expected: NDArray[np.float32] = logits @ self.mean_codes
+        return expected

@@ -1,0 +1,56 @@
+"""Sums of X'X over a stream, and the ridge regressions made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import is_sparse
+
+if TYPE_CHECKING:
+    from pyhash._inputs.checks import Features
+
+
+def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
+    """G + X'X as a new array; the product of sparse rows costs what their non-zeros cost."""
+    if not is_sparse(X):
+        product: NDArray[np.float64] = X.T @ X
+        product += G
+        return product
+    gram: Any = (X.T @ X).tocoo()
+    total: NDArray[np.float64] = G.copy()
+    total[gram.row, gram.col] += gram.data  # each place once: a product has no duplicates
+    return total
+
+
+class RidgeSolver:
+    """Solves ``(G + ridge I) W = F`` for one G (d, d), positive semidefinite, and any F, by Cholesky, factored once.
+
+    Where the ridge is lost in G's rounding, by eigenvectors: the true eigenvalues are not below the ridge.
+    """
+
+    def __init__(self, G: NDArray[np.float64], ridge: float) -> None:
+        from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+
+        regular = G.copy()
+        regular[np.diag_indices_from(regular)] += ridge
+        self._solve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+        try:
+            factor = cho_factor(regular, lower=True, overwrite_a=True, check_finite=False)
+            self._solve = lambda F: cho_solve(factor, F, check_finite=False)
+        except LinAlgError:
+            values, vectors = eigh(G, check_finite=False)
+            scale = (np.maximum(values, 0) + ridge)[:, None]
+            self._solve = lambda F: vectors @ ((vectors.T @ F) / scale)
+
+    def solve(self, F: NDArray[np.float64]) -> NDArray[np.float64]:
+        """W (d, k) for F (d, k)."""
+        return self._solve(F)
+
+
+def solve_ridge(G: NDArray[np.float64], F: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
+    """W (d, k) of ``(G + ridge I) W = F``, once."""
+    return RidgeSolver(G, ridge).solve(F)

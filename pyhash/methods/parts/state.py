@@ -1,0 +1,175 @@
+"""What a model has learned: the part that all methods share, how it grows, and how a file keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import check_integer, check_real
+from pyhash.methods.parts.encoder_trial import EncoderTrial
+from pyhash.methods.parts.feature_maps import MAPS, FeatureMap
+from pyhash.methods.parts.feature_rows import FeatureRows
+from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.parameters import restore_parameter, store_parameter
+
+if TYPE_CHECKING:
+    from pyhash._files.archive import Archive
+
+Matrix = NDArray[np.float64]
+Fields = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over all samples of one modality with d mapped features."""
+
+    XX: Matrix  # (d, d): sum X'X
+    XB: Matrix  # (d, r): sum X'B
+    XL: Matrix  # (d, c): sum X'L, of the finest labels
+
+    @classmethod
+    def empty(cls, d: int, r: int, c: int) -> Sums:
+        """Before any sample."""
+        return cls(np.zeros((d, d)), np.zeros((d, r)), np.zeros((d, c)))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Samples to learn from, checked and mapped, and the shared sums around them."""
+
+    views: dict[str, FeatureRows]
+    labels: list[Matrix]  # 0/1 (n, c_k) of each layer, coarse to fine; empty for methods without labels
+    sums_before: dict[str, Sums]
+    XX: dict[str, Matrix]  # sum X'X with this chunk
+    label_sets_before: LabelSets | None
+
+    @property
+    def n(self) -> int:
+        """Samples in the chunk."""
+        return next(iter(self.views.values())).shape[0]
+
+    @property
+    def finest(self) -> Matrix:
+        """Labels of the finest layer (n, c)."""
+        return self.labels[-1]
+
+    def cross_sum(self, modality: str, B: NDArray[Any]) -> Matrix:
+        """Sum X'B with this chunk at the codes B."""
+        return self.sums_before[modality].XB + self.views[modality].transposed_dot(B)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a model keeps of what it saw: its size depends on features, label sets and bits, never on samples.
+
+    ``own`` is what one method alone keeps; ``solved`` caches what is computed from the rest when it is first needed.
+    """
+
+    n_features: dict[str, int]  # of each modality as the user gives it
+    n_mapped: dict[str, int]  # and after its map
+    maps: dict[str, Any]
+    n_chunks: int
+    n_samples: int
+    sums: dict[str, Sums]  # empty for methods without labels, as are the next two
+    ridge: dict[str, float]
+    label_sets: LabelSets | None
+    own: Any
+    trial: EncoderTrial | None = None
+    solved: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+
+def store_state(state: State, n_bits: int, arrays: Arrays) -> Fields:
+    """Header fields of all but ``own``; its arrays go into `arrays`."""
+    fields: Fields = {
+        "n_bits": n_bits,
+        "n_chunks": state.n_chunks,
+        "n_samples": state.n_samples,
+        "modalities": state.n_features,
+        "mapped": state.n_mapped,
+        "maps": store_maps(state.maps, arrays),
+        "ridge": state.ridge,
+    }
+    for m, name in enumerate(state.n_features):
+        if name in state.sums:
+            sums = state.sums[name]
+            arrays |= {f"XX.{m}": sums.XX, f"XB.{m}": sums.XB, f"XL.{m}": sums.XL}
+    if state.label_sets is not None:
+        fields["n_classes"] = state.label_sets.n_classes
+        state.label_sets.store(arrays)
+    if state.trial is not None:
+        fields["trial"] = state.trial.store(arrays)
+    return fields
+
+
+def restore_state(archive: Archive) -> State:
+    """What ``store_state`` stored, without ``own``; every dtype and shape is checked."""
+    fields = archive.field("state")
+    r = check_integer("n_bits", fields["n_bits"], 1)
+    n_features = {str(name): check_integer("n_features", d, 1) for name, d in fields["modalities"].items()}
+    n_mapped = {name: check_integer("mapped", fields["mapped"][name], 1) for name in n_features}
+    sums: dict[str, Sums] = {}
+    label_sets = None
+    c = None if fields.get("n_classes") is None else check_integer("n_classes", fields["n_classes"], 1)
+    if c is not None:
+        label_sets = LabelSets.restore(archive, c, r)
+        sums = {
+            name: Sums(
+                archive.array(f"XX.{m}", np.float64, (d, d)),
+                archive.array(f"XB.{m}", np.float64, (d, r)),
+                archive.array(f"XL.{m}", np.float64, (d, c)),
+            )
+            for m, (name, d) in enumerate(n_mapped.items())
+        }
+    return State(
+        n_features=n_features,
+        n_mapped=n_mapped,
+        maps=restore_maps(fields["maps"], n_features, archive),
+        n_chunks=check_integer("n_chunks", fields["n_chunks"], 1),
+        n_samples=check_integer("n_samples", fields["n_samples"], 1),
+        sums=sums,
+        ridge={name: check_real("ridge", fields["ridge"][name], 0.0, exclusive=True) for name in sums},
+        label_sets=label_sets,
+        own=None,
+        trial=EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None,
+    )
+
+
+def store_maps(maps: Mapping[str, Any], arrays: Arrays) -> Fields:
+    """Header fields of fitted maps; their arrays go into `arrays`."""
+    return {
+        name: _store_map(name, feature_map, f"map.{m}.", arrays)
+        for m, (name, feature_map) in enumerate(maps.items())
+        if feature_map is not None
+    }
+
+
+def restore_maps(stored: Mapping[str, Any], n_features: Mapping[str, int], archive: Archive) -> dict[str, Any]:
+    """What ``store_maps`` stored, by modality; None for those without a map."""
+    return {
+        name: _restore_map(stored[name], d, f"map.{m}.", archive) if name in stored else None
+        for m, (name, d) in enumerate(n_features.items())
+    }
+
+
+def _store_map(modality: str, feature_map: Any, prefix: str, arrays: Arrays) -> Fields:
+    if type(feature_map) not in MAPS.values():
+        raise TypeError(
+            f"feature_maps[{modality!r}] cannot be saved: it is a {type(feature_map).__name__}, and files hold only "
+            f"{', '.join(MAPS)}; map the features before the model sees them"
+        )
+    learned = {name: np.asarray(array) for name, array in feature_map.learned().items()}
+    arrays |= {prefix + name: array for name, array in learned.items()}
+    parameters = {name: store_parameter(prefix + name, v, arrays) for name, v in feature_map.get_params().items()}
+    return {"kind": type(feature_map).__name__, "parameters": parameters}
+
+
+def _restore_map(stored: Mapping[str, Any], n_features: int, prefix: str, archive: Archive) -> FeatureMap:
+    parameters = {name: restore_parameter(value, archive.arrays) for name, value in stored["parameters"].items()}
+    feature_map = MAPS[stored["kind"]](**parameters)
+    feature_map.restore(n_features, archive, prefix)
+    return feature_map
