@@ -1,4 +1,4 @@
-"""Charts of throughput, with the roofs of the machine."""
+"""Charts of throughput, with the limits of the machine."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _SERIES = {
 
 
 def draw(results, folder: Path) -> dict[str, str]:
-    """Writes the charts that the records allow; {file name: caption}."""
+    """Draw the charts for which there are records; return {file name: caption}."""
     plt.rcParams.update({"svg.hashsalt": "pyhash", "svg.fonttype": "none", "font.family": "sans-serif"})
     folder.mkdir(parents=True, exist_ok=True)
     roof = results["roofline"]
@@ -27,9 +27,9 @@ def draw(results, folder: Path) -> dict[str, str]:
     of["batch_by_bits"] = _many_queries(results["records"])
     charts = {
         "bits-batch.svg": ("batch_by_bits", "bits", "Many queries at once, by code length"),
-        "bits-one.svg": ("by_bits", "bits", "One query over codes that no cache holds, by code length"),
+        "bits-one.svg": ("by_bits", "bits", "One query, codes larger than the caches, by code length"),
         "codes.svg": ("by_codes", "codes", "100 queries at once, by number of codes, 64 bits"),
-        "batch.svg": ("by_batch", "queries", "By queries at once, 64 bits, codes that no cache holds"),
+        "batch.svg": ("by_batch", "queries", "By queries at once, 64 bits, codes larger than the caches"),
     }
     drawn = {}
     for file, (table, axis, caption) in charts.items():
@@ -40,7 +40,7 @@ def draw(results, folder: Path) -> dict[str, str]:
 
 
 def _many_queries(records):
-    """The cases of the table that differ in bits alone: those with the most code lengths."""
+    """Return the uniform records with k = 10 of the size that was measured at the most code lengths."""
     uniform = [r for r in records if r["table"] == "top_k" and r["case"]["data"] == "uniform" and r["case"]["k"] == 10]
     sizes = [(r["case"]["codes"], r["case"]["queries"]) for r in uniform]
     widest = max(sizes, key=sizes.count, default=None)
@@ -48,7 +48,7 @@ def _many_queries(records):
 
 
 def throughput(record, name):
-    """Codes compared with a query in a second, in 10^9."""
+    """Return 10^9 codes x queries per second."""
     return record["case"]["codes"] * record["case"]["queries"] / targets.seconds(record, name) / 1e9
 
 

@@ -1,10 +1,11 @@
-"""Turns what a run measured into docs/performance.md: python -m benchmarks.report RESULTS.json PERFORMANCE.md.
+"""Write the figures of a run into docs/performance.md: python -m benchmarks.report RESULTS.json PERFORMANCE.md.
 
-Only what stands between the two markers is written; everything else in the file is by hand and stays.
+Only the text between the two markers is replaced. The rest of the file is written by hand.
 """
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from benchmarks import charts, targets
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-_STUB = f"# Performance\n\n{BEGIN}\n{END}\n"
+_STUB = f"# Performance\n\n{BEGIN}\n\n{END}\n"
+_WIDTH = 100  # of Markdown, as in .mdformat.toml
 
 
 def main(results_file, page):
@@ -46,8 +48,8 @@ def _machine(results):
                 ["memory", f"{m['memory_gib']} GiB"],
                 ["system", m["system"]],
                 ["versions", f"{versions}; FAISS built with {m['faiss_options']}"],
-                ["duration", f"{results['minutes']:.1f} minutes; load average before it {m['load']}"],
-                ["spread", f"quartiles of the rounds lie {spread:.1%} of the median apart (median over all figures)"],
+                ["duration", f"{results['minutes']:.1f} minutes; load average before it: {m['load']}"],
+                ["spread", f"interquartile range of the rounds: {spread:.1%} of the median (median over all figures)"],
             ],
         ),
     ]
@@ -55,14 +57,16 @@ def _machine(results):
     if roof is not None:
         lines += [
             "",
-            f"One core reads {roof['bytes_per_second'] / 1e9:.1f} GB/s from memory, and counts the bits of "
-            f"{roof['words_per_second'] / 1e9:.1f} · 10⁹ 64-bit words a second in its first cache (a probe in "
-            f"{roof['by']}).",
+            _wrapped(
+                f"One core reads {roof['bytes_per_second'] / 1e9:.1f} GB/s from memory. In its first-level cache it "
+                f"counts the bits of {roof['words_per_second'] / 1e9:.1f} · 10⁹ 64-bit words per second (measured in "
+                f"{roof['by']})."
+            ),
         ]
     if results["quick"]:
-        lines += ["", "**A quick run on small data: it shows that the benchmarks work, its figures say nothing.**"]
+        lines += ["", "**This was a quick run on small data. It only shows that the benchmarks work.**"]
     if results["failed"]:
-        lines += ["", f"**These benchmarks failed, their figures are missing: {', '.join(results['failed'])}.**"]
+        lines += ["", f"**These benchmarks failed, so their figures are missing: {', '.join(results['failed'])}.**"]
     return "\n".join(lines)
 
 
@@ -71,10 +75,15 @@ def _summary(results):
     if not judged:
         return ""
     missed = [(r, v) for r, v in judged if not v.met]
-    lines = ["## Targets", "", f"{len(judged) - len(missed)} of {len(judged)} targets are met."]
+    lines = ["## Targets", "", f"{len(judged) - len(missed)} of {len(judged)} targets were met."]
     if missed:
         rows = [[r["table"].replace("_", "-"), _case(r), v.peer, f"{v.ratio:.2f}", f"{v.target:g}"] for r, v in missed]
-        lines += ["", "Missed:", "", *_table(["benchmark", "case", "against", "times as fast", "target"], rows)]
+        lines += [
+            "",
+            "Targets that were missed:",
+            "",
+            *_table(["benchmark", "case", "against", "times as fast", "target"], rows),
+        ]
     return "\n".join(lines)
 
 
@@ -97,15 +106,19 @@ def _tables(results):
         records = [r for r in results["records"] if r["table"] == name]
         if records:
             rows = [[column(r) for column in columns.values()] for r in records]
-            yield "\n".join([f"## {title}", "", *([text, ""] if text else []), *_table(list(columns), rows)])
+            yield "\n".join([f"## {title}", "", _wrapped(text), "", *_table(list(columns), rows)])
 
 
 def _table(header, rows):
     return [
         f"| {' | '.join(header)} |",
-        f"|{' --- |' * len(header)}",
+        f"|{' -- |' * len(header)}",
         *(f"| {' | '.join(row)} |" for row in rows),
     ]
+
+
+def _wrapped(text):
+    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _of_case(name):
@@ -121,7 +134,7 @@ def _note(name, form="{}"):
 
 
 def _gcodes(prefix):
-    """10^9 codes x queries a second, of the fastest contestant of that name."""
+    """Return a column: 10^9 codes x queries per second, of the fastest contestant with that prefix."""
 
     def cell(record):
         name = targets.fastest(record, prefix)
@@ -143,7 +156,7 @@ def _ratio(prefix):
 
 
 def _faiss_ratio(record):
-    """Ratio to the fastest FAISS, and which it was."""
+    """Return the ratio to the fastest FAISS setting, and its name."""
     name = targets.fastest(record, "FAISS")
     return f"{targets.ratio(record, name):.2f} ({name.removeprefix('FAISS ').removeprefix('flat, ')})"
 
@@ -168,8 +181,8 @@ _AGAINST = {"times FAISS (which)": _faiss_ratio, "target": _target}
 _SECTIONS = {
     "top_k": (
         "The k nearest",
-        "In 10⁹ codes × queries per second of CPU time, one thread. *distinct*: where the index saw that codes repeat, "
-        "it scans each code once; that many there are.",
+        "In 10⁹ codes × queries per second of CPU time, one thread. *distinct*: the number of distinct codes, if the "
+        "index found that codes repeat and scanned each distinct code once.",
         {
             "codes": _of_case("data"),
             **_SIZE,
@@ -182,8 +195,8 @@ _SECTIONS = {
     ),
     "learned": (
         "Learned codes",
-        "Codes that SHOH learned of the built-in data, repeated to a million; queries are encoded texts. In 10⁹ codes "
-        "× queries per second.",
+        "Codes that SHOH learned from the built-in data, repeated to a million. Queries are encoded texts. In 10⁹ "
+        "codes × queries per second.",
         {
             **_SIZE,
             **_BITS_K,
@@ -208,8 +221,8 @@ _SECTIONS = {
     ),
     "weighted": (
         "Weighted distance, the k nearest",
-        "In 10⁹ codes × queries per second. pyhash is exact in float64. FAISS (IndexPQFastScan over nibbles) quantises "
-        "the distances to 8 bits, numpy takes a float32 product and argpartition: recall is the part of their hits "
+        "In 10⁹ codes × queries per second. pyhash is exact in float64. FAISS (IndexPQFastScan over nibbles) quantizes "
+        "distances to 8 bits. numpy uses a float32 product and argpartition. Recall is the fraction of their hits "
         "that are as near as the k-th.",
         {
             "codes": _of_case("data"),
@@ -223,7 +236,7 @@ _SECTIONS = {
     ),
     "threads": (
         "Two threads",
-        "Wall time.",
+        "In wall time.",
         {
             "codes": _of_case("data"),
             **_SIZE,
@@ -236,7 +249,7 @@ _SECTIONS = {
     ),
     "map": (
         "Mean average precision",
-        "24 labels. With one thread CPU time counts, with all of them wall time.",
+        "With 24 labels. CPU time for one thread, wall time for all threads.",
         {
             **_SIZE,
             "bits": _of_case("bits"),
@@ -249,8 +262,8 @@ _SECTIONS = {
     ),
     "posterior": (
         "Posterior encoding",
-        "Queries of 1500 features against 87 classes, each a label set of its own (the codes of the case), and the "
-        "plain projection of the same model. CPU time.",
+        "Queries of 1500 features against 87 classes, where each class is one label set, compared with the plain "
+        "projection of the same model. In CPU time.",
         {
             "label sets × queries": _sizes,
             "bits": _of_case("bits"),
@@ -262,7 +275,7 @@ _SECTIONS = {
     ),
     "descent": (
         "Discrete cyclic descent",
-        "7 sweeps in float32, all threads, wall time.",
+        "7 sweeps in float32, with all threads, in wall time.",
         {
             "codes": _sizes,
             "bits": _of_case("bits"),
@@ -281,10 +294,10 @@ _SECTIONS = {
 def _charts(drawn, folder):
     if not drawn:
         return ""
-    text = (
-        "Uniform codes, k = 10, one thread. Dashed: no search of one query that reads every code whole can be above "
-        "it. Dotted: what one core reaches that counts the bits of each code with the instruction for it and does "
-        "nothing else; searches over bit planes and tables of nibbles, which count many codes at once, may be above."
+    text = _wrapped(
+        "Uniform codes, k = 10, one thread. Dashed: the limit for one query that reads every code completely, given by "
+        "the memory bandwidth. Dotted: the rate of one core that only counts the bits of each code with the "
+        "instruction for it. Searches over bit planes and nibble tables count many codes at once, so they may be above."
     )
     images = [f"![{caption}]({folder}/{file})" for file, caption in drawn.items()]
     return "\n\n".join(["## Charts", text, *images])
