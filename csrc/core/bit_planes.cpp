@@ -5,7 +5,6 @@
 #include <cstring>
 #include <numeric>
 
-#include "core/cpu_level.hpp"
 #include "core/parallel_for.hpp"
 
 namespace pyhash {
@@ -77,7 +76,8 @@ BitPlanes::BitPlanes(CodeView codes, std::size_t n_threads)
     });
 }
 
-BitQuery::BitQuery(const BitPlanes& planes, const std::uint8_t* code) : planes_(&planes) {
+BitQuery::BitQuery(const KernelTable& kernels, const BitPlanes& planes, const std::uint8_t* code)
+    : kernels_(&kernels), planes_(&planes) {
     const std::size_t n_bytes = planes.n_bits() / 8;
     n_ones_ = std::accumulate(code, code + n_bytes, std::int64_t{0},
                               [](std::int64_t sum, std::uint8_t byte) { return sum + std::popcount(byte); });
@@ -115,7 +115,7 @@ std::size_t BitQuery::scan(std::size_t first, std::size_t n_blocks, std::size_t 
         ++scan.n_planes;
     }
     z = std::clamp<std::int64_t>(z, 0, top);  // Z is below 2^n_digits - 1: nothing is cut off
-    return kernels().scan_bits(scan, static_cast<std::uint32_t>(z), !on_ones_, mask, positions);
+    return kernels_->scan_bits(scan, static_cast<std::uint32_t>(z), !on_ones_, mask, positions);
 }
 
 std::size_t BitQuery::kth_distance(std::size_t first, std::size_t n, std::size_t k, const std::uint8_t* mask,
@@ -124,7 +124,7 @@ std::size_t BitQuery::kth_distance(std::size_t first, std::size_t n, std::size_t
     const std::size_t n_blocks = (n + BitPlanes::codes_per_block - 1) / BitPlanes::codes_per_block;
     room.resize(words * n_blocks * (planes_->n_digits() + 2));
     const std::int64_t top = (std::int64_t{1} << planes_->n_digits()) - 1;
-    const std::int64_t y = kernels().kth_of_bits(scan_of(first, n_blocks), n, k, on_ones_, mask, room.data());
+    const std::int64_t y = kernels_->kth_of_bits(scan_of(first, n_blocks), n, k, on_ones_, mask, room.data());
     return static_cast<std::size_t>(on_ones_ ? n_ones_ + top - y : n_ones_ - top + y);
 }
 

@@ -41,7 +41,7 @@ private:
 // Y = N + 2 s: planes where the query is 1 give d = u + 2^n_digits - 1 - Y, where it is 0, d = u - 2^n_digits + 1 + Y.
 class BitQuery {
 public:
-    BitQuery(const BitPlanes& planes, const std::uint8_t* code);
+    BitQuery(const KernelTable& kernels, const BitPlanes& planes, const std::uint8_t* code);
 
     // Positions, from that of block `first` on, of the codes of n_blocks blocks with d < bound that the mask lets
     // through (nullptr: all; its first bit is the first block's first code). Returns how many; room for all codes is
@@ -57,6 +57,7 @@ public:
 private:
     BitScan scan_of(std::size_t first, std::size_t n_blocks) const;
 
+    const KernelTable* kernels_;
     const BitPlanes* planes_;
     std::vector<std::uint32_t> offsets_;  // of the chosen planes, and at last of N's lowest digit
     std::int64_t n_ones_ = 0;

@@ -101,6 +101,7 @@ bool CodeSet::worth_layouts(std::size_t n_queries) const {
 // What the two distances have in common to find(): their queries, their layout, their search.
 struct CodeSet::Hamming {
     using Distance = std::uint32_t;
+    const KernelTable& kernels;
     CodeView queries;
     std::size_t n_queries = queries.n;
 
@@ -111,24 +112,25 @@ struct CodeSet::Hamming {
 
     std::vector<HitList<Distance>> search(CodeView codes, const BitPlanes* planes, const Wanted<Distance>& wanted,
                                           RowMask mask, std::size_t n_threads) const {
-        return hamming_search(queries, codes, planes, wanted, mask, n_threads);
+        return hamming_search(kernels, queries, codes, planes, wanted, mask, n_threads);
     }
 };
 
 struct CodeSet::WeightedHamming {
     using Distance = double;
+    const KernelTable& kernels;
     const double* projections;
     std::size_t n_queries, n_bits;
 
     const NibblePlanes* planes_of(const CodeSet& set, bool worth, std::size_t n_threads) const {
-        if (kernels().scan_nibbles == nullptr || set.codes_.n_bytes > max_bytes_of_nibble_search) return nullptr;
+        if (kernels.nibbles == nullptr || set.codes_.n_bytes > max_bytes_of_nibble_search) return nullptr;
         if (!worth) return set.nibble_planes_.get();
         return set.nibble_planes_.get_or([&] { return std::make_unique<NibblePlanes>(set.codes_, n_threads); });
     }
 
     std::vector<HitList<Distance>> search(CodeView codes, const NibblePlanes* planes, const Wanted<Distance>& wanted,
                                           RowMask mask, std::size_t n_threads) const {
-        return weighted_search(projections, n_queries, n_bits, codes, planes, wanted, mask, n_threads);
+        return weighted_search(kernels, projections, n_queries, n_bits, codes, planes, wanted, mask, n_threads);
     }
 };
 
@@ -178,12 +180,12 @@ auto CodeSet::find_among(const std::vector<std::uint32_t>& rows, const Metric& m
 
 Hits<std::uint32_t> CodeSet::search(CodeView queries, const Wanted<std::uint32_t>& wanted, RowMask mask,
                                     std::size_t n_threads) const {
-    return joined(find(Hamming{queries}, wanted, mask, n_threads));
+    return joined(find(Hamming{selected_kernels(), queries}, wanted, mask, n_threads));
 }
 
 Hits<double> CodeSet::search_weighted(const double* projections, std::size_t n_queries, std::size_t n_bits,
                                       const Wanted<double>& wanted, RowMask mask, std::size_t n_threads) const {
-    return joined(find(WeightedHamming{projections, n_queries, n_bits}, wanted, mask, n_threads));
+    return joined(find(WeightedHamming{selected_kernels(), projections, n_queries, n_bits}, wanted, mask, n_threads));
 }
 
 CodeSet::Stats CodeSet::stats() const {

@@ -53,6 +53,6 @@ std::vector<std::string> available_cpu_levels() {
 
 void set_cpu_level(const std::string& level) { selected().store(table_of(level, "level")); }
 
-const KernelTable& kernels() { return *selected().load(); }
+const KernelTable& selected_kernels() { return *selected().load(); }
 
 }  // namespace pyhash

@@ -14,7 +14,8 @@ std::vector<std::string> available_cpu_levels();
 // Selects a level by name for the whole process; throws std::invalid_argument when it is not available.
 void set_cpu_level(const std::string& level);
 
-// The selected table. The first call obeys the environment variable PYHASH_CPU_LEVEL.
-const KernelTable& kernels();
+// The selected table, which another thread may change: a call takes it once and hands it down. The first use obeys the
+// environment variable PYHASH_CPU_LEVEL.
+const KernelTable& selected_kernels();
 
 }  // namespace pyhash

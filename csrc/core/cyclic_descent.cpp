@@ -49,7 +49,7 @@ std::vector<std::int64_t> cyclic_descent(std::int8_t* signs, const Real* h, cons
     }
 
     const DescentProblem<Real> problem{n_bits, stride, h_padded.data(), h_abs_sum.data(), q, signs, max_sweeps};
-    const KernelTable& table = kernels();
+    const KernelTable& kernels = selected_kernels();
     std::mutex flips_lock;
     // A thread costs tens of microseconds to start; a row about n_bits^2 / 8 additions.
     const std::size_t grain = 1 + 400'000 / (n_bits * n_bits);
@@ -58,9 +58,9 @@ std::vector<std::int64_t> cyclic_descent(std::int8_t* signs, const Real* h, cons
         AlignedBuffer<std::uint64_t> words(descent_rows * ((n_bits + 63) / 64));
         std::vector<std::int64_t> own(max_sweeps, 0);
         if constexpr (std::is_same_v<Real, float>) {
-            table.descend_f32(problem, begin, end, values.data(), words.data(), own.data());
+            kernels.descend_f32(problem, begin, end, values.data(), words.data(), own.data());
         } else {
-            table.descend_f64(problem, begin, end, values.data(), words.data(), own.data());
+            kernels.descend_f64(problem, begin, end, values.data(), words.data(), own.data());
         }
         const std::lock_guard<std::mutex> guard(flips_lock);
         std::transform(own.begin(), own.end(), flips.begin(), flips.begin(), std::plus<>());

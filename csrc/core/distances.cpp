@@ -11,10 +11,10 @@
 namespace pyhash {
 
 void hamming_distances(CodeView queries, CodeView codes, std::size_t n_threads, std::uint32_t* out) {
-    const KernelTable& table = kernels();
+    const KernelTable& kernels = selected_kernels();
     parallel_for(queries.n, n_threads, queries_per_thread(codes.n), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
-            table.hamming(queries.row(i), codes.data, codes.n, codes.n_bytes, out + i * codes.n);
+            kernels.hamming(queries.row(i), codes.data, codes.n, codes.n_bytes, out + i * codes.n);
         }
     });
 }
@@ -50,13 +50,13 @@ void byte_costs(const double* nibble_costs, std::size_t n_bytes, double* costs) 
 
 void weighted_distances(const double* projections, std::size_t n_queries, std::size_t n_bits, CodeView codes,
                         std::size_t n_threads, double* out) {
-    const KernelTable& table = kernels();
+    const KernelTable& kernels = selected_kernels();
     parallel_for(n_queries, n_threads, queries_per_thread(codes.n), [&](std::size_t begin, std::size_t end) {
         std::vector<double> by_nibble(32 * codes.n_bytes), costs(256 * codes.n_bytes);
         for (std::size_t i = begin; i < end; ++i) {
             nibble_costs(projections + i * n_bits, n_bits, by_nibble.data());
             byte_costs(by_nibble.data(), codes.n_bytes, costs.data());
-            table.weighted_hamming(costs.data(), codes.data, codes.n, codes.n_bytes, out + i * codes.n);
+            kernels.weighted_hamming(costs.data(), codes.data, codes.n, codes.n_bytes, out + i * codes.n);
         }
     });
 }

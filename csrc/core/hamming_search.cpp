@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/cpu_level.hpp"
 #include "core/search_plan.hpp"
 #include "core/selection.hpp"
 #include "core/work_size.hpp"
@@ -11,16 +10,15 @@ namespace pyhash {
 namespace {
 
 // Distances of one query to all rows, block by block.
-void search_codes(CodeView queries, CodeView codes, const Wanted<std::uint32_t>& wanted, RowMask mask,
-                  const SearchPiece& piece, HitList<std::uint32_t>* lists) {
-    const KernelTable& table = kernels();
+void search_codes(const KernelTable& kernels, CodeView queries, CodeView codes, const Wanted<std::uint32_t>& wanted,
+                  RowMask mask, const SearchPiece& piece, HitList<std::uint32_t>* lists) {
     std::vector<std::uint32_t> distances(std::min(codes_per_block, piece.n_rows));
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
         CountedSelection selection(wanted, 8 * codes.n_bytes);
         const std::size_t last = piece.first_row + piece.n_rows;
         for (std::size_t first = piece.first_row; first < last && selection.bound() > 0; first += codes_per_block) {
             const std::size_t n = std::min(codes_per_block, last - first);
-            table.hamming(queries.row(piece.first_query + q), codes.row(first), n, codes.n_bytes, distances.data());
+            kernels.hamming(queries.row(piece.first_query + q), codes.row(first), n, codes.n_bytes, distances.data());
             for (std::size_t i = 0; i < n; ++i) {
                 if (distances[i] >= selection.bound() || !lets_through(mask, first + i)) continue;
                 selection.take(distances[i], static_cast<std::uint32_t>(first + i));
@@ -41,10 +39,10 @@ std::size_t n_let_through(RowMask mask, std::size_t first, std::size_t n) {
     return count;
 }
 
-void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, const Wanted<std::uint32_t>& wanted,
-                   RowMask mask, const SearchPiece& piece, HitList<std::uint32_t>* lists) {
+void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes, const BitPlanes& planes,
+                   const Wanted<std::uint32_t>& wanted, RowMask mask, const SearchPiece& piece,
+                   HitList<std::uint32_t>* lists) {
     constexpr std::size_t block_rows = BitPlanes::codes_per_block, step_bytes = 36'000;
-    const KernelTable& table = kernels();
     const std::size_t first_block = piece.first_row / block_rows;
     const std::size_t end_block = first_block + (piece.n_rows + block_rows - 1) / block_rows;
     const std::size_t end_row = piece.first_row + piece.n_rows;
@@ -59,7 +57,7 @@ void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, co
                   piece.n_rows, max_seed_rows});
     const bool seeded = seed > 0 && n_let_through(mask, piece.first_row, seed) >= wanted.k;
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
-        bit_queries.emplace_back(planes, queries.row(piece.first_query + q));
+        bit_queries.emplace_back(kernels, planes, queries.row(piece.first_query + q));
         selections.emplace_back(wanted, planes.n_bits());
         if (!seeded) continue;
         const RowMask of_seed = mask == nullptr ? nullptr : mask + piece.first_row / 8;
@@ -79,8 +77,8 @@ void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, co
                                                 mask == nullptr ? nullptr : mask + first / 8, positions.data());
             while (n > 0 && first + positions[n - 1] >= end_row) --n;  // the last block's room
             if (n == 0) continue;
-            table.hamming_at(queries.row(piece.first_query + q), codes.row(first), positions.data(), n, codes.n_bytes,
-                             distances.data());
+            kernels.hamming_at(queries.row(piece.first_query + q), codes.row(first), positions.data(), n, codes.n_bytes,
+                               distances.data());
             for (std::size_t i = 0; i < n; ++i) {
                 selection.take(distances[i], static_cast<std::uint32_t>(first + positions[i]));
             }
@@ -91,14 +89,14 @@ void search_planes(CodeView queries, CodeView codes, const BitPlanes& planes, co
 
 }  // namespace
 
-std::vector<HitList<std::uint32_t>> hamming_search(CodeView queries, CodeView codes, const BitPlanes* planes,
-                                                   const Wanted<std::uint32_t>& wanted, RowMask mask,
-                                                   std::size_t n_threads) {
+std::vector<HitList<std::uint32_t>> hamming_search(const KernelTable& kernels, CodeView queries, CodeView codes,
+                                                   const BitPlanes* planes, const Wanted<std::uint32_t>& wanted,
+                                                   RowMask mask, std::size_t n_threads) {
     const auto search = [&](const SearchPiece& piece, HitList<std::uint32_t>* lists) {
         if (planes == nullptr) {
-            search_codes(queries, codes, wanted, mask, piece, lists);
+            search_codes(kernels, queries, codes, wanted, mask, piece, lists);
         } else {
-            search_planes(queries, codes, *planes, wanted, mask, piece, lists);
+            search_planes(kernels, queries, codes, *planes, wanted, mask, piece, lists);
         }
     };
     return search_in_pieces(queries.n, codes.n, BitPlanes::codes_per_block, wanted, n_threads, search);

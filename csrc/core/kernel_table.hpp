@@ -54,6 +54,19 @@ struct NibbleHits {
     std::uint16_t positions[nibble_scan_codes];  // from the first code of the scan
 };
 
+// Kernels over nibble planes (see core/nibble_planes.hpp).
+struct NibbleKernels {
+    // For each code of n_blocks blocks, out[i] = min(255, sum over planes p of tables[16 p + nibble p of the code]).
+    void (*sum)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                std::uint8_t* out);
+
+    // For each of n_queries queries, which are 1 or nibble_queries: the codes of n_blocks blocks whose sum, as above,
+    // is below bounds[q], which is from 1 to 255. `tables` holds n_planes tables of 16 for each query.
+    void (*scan)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                 const std::uint8_t* bounds, std::size_t n_queries, NibbleHits* hits);
+};
+
+// A call of the library takes the selected table once, at its start, and hands it down: the level may change meanwhile.
 struct KernelTable {
     const char* level;
 
@@ -75,16 +88,8 @@ struct KernelTable {
     std::uint32_t (*kth_of_bits)(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
                                  const std::uint8_t* mask, std::uint64_t* room);
 
-    // For each code of n_blocks blocks (see core/nibble_planes.hpp), out[i] = min(255, sum over planes p of
-    // tables[16 p + nibble p of the code]).
-    void (*sum_nibbles)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes,
-                        const std::uint8_t* tables, std::uint8_t* out);
-
-    // For each of n_queries queries, which are 1 or nibble_queries: the codes of n_blocks blocks whose sum, as above,
-    // is below bounds[q], which is from 1 to 255. `tables` holds n_planes tables of 16 for each query.
-    void (*scan_nibbles)(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes,
-                         const std::uint8_t* tables, const std::uint8_t* bounds, std::size_t n_queries,
-                         NibbleHits* hits);
+    // nullptr where the level has none: weighted searches then read the codes as they are.
+    const NibbleKernels* nibbles;
 
     // out[i] = sum over byte positions j, ascending, of costs[256 j + (codes[i][j])].
     void (*weighted_hamming)(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,

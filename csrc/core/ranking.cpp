@@ -11,6 +11,7 @@ namespace pyhash {
 
 void rank_relevance(CodeView queries, CodeView codes, const std::uint8_t* relevance, std::size_t n_threads,
                     std::uint8_t* ranked) {
+    const KernelTable& kernels = selected_kernels();
     const std::size_t n_distances = 8 * codes.n_bytes + 1;
     parallel_for(queries.n, n_threads, queries_per_thread(codes.n), [&](std::size_t begin, std::size_t end) {
         std::vector<std::uint32_t> distances(codes.n);
@@ -18,7 +19,7 @@ void rank_relevance(CodeView queries, CodeView codes, const std::uint8_t* releva
         std::vector<std::size_t> counts(4 * n_distances);
         std::size_t* const next = counts.data();
         for (std::size_t i = begin; i < end; ++i) {
-            kernels().hamming(queries.row(i), codes.data, codes.n, codes.n_bytes, distances.data());
+            kernels.hamming(queries.row(i), codes.data, codes.n, codes.n_bytes, distances.data());
             std::fill(counts.begin(), counts.end(), 0);
             std::size_t j = 0;
             for (; j + 4 <= codes.n; j += 4) {
@@ -44,11 +45,12 @@ void rank_relevance(CodeView queries, CodeView codes, const std::uint8_t* releva
 
 void count_by_distance(CodeView queries, CodeView codes, const std::uint8_t* relevance, std::size_t n_threads,
                        std::int64_t* n_all, std::int64_t* n_relevant) {
+    const KernelTable& kernels = selected_kernels();
     const std::size_t n_distances = 8 * codes.n_bytes + 1;
     parallel_for(queries.n, n_threads, queries_per_thread(codes.n), [&](std::size_t begin, std::size_t end) {
         std::vector<std::uint32_t> distances(codes.n);
         for (std::size_t i = begin; i < end; ++i) {
-            kernels().hamming(queries.row(i), codes.data, codes.n, codes.n_bytes, distances.data());
+            kernels.hamming(queries.row(i), codes.data, codes.n, codes.n_bytes, distances.data());
             const std::uint8_t* of_query = relevance + i * codes.n;
             std::int64_t* all = n_all + i * n_distances;
             std::int64_t* relevant = n_relevant + i * n_distances;

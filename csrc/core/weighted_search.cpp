@@ -4,7 +4,6 @@
 #include <bit>
 
 #include "core/aligned_buffer.hpp"
-#include "core/cpu_level.hpp"
 #include "core/distances.hpp"
 #include "core/search_plan.hpp"
 #include "core/selection.hpp"
@@ -21,14 +20,15 @@ public:
         : costs_(32 * n_bytes), rounded_(32 * n_bytes) {
         nibble_costs(projection, n_bits, costs_.data());
         std::copy(costs_.begin(), costs_.end(), rounded_.begin());
-        for (std::size_t p = 0; p < 2 * n_bytes; ++p) {
-            total_ += *std::max_element(costs_.begin() + static_cast<std::ptrdiff_t>(16 * p),
-                                        costs_.begin() + static_cast<std::ptrdiff_t>(16 * p + 16));
+        // Added as distance() adds: rounding is monotone, so no distance is greater, not by the last bit either.
+        const auto greatest = [](const double* table) { return *std::max_element(table, table + 16); };
+        for (const double* table = costs_.data(); table != costs_.data() + costs_.size(); table += 32) {
+            greatest_distance_ += greatest(table) + greatest(table + 16);
         }
     }
 
-    // The greatest distance that there can be, give or take a rounding.
-    double total() const { return total_; }
+    // That of the code opposite to the query: all others are as near or nearer.
+    double greatest_distance() const { return greatest_distance_; }
 
     double distance(const std::uint8_t* code) const {
         double sum = 0.0;
@@ -65,11 +65,11 @@ public:
 private:
     std::vector<double> costs_;
     std::vector<float> rounded_;
-    double total_ = 0.0, per_unit_ = 0.0;
+    double greatest_distance_ = 0.0, per_unit_ = 0.0;
 };
 
-void search_codes(const double* projections, std::size_t n_bits, CodeView codes, const Wanted<double>& wanted,
-                  RowMask mask, const SearchPiece& piece, HitList<double>* lists) {
+void search_codes(const KernelTable& kernels, const double* projections, std::size_t n_bits, CodeView codes,
+                  const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece, HitList<double>* lists) {
     std::vector<double> by_nibble(32 * codes.n_bytes), costs(256 * codes.n_bytes);
     std::vector<double> distances(std::min(codes_per_block, piece.n_rows));
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
@@ -79,7 +79,7 @@ void search_codes(const double* projections, std::size_t n_bits, CodeView codes,
         const std::size_t last = piece.first_row + piece.n_rows;
         for (std::size_t first = piece.first_row; first < last && !selection.done(); first += codes_per_block) {
             const std::size_t n = std::min(codes_per_block, last - first);
-            kernels().weighted_hamming(costs.data(), codes.row(first), n, codes.n_bytes, distances.data());
+            kernels.weighted_hamming(costs.data(), codes.row(first), n, codes.n_bytes, distances.data());
             for (std::size_t i = 0; i < n; ++i) {
                 if (!selection.wants(distances[i]) || !lets_through(mask, first + i)) continue;
                 selection.take(distances[i], static_cast<std::uint32_t>(first + i));
@@ -111,24 +111,23 @@ std::uint8_t kth_least(const std::uint8_t* sums, std::size_t n_lanes, std::size_
 // A distance within which k of the first rows lie, or the greatest where that is not to be had. The k-th least of many
 // lanes' least sums is not far above the k-th least sum, and quickly found; rows with sums up to it, k at least, are
 // looked at exactly.
-double seed_distance(WeightedQuery& query, CodeView codes, const NibblePlanes& planes, std::size_t k, RowMask mask,
-                     const SearchPiece& piece, std::uint8_t* tables) {
+double seed_distance(const NibbleKernels& kernels, WeightedQuery& query, CodeView codes, const NibblePlanes& planes,
+                     std::size_t k, RowMask mask, const SearchPiece& piece, std::uint8_t* tables) {
     const std::size_t n_lanes = std::clamp<std::size_t>(std::bit_ceil(4 * k), block_rows, 1024);
     const std::size_t n = n_lanes * rows_per_lane;
-    if (k > n_lanes || n > piece.n_rows) return query.total();
+    if (k > n_lanes || n > piece.n_rows) return query.greatest_distance();
     std::vector<std::uint8_t> sums(n), least;
     std::uint8_t bound = 255;
     // The nearest are hardly a quarter of the way off; where they are, steps must be larger.
     for (double share = 0.25; bound == 255 && share <= 1; share *= 2) {
-        query.fill_tables(query.total() * share, steps_of_bound, tables);
-        kernels().sum_nibbles(planes.block(piece.first_row / block_rows), n / block_rows, planes.n_planes(), tables,
-                              sums.data());
+        query.fill_tables(query.greatest_distance() * share, steps_of_bound, tables);
+        kernels.sum(planes.block(piece.first_row / block_rows), n / block_rows, planes.n_planes(), tables, sums.data());
         for (std::size_t i = 0; mask != nullptr && i < n; ++i) {
             if (!lets_through(mask, piece.first_row + i)) sums[i] = 255;
         }
         bound = kth_least(sums.data(), n_lanes, k, least);
     }
-    if (bound == 255) return query.total();
+    if (bound == 255) return query.greatest_distance();
     std::vector<double> nearest;
     nearest.reserve(2 * k);
     for (std::size_t lane = 0; lane < n_lanes; ++lane) {
@@ -142,8 +141,9 @@ double seed_distance(WeightedQuery& query, CodeView codes, const NibblePlanes& p
     return *kth;
 }
 
-void search_planes(const double* projections, std::size_t n_bits, CodeView codes, const NibblePlanes& planes,
-                   const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece, HitList<double>* lists) {
+void search_planes(const NibbleKernels& kernels, const double* projections, std::size_t n_bits, CodeView codes,
+                   const NibblePlanes& planes, const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece,
+                   HitList<double>* lists) {
     constexpr std::size_t step = nibble_scan_codes / block_rows;
     const std::size_t table_bytes = planes.n_planes() * 16;
     const std::size_t n_groups = (piece.n_queries + nibble_queries - 1) / nibble_queries;
@@ -163,9 +163,9 @@ void search_planes(const double* projections, std::size_t n_bits, CodeView codes
         selections.emplace_back(wanted);
         std::uint8_t* own = tables.data() + q * table_bytes;
         if (wanted.k <= piece.n_rows) {
-            selections[q].start_within(seed_distance(weighted[q], codes, planes, wanted.k, mask, piece, own));
+            selections[q].start_within(seed_distance(kernels, weighted[q], codes, planes, wanted.k, mask, piece, own));
         }
-        filled_for.push_back(std::min(selections[q].bound(), weighted[q].total()));
+        filled_for.push_back(std::min(selections[q].bound(), weighted[q].greatest_distance()));
         weighted[q].fill_tables(filled_for[q], steps_of_bound, own);
     }
 
@@ -188,8 +188,8 @@ void search_planes(const double* projections, std::size_t n_bits, CodeView codes
                 bounds[q - group] = weighted[q].bound_of(bound);
             }
             if (done) continue;
-            kernels().scan_nibbles(planes.block(block), n_blocks, planes.n_planes(),
-                                   tables.data() + group * table_bytes, bounds, n_together, hits.data());
+            kernels.scan(planes.block(block), n_blocks, planes.n_planes(), tables.data() + group * table_bytes, bounds,
+                         n_together, hits.data());
             for (std::size_t q = group; q < group + n; ++q) {
                 NibbleHits& found = hits[q - group];
                 while (found.n > 0 && first + found.positions[found.n - 1] >= end_row)
@@ -211,14 +211,15 @@ void search_planes(const double* projections, std::size_t n_bits, CodeView codes
 
 }  // namespace
 
-std::vector<HitList<double>> weighted_search(const double* projections, std::size_t n_queries, std::size_t n_bits,
-                                             CodeView codes, const NibblePlanes* planes, const Wanted<double>& wanted,
-                                             RowMask mask, std::size_t n_threads) {
+std::vector<HitList<double>> weighted_search(const KernelTable& kernels, const double* projections,
+                                             std::size_t n_queries, std::size_t n_bits, CodeView codes,
+                                             const NibblePlanes* planes, const Wanted<double>& wanted, RowMask mask,
+                                             std::size_t n_threads) {
     const auto search = [&](const SearchPiece& piece, HitList<double>* lists) {
-        if (planes == nullptr) {
-            search_codes(projections, n_bits, codes, wanted, mask, piece, lists);
+        if (planes == nullptr || kernels.nibbles == nullptr) {
+            search_codes(kernels, projections, n_bits, codes, wanted, mask, piece, lists);
         } else {
-            search_planes(projections, n_bits, codes, *planes, wanted, mask, piece, lists);
+            search_planes(*kernels.nibbles, projections, n_bits, codes, *planes, wanted, mask, piece, lists);
         }
     };
     return search_in_pieces(n_queries, codes.n, block_rows, wanted, n_threads, search);

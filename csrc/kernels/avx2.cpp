@@ -413,16 +413,19 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<Lanes<Float64>>(problem, begin, end, values, words, flips);
 }
 
-constexpr KernelTable table{"avx2",
-                            hamming,
-                            hamming_at,
-                            BitCounter<Bits256>::scan_of,
-                            BitCounter<Bits256>::kth_of,
-                            sum_nibbles,
-                            scan_nibbles,
-                            weighted_hamming,
-                            descend_f32,
-                            descend_f64};
+constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
+
+constexpr KernelTable table{
+    .level = "avx2",
+    .hamming = hamming,
+    .hamming_at = hamming_at,
+    .scan_bits = BitCounter<Bits256>::scan_of,
+    .kth_of_bits = BitCounter<Bits256>::kth_of,
+    .nibbles = &nibbles,
+    .weighted_hamming = weighted_hamming,
+    .descend_f32 = descend_f32,
+    .descend_f64 = descend_f64,
+};
 
 }  // namespace
 

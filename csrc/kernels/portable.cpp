@@ -182,8 +182,16 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
 
 // No tables of nibbles: without a byte shuffle they gain nothing over tables of bytes.
 constexpr KernelTable table{
-    "portable",       hamming,     hamming_at, BitCounter<Words>::scan_of, BitCounter<Words>::kth_of, nullptr, nullptr,
-    weighted_hamming, descend_f32, descend_f64};
+    .level = "portable",
+    .hamming = hamming,
+    .hamming_at = hamming_at,
+    .scan_bits = BitCounter<Words>::scan_of,
+    .kth_of_bits = BitCounter<Words>::kth_of,
+    .nibbles = nullptr,
+    .weighted_hamming = weighted_hamming,
+    .descend_f32 = descend_f32,
+    .descend_f64 = descend_f64,
+};
 
 }  // namespace
 

@@ -134,8 +134,19 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<double>(problem, begin, end, flips, DBL_EPSILON);
 }
 
-constexpr KernelTable table{"scalar",    hamming,      hamming_at,       scan_bits,   kth_of_bits,
-                            sum_nibbles, scan_nibbles, weighted_hamming, descend_f32, descend_f64};
+constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
+
+constexpr KernelTable table{
+    .level = "scalar",
+    .hamming = hamming,
+    .hamming_at = hamming_at,
+    .scan_bits = scan_bits,
+    .kth_of_bits = kth_of_bits,
+    .nibbles = &nibbles,
+    .weighted_hamming = weighted_hamming,
+    .descend_f32 = descend_f32,
+    .descend_f64 = descend_f64,
+};
 
 }  // namespace
 

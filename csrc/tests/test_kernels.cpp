@@ -17,10 +17,10 @@ static void hamming_agrees(Random& random) {
             const auto query = random_bytes(random, n_bytes), codes = random_bytes(random, n * n_bytes);
             std::vector<std::uint32_t> expected(n + 1, 77), got(n + 1, 77);
             set_cpu_level("scalar");
-            kernels().hamming(query.data(), codes.data(), n, n_bytes, expected.data());
+            selected_kernels().hamming(query.data(), codes.data(), n, n_bytes, expected.data());
             for (const std::string& level : available_cpu_levels()) {
                 set_cpu_level(level);
-                kernels().hamming(query.data(), codes.data(), n, n_bytes, got.data());
+                selected_kernels().hamming(query.data(), codes.data(), n, n_bytes, got.data());
                 CHECK(got == expected);  // the value behind the last is untouched
             }
         }
@@ -35,7 +35,7 @@ static void hamming_at_agrees(Random& random) {
         scalar_kernels()->hamming_at(query.data(), codes.data(), positions.data(), 5, n_bytes, expected.data());
         for (const std::string& level : available_cpu_levels()) {
             set_cpu_level(level);
-            kernels().hamming_at(query.data(), codes.data(), positions.data(), 5, n_bytes, got.data());
+            selected_kernels().hamming_at(query.data(), codes.data(), positions.data(), 5, n_bytes, got.data());
             CHECK(got == expected);
         }
     }
@@ -67,7 +67,7 @@ static void bit_scans_agree(Random& random) {
                     for (const std::string& level : available_cpu_levels()) {
                         set_cpu_level(level);
                         got.resize(1536 + scan_bits_slack);
-                        got.resize(kernels().scan_bits(scan, bound, below, rows, got.data()));
+                        got.resize(selected_kernels().scan_bits(scan, bound, below, rows, got.data()));
                         CHECK(got == expected);
                     }
                 }
@@ -77,7 +77,7 @@ static void bit_scans_agree(Random& random) {
                     const auto expected = scalar_kernels()->kth_of_bits(scan, n, k, largest, rows, room.data());
                     for (const std::string& level : available_cpu_levels()) {
                         set_cpu_level(level);
-                        CHECK(kernels().kth_of_bits(scan, n, k, largest, rows, room.data()) == expected);
+                        CHECK(selected_kernels().kth_of_bits(scan, n, k, largest, rows, room.data()) == expected);
                     }
                 }
             }
@@ -102,22 +102,22 @@ static void nibble_scans_agree(Random& random) {
             const std::uint8_t bounds[nibble_queries] = {mean, 1, 255, static_cast<std::uint8_t>(mean + 1)};
             std::vector<NibbleHits> expected(nibble_queries), got(nibble_queries);
             std::vector<std::uint8_t> expected_sums(64 * planes.n_blocks()), sums(expected_sums.size());
-            scalar_kernels()->scan_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), bounds,
-                                           nibble_queries, expected.data());
-            scalar_kernels()->sum_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(),
-                                          expected_sums.data());
+            scalar_kernels()->nibbles->scan(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(),
+                                            bounds, nibble_queries, expected.data());
+            scalar_kernels()->nibbles->sum(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(),
+                                           expected_sums.data());
             for (const std::string& level : available_cpu_levels()) {
                 set_cpu_level(level);
-                if (kernels().scan_nibbles == nullptr) continue;
+                const NibbleKernels* nibbles = selected_kernels().nibbles;
+                if (nibbles == nullptr) continue;
                 for (std::size_t n_queries : {std::size_t{1}, nibble_queries}) {
-                    kernels().scan_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), bounds,
-                                           n_queries, got.data());
+                    nibbles->scan(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), bounds,
+                                  n_queries, got.data());
                     for (std::size_t q = 0; q < n_queries; ++q) {
                         CHECK(positions_of(got[q]) == positions_of(expected[q]));
                     }
                 }
-                kernels().sum_nibbles(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(),
-                                      sums.data());
+                nibbles->sum(planes.block(0), planes.n_blocks(), planes.n_planes(), tables.data(), sums.data());
                 CHECK(sums == expected_sums);
             }
         }
@@ -136,10 +136,10 @@ static void weighted_agrees(Random& random) {
             const auto codes = random_bytes(random, n * n_bytes);
             std::vector<double> expected(n + 1, -1), got(n + 1, -1);
             set_cpu_level("scalar");
-            kernels().weighted_hamming(costs.data(), codes.data(), n, n_bytes, expected.data());
+            selected_kernels().weighted_hamming(costs.data(), codes.data(), n, n_bytes, expected.data());
             for (const std::string& level : available_cpu_levels()) {
                 set_cpu_level(level);
-                kernels().weighted_hamming(costs.data(), codes.data(), n, n_bytes, got.data());
+                selected_kernels().weighted_hamming(costs.data(), codes.data(), n, n_bytes, got.data());
                 CHECK(got == expected);
             }
         }

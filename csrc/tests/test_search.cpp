@@ -97,6 +97,39 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
     }
 }
 
+// A code opposite to the query is at the greatest distance that there is. It must be found where k reaches all codes,
+// though sums of weights in another order may come out smaller.
+static void the_farthest_code_is_found() {
+    constexpr std::size_t n = 2048, n_queries = 16;
+    std::normal_distribution<double> normal;
+    for (std::size_t n_bits : {1, 12, 32, 61, 130}) {
+        const std::size_t n_bytes = (n_bits + 7) / 8;
+        for (std::uint64_t seed = 0; seed < 10; ++seed) {
+            Random random(seed);
+            std::vector<double> projections(n_queries * n_bits), all(n_queries * n);
+            for (std::size_t bit = 0; bit < n_bits; ++bit) projections[bit] = normal(random);
+            for (std::size_t i = n_bits; i < projections.size(); ++i) projections[i] = projections[i - n_bits];
+            auto bytes = random_bytes(random, n * n_bytes);
+            for (std::size_t bit = 0; bit < n_bits; ++bit) {
+                const std::uint8_t mask = static_cast<std::uint8_t>(1u << (bit % 8));
+                std::uint8_t& byte = bytes[5 * n_bytes + bit / 8];
+                byte = static_cast<std::uint8_t>(projections[bit] > 0 ? byte & ~mask : byte | mask);
+            }
+            const CodeView codes{bytes.data(), n, n_bytes};
+            weighted_distances(projections.data(), n_queries, n_bits, codes, 1, all.data());
+            for (const std::string& level : available_cpu_levels()) {
+                set_cpu_level(level);
+                const CodeSet set(codes);
+                for (bool ties : {false, true}) {
+                    const Wanted<double> wanted{.k = n, .all_ties = ties};
+                    agrees_with_sorting(set.search_weighted(projections.data(), n_queries, n_bits, wanted, nullptr, 2),
+                                        all, n, wanted, nullptr);
+                }
+            }
+        }
+    }
+}
+
 // Few distinct codes: ties everywhere.
 static void rankings_agree_with_sorting(std::size_t n_queries, std::size_t n, std::size_t n_bytes,
                                         std::size_t threads) {
@@ -142,6 +175,7 @@ int main() {
     sets_agree_with_sorting({3, 100, 4, 0}, 200);
     sets_agree_with_sorting({3, 0, 4, 0}, 2);
     sets_agree_with_sorting({0, 3000, 4, 40}, 2);
+    the_farthest_code_is_found();
     for (std::size_t threads : {1, 3}) {
         rankings_agree_with_sorting(7, 200, 4, threads);
         rankings_agree_with_sorting(2, 9000, 1, threads);

@@ -3,10 +3,12 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "check.hpp"
 #include "core/code_set.hpp"
+#include "core/cpu_level.hpp"
 
 using namespace pyhash;
 
@@ -89,7 +91,45 @@ static void searches_see_one_generation() {
     for (auto& reader : readers) reader.join();
 }
 
+// Searches, distances and descents go on with the level that they began with.
+static void the_level_changes_meanwhile() {
+    constexpr std::size_t n = 4000, n_queries = 20, n_bytes = 8;
+    Random random(7);
+    const auto bytes = random_bytes(random, n * n_bytes), query_bytes = random_bytes(random, n_queries * n_bytes);
+    const CodeView codes{bytes.data(), n, n_bytes}, queries{query_bytes.data(), n_queries, n_bytes};
+    std::normal_distribution<double> normal;
+    std::vector<double> projections(n_queries * 8 * n_bytes);
+    for (double& p : projections) p = normal(random);
+    const Wanted<std::uint32_t> near{.k = 10};
+    const Wanted<double> light{.k = 10};
+    const auto expected = CodeSet(codes).search(queries, near, nullptr, 1);
+    const auto expected_weighted =
+        CodeSet(codes).search_weighted(projections.data(), n_queries, 8 * n_bytes, light, nullptr, 1);
+
+    const std::string before(selected_kernels().level);
+    std::atomic<bool> stop{false};
+    std::thread changer([&] {
+        const auto levels = available_cpu_levels();
+        for (std::size_t i = 0; !stop; ++i) set_cpu_level(levels[i % levels.size()]);
+    });
+    for (int round = 0; round < 30; ++round) {
+        const CodeSet set(codes);
+        for (std::size_t threads : {1, 2}) {
+            const auto hits = set.search(queries, near, nullptr, threads);
+            CHECK(hits.positions == expected.positions && hits.distances == expected.distances);
+            const auto weighted =
+                set.search_weighted(projections.data(), n_queries, 8 * n_bytes, light, nullptr, threads);
+            CHECK(weighted.positions == expected_weighted.positions);
+            CHECK(weighted.distances == expected_weighted.distances);
+        }
+    }
+    stop = true;
+    changer.join();
+    set_cpu_level(before);
+}
+
 int main() {
+    the_level_changes_meanwhile();
     layouts_are_made_once_for_all();
     searches_see_one_generation();
 }
