@@ -142,6 +142,10 @@ def as_table(lists: HitLists, n_columns: int) -> Hits:
     """Equally long lists as a table; where there are no lists to tell, of so many columns."""
     n = len(lists)
     columns = int(lists.offsets[-1]) // n if n else n_columns
+    if np.any(np.diff(lists.offsets) != columns):
+        raise RuntimeError(
+            "internal error in pyhash: a search of the k nearest gave its queries unequal numbers of hits"
+        )
     return Hits(lists.ids.reshape(n, columns), lists.distances.reshape(n, columns))
 
 

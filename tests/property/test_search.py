@@ -1,5 +1,6 @@
 """Search against the oracle, on sizes and values that hypothesis chooses."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from reference import distances as reference
 
-from pyhash import CodeIndex, _core, codes
+from pyhash import CodeIndex, _core, codes, search
 
 
 @st.composite
@@ -51,6 +52,114 @@ def test_weighted_top_k(cpu_level, problem, k, n_threads):
     order, distances = reference.top_k(all_weighted, k)
     np.testing.assert_array_equal(hits.ids, order)
     np.testing.assert_array_equal(hits.distances, distances)
+
+
+# One set of codes or several segments, which stay apart where each is less than half as large as the one before. Sets
+# of 2,048 codes and more get layouts with a batch of 16 queries, or at the second search.
+SIZES = [(60,), (2048,), (2500,), (4300, 2080), (4400, 2100, 700, 3)]
+N_CASES = int(os.environ.get("PYHASH_WEIGHTED_CASES", "300"))
+
+
+@st.composite
+def weighted_problems(draw):
+    n_bits = draw(st.integers(1, 130))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_distinct = draw(st.sampled_from([1, 2, 3, 20]))
+    shape = (n_distinct, n_bits)
+    kind = draw(st.sampled_from(["normal", "decades", "rounded", "extremes"]))
+    projections = (
+        rng.choice([-1, 1], shape)
+        * {
+            "normal": lambda: np.abs(rng.standard_normal(shape)),
+            "decades": lambda: 10.0 ** rng.uniform(-8, 1, shape),
+            "rounded": lambda: np.abs(np.round(rng.standard_normal(shape), 1)),
+            "extremes": lambda: rng.choice([0.0, 5e-324, 1e-310, 1e-40, 1e-30, 1e-9, 0.3, 1.0, 1e300], shape),
+        }[kind]()
+    )
+    projections = projections[rng.integers(0, n_distinct, draw(st.integers(1, 40)))]
+
+    sizes = draw(st.sampled_from(SIZES))
+    n = sum(sizes)
+    n_codes = draw(st.sampled_from([8, n]))  # few: each repeats, and equal ones are grouped
+    bits = rng.integers(0, 2, (n_codes, n_bits), dtype=np.uint8)[rng.integers(0, n_codes, n)]
+    planted = rng.integers(0, n, 12)
+    of_query = (projections[rng.integers(0, len(projections), len(planted))] > 0).astype(np.uint8)
+    bits[planted] = of_query ^ (np.arange(12) % 2).astype(np.uint8)[:, None]  # equal or opposite
+    database = np.packbits(bits, axis=1, bitorder="little")
+
+    allowed = draw(st.sampled_from(["all", "all", "most", "half", "few", "planted"]))
+    allowed = {
+        "all": lambda: None,
+        "most": lambda: np.flatnonzero(rng.random(n) < 0.99),
+        "half": lambda: np.flatnonzero(rng.random(n) < 0.5),
+        "few": lambda: rng.integers(0, n, 9),
+        "planted": lambda: planted,
+    }[allowed]()
+    return projections, database, sizes, allowed, rng
+
+
+def nearest(distances, k, radius, ties, allowed):
+    """Ids and distances of the hits of one query, as the definition says."""
+    rows = np.arange(len(distances)) if allowed is None else np.unique(allowed)
+    if radius is not None:
+        rows = rows[distances[rows] <= radius]
+    rows = rows[np.lexsort((rows, distances[rows]))]
+    if k is not None and k < len(rows):
+        n = k if ties == "id" else np.searchsorted(distances[rows], distances[rows[k - 1]], "right")
+        rows = rows[:n]
+    return rows, distances[rows]
+
+
+@settings(max_examples=N_CASES)
+@given(weighted_problems(), st.integers(1, 2), st.data())
+def test_weighted_search_of_many_codes(problem, n_threads, data):
+    projections, database, sizes, allowed, rng = problem
+    n = len(database)
+    n_allowed = n if allowed is None else len(np.unique(allowed))
+    distinct, of_query = np.unique(projections, axis=0, return_inverse=True)
+    distances = reference.weighted(distinct, database)[of_query.reshape(-1)]
+
+    k = data.draw(st.sampled_from([None, 1, 10, n_allowed - 1, n_allowed, n, n + 7]) | st.integers(1, n), "k")
+    k = k if k is None else max(k, 1)
+    radius = None
+    if k is None or data.draw(st.booleans(), "with a radius"):
+        radius = float(rng.choice(distances.ravel()))
+        radius = data.draw(st.sampled_from([radius, np.nextafter(radius, 0), 0.0, float(distances.max())]), "radius")
+    ties = "id" if k is None else data.draw(st.sampled_from(["id", "all"]), "ties")
+
+    index = CodeIndex(projections.shape[1])
+    for part in np.split(np.arange(n), np.cumsum(sizes)[:-1]):
+        index.add(database[part], part)
+    before = _core.cpu_level()
+    try:
+        _core.set_cpu_level(data.draw(st.sampled_from(_core.available_cpu_levels()), "level"))
+        for limits in (
+            {"k": k, "radius": radius, "ties": ties},
+            {"k": max(n_allowed, 1), "radius": None, "ties": "id"},
+        ):
+            hits = index.search_weighted(projections, allowed=allowed, n_threads=n_threads, **limits)
+            for i, row in enumerate(distances):
+                mine = slice(hits.offsets[i], hits.offsets[i + 1]) if isinstance(hits, search.HitLists) else i
+                ids, at = nearest(row, allowed=allowed, **limits)
+                np.testing.assert_array_equal(hits.ids[mine], ids)
+                np.testing.assert_array_equal(hits.distances[mine], at)
+    finally:
+        _core.set_cpu_level(before)
+
+
+def test_the_code_opposite_to_a_query_is_found():
+    rng = np.random.default_rng(1)
+    projection, rows = rng.normal(size=(1, 32)), rng.normal(size=(2048, 32))
+    rows[5] = -projection[0]
+    hits = search.weighted_top_k(np.repeat(projection, 16, 0), codes.pack(rows), 2048)
+    assert hits.ids.shape == (16, 2048)
+    assert set(hits.ids[:, -1]) == {5}
+
+
+def test_lists_of_unequal_length_are_no_table():
+    lists = search.HitLists(np.array([0, 1, 4]), np.arange(4), np.zeros(4, np.int32))
+    with pytest.raises(RuntimeError, match="unequal numbers of hits"):
+        search.as_table(lists, 2)
 
 
 @given(problems(), st.integers(0, 90), st.integers(1, 4))
