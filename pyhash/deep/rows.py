@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 from pyhash._inputs.checks import as_rows, check_features, is_sparse
 from pyhash._inputs.labels import name_rows
+from pyhash.deep.interrupts import deferred_interrupts
 from pyhash.deep.networks.inputs import ROWS_LOOKED_AT, Input, as_float32, is_bag_of_words, make_input, scaled_pictures
 from pyhash.methods.contract import Views, check_views, n_rows_of
 from pyhash.methods.parts.feature_maps import apply_map
@@ -236,13 +237,16 @@ class LoaderRows(TrainingRows):
             generator=torch.Generator().manual_seed(torch.initial_seed()),
             **own,
         )
-        batches: Any = iter(reader)
+        batches: Any = None
         try:
+            with deferred_interrupts():
+                batches = iter(reader)
             yield from batches
         finally:
-            if loader.num_workers:
+            if loader.num_workers and batches is not None:
                 # Not left to the collection of garbage: a traceback that is kept would keep the processes.
-                batches._shutdown_workers()
+                with deferred_interrupts():
+                    batches._shutdown_workers()
 
 
 def _own_random_state() -> AbstractContextManager[None]:

@@ -568,7 +568,7 @@ def test_a_training_that_ends_leaves_no_process():
 
 
 THREADED = """
-    import multiprocessing, os, signal, sys
+    import multiprocessing.util, os, signal, sys, time
     import numpy as np, torch, pyhash
     from torch.utils.data import DataLoader, Dataset
     from pyhash.deep import SDCH
@@ -598,11 +598,29 @@ THREADED = """
     codes = np.random.default_rng(0).integers(0, 256, (20_000, 8), dtype=np.uint8)
     pyhash.search.hamming_top_k(codes[:200], codes, 5, n_threads=4)
     first, second = fit(), fit()
+
+    def fit_until_stopped():
+        try:
+            fit()
+        except KeyboardInterrupt:
+            print("stopped", multiprocessing.active_children())
+
     open(stops, "w").close()
-    try:
-        fit()
-    except KeyboardInterrupt:
-        print("stopped", multiprocessing.active_children())
+    fit_until_stopped()
+
+    # Ctrl-C while the workers start: they send it before torch's own handling of signals begins.
+    class Starting:
+        pass
+
+    def stop_at_start(_):
+        os.killpg(0, signal.SIGINT)
+        time.sleep(0.2)
+
+    starting = Starting()
+    multiprocessing.util.register_after_fork(starting, stop_at_start)
+    fit_until_stopped()
+    del starting
+
     third = fit()
     same = all(np.array_equal(first.codes_, other.codes_) for other in (second, third))
     print("same", same, multiprocessing.active_children())
@@ -622,4 +640,4 @@ def test_workers_that_use_threads_do_not_hang(tmp_path):
         env=environment,
         check=False,
     )
-    assert done.stdout.splitlines() == ["stopped []", "same True []"], done.stderr
+    assert done.stdout.splitlines() == ["stopped []", "stopped []", "same True []"], done.stderr
