@@ -42,13 +42,14 @@ from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_vie
 from pyhash.deep.training import Objective, Options, Outputs, Training, encode_rows, forked_rng, one_thread, set_seed
 from pyhash.deep.validation import Validation
 from pyhash.methods.contract import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import Standardizing, check_rows, fitted_copy, row_blocks
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality, restore_parameter, store_parameter
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import add_gram, solve_ridge
-from pyhash.methods.parts.state import Arrays, Fields, Matrix, restore_maps, store_maps
+from pyhash.methods.parts.state import restore_maps, store_maps
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -20,8 +20,8 @@ from pyhash.deep.networks.inputs import Input
 from pyhash.deep.similarity import SharedLabels, ordered_pairs_of, sum_of
 from pyhash.deep.training import Objective
 from pyhash.deep.widths import check_widths
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.parameters import per_modality
-from pyhash.methods.parts.state import Matrix
 
 # What Table 3 of the paper leaves out.
 _VARIANTS = ("full", "DHSL1", "DHSL2", "DHSL3", "DHSL4")

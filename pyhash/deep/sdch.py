@@ -20,8 +20,8 @@ from pyhash.deep.networks.sdch_network import SDCHNetwork
 from pyhash.deep.similarity import SharedLabels, pairs_of, sum_of
 from pyhash.deep.training import Objective, Outputs
 from pyhash.deep.widths import check_widths
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.itq import itq_rotation
-from pyhash.methods.parts.state import Matrix
 
 _ITQ_STEPS = 50
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyhash.methods.parts.state import Matrix
+from pyhash.methods.parts.arrays import Matrix
 
 
 class SharedLabels:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_integer, check_n_bits, check_real
 from pyhash.codes import sign
 from pyhash.methods.linear import LinearMethod
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.parts.label_sets import unit_rows
 from pyhash.methods.parts.orthonormal import balanced_factor, random_balanced_factor
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.ridge import solve_ridge
-from pyhash.methods.parts.state import Chunk, Matrix
+from pyhash.methods.parts.state import Chunk
 
 # Ridge of the mappings from the embedding to features and labels.
 _EMBEDDING_RIDGE = 1e-3

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pyhash._inputs.checks import check_integer, check_real, is_sparse
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.itq import itq_rotation
-from pyhash.methods.parts.state import Chunk, Matrix
+from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod, check_n_bits_within, leading_directions, sum_of_projections
 
 

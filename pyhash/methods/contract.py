@@ -18,11 +18,11 @@ from pyhash._inputs.checks import as_rows, check_choice, check_integer, check_n_
 from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import NotFittedError
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.encoder_trial import ENCODERS, EncoderTrial
 from pyhash.methods.parts.feature_maps import check_feature_maps
 from pyhash.methods.parts.hierarchy import count_classes, label_layers, label_matrices
 from pyhash.methods.parts.parameters import Parameters, restore_parameter, store_parameter
-from pyhash.methods.parts.state import Arrays, Fields, Matrix
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer, check_n_bits, check_real
 from pyhash.methods.linear import LinearMethod
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.ridge import RidgeSolver, solve_ridge
-from pyhash.methods.parts.state import Chunk, Matrix
+from pyhash.methods.parts.state import Chunk
 
 _SWEEPS = 10
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_choice, check_integer, check_n_bits, check_real
 from pyhash.codes import sign
 from pyhash.methods.linear import LinearMethod
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.parts.label_sets import distinct_label_sets, unit_rows
 from pyhash.methods.parts.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor
-from pyhash.methods.parts.state import Chunk, Matrix
+from pyhash.methods.parts.state import Chunk
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

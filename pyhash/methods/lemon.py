@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_integer, check_n_bits, check_real
 from pyhash.codes import sign
 from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.label_sets import unit_rows
 from pyhash.methods.parts.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
 from pyhash.methods.parts.ridge import solve_ridge
-from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State
+from pyhash.methods.parts.state import Chunk, State
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive

@@ -14,6 +14,7 @@ from pyhash._files.archive import Archive
 from pyhash._inputs.checks import check_features, check_integer, check_n_bits, shape_of_features
 from pyhash.codes import pack
 from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.encoder_trial import MAX_QUERIES, EncoderTrial
 from pyhash.methods.parts.feature_maps import apply_map, check_rows, fitted_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
@@ -21,7 +22,7 @@ from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import solve_ridge
-from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State, Sums, restore_state, store_state
+from pyhash.methods.parts.state import Chunk, State, Sums, restore_state, store_state
 
 if TYPE_CHECKING:
     from typing_extensions import Self

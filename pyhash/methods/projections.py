@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_n_bits
 from pyhash.codes import sign
 from pyhash.methods.linear import LinearMethod
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.feature_maps import Centering
-from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State
+from pyhash.methods.parts.state import Chunk, State
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive

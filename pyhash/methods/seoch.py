@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_choice, check_integer, check_n_bits, check_real
 from pyhash.codes import sign
 from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.ridge import RidgeSolver, solve_ridge
-from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State
+from pyhash.methods.parts.state import Chunk, State
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyhash._inputs.checks import as_array, check_choice, check_integer, check_n_bits, check_real
 from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.hierarchy import (
     affiliations_with_finest,
@@ -25,7 +26,7 @@ from pyhash.methods.parts.hierarchy import (
 )
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.ridge import solve_ridge
-from pyhash.methods.parts.state import Arrays, Chunk, Fields, Matrix, State
+from pyhash.methods.parts.state import Chunk, State
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pyhash._inputs.checks import check_integer
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.itq import itq_rotation
-from pyhash.methods.parts.state import Chunk, Matrix
+from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod, check_n_bits_within, fix_signs
 
 

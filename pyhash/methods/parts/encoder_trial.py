@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import n_bytes_of
 from pyhash.codes import pack
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.label_sets import pack_label_sets, unpack_label_sets
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
-
-Matrix = NDArray[np.float64]
 
 ENCODERS = ("bits", "posterior")
 # Rows of a chunk that query, at most, and codes kept to be queried: they cost the same however long the stream.

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_features, is_sparse
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.feature_maps import apply_map, row_blocks
 from pyhash.methods.parts.ridge import add_gram
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
-
-Matrix = NDArray[np.float64]
 
 # Mapped rows of a modality that are kept in float64, at most; more are converted at every product.
 MAX_FLOAT64_BYTES = 1 << 28

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyhash.codes import sign
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.orthonormal import nearest_rotation, random_rotation
-
-Matrix = NDArray[np.float64]
 
 
 def itq_rotation(V: Matrix, n_iter: int, rng: np.random.Generator) -> Matrix:

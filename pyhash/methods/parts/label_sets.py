@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import n_bytes_of
+from pyhash.methods.parts.arrays import Matrix
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
-
-Matrix = NDArray[np.float64]
 
 
 def distinct_label_sets(L: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+from pyhash.methods.parts.arrays import Matrix
 
 # Directions whose eigenvalue is below this part of the largest are rounding; so are those that centring left of Z.
 _RANK_TOLERANCE = 1e-10

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import is_sparse
+from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.label_sets import LabelSets
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
-
-Matrix = NDArray[np.float64]
 
 # Sharpness of the posterior, and how far the frequency of a label set counts.
 TAU = 20.0

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer, check_real
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import MAPS, FeatureMap
 from pyhash.methods.parts.feature_rows import FeatureRows
@@ -18,10 +19,6 @@ from pyhash.methods.parts.parameters import restore_parameter, store_parameter
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
-
-Matrix = NDArray[np.float64]
-Fields = dict[str, Any]
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
