@@ -34,6 +34,16 @@ def cyclic_descent(
     max_sweeps: int,
     n_threads: int,
 ) -> list[int]: ...
+def sum_similar(
+    queries: NDArray[np.uint8], sets: NDArray[np.uint8], values: NDArray[np.float64], n_threads: int
+) -> NDArray[np.float64]:
+    """Return, for each query, the sum of `values` over the label sets that share a label with it.
+
+    `queries` (n, n_bytes) and `sets` (u, n_bytes) are packed label sets (bit l in byte l // 8 at position l % 8), in any
+    order, repeated or not; `values` is (u, r); the result is (n, r). All arrays are C-contiguous. Exact where values are
+    whole numbers and the magnitudes of each column add up to less than 2**53, as sums of signs do. Needs no (n, u) array.
+    """
+
 def hamming_distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8], n_threads: int) -> NDArray[np.uint32]: ...
 def weighted_distances(
     projections: NDArray[np.float64], codes: NDArray[np.uint8], n_threads: int

@@ -42,6 +42,7 @@ auto without_gil(Work work) {
 
 void bind_cpu_level(py::module_& m);
 void bind_descent(py::module_& m);
+void bind_label_sets(py::module_& m);
 void bind_search(py::module_& m);
 void bind_ranking(py::module_& m);
 

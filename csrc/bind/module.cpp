@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, m) {
     pyhash::selected_kernels();  // a bad PYHASH_CPU_LEVEL fails here, at import, not in the first search
     pyhash::bind_cpu_level(m);
     pyhash::bind_descent(m);
+    pyhash::bind_label_sets(m);
     pyhash::bind_search(m);
     pyhash::bind_ranking(m);
 }

@@ -54,6 +54,9 @@ struct NibbleHits {
     std::uint16_t positions[nibble_scan_codes];  // from the first code of the scan
 };
 
+// Values of a row that add_chosen_i32 and add_chosen_f64 add: one cache line of int32.
+constexpr std::size_t sum_lanes = 16;
+
 // Kernels over nibble planes (see core/nibble_planes.hpp).
 struct NibbleKernels {
     // For each code of n_blocks blocks, out[i] = min(255, sum over planes p of tables[16 p + nibble p of the code]).
@@ -94,6 +97,11 @@ struct KernelTable {
     // out[i] = sum over byte positions j, ascending, of costs[256 j + (codes[i][j])].
     void (*weighted_hamming)(const double* costs, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
                              double* out);
+
+    // sums (n, sum_lanes): adds to row i, for p = 0 .. 15, row 16 p + nibble p of words[i] of `tables` (256,
+    // sum_lanes), whose rows 16 p are zero. Tables and sums are 64-byte aligned.
+    void (*add_chosen_i32)(const std::uint64_t* words, std::size_t n, const std::int32_t* tables, std::int32_t* sums);
+    void (*add_chosen_f64)(const std::uint64_t* words, std::size_t n, const double* tables, double* sums);
 
     // Sweeps rows [begin, end); adds the flips of sweep s to flips[s]. Room to work in, for each of descent_rows
     // rows: 2 * stride `values`, 64-byte aligned, and in `words` one word for every 64 bits begun.

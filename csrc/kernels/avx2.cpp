@@ -243,6 +243,45 @@ void weighted_hamming(const double* costs, const std::uint8_t* codes, std::size_
     }
 }
 
+// ---- Sums of chosen rows ------------------------------------------------------------------------------------------
+
+struct Int32Lanes {
+    using Vector = __m256i;
+    static constexpr std::size_t width = 8;
+    static Vector load(const std::int32_t* x) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(x)); }
+    static void store(std::int32_t* x, Vector v) { _mm256_store_si256(reinterpret_cast<__m256i*>(x), v); }
+    static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+};
+
+struct Float64Lanes {
+    using Vector = __m256d;
+    static constexpr std::size_t width = 4;
+    static Vector load(const double* x) { return _mm256_load_pd(x); }
+    static void store(double* x, Vector v) { _mm256_store_pd(x, v); }
+    static Vector add(Vector a, Vector b) { return _mm256_add_pd(a, b); }
+};
+
+// Sums that words choose from tables, nibble by nibble in ascending order, while a row stays in registers. No tail:
+// rows have sum_lanes values. Cost: about 1 cycle for four bits of a word (int32) or 2 (float64), tables in L1.
+template <class Lanes, class Value>
+void add_chosen_by(const std::uint64_t* words, std::size_t n, const Value* tables, Value* sums) {
+    constexpr std::size_t n_vectors = sum_lanes / Lanes::width;
+    for (std::size_t i = 0; i < n; ++i, sums += sum_lanes) {
+        typename Lanes::Vector row[n_vectors];
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < n_vectors; ++v) row[v] = Lanes::load(sums + v * Lanes::width);
+        const Value* table = tables;
+        for (std::uint64_t word = words[i]; word != 0; word >>= 4, table += 16 * sum_lanes) {
+            const Value* chosen = table + (word & 15) * sum_lanes;
+#pragma GCC unroll 4
+            for (std::size_t v = 0; v < n_vectors; ++v)
+                row[v] = Lanes::add(row[v], Lanes::load(chosen + v * Lanes::width));
+        }
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < n_vectors; ++v) Lanes::store(sums + v * Lanes::width, row[v]);
+    }
+}
+
 // ---- Cyclic descent -----------------------------------------------------------------------------------------------
 
 inline std::uint64_t positive_signs(const std::int8_t* signs, std::size_t n) {
@@ -423,6 +462,8 @@ constexpr KernelTable table{
     .kth_of_bits = BitCounter<Bits256>::kth_of,
     .nibbles = &nibbles,
     .weighted_hamming = weighted_hamming,
+    .add_chosen_i32 = add_chosen_by<Int32Lanes, std::int32_t>,
+    .add_chosen_f64 = add_chosen_by<Float64Lanes, double>,
     .descend_f32 = descend_f32,
     .descend_f64 = descend_f64,
 };

@@ -100,6 +100,16 @@ void weighted_hamming(const double* costs, const std::uint8_t* codes, std::size_
     }
 }
 
+template <class Value>
+void add_chosen(const std::uint64_t* words, std::size_t n, const Value* tables, Value* sums) {
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t p = 0; p < 16; ++p) {
+            const Value* chosen = tables + (16 * p + ((words[i] >> (4 * p)) & 15)) * sum_lanes;
+            for (std::size_t lane = 0; lane < sum_lanes; ++lane) sums[i * sum_lanes + lane] += chosen[lane];
+        }
+    }
+}
+
 // b_l <- sgn(q_l - sum over l' != l of H[l, l'] b_l'), the sum taken afresh for every bit.
 template <class Real>
 void descend(const DescentProblem<Real>& problem, std::size_t begin, std::size_t end, std::int64_t* flips, Real eps) {
@@ -144,6 +154,8 @@ constexpr KernelTable table{
     .kth_of_bits = kth_of_bits,
     .nibbles = &nibbles,
     .weighted_hamming = weighted_hamming,
+    .add_chosen_i32 = add_chosen<std::int32_t>,
+    .add_chosen_f64 = add_chosen<double>,
     .descend_f32 = descend_f32,
     .descend_f64 = descend_f64,
 };
