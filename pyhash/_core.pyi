@@ -39,9 +39,10 @@ def sum_similar(
 ) -> NDArray[np.float64]:
     """Return, for each query, the sum of `values` over the label sets that share a label with it.
 
-    `queries` (n, n_bytes) and `sets` (u, n_bytes) are packed label sets (bit l in byte l // 8 at position l % 8), in any
-    order, repeated or not; `values` is (u, r); the result is (n, r). All arrays are C-contiguous. Exact where values are
-    whole numbers and the magnitudes of each column add up to less than 2**53, as sums of signs do. Needs no (n, u) array.
+    `queries` (n, n_bytes) and `sets` (u, n_bytes) are packed label sets (bit l in byte l // 8 at position l % 8), in
+    any order, repeated or not; `values` is (u, r); the result is (n, r). All arrays are C-contiguous. Exact where
+    values are whole numbers and the magnitudes of each column add up to less than 2**53, as sums of signs do. Needs no
+    (n, u) array.
     """
 
 def hamming_distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8], n_threads: int) -> NDArray[np.uint32]: ...
