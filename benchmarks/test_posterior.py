@@ -26,7 +26,7 @@ def test_posterior(compare, run, n_bits):
     labels = np.concatenate([np.arange(_N_CLASSES), rng.integers(0, _N_CLASSES, run.sized(4000))])
     X = np.eye(_N_CLASSES)[labels] @ rng.standard_normal((_N_CLASSES, _N_FEATURES))
     X = (X + rng.standard_normal(X.shape)).astype(np.float32)
-    model = LEMON(n_bits).fit({"x": X}, labels)
+    model = LEMON(n_bits, encoder="posterior").fit({"x": X}, labels)
     queries = X[: run.sized(2000)]
 
     def project(encoder):

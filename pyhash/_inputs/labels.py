@@ -12,6 +12,10 @@ from pyhash._inputs.frames import is_sparse_frame
 
 # Class indices beyond this are taken for a mistake, such as hashes or item numbers.
 MAX_CLASSES = 1 << 24
+# Where labels alone show how many classes there are: so many are always taken, and more where there are as many rows,
+# or one distinct index for every few classes.
+_MAX_UNQUESTIONED = 10_000
+_MAX_CLASSES_PER_INDEX = 4
 
 
 def name_rows(rows: NDArray[np.intp], first_row: int = 0) -> str:
@@ -42,6 +46,26 @@ def check_class_indices(
             f"in {name_rows(wrong, first_row)}{hint}"
         )
     return classes
+
+
+def count_class_indices(name: str, classes: NDArray[np.int64], hint: str = "; pass n_classes") -> int:
+    """Return the number of classes that indices show: the greatest one plus 1.
+
+    Memory and time grow with that number, so a number that is far above the rows and the distinct indices is taken for
+    a mistake, such as ids in the place of labels. `hint` ends the message.
+    """
+    n_classes = int(classes.max(initial=-1)) + 1
+    if n_classes <= max(_MAX_UNQUESTIONED, len(classes)):
+        return n_classes
+    n_distinct = len(np.unique(classes))
+    if n_classes > _MAX_CLASSES_PER_INDEX * n_distinct:
+        row = int(np.argmax(classes))
+        raise ValueError(
+            f"{name} must be class indices counted from 0, got {n_classes - 1} in row {row} where {len(classes)} rows "
+            f"have {n_distinct} distinct ones; relabel them by numpy.unique(labels, return_inverse=True)[1], "
+            f"or, if there are {n_classes} classes{hint}"
+        )
+    return n_classes
 
 
 def check_label_matrix(

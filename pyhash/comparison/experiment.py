@@ -20,7 +20,7 @@ from pyhash._inputs.checks import (
     check_numeric,
     is_sparse,
 )
-from pyhash._inputs.labels import check_class_indices, check_label_matrix, one_hot
+from pyhash._inputs.labels import check_class_indices, check_label_matrix, count_class_indices, one_hot
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
 from pyhash.evaluation.protocol import Protocol, resolve_protocol
@@ -237,6 +237,7 @@ def _check_values(data: Dataset, views: Sequence[str], labels: Sequence[str]) ->
     for key in labels:
         name, array = f"labels[{key!r}]", data.labels[key]
         check_class_indices(name, array) if array.ndim == 1 else check_label_matrix(name, array)
+        _n_classes(data, key)
 
 
 def _labelled(data: Dataset, names: Sequence[str]) -> NDArray[np.bool_]:
@@ -252,4 +253,7 @@ def _n_classes(data: Dataset, labels: str) -> int:
     array = data.labels[labels]
     if array.ndim == 2:
         return int(array.shape[1])
-    return max(len(data.label_names.get(labels, ())), int(array.max()) + 1)
+    n_named = len(data.label_names.get(labels, ()))
+    if int(array.max(initial=-1)) < n_named:
+        return n_named
+    return count_class_indices(f"labels[{labels!r}]", array, hint=", name them in label_names")

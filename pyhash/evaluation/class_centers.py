@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
 from pyhash._inputs.checks import check_codes, check_integer, check_n_bits
-from pyhash._inputs.labels import check_class_indices, check_label_matrix, is_class_indices
+from pyhash._inputs.labels import check_class_indices, check_label_matrix, count_class_indices, is_class_indices
 from pyhash.codes import pack
 
 
@@ -94,6 +94,7 @@ def class_distances(
     # Each pair of a sample and one of its classes.
     if is_class_indices("labels", labels):
         classes = check_class_indices("labels", labels, n_classes)
+        n_classes = n_classes or count_class_indices("labels", classes)
         rows, n_labelled = np.arange(len(classes)), len(classes)
     else:
         matrix = check_label_matrix("labels", labels, n_classes)
@@ -101,7 +102,6 @@ def class_distances(
         n_labelled, n_classes = matrix.shape
     if n_labelled != len(packed):
         raise ValueError(f"labels must have {len(packed)} rows, as many as there are codes, got {n_labelled}")
-    n_classes = n_classes or int(classes.max()) + 1
 
     distances = np.full((n_classes, n_classes), np.nan)  # first: too many classes fail before any work is done
     counts = np.bincount(classes, minlength=n_classes).astype(np.int64)

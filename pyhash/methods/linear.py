@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyhash._files.archive import Archive
 from pyhash._inputs.checks import check_features, check_integer, check_n_bits, shape_of_features
 from pyhash.codes import pack
+from pyhash.errors import ModelFormatError
 from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.encoder_trial import MAX_QUERIES, EncoderTrial
@@ -39,6 +40,8 @@ class LinearMethod(HashingMethod):
     """
 
     _state: State | None = None
+    # Whether a model keeps the table of label sets also where its encoder is "bits".
+    _always_keeps_label_sets: ClassVar[bool] = True
 
     # --- what a subclass provides -------------------------------------------------------------------------------------
 
@@ -86,14 +89,32 @@ class LinearMethod(HashingMethod):
 
     def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> State:
         state = restore_state(archive)
+        if self.is_supervised and self._always_keeps_label_sets and state.label_sets is None:
+            raise ModelFormatError(f"{archive.path} has no label sets, which a {type(self).__name__} needs")
         for m, (name, d) in enumerate(state.n_mapped.items()):
             state.solved["bits", name] = archive.array(f"W.{m}", np.float64, (d, None))
         return dataclasses.replace(state, own=self._own_from_file(archive, state))
 
     def _n_bits_of(self, state: State) -> int:
-        if state.label_sets is not None:
-            return int(state.label_sets.code_sums.shape[1])
+        if state.sums:
+            return int(next(iter(state.sums.values())).XB.shape[1])
         return int(self._weights(state, next(iter(state.n_features))).shape[1])
+
+    def _encoder_of(self, modality: str) -> str:
+        self._check_encoder(self._learned())
+        return super()._encoder_of(modality)
+
+    def _check_continuity(self, state: State) -> None:
+        super()._check_continuity(state)
+        self._check_encoder(state)
+
+    def _check_encoder(self, state: State) -> None:
+        """Refuse an encoder that needs label sets where the model keeps none."""
+        if state.label_sets is None and self._encoder() != "bits":
+            raise ValueError(
+                f"encoder must stay 'bits' for this {type(self).__name__}, which keeps no label sets, got "
+                f"{self._encoder()!r}; to use 'posterior' or 'auto', set it before the first chunk is learned"
+            )
 
     def _advance(
         self,
@@ -163,6 +184,7 @@ class LinearMethod(HashingMethod):
         # One row tells the width that a map gives.
         n_mapped = {name: FeatureRows(name, x[:1], maps[name]).shape[1] for name, x in rows.items()}
         supervised = self.is_supervised
+        keeps_label_sets = self._always_keeps_label_sets or self._encoder() != "bits"
         return State(
             n_features={name: int(x.shape[1]) for name, x in rows.items()},
             n_mapped=n_mapped,
@@ -171,7 +193,7 @@ class LinearMethod(HashingMethod):
             n_samples=0,
             sums={name: Sums.empty(d, n_bits, n_classes[-1]) for name, d in n_mapped.items()} if supervised else {},
             ridge={},
-            label_sets=LabelSets.empty(n_classes[-1], n_bits) if supervised else None,
+            label_sets=LabelSets.empty(n_classes[-1], n_bits) if supervised and keeps_label_sets else None,
             own=self._begin(n_mapped, n_classes, self._rng(0)),
         )
 
@@ -229,16 +251,11 @@ class LinearMethod(HashingMethod):
             W = self._weights(state, modality)
             return (lambda X: cast("Matrix", X @ W)), W.shape[1]
         key = ("posterior", modality)
-        sets = state.label_sets
-        if sets is None or len(sets.counts) == 0:
-            raise ValueError(
-                f"encoder must be 'bits' for this {type(self).__name__}: its file is older than posterior encoding"
-            )
         if key not in state.solved:
             sums = state.sums[modality]
             weights = solve_ridge(sums.XX, sums.XL, state.ridge[modality])
-            state.solved[key] = PosteriorEncoder(weights, sets)
-        return state.solved[key], sets.code_sums.shape[1]
+            state.solved[key] = PosteriorEncoder(weights, cast("LabelSets", state.label_sets))
+        return state.solved[key], self._n_bits_of(state)
 
     def _weights(self, state: State, modality: str) -> Matrix:
         """The projection of a modality, solved once when it is first needed."""
@@ -251,6 +268,9 @@ class LinearMethod(HashingMethod):
 
 class OnlineMethod(LinearMethod):
     """A method that learns chunk by chunk."""
+
+    # They may be nearly as many as the samples of a stream.
+    _always_keeps_label_sets = False
 
     def partial_fit(self, views: Views, labels: Any) -> Self:
         """Learns one chunk of a stream; it happens whole or, if it raises, not at all.
@@ -320,7 +340,7 @@ class OnlineMethod(LinearMethod):
 
     def _classes_learned(self, state: State) -> list[int]:
         """Classes of each layer, as the first chunk fixed them; refuses a parameter that says otherwise."""
-        learned = cast("LabelSets", state.label_sets).n_classes
+        learned = next(iter(state.sums.values())).XL.shape[1]
         n_classes = getattr(self, "n_classes", None)
         if n_classes not in (None, learned):
             raise ValueError(f"n_classes must stay {learned} once chunks were learned, got {n_classes}")

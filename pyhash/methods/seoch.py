@@ -129,6 +129,8 @@ class SEOCH(OnlineMethod):
     ((200, 2), 4)
     """
 
+    _always_keeps_label_sets = True  # the similarity to earlier samples is computed from it
+
     def __init__(
         self,
         n_bits: int = 32,

@@ -24,7 +24,6 @@ from pyhash.methods.parts.hierarchy import (
     label_layers,
     label_matrices,
 )
-from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.ridge import solve_ridge
 from pyhash.methods.parts.state import Chunk, State
 
@@ -353,8 +352,6 @@ def _renamed(archive: Archive) -> Archive:
         arrays[f"XL.{m}"] = np.ascontiguousarray(arrays.pop(f"class_sums.{m}.{finest}").T)
         for k in range(finest):
             arrays[f"class_sums.{m}.{k}"] = np.ascontiguousarray(arrays[f"class_sums.{m}.{k}"].T)
-    empty = LabelSets.empty(fields["n_classes"], check_n_bits(fields["n_bits"]))
-    arrays |= {"sets": empty.sets, "sets.counts": empty.counts, "sets.code_sums": empty.code_sums}
     return dataclasses.replace(archive, fields={**archive.fields, "state": fields}, arrays=arrays)
 
 

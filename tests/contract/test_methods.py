@@ -3,6 +3,8 @@
 import copy
 import functools
 import pickle
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -168,6 +170,25 @@ def test_shapes_and_dtypes(make):
         packed = model.encode(X[:7], modality=name)
         np.testing.assert_array_equal(packed, np.packbits(projections > 0, axis=1, bitorder="little"))
         assert model.encode(X[:0], modality=name).shape == (0, 3)
+
+
+@pytest.mark.parametrize("mistaken", [slice(None), slice(17, 18)])
+def test_ids_in_the_place_of_labels_are_refused_at_once(make_supervised, mistaken):
+    """As classes they would take gigabytes and minutes."""
+    labels = LABELS.copy()
+    labels[mistaken] = 5_000_000 - 7 * np.arange(120)[mistaken]
+    model = make_supervised(**({"hierarchy": None} if make_supervised is CASES["SHOH"] else {}))
+    start = time.process_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ValueError, match=r"labels must be class indices counted from 0, got (5000000|4999881) in row"
+        ):
+            learned(model, labels=labels)
+        assert tracemalloc.get_traced_memory()[1] < 2e6
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.filterwarnings("ignore::pyhash.deep.CollapseWarning")  # of a single bit there is little to expect
@@ -843,14 +864,17 @@ def test_wrong_feature_maps_change_nothing(make, maps, error, message):
 # --- encoders ---
 
 
+def keeps_label_sets(make):
+    """Whether a model learned with the encoder "bits" can have the others later."""
+    return not isinstance(make(), (SHOH, LEMON))
+
+
 def test_the_encoder_may_change_after_learning(make_supervised, tmp_path):
-    model = learned(make_supervised())
-    codes, bits = model.codes_.tobytes(), everything(model)
-    posterior = learned(make_supervised(encoder="posterior"))
-    assert posterior.codes_.tobytes() == codes  # it learns the same
-    model.set_params(encoder="posterior")
+    bits = everything(learned(make_supervised()))
+    model = learned(make_supervised(encoder="posterior"))
     assert set(model.encoders_.values()) == {"posterior"}
-    assert everything(model) == everything(posterior)
+    if keeps_label_sets(make_supervised):
+        assert everything(learned(make_supervised()).set_params(encoder="posterior")) == everything(model)
     model.save(tmp_path / "model")
     again = load(tmp_path / "model")
     for name, X in DATA.views.items():
@@ -865,6 +889,33 @@ def test_the_encoder_may_change_after_learning(make_supervised, tmp_path):
         model.set_params(encoder="best").project(DATA.views["text"], modality="text")
     with pytest.raises(ValueError, match="encoder must be one of"):
         learned(model)
+
+
+@pytest.mark.parametrize("encoder", ["posterior", "auto"])
+def test_an_encoder_that_needs_label_sets_is_refused_where_there_are_none(make_online, encoder, tmp_path):
+    if keeps_label_sets(make_online):
+        return
+    model = make_online().partial_fit(DATA.views, LABELS)
+    before = everything(model)
+    model.set_params(encoder=encoder)
+    for call in (
+        lambda: model.project(DATA.views["text"], modality="text"),
+        lambda: model.encoders_,
+        lambda: model.partial_fit(DATA.views, LABELS),
+        lambda: model.save(tmp_path / "model"),
+    ):
+        with pytest.raises(ValueError, match=f"encoder must stay 'bits' for this .* got '{encoder}'; .* set it before"):
+            call()
+    assert everything(model.set_params(encoder="bits")) == before
+    model.set_params(encoder=encoder).fit(DATA.views, LABELS)  # begins anew
+    assert model.encoders_.keys() == DATA.views.keys()
+
+
+def test_label_sets_are_kept_on_when_the_encoder_changes_to_bits(make_online):
+    model, twin = (make_online(encoder="posterior").partial_fit(DATA.views, LABELS) for _ in range(2))
+    model.set_params(encoder="bits").partial_fit(DATA.views, LABELS)
+    twin.partial_fit(DATA.views, LABELS)
+    assert everything(model.set_params(encoder="posterior")) == everything(twin)
 
 
 @pytest.mark.parametrize("row", [0, 57, 119])
@@ -890,7 +941,7 @@ def test_the_encoder_auto_chooses_one_for_each_modality(make_supervised, tmp_pat
     assert again._state.trial.scores == model._state.trial.scores
     assert again._state.trial.n_queries == model._state.trial.n_queries == 24
     # Where nothing was tried, it is "bits".
-    untried = learned(make_supervised()).set_params(encoder="auto")
+    untried = learned(make_supervised(encoder="posterior")).set_params(encoder="auto")
     assert set(untried.encoders_.values()) == {"bits"}
     tiny = learned(make_supervised(encoder="auto"), rows(DATA.views, slice(4)), np.eye(6)[LABELS[:4]])
     assert set(tiny.encoders_.values()) == {"bits"}

@@ -20,6 +20,7 @@ def figures(data, model, *, labels="level2", split="pair", seed=0, chunk_size=20
     order = np.random.default_rng(seed).permutation(database)
     views = {name: data.views[name][order] for name in VIEWS}
     options = {"chunk_size": chunk_size} if isinstance(model, OnlineMethod) else {}
+    model.set_params(encoder=encoders[-1])  # codes do not depend on it, but whether label sets are kept
     model.fit(views, targets[order], **options)
     by_id = np.argsort(order)
     learned = model.codes_[by_id]

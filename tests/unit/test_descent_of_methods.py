@@ -390,8 +390,8 @@ def test_ridge_solutions_are_least(rng, scale):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: SHOH(R, feature_maps={"m1": Centering()}),
-        lambda: LEMON(R, feature_maps={"m1": Centering()}),
+        lambda: SHOH(R, feature_maps={"m1": Centering()}, encoder="posterior"),
+        lambda: LEMON(R, feature_maps={"m1": Centering()}, encoder="auto"),
         lambda: SEOCH(R, n_concepts=4, feature_maps={"m1": Centering()}),
     ],
 )

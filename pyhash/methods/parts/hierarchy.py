@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import as_rows, is_sparse
 from pyhash._inputs.frames import is_frame
-from pyhash._inputs.labels import check_class_indices, check_label_matrix, is_class_indices, name_rows, one_hot
+from pyhash._inputs.labels import (
+    check_class_indices,
+    check_label_matrix,
+    count_class_indices,
+    is_class_indices,
+    name_rows,
+    one_hot,
+)
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
@@ -35,7 +42,8 @@ def check_affiliations(hierarchy: object) -> list[NDArray[np.bool_]]:
             parents = check_class_indices(name, entry, n_parents)
             if parents.size == 0:
                 raise ValueError(f"{name} must name the parent of at least one class, got none")
-            affiliation = one_hot(parents, n_parents or int(parents.max()) + 1).T
+            n_parents = n_parents or count_class_indices(name, parents, hint=", give the 0/1 matrix")
+            affiliation = one_hot(parents, n_parents).T
         else:
             affiliation = check_label_matrix(name, entry)
             if n_parents is not None and len(affiliation) != n_parents:
@@ -88,9 +96,9 @@ def _is_by_layer(labels: Any, n_layers: int, n: int) -> bool:
 
 
 def count_classes(layer: Features) -> int:
-    """Classes that the labels of a single layer show: columns, or the greatest class index and those below it."""
+    """Return how many classes the labels of a single layer show: columns, or the greatest class index plus 1."""
     if is_class_indices("labels", layer):
-        return int(check_class_indices("labels", layer).max()) + 1
+        return count_class_indices("labels", check_class_indices("labels", layer))
     return int(layer.shape[1])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,85 +15,125 @@ if TYPE_CHECKING:
 
 
 def distinct_label_sets(L: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    """Distinct rows of a 0/1 matrix (n, c), packed and sorted, (u, ceil(c / 8)); and which one each row is."""
-    return _distinct(pack_label_sets(L))
+    """Return the distinct rows of a 0/1 matrix (n, c), packed and sorted, and which of them each row is."""
+    distinct, inverse = np.unique(pack_label_sets(L), axis=0, return_inverse=True)
+    return distinct, inverse.reshape(-1)
 
 
 def pack_label_sets(L: NDArray[Any]) -> NDArray[np.uint8]:
-    """Rows of a 0/1 matrix (n, c), packed, (n, ceil(c / 8))."""
+    """Return the rows of a 0/1 matrix (n, c), packed, (n, ceil(c / 8))."""
     return np.packbits(L != 0, axis=1, bitorder="little")
 
 
 def unpack_label_sets(sets: NDArray[np.uint8], n_classes: int) -> Matrix:
-    """Packed label sets as a 0/1 matrix (u, n_classes)."""
+    """Return packed label sets as a 0/1 matrix (u, n_classes)."""
     return np.unpackbits(sets, axis=1, count=n_classes, bitorder="little").astype(np.float64)
 
 
 def unit_rows(L: NDArray[Any]) -> Matrix:
-    """Label rows scaled to Euclidean length 1; every row has a label."""
+    """Return label rows scaled to Euclidean length 1; every row has a label."""
     rows: Matrix = L / np.sqrt(L.sum(axis=1, keepdims=True))
     return rows
 
 
-def _distinct(packed: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    distinct, inverse = np.unique(packed, axis=0, return_inverse=True)
-    return distinct, inverse.reshape(-1)
+class _Numbering:
+    """Distinct packed label sets, numbered in the order in which they came. It only grows."""
+
+    def __init__(self, sets: NDArray[np.uint8]) -> None:
+        self._rows = sets
+        self._number = {row: i for i, row in enumerate(_as_bytes(sets))}
+
+    def number(self, packed: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the number of each row; rows that are new get the next numbers."""
+        number, n_before = self._number, len(self._number)
+        numbers = np.fromiter((number.setdefault(row, len(number)) for row in _as_bytes(packed)), np.intp, len(packed))
+        if len(number) > len(self._rows):
+            # Room for twice as many, so that a row is copied a bounded number of times, however many come.
+            rows = np.empty((2 * len(number), packed.shape[1]), dtype=np.uint8)
+            rows[:n_before] = self._rows[:n_before]
+            self._rows = rows
+        is_new = numbers >= n_before
+        self._rows[numbers[is_new]] = packed[is_new]
+        return numbers
+
+    def sets(self) -> NDArray[np.uint8]:
+        """Return the sets by number, (u, n_bytes), in memory that no later call changes."""
+        return self._rows[: len(self._number)]
 
 
-@dataclass(frozen=True)
 class LabelSets:
-    """Grows with distinct label sets, never with samples.
+    """Distinct label sets, with the number and the sum of the codes of the samples that have each.
+
+    A table is never changed: ``add`` returns a new one. What the two have in common is not copied, but for counts and
+    sums: the sets lie in one buffer, behind which new ones are appended, and the index that finds a set moves from a
+    table to the first one that is made of it. A second one made of the same table builds an index of its own.
 
     Attributes
     ----------
     n_classes : int
     sets : ndarray of shape (u, ceil(n_classes / 8)), uint8
-        Packed rows, each once, in ascending order of their bytes.
+        Packed rows, each once, in the order in which they first came.
     counts : ndarray of shape (u,), int64
         Samples of each.
     code_sums : ndarray of shape (u, n_bits), float64
         Sum of their signs.
     """
 
-    n_classes: int
-    sets: NDArray[np.uint8]
-    counts: NDArray[np.int64]
-    code_sums: Matrix
+    def __init__(self, n_classes: int, sets: NDArray[np.uint8], counts: NDArray[np.int64], code_sums: Matrix) -> None:
+        self.n_classes = n_classes
+        self.sets = sets
+        self.counts = counts
+        self.code_sums = code_sums
+        self._numbering: list[_Numbering] = []  # empty once another table has it
 
     @classmethod
     def empty(cls, n_classes: int, n_bits: int) -> LabelSets:
-        """Before any sample."""
+        """Return the table before any sample."""
         return cls(
             n_classes,
-            np.zeros((0, (n_classes + 7) // 8), dtype=np.uint8),
+            np.zeros((0, n_bytes_of(n_classes)), dtype=np.uint8),
             np.zeros(0, dtype=np.int64),
             np.zeros((0, n_bits)),
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies make an index of their own, and do without the spare room of the buffer.
+        return type(self), (self.n_classes, self.sets, self.counts, self.code_sums)
+
     def add(self, L: NDArray[Any], B: NDArray[np.int8]) -> LabelSets:
-        """With the samples that have labels L (n, n_classes) and signs B (n, n_bits); this object stays as it is."""
-        packed, row_sets = distinct_label_sets(L)
-        counts = np.bincount(row_sets, minlength=len(packed))
-        sums = np.zeros((len(packed), B.shape[1]))
+        """Return the table with more samples: labels L (n, n_classes), signs B (n, n_bits)."""
+        try:
+            # One step, which no thread and no interrupt can divide: nobody else appends behind the sets of this table.
+            numbering = self._numbering.pop()
+        except IndexError:
+            numbering = _Numbering(self.sets)
+        row_sets = numbering.number(pack_label_sets(L))
+        sets = numbering.sets()
+        counts = np.zeros(len(sets), dtype=np.int64)
+        counts[: len(self.counts)] = self.counts
+        code_sums = np.zeros((len(sets), B.shape[1]))
+        code_sums[: len(self.code_sums)] = self.code_sums
+        # The rows of a set next to each other, so that one pass sums them up.
         order = np.argsort(row_sets, kind="stable")
-        sums += np.add.reduceat(B[order].astype(np.float64), np.concatenate([[0], np.cumsum(counts)[:-1]]), axis=0)
-        sets, places = _distinct(np.concatenate([self.sets, packed]))
-        all_counts = np.zeros(len(sets), dtype=np.int64)
-        all_sums = np.zeros((len(sets), B.shape[1]))
-        old, new = places[: len(self.sets)], places[len(self.sets) :]
-        all_counts[old] = self.counts
-        all_sums[old] = self.code_sums
-        all_counts[new] += counts
-        all_sums[new] += sums
-        return LabelSets(self.n_classes, sets, all_counts, all_sums)
+        found, starts, n_rows = np.unique(row_sets[order], return_index=True, return_counts=True)
+        counts[found] += n_rows
+        code_sums[found] += np.add.reduceat(B[order], starts, axis=0, dtype=np.float64)
+        table = LabelSets(self.n_classes, sets, counts, code_sums)
+        table._numbering.append(numbering)
+        return table
 
     def store(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Puts what a file keeps into `arrays`."""
+        """Put what a file keeps into `arrays`."""
         arrays |= {"sets": self.sets, "sets.counts": self.counts, "sets.code_sums": self.code_sums}
+
+    @staticmethod
+    def is_in(archive: Archive) -> bool:
+        """Whether a file has a table, or a part of one."""
+        return any(name in archive.arrays for name in ("sets", "sets.counts", "sets.code_sums"))
 
     @classmethod
     def restore(cls, archive: Archive, n_classes: int, n_bits: int) -> LabelSets:
-        """What ``store`` stored."""
+        """Return what ``store`` stored."""
         sets = archive.array("sets", np.uint8, (None, n_bytes_of(n_classes)))
         return cls(
             n_classes,
@@ -113,12 +152,20 @@ class LabelSets:
         """Mean signs of each set, (u, n_bits)."""
         return self.code_sums / self.counts[:, None]
 
-    def codes_of_similar(self, L: NDArray[Any]) -> Matrix:
-        """``S B``: for each row of L (n, n_classes), the sum of the signs of all samples that share a label with it.
+    def codes_of_similar(self, L: NDArray[Any], n_threads: int | None = None) -> Matrix:
+        """Return ``S B``: for each row of L (n, n_classes), the summed signs of all samples that share a label with it.
 
         Exact: whether two samples share one depends on their label sets alone, and sums of signs are integers.
         """
         packed, row_sets = distinct_label_sets(L)
-        similar = unpack_label_sets(packed, self.n_classes) @ self.matrix.T > 0
-        summed: Matrix = similar.astype(np.float64) @ self.code_sums
+        new, known = unpack_label_sets(packed, self.n_classes), self.matrix
+        summed = np.empty((len(new), self.code_sums.shape[1]))
+        for start in range(0, len(new), 100):
+            block = slice(start, start + 100)
+            summed[block] = (new[block] @ known.T > 0).astype(np.float64) @ self.code_sums
         return summed[row_sets]
+
+
+def _as_bytes(packed: NDArray[np.uint8]) -> list[bytes]:
+    rows: list[bytes] = np.ascontiguousarray(packed).view(f"V{packed.shape[1]}").reshape(-1).tolist()
+    return rows

@@ -72,9 +72,9 @@ class State:
     maps: dict[str, Any]
     n_chunks: int
     n_samples: int
-    sums: dict[str, Sums]  # empty for methods without labels, as are the next two
+    sums: dict[str, Sums]  # empty for methods without labels, as is the next
     ridge: dict[str, float]
-    label_sets: LabelSets | None
+    label_sets: LabelSets | None  # None where neither method nor encoder asks for it
     own: Any
     trial: EncoderTrial | None = None
     solved: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -95,8 +95,9 @@ def store_state(state: State, n_bits: int, arrays: Arrays) -> Fields:
         if name in state.sums:
             sums = state.sums[name]
             arrays |= {f"XX.{m}": sums.XX, f"XB.{m}": sums.XB, f"XL.{m}": sums.XL}
+    if state.sums:
+        fields["n_classes"] = next(iter(state.sums.values())).XL.shape[1]
     if state.label_sets is not None:
-        fields["n_classes"] = state.label_sets.n_classes
         state.label_sets.store(arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
@@ -113,7 +114,7 @@ def restore_state(archive: Archive) -> State:
     label_sets = None
     c = None if fields.get("n_classes") is None else check_integer("n_classes", fields["n_classes"], 1)
     if c is not None:
-        label_sets = LabelSets.restore(archive, c, r)
+        label_sets = LabelSets.restore(archive, c, r) if LabelSets.is_in(archive) else None
         sums = {
             name: Sums(
                 archive.array(f"XX.{m}", np.float64, (d, d)),
