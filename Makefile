@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 BUILD_NEEDS := "scikit-build-core>=0.11" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
 TORCH := torch==2.13.0
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.hpp')
+MD := $(wildcard *.md) docs tests .github
 BUILT_FROM := pyproject.toml CMakeLists.txt LICENSE NOTICE pyhash/evaluation/_ranks.pyx $(CPP)
 DEMO_OUT ?= pyhash-demo
 
@@ -22,11 +23,13 @@ lint: $(VENV)/.lint
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --allowlist tools/stubtest_allowlist.txt pyhash._core pyhash.evaluation._ranks
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
+	$(BIN)/mdformat --check $(MD)
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP)
+	$(BIN)/mdformat $(MD)
 
 # QUICK=1: less than a minute on small data, and docs/performance.md stays as it is.
 bench: RESULTS := $(if $(QUICK),.benchmarks/quick.json,docs/performance/results.json)
