@@ -117,23 +117,23 @@ def _say_what_was_there(result: Comparison, out: Path) -> None:
 
 
 def _protocol(text: str) -> Protocol | str:
-    """A preset by its name, or choices such as cutoff=50:ties=expected."""
-    if "=" not in text:
-        Protocol.preset(text)  # refuses unknown names
+    """Return the preset's name, or the protocol of choices such as cutoff=50:ties=expected."""
+    if text in Protocol.presets:
         return text
-    choices: dict[str, str] = {}
+    choices = dict.fromkeys(("cutoff", "denominator", "empty_queries", "ties"))
     for part in text.split(":"):
         name, _, value = part.partition("=")
-        if name not in ("cutoff", "denominator", "empty_queries", "ties") or not value:
+        if name not in choices or not value:
             raise ValueError(
-                "--protocol must be a preset or cutoff=, denominator=, empty_queries=, ties= joined by colons, "
-                f"got {text!r}"
+                f"--protocol must be a preset ({', '.join(Protocol.presets)}) or cutoff=, denominator=, "
+                f"empty_queries=, ties= joined by colons, got {text!r}"
             )
         choices[name] = value
-    cutoff = choices.pop("cutoff", None)
+    cutoff = choices.pop("cutoff")
     if cutoff is not None and not cutoff.isdecimal():
         raise ValueError(f"--protocol must have an integer as cutoff, got {cutoff!r}")
-    return Protocol(None if cutoff is None else int(cutoff), **choices)
+    given = {name: value for name, value in choices.items() if value is not None}
+    return Protocol(None if cutoff is None else int(cutoff), **given)
 
 
 def _command(

@@ -222,7 +222,7 @@ def _choose_directions(directions: Sequence[Direction] | None, views: tuple[str,
 def _choose_protocols(protocols: Sequence[Protocol | str]) -> dict[str, Protocol]:
     if isinstance(protocols, (str, Protocol)):
         protocols = (protocols,)
-    resolved = [(protocol, resolve_protocol(protocol)) for protocol in listed("protocols", protocols, "protocols")]
+    resolved = [(given, resolve_protocol(given, "protocols")) for given in listed("protocols", protocols, "protocols")]
     if not resolved:
         raise ValueError("protocols must name at least one, got none")
     return {given if isinstance(given, str) else protocol.describe(): protocol for given, protocol in resolved}

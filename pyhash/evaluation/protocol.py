@@ -1,4 +1,4 @@
-"""What a score means: the choices that move it, by name."""
+"""Protocols: the named choices that change a score."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ EMPTY_QUERIES = ("skip", "zero")
 
 @dataclass(frozen=True)
 class Protocol:
-    """The choices of an evaluation that move its scores.
+    """The choices of an evaluation that change its scores.
 
     Parameters
     ----------
     cutoff : int or None
-        Ranks that count, R of mAP@R; None: the full list.
+        Number of ranks that count, the R of mAP@R. None: the full list.
     denominator : {"hits", "relevant", "min"}
-        What the sum of precisions at the hits is divided by: relevant items found within the cutoff; all relevant
-        items of the database; or the lesser of the cutoff and all relevant items.
+        Divisor of the sum of precisions at the hits. "hits": the relevant items within the cutoff. "relevant": all
+        relevant items of the database. "min": the cutoff or the number of all relevant items, whichever is smaller.
     empty_queries : {"skip", "zero"}
-        Queries whose denominator is zero are left out of the mean, or count 0.
+        Queries whose divisor is zero are left out of the mean ("skip") or count as 0 ("zero").
     ties : {"id", "expected", "best", "worst"}
-        Order of items at equal distance: by ascending position in the database; the exact mean over all orders;
-        relevant ones first; relevant ones last.
+        Order of items at equal distance. "id": by position in the database, ascending. "expected": the exact mean
+        over all orders. "best": relevant items first. "worst": relevant items last.
 
     Raises
     ------
+    TypeError
+        If the cutoff is not an integer.
     ValueError
-        If a choice is not among those listed, or the cutoff is below 1.
+        If cutoff < 1.
+    ValueError
+        If denominator, empty_queries or ties is none of the choices listed.
 
     Notes
     -----
-    With the full list, "hits" and "relevant" agree. "best" and "worst" bound the score of every order, except with a
-    cutoff under "hits": there the divisor depends on the order too. ``Protocol.preset`` knows published evaluations
-    by name. The mean over orders follows McSherry and Najork, Computing information retrieval performance measures
-    efficiently in the presence of tied scores, ECIR 2008.
+    With the full list, "hits" and "relevant" give the same score. "best" and "worst" bound the score of every order,
+    except with a cutoff and denominator "hits", where the divisor depends on the order. ``Protocol.preset`` returns
+    the protocols of published evaluations by name. The mean over orders follows McSherry and Najork, Computing
+    information retrieval performance measures efficiently in the presence of tied scores, ECIR 2008.
 
     Examples
     --------
@@ -66,11 +70,31 @@ class Protocol:
 
     @classmethod
     def preset(cls, name: str) -> Protocol:
-        """The protocol of a published evaluation: "shoh" (Han et al., TOMM 2024, as their code scores)."""
-        return cls.presets[check_choice("preset", name, tuple(cls.presets))]
+        """Return the protocol of a published evaluation.
+
+        Parameters
+        ----------
+        name : {"shoh"}
+            "shoh": the evaluation of SHOH (Han et al., TOMM 2024), as its published code computes it.
+
+        Returns
+        -------
+        Protocol
+
+        Raises
+        ------
+        ValueError
+            If there is no preset of that name.
+
+        Examples
+        --------
+        >>> Protocol.preset("shoh").empty_queries
+        'zero'
+        """
+        return cls.presets[check_choice("name", name, tuple(cls.presets))]
 
     def describe(self) -> str:
-        """The protocol in one line."""
+        """Return the protocol in one line."""
         cutoff = "full list" if self.cutoff is None else f"cutoff {self.cutoff}"
         return f"{cutoff}, denominator {self.denominator}, empty queries {self.empty_queries}, ties {self.ties}"
 
@@ -78,12 +102,12 @@ class Protocol:
 Protocol.presets = {"shoh": Protocol(empty_queries="zero")}
 
 
-def resolve_protocol(protocol: Protocol | str | None) -> Protocol:
-    """A protocol, or the name of a preset; None is the default protocol."""
+def resolve_protocol(protocol: Protocol | str | None, name: str = "protocol") -> Protocol:
+    """Return the protocol itself, the preset of that name, or the default for None; errors call the argument `name`."""
     if protocol is None:
         return Protocol()
-    if isinstance(protocol, str):
-        return Protocol.preset(protocol)
-    if not isinstance(protocol, Protocol):
-        raise TypeError(f"protocol must be a Protocol or the name of a preset, got {type(protocol).__name__}")
-    return protocol
+    if isinstance(protocol, Protocol):
+        return protocol
+    if not isinstance(protocol, str):
+        raise TypeError(f"{name} must be a Protocol or the name of a preset, got {type(protocol).__name__}")
+    return Protocol.presets[check_choice(name, protocol, tuple(Protocol.presets))]

@@ -233,7 +233,7 @@ def test_describes_itself():
         ({"metric": "precomputed", "n_bits": None}, ValueError, "database must be None with metric='precomputed'"),
         ({"metric": lambda q, d: np.zeros((1, 2)), "n_bits": None}, ValueError, r"distances must have shape \(1, 5\)"),
         ({"metric": lambda q, d: np.zeros((1, 5))}, ValueError, "n_bits goes with metric 'hamming'"),
-        ({"protocol": "map"}, ValueError, "preset must be one of 'shoh', got 'map'"),
+        ({"protocol": "map"}, ValueError, "protocol must be one of 'shoh', got 'map'"),
         ({"protocol": 5}, TypeError, "protocol must be a Protocol or the name of a preset, got int"),
     ],
 )
@@ -265,3 +265,8 @@ def test_wrong_input(function, arguments, error, message):
 def test_protocols_are_checked(arguments, error, message):
     with pytest.raises(error, match=message):
         Protocol(**arguments)
+
+
+def test_an_unknown_preset_names_the_argument():
+    with pytest.raises(ValueError, match="name must be one of 'shoh', got 'zz'"):
+        Protocol.preset("zz")
