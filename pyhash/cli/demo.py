@@ -109,11 +109,13 @@ def _learn_stream(
     size = chunk_size if isinstance(model, OnlineMethod) else len(data)
     labels = "hierarchy" if getattr(model, "hierarchy", None) is not None else _RELEVANCE
     columns = [name + kind for name in _DIRECTIONS.values() for kind in ("", " weighted")]
-    print("  ".join(["pairs", *columns, "learn s", "solve s"]))
+    # Flushed, like the lines below: in a file that takes stderr too, warnings stand where they occurred.
+    print("  ".join(["pairs", *columns, "learn s", "solve s"]), flush=True)
     rounds = []
     chunks = list(data.chunks(size, seed, split=split, views=tuple(_DIRECTIONS), labels=labels))
-    # Of a single round a bar says nothing, and methods that take long over it have one of their own.
-    with tqdm(chunks, desc="learning", unit="chunk", disable=not isinstance(model, OnlineMethod)) as bar:
+    # None: only where stderr is a terminal. A bar of a single round shows nothing; deep methods have their own.
+    disable = None if isinstance(model, OnlineMethod) else True
+    with tqdm(chunks, desc="learning", unit="chunk", disable=disable, leave=False) as bar:
         for chunk in bar:
             start = time.perf_counter()
             _learn(model, chunk.views, chunk.labels, len(data.label_names[_RELEVANCE]))
@@ -125,7 +127,8 @@ def _learn_stream(
             scores = _measure(data, queries, model, index)
             rounds.append(Round(len(index), learned - start, solved - learned, scores))
             cells = [f"{rounds[-1].n_seen:>5}", *(f"{scores[column]:>{len(column)}.3f}" for column in columns)]
-            bar.write("  ".join([*cells, f"{learned - start:>7.3f}", f"{solved - learned:>7.3f}"]))
+            with bar.external_write_mode():
+                print("  ".join([*cells, f"{learned - start:>7.3f}", f"{solved - learned:>7.3f}"]), flush=True)
     return Learned(model, index, rounds)
 
 

@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +32,13 @@ from pyhash._inputs.checks import (
 )
 from pyhash.codes import pack, sign
 from pyhash.deep.backbones import check_backbones, check_given, check_modalities, restore_backbones, store_backbones
-from pyhash.deep.checkpoint import Progress, as_arrays, as_weights, load_weights, weights_of
+from pyhash.deep.checkpoint import as_arrays, as_weights, load_weights, weights_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.inputs import is_bag_of_words
 from pyhash.deep.onnx_export import write_onnx
+from pyhash.deep.progress_bar import progress_bar
 from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_views, query_inputs, rows_per_block
 from pyhash.deep.training import Objective, Options, Outputs, Training, encode_rows, forked_rng, one_thread, set_seed
 from pyhash.deep.validation import Validation
@@ -338,7 +339,7 @@ class DeepMethod(HashingMethod):
             validation = Validation.draw(L, held_out, trained, self._rng(1)) if len(held_out) else None
             training = Training(objective, rows, trained, validation, options)
             identity = "" if checkpoint is None else self._identity(plan, rows, L, network)
-            with _progress_bar(progress, type(self).__name__, options.epochs) as bar:
+            with progress_bar(progress, type(self).__name__, options.epochs) as bar:
                 done = training.run(checkpoint, identity, bar)
             features, outputs = encode_rows(network, rows, np.arange(n), device)
         signs = fused_signs(outputs)
@@ -597,26 +598,3 @@ def label_weights(features: Outputs, L: Matrix, xi: Mapping[str, float]) -> dict
 def with_one(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Features and a column of 1."""
     return np.concatenate([features, np.ones((len(features), 1), np.float32)], axis=1)
-
-
-@contextmanager
-def _progress_bar(progress: bool | None, name: str, epochs: int) -> Iterator[Callable[[Progress], None]]:
-    """Shows epochs, the loss and the mean validation mAP."""
-    if progress is False:
-        yield lambda done: None
-        return
-    from tqdm import tqdm
-
-    # tqdm takes None for "where stderr is a terminal".
-    with tqdm(total=epochs, desc=name, unit="epoch", disable=None if progress is None else not progress) as bar:
-
-        def show(done: Progress) -> None:
-            if done.history:
-                last = done.history[-1]
-                shown = {term: f"{value:.3g}" for term, value in {"loss": last["loss"], **last["losses"]}.items()}
-                if last["validation"] is not None:
-                    shown["mAP"] = f"{np.mean(list(last['validation'].values())):.3f}"
-                bar.set_postfix(shown, refresh=False)
-            bar.update(done.epoch - bar.n)
-
-        yield show

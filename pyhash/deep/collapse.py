@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 # So many distinct codes for each kind of labels, and so large a part of the bits constant, are not chance.
 _MIN_DISTINCT = 0.25
@@ -31,4 +33,6 @@ def warn_of_collapse(codes: Mapping[str, NDArray[np.uint8]], n_bits: int, n_kind
             what = f"{n_constant} of {n_bits} bits are the same in all samples"
         else:
             continue
-        warnings.warn(f"the codes of {modality!r} have collapsed: {what}; {advice}", CollapseWarning, stacklevel=4)
+        # A bar of the caller's, such as that of a comparison, is cleared while the warning is shown.
+        with tqdm.external_write_mode(file=sys.stderr):
+            warnings.warn(f"the codes of {modality!r} have collapsed: {what}; {advice}", CollapseWarning, stacklevel=4)
