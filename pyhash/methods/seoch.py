@@ -200,7 +200,8 @@ class SEOCH(OnlineMethod):
     def _learn(self, own: Own, chunk: Chunk, rng: np.random.Generator) -> tuple[Own, NDArray[np.int8]]:
         weights, L = self._weights_of_terms(list(chunk.views)), chunk.finest
         B = random_signs(rng, chunk.n, len(own.BB)).astype(np.float64)
-        similar = chunk.label_sets_before.codes_of_similar(L) if chunk.label_sets_before is not None else 0.0
+        sets = chunk.label_sets_before
+        similar = 0.0 if sets is None else sets.codes_of_similar(L, self.n_threads)
         LL = own.LL + L.T @ L
         solvers = {name: RidgeSolver(chunk.XX[name], xi) for name, xi in self._ridges(list(chunk.views)).items()}
         Q, P, U = own.Q, own.P, own.U

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash import _core
 from pyhash._inputs.checks import n_bytes_of
+from pyhash._inputs.threads import resolve_n_threads
 from pyhash.methods.parts.arrays import Matrix
 
 if TYPE_CHECKING:
@@ -109,10 +111,9 @@ class LabelSets:
             numbering = _Numbering(self.sets)
         row_sets = numbering.number(pack_label_sets(L))
         sets = numbering.sets()
-        counts = np.zeros(len(sets), dtype=np.int64)
-        counts[: len(self.counts)] = self.counts
-        code_sums = np.zeros((len(sets), B.shape[1]))
-        code_sums[: len(self.code_sums)] = self.code_sums
+        n_new = len(sets) - len(self.sets)
+        counts = np.concatenate([self.counts, np.zeros(n_new, dtype=np.int64)])
+        code_sums = np.concatenate([self.code_sums, np.zeros((n_new, B.shape[1]))])
         # The rows of a set next to each other, so that one pass sums them up.
         order = np.argsort(row_sets, kind="stable")
         found, starts, n_rows = np.unique(row_sets[order], return_index=True, return_counts=True)
@@ -158,11 +159,7 @@ class LabelSets:
         Exact: whether two samples share one depends on their label sets alone, and sums of signs are integers.
         """
         packed, row_sets = distinct_label_sets(L)
-        new, known = unpack_label_sets(packed, self.n_classes), self.matrix
-        summed = np.empty((len(new), self.code_sums.shape[1]))
-        for start in range(0, len(new), 100):
-            block = slice(start, start + 100)
-            summed[block] = (new[block] @ known.T > 0).astype(np.float64) @ self.code_sums
+        summed = _core.sum_similar(packed, self.sets, self.code_sums, resolve_n_threads(n_threads))
         return summed[row_sets]
 
 
