@@ -105,7 +105,9 @@ class SEOCH(OnlineMethod):
 
     is minimised by turns for the new chunk's B, Q, P and U_m, with the old samples in sums; S is 1 where a new and an
     old sample share a label, else 0. ``S B_old`` needs no old sample: S depends on label sets alone, and the sum of
-    codes is kept for each distinct one, so memory grows with label sets, never with samples, and the result is exact.
+    codes is kept for each distinct one. The result is exact. Memory, and the cost of a chunk, grow with the number of
+    distinct label sets: with one class a sample there are at most as many as classes, with many labels a sample nearly
+    as many as samples.
 
     The update of B solves for real values and then takes signs (Eq. 3). The paper's updates of Q and P (Eq. 8, 12) add
     up products with stale P and Q; here they multiply the summed L'B. Q and P start at random, and U_m at zero in place

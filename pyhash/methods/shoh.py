@@ -106,7 +106,8 @@ class SHOH(OnlineMethod):
         What is done to the features of a modality first, such as ``{"image": RBFAnchors(1000)}``; by default nothing.
     encoder : {"bits", "posterior", "auto"}
         How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
-        may have; or by what did better on data not yet learned, tried while learning. May change after learning.
+        may have; or by what did better on data not yet learned, tried while learning. "posterior" and "auto"
+        keep the label sets: choose one of them before the first chunk, "bits" at any time.
     seed : int
         Of all random choices: the same seed and chunks give the same codes.
     n_threads : int or None
