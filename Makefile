@@ -2,20 +2,27 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BUILD_NEEDS := "scikit-build-core>=0.11" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
+BUILD_NEEDS := "scikit-build-core>=0.11" "setuptools-scm>=8" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
 TORCH := torch==2.13.0
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.hpp')
 MD := $(wildcard *.md) docs tests .github
 BUILT_FROM := pyproject.toml CMakeLists.txt LICENSE NOTICE pyhash/evaluation/_ranks.pyx $(CPP)
 DEMO_OUT ?= pyhash-demo
 
-.PHONY: demo test lint bench cpp-test cpp-tsan wheel format clean
+# Tests run in as many processes as there are cores, each with one thread for matrices.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+SCHEMA := $(BIN)/check-jsonschema --builtin-schema
+
+.PHONY: demo test test-all lint bench cpp-test cpp-tsan wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.test
+	$(PYTEST) --durations 20
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -24,6 +31,12 @@ lint: $(VENV)/.lint
 	$(BIN)/python -m mypy.stubtest --allowlist tools/stubtest_allowlist.txt pyhash._core pyhash.evaluation._ranks
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
 	$(BIN)/mdformat --check $(MD)
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.citation-file-format CITATION.cff
+	$(BIN)/zizmor --offline --quiet .
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
@@ -46,7 +59,7 @@ cpp-test cpp-tsan:
 	$(BIN)/cmake --build --preset $(PRESET)
 	$(BIN)/ctest --preset $(PRESET)
 
-wheel: $(VENV)/.build-needs
+wheel: $(VENV)/.wheel
 	PYTHON=$(PYTHON) TORCH=$(TORCH) bash tools/test_wheel.sh
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
@@ -68,8 +81,9 @@ $(VENV)/.demo: EXTRAS := plot
 $(VENV)/.test: EXTRAS := test
 $(VENV)/.lint: EXTRAS := lint,plot,deep
 $(VENV)/.bench: EXTRAS := test,bench
+$(VENV)/.wheel: EXTRAS := wheel
 $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(VENV)/.torch
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(BUILT_FROM) $(VENV)/.build-needs
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.wheel: $(BUILT_FROM) $(VENV)/.build-needs
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$(EXTRAS)]"
 	touch $@
 

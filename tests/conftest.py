@@ -13,6 +13,14 @@ settings.register_profile(
 settings.load_profile("pyhash")
 
 
+def pytest_collection_modifyitems(items):
+    """A slow test says why it is slow."""
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            if mark.kwargs or [type(each) for each in mark.args] != [str] or not mark.args[0].strip():
+                raise pytest.UsageError(f'{item.nodeid}: write @pytest.mark.slow("why it takes long")')
+
+
 @pytest.fixture(params=_core.available_cpu_levels())
 def cpu_level(request):
     """Runs a test once at every CPU level of this machine."""

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 import pyhash
 
@@ -85,8 +86,9 @@ def test_every_public_name_is_there():
 
 
 def test_version_and_requirements():
-    assert re.fullmatch(r"\d+\.\d+\.\d+", pyhash.__version__)
     metadata = importlib.metadata.metadata("pyhash-crossmodal")
+    assert pyhash.__version__ == metadata["Version"]
+    assert Version(pyhash.__version__) >= Version("0.1.dev0")
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.10"
     required = {re.split(r"[^\w-]", line)[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
