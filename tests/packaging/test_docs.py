@@ -1,5 +1,6 @@
-"""Links in the Markdown pages of a checkout."""
+"""Links and names in the Markdown pages of a checkout."""
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -49,3 +50,22 @@ def test_broken_links_are_found(tmp_path):
         "`[e](none.md)` [f](none.md)\n[g](other.md#none) [h](#none) [i](../outside.md)\n\n```\n[j](none.md)\n```\n"
     )
     assert list(broken_links(page, tmp_path)) == ["none.md", "other.md#none", "#none", "../outside.md"]
+
+
+def unknown_names(text):
+    for name in sorted(set(re.findall(r"\bpyhash(?:\.\w+)+", text))):
+        try:
+            pkgutil.resolve_name(name)
+        except (ImportError, AttributeError):
+            yield name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_names_exist(page):
+    if page.name != "CHANGELOG.md":  # which also lists names of the past
+        assert list(unknown_names(page.read_text("utf-8"))) == []
+
+
+def test_unknown_names_are_found():
+    text = "`pyhash.CodeIndex`, pyhash.comparison.compare(...), pyhash.methods.base and pyhash.evaluation.compare."
+    assert list(unknown_names(text)) == ["pyhash.evaluation.compare", "pyhash.methods.base"]
