@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.datasets.layouts import Source, Variable
+from pyhash.datasets.mat5_structure import check_mat5_structure
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NUMERIC = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
@@ -100,7 +101,7 @@ class _ClassicFile(_MatFile):
         from scipy.io import whosmat
 
         with open(self.path, "rb") as file, self._reading():
-            _check_length(file)
+            self._check(file)
             listed = whosmat(file)
         return {
             name: Variable(
@@ -113,6 +114,7 @@ class _ClassicFile(_MatFile):
         from scipy.io import loadmat
 
         with open(self.path, "rb") as file, self._reading():
+            self._check(file, name)
             value = loadmat(file, variable_names=[name], chars_as_strings=True)[name]
             if kind == "sparse":
                 from scipy.sparse import csr_array
@@ -121,20 +123,13 @@ class _ClassicFile(_MatFile):
                 return csr_array(value)
             return _texts_of_rows(name, value, _classic_text) if kind == "texts" else value
 
-
-def _check_length(file: IO[bytes]) -> None:
-    """Refuses a file of version 5 to 7 that is cut short, of which scipy lists the variables before the cut."""
-    header = file.read(128)
-    order: Literal["little", "big"] | None = {b"\x00\x01IM": "little", b"\x01\x00MI": "big"}.get(header[124:128])  # type: ignore[assignment]
-    size = file.seek(0, os.SEEK_END)
-    position = len(header)
-    while order is not None and position < size:
-        file.seek(position)
-        # Each variable begins with its type and its length in bytes.
-        position += 8 + int.from_bytes(file.read(8)[4:], order)
-    file.seek(0)
-    if position > size:
-        raise EOFError(f"it has {size} bytes, its variables need {position}")
+    @staticmethod
+    def _check(file: IO[bytes], name: str | None = None) -> None:
+        """Refuse files that scipy would read beyond their ends; its reader of version 4 does not."""
+        is_version_4 = 0 in file.read(4)
+        if not is_version_4:
+            check_mat5_structure(file, name)
+        file.seek(0)
 
 
 def _classic_text(name: str, cell: Any) -> str:

@@ -1,0 +1,293 @@
+"""The structure of MATLAB files of version 5 to 7, checked before a reader that trusts it sees the file.
+
+A file is a header of 128 bytes and a sequence of elements. An element is a tag (type and number of bytes), data, and
+padding to a multiple of 8 bytes; data of at most 4 bytes may lie within the tag. A variable is an element that holds
+others: flags, dimensions, name, and values; or such an element, compressed. See MathWorks, MAT-File Format.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from typing import IO
+
+_HEADER_BYTES = 128
+_BYTE_ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
+
+# Types of elements.
+_INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED, _UTF8 = 1, 5, 6, 14, 15, 16
+_NUMBER_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
+# Types of characters; the number of bytes of each, where it is fixed.
+_CHARACTER_BYTES = {1: 1, 2: 1, 4: 2, 16: None, 17: 2, 18: 4}
+
+# Classes of arrays.
+_CELL, _CHAR, _SPARSE, _OPAQUE = 1, 4, 5, 17
+_NUMERIC = range(6, 16)
+_CLASSES = range(1, 18)
+
+_IS_COMPLEX = 0x0800
+_MAX_DIMENSIONS = 32
+# Cells within cells: readers go down by recursion.
+_MAX_DEPTH = 32
+_MAX_NAME_BYTES = 4096
+# Readers make blanks of a text of no bytes.
+_MAX_BLANKS = 1 << 16
+# What deflate makes of nothing but zeros is 1,032 times as long; of data that somebody would learn from, far less.
+_MAX_INFLATION = 900
+_MAX_UNQUESTIONED_BYTES = 1 << 28
+_PIECE = 1 << 18
+
+
+def check_mat5_structure(file: IO[bytes], name: str | None = None) -> None:
+    """Check the headers of all variables of a file, and of the variable `name` all that it holds.
+
+    A ValueError says which variable contradicts itself, and where. Values are not looked at.
+    """
+    file.seek(0)
+    header = file.read(_HEADER_BYTES)
+    order = _BYTE_ORDERS.get(header[124:128])
+    if order is None:
+        raise ValueError(f"its header ends in {header[124:128]!r}, not in the version and byte order of a file")
+    position, size = _HEADER_BYTES, file.seek(0, os.SEEK_END)
+    number = 0
+    while position < size:
+        number += 1
+        try:
+            if size - position < 8:
+                raise ValueError(f"has only {size - position} bytes of the 8 of its tag")
+            file.seek(position)
+            kind, n_bytes = struct.unpack(order + "II", file.read(8))
+            position += 8
+            if n_bytes > size - position:
+                raise ValueError(f"needs {n_bytes} bytes, the file has {size - position} more")
+            source: _Source = _Stored(file, n_bytes)
+            if kind == _COMPRESSED:
+                source = _Inflated(file, n_bytes)
+                kind, n_bytes = struct.unpack(order + "II", source.take(8))
+            if kind != _MATRIX:
+                raise ValueError(f"is an element of type {kind}, not an array")
+            _Variable(source, order, n_bytes).check(name)
+        except ValueError as error:
+            raise ValueError(f"its variable {number} {error}") from None
+        position += source.n_stored
+
+
+class _Source(ABC):
+    """Bytes of a variable, one after the other."""
+
+    def __init__(self, file: IO[bytes], n_stored: int) -> None:
+        self._file = file
+        self.n_stored = n_stored
+        self.position = 0
+
+    def take(self, n: int) -> bytes:
+        """Return the next n bytes; n is small."""
+        data = self._read(n)
+        if len(data) < n:
+            raise ValueError(f"ends after {self.position + len(data)} bytes")
+        self.position += n
+        return data
+
+    def skip(self, n: int) -> None:
+        """Go past the next n bytes."""
+        while n > 0:
+            piece = min(n, _PIECE)
+            self.take(piece)
+            n -= piece
+
+    @abstractmethod
+    def _read(self, n: int) -> bytes:
+        """Return the next n bytes, or as many as there are."""
+
+    def check_end(self) -> None:
+        """Refuse bytes behind those that were asked for."""
+        if self._read(1):
+            raise ValueError(f"has more than the {self.position} bytes that it needs")
+
+
+class _Stored(_Source):
+    """As they are in the file."""
+
+    def _read(self, n: int) -> bytes:
+        return self._file.read(min(n, self.n_stored - self.position))
+
+    def skip(self, n: int) -> None:
+        if n > self.n_stored - self.position:
+            raise ValueError(f"ends after {self.n_stored} bytes")
+        self._file.seek(n, os.SEEK_CUR)
+        self.position += n
+
+
+class _Inflated(_Source):
+    """Compressed; never more than a piece of them is in memory."""
+
+    def __init__(self, file: IO[bytes], n_stored: int) -> None:
+        super().__init__(file, n_stored)
+        self._inflate = zlib.decompressobj()
+        self._n_left = n_stored
+
+    def _read(self, n: int) -> bytes:
+        parts, missing = [], n
+        while missing > 0 and not self._inflate.eof:
+            waiting = self._inflate.unconsumed_tail
+            if not waiting:
+                waiting = self._file.read(min(_PIECE, self._n_left))
+                self._n_left -= len(waiting)
+            try:
+                part = self._inflate.decompress(waiting, missing)
+            except zlib.error as error:
+                raise ValueError(f"cannot be decompressed: {error}") from None
+            if not part and not waiting:
+                break
+            parts.append(part)
+            missing -= len(part)
+        inflated = self.position + n
+        if inflated > _MAX_UNQUESTIONED_BYTES and inflated > _MAX_INFLATION * self.n_stored:
+            raise ValueError(f"has more than {_MAX_INFLATION} times as many bytes as are stored of it")
+        return b"".join(parts)
+
+    def check_end(self) -> None:
+        super().check_end()
+        if not self._inflate.eof:
+            raise ValueError("is cut short: its checksum is missing")
+
+
+class _Variable:
+    """The array of `n_bytes` bytes that comes next in a source."""
+
+    def __init__(self, source: _Source, order: str, n_bytes: int) -> None:
+        self._source = source
+        self._order = order
+        self._end = source.position + n_bytes
+
+    def check(self, name: str | None) -> None:
+        """Check the header, and the content if it is the variable `name`."""
+        found, array_class, is_complex, dimensions = self._header(self._end)
+        if name is not None and found == name:
+            self._content(array_class, is_complex, dimensions, self._end, 0)
+            if self._source.position != self._end:
+                raise ValueError(f"has {self._end - self._source.position} bytes more than its content")
+            self._source.check_end()
+
+    def _header(self, end: int) -> tuple[str | None, int, bool, list[int]]:
+        """Return the name, the class, whether there are imaginary parts, and the dimensions."""
+        kind, data = self._small_element("flags", end, 8)
+        if kind != _UINT32 or len(data) != 8:
+            raise ValueError(f"has flags of type {kind} in {len(data)} bytes, not two unsigned numbers")
+        flags = struct.unpack(self._order + "II", data)[0]
+        array_class = flags & 0xFF
+        if array_class not in _CLASSES:
+            raise ValueError(f"is of class {array_class}, which does not exist")
+        if array_class == _OPAQUE:  # its name lies elsewhere
+            return None, array_class, False, []
+        kind, data = self._small_element("dimensions", end, 4 * _MAX_DIMENSIONS)
+        if kind not in (_INT32, _UINT32) or len(data) % 4 or len(data) == 0:
+            raise ValueError(f"has dimensions of type {kind} in {len(data)} bytes, not whole numbers of 32 bits")
+        dimensions = list(struct.unpack(f"{self._order}{len(data) // 4}i", data))
+        if min(dimensions) < 0:
+            raise ValueError(f"has a dimension of {min(dimensions)}")
+        kind, data = self._small_element("name", end, _MAX_NAME_BYTES)
+        if kind not in (_INT8, _UTF8):
+            raise ValueError(f"has a name of type {kind}, not a string")
+        return data.decode("latin1"), array_class, bool(flags & _IS_COMPLEX), dimensions
+
+    def _content(self, array_class: int, is_complex: bool, dimensions: list[int], end: int, depth: int) -> None:
+        n = math.prod(dimensions)
+        parts = ["real part", "imaginary part"][: 1 + is_complex]
+        if array_class in _NUMERIC:
+            for part in parts:
+                self._numbers(part, end, n)
+        elif array_class == _CHAR:
+            self._characters(end, n)
+        elif array_class == _SPARSE:
+            if len(dimensions) != 2:
+                raise ValueError(f"is sparse with {len(dimensions)} dimensions")
+            self._numbers("rows of entries", end)
+            self._numbers("starts of columns", end, dimensions[1] + 1)
+            for part in parts:
+                self._numbers(part, end)
+        elif array_class == _CELL:
+            self._cells(end, n, depth)
+        else:
+            raise ValueError(f"holds an array of class {array_class}, which is not read")
+
+    def _cells(self, end: int, n: int, depth: int) -> None:
+        if depth == _MAX_DEPTH:
+            raise ValueError(f"holds cells within cells, more than {_MAX_DEPTH} deep")
+        if n > (end - self._source.position) // 8:
+            raise ValueError(f"needs {n} cells, and {end - self._source.position} bytes are left for them")
+        for _ in range(n):
+            kind, n_bytes = self._tag("cell", end)
+            if kind != _MATRIX:
+                raise ValueError(f"holds an element of type {kind} in a cell, not an array")
+            end_of_cell = self._source.position + n_bytes
+            if end_of_cell > end:
+                raise ValueError(f"holds a cell of {n_bytes} bytes, {end - self._source.position} are left for it")
+            if n_bytes == 0:  # an empty array
+                continue
+            _, array_class, is_complex, dimensions = self._header(end_of_cell)
+            self._content(array_class, is_complex, dimensions, end_of_cell, depth + 1)
+            if self._source.position != end_of_cell:
+                raise ValueError(f"holds a cell with {end_of_cell - self._source.position} bytes more than its content")
+
+    def _numbers(self, what: str, end: int, n: int | None = None) -> None:
+        """Go past an element of numbers: n of them, or any number."""
+        kind, n_bytes = self._skip_element(what, end)
+        each = _NUMBER_BYTES.get(kind)
+        if each is None:
+            raise ValueError(f"has {what} of type {kind}, which is no type of numbers")
+        if n_bytes % each or (n is not None and n_bytes // each != n):
+            wanted = f"multiples of {each}" if n is None else f"{n} numbers of {each}"
+            raise ValueError(f"has {what} of {n_bytes} bytes, not of {wanted}")
+
+    def _characters(self, end: int, n: int) -> None:
+        kind, n_bytes = self._skip_element("text", end)
+        if kind not in _CHARACTER_BYTES:
+            raise ValueError(f"has a text of type {kind}, which is no type of characters")
+        if n_bytes == 0 and n <= _MAX_BLANKS:
+            return
+        each = _CHARACTER_BYTES[kind]
+        if (each is None and not n <= n_bytes <= 4 * n) or (each is not None and n_bytes != n * each):
+            raise ValueError(f"has a text of {n_bytes} bytes, which are not {n} characters of type {kind}")
+
+    def _small_element(self, what: str, end: int, limit: int) -> tuple[int, bytes]:
+        """Return the type and the data of an element of at most `limit` bytes."""
+        kind, n_bytes, padding = self._open_element(what, end)
+        if n_bytes > limit:
+            raise ValueError(f"has {what} of {n_bytes} bytes, at most {limit} are possible")
+        data = self._source.take(n_bytes)
+        self._source.skip(padding)
+        return kind, data
+
+    def _skip_element(self, what: str, end: int) -> tuple[int, int]:
+        """Go past an element, and return its type and the number of its bytes."""
+        kind, n_bytes, padding = self._open_element(what, end)
+        self._source.skip(n_bytes + padding)
+        return kind, n_bytes
+
+    def _open_element(self, what: str, end: int) -> tuple[int, int, int]:
+        """Read a tag; return the type, and how many bytes of data and of padding come next."""
+        self._check_room(what, end, 8)
+        (word,) = struct.unpack(self._order + "I", self._source.take(4))
+        kind, n_small = word & 0xFFFF, word >> 16
+        if n_small:  # data within the tag
+            if n_small > 4:
+                raise ValueError(f"has {what} of {n_small} bytes within a tag, which has room for 4")
+            return kind, n_small, 4 - n_small
+        (n_bytes,) = struct.unpack(self._order + "I", self._source.take(4))
+        padding = -n_bytes % 8
+        self._check_room(what, end, n_bytes + padding)
+        return kind, n_bytes, padding
+
+    def _tag(self, what: str, end: int) -> tuple[int, int]:
+        self._check_room(what, end, 8)
+        kind, n_bytes = struct.unpack(self._order + "II", self._source.take(8))
+        return kind, n_bytes
+
+    def _check_room(self, what: str, end: int, n_bytes: int) -> None:
+        left = end - self._source.position
+        if n_bytes > left:
+            raise ValueError(f"has {what} of {n_bytes} bytes where {left} are left")
