@@ -13,9 +13,16 @@ _ZIP_START = b"PK\x03\x04"
 
 
 def read_archive(path: str | os.PathLike[str]) -> Archive:
-    """Reads a pyhash file of either form; a ModelFormatError names the file and what is wrong with it.
+    """Read a pyhash file of either form.
 
-    Raises ImportError if it is a safetensors file and that package is not installed.
+    Raises
+    ------
+    ImportError
+        If it is a safetensors file, and that package is not installed.
+    ModelFormatError
+        If the file is damaged, or not one of pyhash; the message names it.
+    OSError
+        If it cannot be read.
     """
     target = Path(path)
     with open(target, "rb") as file:
@@ -25,5 +32,5 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
 
 
 def _is_tensor_file(start: bytes) -> bool:
-    """Whether a file that starts so is a safetensors file: eight bytes of length, then JSON."""
+    """Return whether a file that starts so is a safetensors file: eight bytes of length, then JSON."""
     return start[8:9] == b"{" and not start.startswith(_ZIP_START)

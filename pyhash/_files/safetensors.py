@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._files.archive import Archive, check_header, damage_named, described_archive, header_of
+from pyhash._files.archive import (
+    Archive,
+    check_described,
+    damage_named,
+    header_of,
+    header_text,
+    parsed_header,
+)
 from pyhash._files.atomic import atomic_file
 from pyhash.errors import ModelFormatError
 
@@ -32,10 +39,22 @@ _DTYPES = {
 def write_tensor_file(
     path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Writes a safetensors file, atomically; equal content gives equal bytes.
+    """Write a safetensors file, atomically; equal content gives equal bytes.
 
-    Arrays are stored little-endian and contiguous. Raises TypeError for a dtype, ValueError for a name that safetensors
-    cannot hold, and ImportError if it is not installed.
+    Arrays become little-endian and contiguous.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    TypeError
+        If an array is of a dtype that safetensors does not have.
+        If `fields` hold what JSON does not have.
+    ValueError
+        If an array is named ``__metadata__``.
+        If `fields` hold NaN or infinity.
+    OSError
+        If the file cannot be written.
     """
     stored = {name: _storable(name, array) for name, array in arrays.items()}
     header = header_of(kind, fields, stored)
@@ -44,15 +63,22 @@ def write_tensor_file(
     from safetensors.numpy import save
 
     # One entry: safetensors keeps its metadata in no fixed order.
-    content = save(stored, {_KEY: json.dumps(header, allow_nan=False)})
+    content = save(stored, {_KEY: header_text(header)})
     with atomic_file(path) as file:
         file.write(content)
 
 
 def read_tensor_file(path: str | os.PathLike[str]) -> Archive:
-    """Reads a safetensors file; a ModelFormatError names the file and what is wrong with it.
+    """Read a safetensors file.
 
-    Raises ImportError if safetensors is not installed.
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    ModelFormatError
+        If the file is damaged, or not one of pyhash; the message names it.
+    OSError
+        If it cannot be read.
     """
     target = Path(path)
     with open(target, "rb"):  # what cannot be opened is an OSError, not a damaged file
@@ -63,13 +89,13 @@ def read_tensor_file(path: str | os.PathLike[str]) -> Archive:
         text = (file.metadata() or {}).get(_KEY)
         if text is None:
             raise ModelFormatError(f"{target} is not a pyhash file: it has no {_KEY!r} in its metadata")
-        header = json.loads(text)
-        check_header(target, header)
+        header = parsed_header(target, text)
         arrays = {name: file.get_tensor(name) for name in header["arrays"]}
-    archive = described_archive(target, header, arrays)
+        for name, described in header["arrays"].items():
+            check_described(target, name, described, arrays[name].dtype, arrays[name].shape)
     if header.pop(_CHECKSUM, None) != _checksum(header, arrays):
         raise ModelFormatError(f"{target} is not a whole pyhash file: its content does not have its checksum")
-    return archive
+    return Archive(target, header["kind"], header["fields"], arrays)
 
 
 def _require_safetensors(doing: str) -> None:
@@ -80,7 +106,7 @@ def _require_safetensors(doing: str) -> None:
 
 
 def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Contiguous and little-endian; refuses what safetensors cannot hold."""
+    """Return the array contiguous and little-endian; raise where safetensors cannot hold it."""
     if name == _RESERVED:
         raise ValueError(f"arrays must not be named {_RESERVED!r}, which safetensors keeps for itself")
     array = np.asarray(array, order="C")
@@ -90,7 +116,7 @@ def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _checksum(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
-    """Of the header, which does not hold it yet, and of all arrays."""
+    """Return the checksum of a header, which does not hold it yet, and of all arrays."""
     digest = hashlib.sha256(json.dumps(header).encode())
     for name in sorted(arrays):
         digest.update(arrays[name].reshape(-1).view(np.uint8).data)

@@ -24,7 +24,8 @@ from pyhash._inputs.checks import (
     n_bytes_of,
 )
 from pyhash.errors import ModelFormatError
-from pyhash.index.directory import MANIFEST, IndexDirectory
+from pyhash.index.directory import IndexDirectory
+from pyhash.index.manifest import MANIFEST
 from pyhash.index.segment import Segment, tidied
 from pyhash.index.segment import merged as merged_segments
 from pyhash.interop import to_faiss_index
@@ -619,6 +620,8 @@ class CodeIndex:
             before = self._directory
             here = before is not None and _same_place(before.path, target)
             directory = before if before is not None and here else _directory_for(target, self.n_bits)
+            if before is not None and before is not directory and before.lost:
+                before.unlock()  # it may be the lock of the target, where the directory was renamed
             self.__dict__.update(_segments=self._commit_to(directory), _directory=directory)
             if before is not None and before is not directory:
                 before.unlock()

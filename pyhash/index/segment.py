@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash import _core
-from pyhash.index.directory import SegmentContent, StoredSegment
+from pyhash.index.manifest import StoredSegment
+from pyhash.index.segment_files import SegmentContent
 from pyhash.search import row_mask, rows_of_mask
 
 Codes = NDArray[np.uint8]

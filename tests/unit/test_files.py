@@ -1,5 +1,7 @@
+import copy
 import json
 import os
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -7,8 +9,10 @@ import pytest
 
 import pyhash
 from pyhash import SHOH, CodeIndex, ModelFormatError
+from pyhash._files import archive as archives
 from pyhash._files.atomic import atomic_file
 from pyhash._files.npz import write_archive
+from pyhash._files.reading import read_archive
 
 
 def write_index(path, n_bits, codes):
@@ -120,7 +124,7 @@ def test_no_pickle_is_ever_loaded(path):
     np.savez(path.with_suffix(".npz"), codes=np.array([{}], dtype=object), ids=np.zeros(1))
     with zipfile.ZipFile(path.with_suffix(".npz"), "a") as archive:
         archive.writestr("header.json", header)
-    with pytest.raises(ModelFormatError, match="allow_pickle=False"):
+    with pytest.raises(ModelFormatError, match="must be numbers or text, got Python objects"):
         CodeIndex.open(path.with_suffix(".npz"))
 
 
@@ -181,3 +185,241 @@ def test_files_get_the_permissions_that_the_user_asks_for(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+# --- what is there already ---
+
+posix = pytest.mark.skipif(os.name != "posix", reason="posix only")
+
+
+def write(path, content=b"new"):
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@pytest.fixture
+def umask():
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o664, 0o755, 0o444])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, umask, mode):
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    SHOH(8).partial_fit({"x": np.eye(3)}, [0, 1, 2]).save(path)
+    assert path.stat().st_mode & 0o7777 == mode
+    assert pyhash.load(path).n_bits == 8
+    assert os.listdir(tmp_path) == ["model"]
+
+
+@posix
+def test_nobody_else_can_open_a_private_file_while_it_is_written(tmp_path, umask):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    with atomic_file(path) as file:
+        assert os.fstat(file.fileno()).st_mode & 0o777 == 0o600
+        file.write(b"secret")
+
+
+@posix
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_link_stays_and_its_target_is_written(tmp_path, umask, absolute):
+    (tmp_path / "store").mkdir()
+    target, link = tmp_path / "store" / "model", tmp_path / "link"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    link.symlink_to(target if absolute else "store/model")
+    (tmp_path / "second").symlink_to("link")
+    write(tmp_path / "second")
+    assert link.is_symlink()
+    assert (tmp_path / "second").is_symlink()
+    assert target.read_bytes() == link.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path / "store") == ["model"]
+    assert sorted(os.listdir(tmp_path)) == ["link", "second", "store"]
+
+
+@posix
+def test_a_failed_write_through_a_link_leaves_its_target(tmp_path):
+    (tmp_path / "model").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("model")
+
+    def write_and_fail():
+        with atomic_file(tmp_path / "link") as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail()
+    assert (tmp_path / "link").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["link", "model"]
+
+
+@posix
+def test_links_to_nothing(tmp_path):
+    """As ``open`` has it: the file is made where its folder exists."""
+    (tmp_path / "link").symlink_to("new")
+    write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "new").read_bytes() == b"new"
+    (tmp_path / "astray").symlink_to("no/such/folder")
+    with pytest.raises(FileNotFoundError):
+        write(tmp_path / "astray")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        write(tmp_path / "loop")
+    assert sorted(os.listdir(tmp_path)) == ["astray", "link", "loop", "new"]
+
+
+@posix
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    for name in ("folder", "link"):
+        with pytest.raises(IsADirectoryError, match="folder"):
+            write(tmp_path / name)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match=r"Not a regular file.*pipe"):
+        write(tmp_path / "pipe")
+    assert sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
+
+
+def test_what_is_raised_before_the_rename_leaves_the_old_file(path):
+    before = path.read_bytes()
+
+    def refuse():
+        raise KeyError("no")
+
+    def write_and_refuse():
+        with atomic_file(path, before_rename=refuse) as file:
+            file.write(b"new")
+
+    with pytest.raises(KeyError):
+        write_and_refuse()
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+# --- archives that are made to harm ---
+
+
+def members_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize("name", ["header.json", "codes.npy", "ids.npy"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_members_are_refused(path, name, method):
+    members = members_of(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content, method if member == name else zipfile.ZIP_STORED)
+    with pytest.raises(ModelFormatError, match=f"must not be compressed, its member '{name}' is"):
+        CodeIndex.open(path)
+
+
+@pytest.mark.parametrize("name", ["header.json", "codes.npy"])
+def test_small_files_that_unpack_to_much_take_no_memory(path, name):
+    """Zeros to the size of 256 MB in 256 kB."""
+    members = members_of(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in members.items():
+            with archive.open(member, "w") as file:
+                file.write(content)
+                for _ in range(256 if member == name else 0):
+                    file.write(bytes(1 << 20))
+    assert path.stat().st_size < 1 << 19
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFormatError, match="must not be compressed"):
+            CodeIndex.open(path)
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_members_of_one_name_are_refused(path):
+    members = members_of(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("codes.npy", members["codes.npy"])
+    with pytest.raises(ModelFormatError, match=r"has two members 'codes\.npy'"):
+        CodeIndex.open(path)
+
+
+def test_encrypted_members_are_refused(path):
+    whole = bytearray(path.read_bytes())
+    start = whole.index(b"PK\x01\x02")  # the first entry of the directory at the end
+    whole[start + 8] |= 1
+    path.write_bytes(whole)
+    with pytest.raises(ModelFormatError, match=r"must not be encrypted, its member 'header\.json' is"):
+        CodeIndex.open(path)
+
+
+def test_members_that_overlap_are_refused(path):
+    """Many entries of the directory that share the same bytes."""
+    with zipfile.ZipFile(path, "a") as archive:
+        info = archive.getinfo("codes.npy")
+        for i in range(20):
+            again = copy.copy(info)
+            again.filename = again.orig_filename = f"more{i}.npy"
+            archive.filelist.append(again)
+            archive.NameToInfo[again.filename] = again
+        archive._didModify = True
+    with pytest.raises(ModelFormatError, match="its members are larger than the file"):
+        CodeIndex.open(path)
+
+
+@pytest.mark.parametrize("shape", [[10**12, 2], [10**30, 2], [2**63, 2], [0, 2], [-1, 2], [True, 2], [2.0, 2], ["x"]])
+def test_sizes_that_the_file_does_not_have_are_refused_before_memory_is_taken(path, shape):
+    """The header of the file and that of the array agree."""
+    members = members_of(path)
+    header = json.loads(members["header.json"])
+    header["arrays"]["codes"] = ["|u1", shape]
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {tuple(shape)!r}}}".encode().ljust(117) + b"\n"
+    members |= {
+        "header.json": json.dumps(header).encode(),
+        "codes.npy": b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(400),
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFormatError, match=str(path)):
+            CodeIndex.open(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_headers_are_of_a_size(path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_HEADER_BYTES", 1000)
+    CodeIndex.open(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="must take at most 1000 bytes as JSON, got"):
+        write_archive(path, "CodeIndex", {"n_bits": 8, "more": "x" * 1000}, {})
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    write_archive(path, "CodeIndex", {"n_bits": 8, "more": "x" * 1000}, {})
+    monkeypatch.setattr(archives, "MAX_HEADER_BYTES", 1000)
+    with pytest.raises(ModelFormatError, match="has a header of more than 1000 bytes"):
+        CodeIndex.open(path)
+
+
+@pytest.mark.parametrize("error", [IndexError, KeyError, OverflowError, ZeroDivisionError, TypeError])
+def test_content_that_does_not_fit_together_is_a_format_error(path, error):
+    def take():
+        with read_archive(path).taken_for("model"):
+            raise error("trial.scores")
+
+    with pytest.raises(ModelFormatError, match=r"file is not a valid model: .*trial\.scores"):
+        take()

@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from pyhash.index.directory import IndexDirectory, SegmentContent
+from pyhash.index.directory import IndexDirectory
+from pyhash.index.segment_files import SegmentContent
 
 # Newer Pythons warn of forks where any library has started threads; these children only commit.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

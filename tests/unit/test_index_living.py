@@ -527,3 +527,194 @@ def test_copies_are_indexes_of_their_own(rng, tmp_path, again):
     assert (len(index), len(other)) == (40, 0)
     with pytest.raises(ValueError, match="commit needs an index on disk"):
         other.commit()
+
+
+# --- a writer whose lock or directory is not its own any more ---
+
+
+def remove_lock(path):
+    """Another writer removes the lock file, commits, and is done."""
+    (path / "lock").unlink()
+    with CodeIndex.open(path) as other:
+        other.add(other.codes[:1])
+        other.commit()
+
+
+def replace_lock(path):
+    """Another writer removes the lock file, and holds a new one; it has not committed."""
+    (path / "lock").unlink()
+    (path / "lock").write_bytes(b"")
+
+
+def only_remove_lock(path):
+    (path / "lock").unlink()
+
+
+def replace_directory(path):
+    path.rename(path.with_name("moved"))
+    other = CodeIndex(64)
+    other.add(np.zeros((1, 8), np.uint8))
+    other.save(path)
+
+
+def copy_directory(path):
+    """Equal in every byte, but another."""
+    path.rename(path.with_name("moved"))
+    shutil.copytree(path.with_name("moved"), path)
+
+
+def remove_directory(path):
+    shutil.rmtree(path)
+
+
+def put_file_in_place(path):
+    path.rename(path.with_name("moved"))
+    path.write_bytes(b"mine")
+
+
+def rewrite_manifest(path):
+    """By a writer that knows no lock; as long, and valid."""
+    other = CodeIndex(64)
+    other.add(np.zeros((1, 8), np.uint8))
+    other.save(path.with_name("other"))
+    shutil.copy(path.with_name("other") / "manifest.json", path / "manifest.json")
+
+
+def damage_manifest(path):
+    (path / "manifest.json").write_bytes(b"{}")
+
+
+def remove_manifest(path):
+    (path / "manifest.json").unlink()
+
+
+LOCK_LOST = [
+    *(remove_lock, replace_lock, only_remove_lock),
+    *(replace_directory, copy_directory, remove_directory, put_file_in_place),
+]
+MANIFEST_LOST = [rewrite_manifest, damage_manifest, remove_manifest]
+
+
+def tree(path):
+    if not path.is_dir():
+        return path.read_bytes() if path.exists() else None
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("lose", LOCK_LOST + MANIFEST_LOST)
+def test_a_writer_that_lost_its_directory_writes_nothing_and_can_save_elsewhere(saved, path, rng, lose, mmap):
+    saved.close()
+    index = CodeIndex.open(path, mmap=mmap)
+    added = index.add(make_codes(rng, 50))
+    index.remove([6])
+    lose(path)
+    held, there = state(index), tree(path)
+    calls = [index.commit, lambda: index.save(path)]
+    if lose in LOCK_LOST:
+        calls += [index.compact, lambda: index.add(make_codes(rng, 1)), lambda: index.remove([8])]
+    for call in calls * 2:
+        with pytest.raises(IndexChangedError, match=str(path)):
+            call()
+        assert tree(path) == there
+    assert state(index) == held
+    assert index.search(index.reconstruct(added[:1]), k=1).distances.tolist() == [[0]]
+    index.save(path.with_name("elsewhere"))
+    index.remove([8])
+    index.commit()
+    assert tree(path) == there
+    index.close()
+    opened = CodeIndex.open(path.with_name("elsewhere"))
+    opened.verify()
+    assert state(opened) == state(index)
+
+
+def test_two_writers_of_one_directory_do_not_both_commit(tmp_path, rng):
+    """The first holds a lock that was removed; the index stays the second's, and whole."""
+    path = tmp_path / "index"
+    first = CodeIndex(64)
+    first.save(path)
+    first.add(make_codes(rng, 10))
+    (path / "lock").unlink()
+    second = CodeIndex.open(path)
+    second.add(make_codes(rng, 20))
+    with pytest.raises(IndexChangedError, match="lock file or the directory was removed or replaced"):
+        first.commit()
+    second.commit()
+    with pytest.raises(IndexChangedError):
+        first.commit()
+    second.remove([0])
+    second.commit()
+    second.close()
+    opened = CodeIndex.open(path)
+    opened.verify()
+    assert state(opened) == state(second)
+
+
+def test_a_closed_index_replaces_what_is_there(saved, path):
+    """What to do where the other writer's content is not wanted."""
+    saved.add(np.zeros((1, 8), np.uint8))
+    remove_lock(path)
+    with pytest.raises(IndexChangedError):
+        saved.commit()
+    saved.close()
+    saved.save(path)
+    assert state(CodeIndex.open(path)) == state(saved)
+
+
+def test_a_directory_that_was_renamed_is_saved_to_by_its_new_name(saved, path, rng):
+    saved.add(make_codes(rng, 5))
+    path.rename(path.with_name("moved"))
+    with pytest.raises(IndexChangedError):
+        saved.commit()
+    saved.save(path.with_name("moved"))
+    assert not path.exists()
+    assert state(CodeIndex.open(path.with_name("moved"))) == state(saved)
+
+
+@pytest.mark.parametrize("at", ["first", "second", "last"])
+@pytest.mark.parametrize("lose", [remove_lock, replace_directory, only_remove_lock])
+def test_a_lock_that_is_lost_while_a_commit_writes(saved, path, rng, monkeypatch, lose, at):
+    """At the first file, at the second, and when only the manifest is to be replaced."""
+    saved.add(make_codes(rng, 50))
+    saved.remove([6])
+    fsync, n_calls, there = os.fsync, [0], []
+
+    def fsync_and_lose(descriptor):
+        fsync(descriptor)
+        n_calls[0] += 1
+        if n_calls[0] == {"first": 1, "second": 2, "last": LAST_SYNC}[at]:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", fsync)
+                lose(path)
+            there.append((files(path), state(CodeIndex.open(path))))
+
+    monkeypatch.setattr(os, "fsync", fsync_and_lose)
+    with pytest.raises(IndexChangedError):
+        saved.commit()
+    monkeypatch.undo()
+    (before, committed), after = there[0], files(path)
+    # Nothing of the other writer's is gone or changed; of this one's, no manifest was put in place.
+    names = [name for name in before if not name.endswith(".partial")]
+    assert {name: after[name] for name in names} == {name: before[name] for name in names}
+    assert state(CodeIndex.open(path)) == committed
+    CodeIndex.open(path).verify()
+    saved.save(path.with_name("elsewhere"))
+    assert state(CodeIndex.open(path.with_name("elsewhere"))) == state(saved)
+
+
+def test_nothing_is_deleted_where_the_lock_is_lost_after_the_rename(saved, path, rng, monkeypatch):
+    """What the finished commit would tidy up may be what another writer is making."""
+    saved.compact()
+    replace = os.replace
+
+    def replace_and_lose(source, target):
+        replace(source, target)
+        (path / "lock").unlink()
+        (path / "segment-00000009.codes.npy").write_bytes(b"another's")
+
+    monkeypatch.setattr(os, "replace", replace_and_lose)
+    saved.commit()
+    monkeypatch.undo()
+    assert (path / "segment-00000009.codes.npy").exists()
+    assert state(CodeIndex.open(path)) == state(saved)

@@ -1,0 +1,91 @@
+"""The files of one commit: what the last one has not written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.errors import ModelFormatError
+from pyhash.index.manifest import Manifest, StoredSegment, alive_name, segment_name
+from pyhash.index.segment_files import SegmentContent, SegmentFiles, write_alive, write_codes, write_ids
+
+
+class CommitFiles:
+    """Writes the files of the commit after `manifest`, and knows their names.
+
+    Parameters
+    ----------
+    path : Path
+        The directory.
+    manifest : Manifest
+        Of the last commit.
+    check_lock : callable
+        Raises where the directory is no longer locked; called before each file.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, check_lock: Callable[[], None]) -> None:
+        self._path, self._last, self._check_lock = path, manifest, check_lock
+        self.names: list[str] = []
+
+    def write(self, segments: Sequence[SegmentContent], fingerprint: str | None) -> Manifest:
+        """Write what is new, and return the manifest that names it."""
+        number = self._last.next_segment
+        stored = []
+        for segment in segments:
+            form = self._stored_form(segment)
+            if form is None:
+                form = self._write_rows(segment, segment_name(number))
+                number += 1
+            stored.append(self._with_mask(form, segment.alive))
+        return Manifest(self._last.n_bits, fingerprint, self._last.generation + 1, number, tuple(stored))
+
+    def _stored_form(self, segment: SegmentContent) -> StoredSegment | None:
+        """Return what the last commit has of the segment; its mask may be another."""
+        given = segment.stored
+        for form in self._last.segments:
+            if given is not None and (form.name, form.n, form.codes_crc, form.ids_crc) == (
+                given.name,
+                len(segment.ids),
+                given.codes_crc,
+                given.ids_crc,
+            ):
+                return form
+        return None
+
+    def _write_rows(self, segment: SegmentContent, name: str) -> StoredSegment:
+        form = StoredSegment(name, len(segment.ids), 0, 0)
+        codes_crc = write_codes(self._new_file(form.codes_file), segment.codes, self._last.n_bits)
+        ids_crc = write_ids(self._new_file(form.ids_file), segment.ids)
+        return StoredSegment(name, form.n, codes_crc, ids_crc)
+
+    def _with_mask(self, form: StoredSegment, alive: NDArray[np.uint8] | None) -> StoredSegment:
+        """Return the form with the mask, which is written unless the form has it already."""
+        if alive is None:
+            return StoredSegment(form.name, form.n, form.codes_crc, form.ids_crc)
+        if self._has_mask(form, alive):
+            return form
+        name = alive_name(form.name, self._last.generation + 1)
+        crc = write_alive(self._new_file(name), alive, form.n)
+        return StoredSegment(form.name, form.n, form.codes_crc, form.ids_crc, name, crc)
+
+    def _has_mask(self, form: StoredSegment, alive: NDArray[np.uint8]) -> bool:
+        # By content: equal crcs would only make it likely, and a removal must not be lost by bad luck.
+        file = SegmentFiles.of(self._path, form, self._last.n_bits).alive
+        if file is None:
+            return False
+        try:
+            return np.array_equal(file.read(), alive)
+        except (ModelFormatError, FileNotFoundError):
+            return False  # a damaged mask is written anew
+
+    def _new_file(self, name: str) -> Path:
+        """Return the path of a file to write, which does not exist."""
+        # Without the lock, a file of this name may be another writer's.
+        self._check_lock()
+        # With it, the file was never in a manifest: a writer that died left it.
+        (self._path / name).unlink(missing_ok=True)
+        self.names.append(name)
+        return self._path / name

@@ -1,0 +1,196 @@
+"""The manifest of an index directory: which files count, as of the last commit."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyhash._files.archive import check_version
+from pyhash._inputs.checks import check_integer, check_n_bits
+from pyhash.errors import ModelFormatError
+
+FORMAT = "pyhash-index"
+VERSION = 1
+MANIFEST = "manifest.json"
+_MAX_NUMBER = 10**15  # of generations, segments and rows: beyond use, and no size computed from it overflows
+_MAX_CRC = (1 << 32) - 1
+_CRC_MARK = b',\n "crc32": '
+
+_NUMBER = "(?:[0-9]{8}|[1-9][0-9]{8,15})"
+_SEGMENT_NAME = re.compile(f"segment-({_NUMBER})")
+_ALIVE_NAME = re.compile(rf"(segment-{_NUMBER})\.alive-({_NUMBER})\.npy")
+# All that a writer ever makes and may leave behind; nothing else is ever deleted.
+_OWN_FILE = re.compile(
+    rf"segment-{_NUMBER}\.(?:codes|ids|alive-{_NUMBER})\.npy|\.{re.escape(MANIFEST)}\.[0-9a-f]{{8}}\.partial"
+)
+
+
+def is_own_file(name: str) -> bool:
+    """Return whether a writer makes files of this name."""
+    return _OWN_FILE.fullmatch(name) is not None
+
+
+def segment_name(number: int) -> str:
+    """Return the name of a segment."""
+    return f"segment-{number:08d}"
+
+
+def alive_name(segment: str, generation: int) -> str:
+    """Return the name of the file with a segment's row mask, as a commit writes it."""
+    return f"{segment}.alive-{generation:08d}.npy"
+
+
+@dataclass(frozen=True)
+class StoredSegment:
+    """What the manifest says of one segment.
+
+    Attributes
+    ----------
+    name : str
+        Its files are ``<name>.codes.npy`` and ``<name>.ids.npy``.
+    n : int
+        Rows, removed ones included.
+    codes_crc, ids_crc : int
+        crc32 of the whole files.
+    alive : str or None
+        File of the mask of rows that are still there; None where all are.
+    alive_crc : int or None
+        crc32 of that file.
+    """
+
+    name: str
+    n: int
+    codes_crc: int
+    ids_crc: int
+    alive: str | None = None
+    alive_crc: int | None = None
+
+    def __post_init__(self) -> None:
+        # Names become paths: only those that a writer makes are accepted.
+        if not isinstance(self.name, str) or not _SEGMENT_NAME.fullmatch(self.name):
+            raise ValueError(f"name of a segment must be like segment-00000001, got {self.name!r}")
+        check_integer("n", self.n, 0, _MAX_NUMBER)
+        check_integer("codes_crc", self.codes_crc, 0, _MAX_CRC)
+        check_integer("ids_crc", self.ids_crc, 0, _MAX_CRC)
+        if self.alive is None and self.alive_crc is None:
+            return
+        match = _ALIVE_NAME.fullmatch(self.alive) if isinstance(self.alive, str) else None
+        if match is None or match[1] != self.name:
+            raise ValueError(f"alive must be like {alive_name(self.name, 1)}, got {self.alive!r}")
+        check_integer("alive_crc", self.alive_crc, 0, _MAX_CRC)
+
+    @property
+    def number(self) -> int:
+        """The number in its name."""
+        return int(self.name.removeprefix("segment-"))
+
+    @property
+    def codes_file(self) -> str:
+        """The name of the file with the codes."""
+        return f"{self.name}.codes.npy"
+
+    @property
+    def ids_file(self) -> str:
+        """The name of the file with the ids."""
+        return f"{self.name}.ids.npy"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of all its files."""
+        own = (self.codes_file, self.ids_file)
+        return own if self.alive is None else (*own, self.alive)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one commit says; generation 0 is an index that was never committed, and has no file.
+
+    Attributes
+    ----------
+    n_bits : int
+        Length of a code in bits.
+    fingerprint : str or None
+        Of the model that made the codes.
+    generation : int
+        The number of commits.
+    next_segment : int
+        The least number that no segment has had.
+    segments : tuple of StoredSegment
+    """
+
+    n_bits: int
+    fingerprint: str | None
+    generation: int
+    next_segment: int
+    segments: tuple[StoredSegment, ...]
+
+    def __post_init__(self) -> None:
+        check_n_bits(self.n_bits)
+        if self.fingerprint is not None and not isinstance(self.fingerprint, str):
+            raise TypeError(f"fingerprint must be a string or None, got {self.fingerprint!r}")
+        check_integer("generation", self.generation, 0, _MAX_NUMBER)
+        check_integer("next_segment", self.next_segment, 1, _MAX_NUMBER)
+        if len({segment.name for segment in self.segments}) < len(self.segments):
+            raise ValueError("segments must have different names")
+        for segment in self.segments:
+            if segment.number >= self.next_segment:
+                raise ValueError(f"next_segment must be above {segment.name}, got {self.next_segment}")
+
+    @property
+    def files(self) -> set[str]:
+        """The names of the files of all segments."""
+        return {name for segment in self.segments for name in segment.files}
+
+    def to_bytes(self) -> bytes:
+        """Return the content of its file. It ends with the crc32 of all bytes before, so no flipped bit passes."""
+        content = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        body = json.dumps(content, indent=1).removesuffix("\n}").encode()
+        return body + _end_of(body)
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read and check a manifest.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ModelFormatError
+            If it is damaged, of another format, or written by a newer version.
+        """
+        try:
+            raw = path.read_bytes()
+        except IsADirectoryError as error:
+            raise ModelFormatError(f"{path} is not a manifest of an index: it is a directory") from error
+        try:
+            content = json.loads(raw)
+        except Exception as error:  # damaged JSON fails in many ways: syntax, text, digits, depth
+            raise ModelFormatError(f"{path} is not a whole manifest: {error or type(error).__name__}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ModelFormatError(f"{path} is not a manifest of an index: it names another format")
+        # Before the crc: a newer version may have another.
+        check_version(path, content.get("version"), VERSION)
+        body, mark, _ = raw.rpartition(_CRC_MARK)
+        if not mark or raw != body + _end_of(body):
+            raise ModelFormatError(f"{path} is damaged: its crc32 is not that of its content")
+        try:
+            return cls._of(content)
+        except (TypeError, ValueError) as error:
+            raise ModelFormatError(f"{path} is not a valid manifest: {error}") from error
+
+    @classmethod
+    def _of(cls, content: dict[str, Any]) -> Manifest:
+        fields = {name: content[name] for name in content.keys() - {"format", "version", "crc32"}}
+        check_integer("generation", fields.get("generation"), 1)
+        segments = fields.pop("segments", None)
+        if not isinstance(segments, list) or not all(isinstance(segment, dict) for segment in segments):
+            raise TypeError(f"segments must be a list of objects, got {segments!r}")
+        return cls(**fields, segments=tuple(StoredSegment(**segment) for segment in segments))
+
+
+def _end_of(body: bytes) -> bytes:
+    return _CRC_MARK + str(zlib.crc32(body)).encode() + b"\n}\n"
