@@ -64,6 +64,7 @@ def run(
             chunk_size=chunk_size,
             protocols=resolved,
             out=out,
+            progress=True,
             n_threads=n_threads,
         )
     except KeyboardInterrupt:

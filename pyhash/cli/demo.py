@@ -111,7 +111,7 @@ def _learn_stream(
     columns = [name + kind for name in _DIRECTIONS.values() for kind in ("", " weighted")]
     # Flushed, like the lines below: in a file that takes stderr too, warnings stand where they occurred.
     print("  ".join(["pairs", *columns, "learn s", "solve s"]), flush=True)
-    rounds = []
+    rounds: list[Round] = []
     chunks = list(data.chunks(size, seed, split=split, views=tuple(_DIRECTIONS), labels=labels))
     # None: only where stderr is a terminal. A bar of a single round shows nothing; deep methods have their own.
     disable = None if isinstance(model, OnlineMethod) else True

@@ -69,6 +69,13 @@ def _words(text: str) -> str:
     return text
 
 
+def _folder(text: str) -> Path:
+    # Path("") is the current folder: an unset variable of the shell would fill it with files.
+    if not text:
+        raise argparse.ArgumentTypeError("must name a folder, got ''")
+    return Path(text)
+
+
 class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
@@ -112,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         default=2000,
         help="pairs that online methods learn at a time (default: %(default)s)",
     )
-    command.add_argument("--out", type=Path, default=Path("pyhash-demo"), help="folder to write (default: %(default)s)")
+    command.add_argument(
+        "--out", type=_folder, default=Path("pyhash-demo"), help="folder to write (default: %(default)s)"
+    )
     command.add_argument("--no-charts", action="store_true", help="draw no charts: matplotlib is not needed then")
     command.set_defaults(run=_demo)
 
@@ -184,7 +193,7 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         help="search the codes that were learned, or those encoded from the modality searched (default: %(default)s)",
     )
     command.add_argument(
-        "--out", type=Path, default=Path("pyhash-bench"), help="folder to write (default: %(default)s)"
+        "--out", type=_folder, default=Path("pyhash-bench"), help="folder to write (default: %(default)s)"
     )
     command.add_argument("--no-charts", action="store_true", help="draw no charts: matplotlib is not needed then")
     command.add_argument("--threads", type=_integer(1), help="threads (default: all CPUs)")
@@ -243,9 +252,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # a terminal that lacks an emoji shows a question mark
+            # A terminal that lacks an emoji shows a question mark. Lines are whole where stderr goes to the same file.
+            sys.stdout.reconfigure(errors="replace", line_buffering=True)
         arguments.run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where the caller closed it
+            sys.stdout.flush()
     except KeyboardInterrupt:
         signal.setitimer(signal.ITIMER_REAL, 0)
         print("pyhash: interrupted", file=sys.stderr)

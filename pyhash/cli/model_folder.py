@@ -119,14 +119,12 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
     Of an earlier run's files, those named in `owned` that were not written again are removed.
     """
     directory = directory.resolve()
-    if directory.exists():
-        if not directory.is_dir():
-            raise NotADirectoryError(f"{directory} is not a folder")
-        # Within it: certainly the same file system, and whether it can be written shows before the work.
-        stage = Path(tempfile.mkdtemp(dir=directory, prefix=".partial-"))
-    else:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.partial-"))
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is not a folder")
+    try:
+        stage = _make_stage(directory)
+    except OSError as error:
+        raise OSError(f"{directory} cannot be written: {error.strerror}") from error
     try:
         yield stage
         with undivided():
@@ -143,3 +141,11 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
     finally:
         with undivided():
             shutil.rmtree(stage)
+
+
+def _make_stage(directory: Path) -> Path:
+    """Make a temporary folder on the file system of `directory`: an unwritable one is noticed before any work."""
+    if directory.exists():
+        return Path(tempfile.mkdtemp(dir=directory, prefix=".partial-"))
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.partial-"))

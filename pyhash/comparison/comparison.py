@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -178,7 +179,8 @@ def compare(
         A folder for results.jsonl, to which each combination is added when it is done. What is there already, of the
         same data, choices and parameters and the same pyhash, is not run again.
     progress : bool, optional
-        Whether to show a progress bar on stderr; by default where that is a terminal.
+        Whether to show progress on stderr: a bar on a terminal, elsewhere a line for each combination. By default only
+        on a terminal.
     n_threads : int, optional
         Of methods and of the evaluation. It moves no score. numpy's own threads are not bound by it.
 
@@ -341,16 +343,20 @@ def _check_seeds(seeds: int | Sequence[int]) -> list[int]:
 
 
 def _with_progress(missing: list[_Combination], n_done: int, progress: bool | None) -> Iterator[_Combination]:
-    """The combinations to run, with a bar that names the one at work."""
-    if progress is False:
+    """Yield the combinations to run; show each on stderr: a bar on a terminal, else a line."""
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    n = n_done + len(missing)
+    if not (is_terminal if progress is None else progress):
         yield from missing
-        return
-    from tqdm import tqdm
+    elif is_terminal:
+        from tqdm import tqdm
 
-    # tqdm takes None for "where stderr is a terminal".
-    disable = None if progress is None else not progress
-    with tqdm(total=n_done + len(missing), initial=n_done, unit="run", disable=disable) as bar:
-        for combination in missing:
-            bar.set_description(str(combination))
+        with tqdm(total=n, initial=n_done, unit="run") as bar:
+            for combination in missing:
+                bar.set_description(str(combination))
+                yield combination
+                bar.update()
+    else:
+        for number, combination in enumerate(missing, n_done + 1):
+            print(f"{number} of {n}: {combination}", file=sys.stderr, flush=True)
             yield combination
-            bar.update()

@@ -50,7 +50,10 @@ def open_results(directory: str | os.PathLike[str]) -> Iterator[ResultLines]:
     folder = Path(directory)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written: {error.strerror}") from error
     with _locked(folder):
         yield ResultLines(folder / RESULTS)
 

@@ -45,7 +45,7 @@ def test_results_table_and_charts(capsys, file, tmp_path):
     code, said, err = run(capsys, *arguments, "--threads", "1")
     assert code == 0
     assert len(records_of(out)) == 8
-    assert "%" not in err  # progress bars are for terminals
+    assert "4 of 8: lemon+rbf, 8 bits, seed 1\n" in err
     assert "Dataset('hierarchical', 150 rows" in said
     assert "split random\n" in said
     table = (out / "table.md").read_text()
@@ -67,6 +67,20 @@ def test_results_table_and_charts(capsys, file, tmp_path):
     assert code == 0
     assert f"8 of 8 combinations were in {out / 'results.jsonl'} and were not run again" in said
     assert (out / "table.md").read_text() == table
+
+
+def test_lines_of_both_streams_in_one_file_are_whole(file, tmp_path):
+    """As with `pyhash bench > log 2>&1`: stdout is not behind stderr, and no bar draws over a line."""
+    arguments = ["--data", str(file), "--methods", "lsh", "--bits", "4", "--seeds", "2", "--out", str(tmp_path / "out")]
+    with open(tmp_path / "log", "w") as log:
+        command = [*COMMAND, *arguments, "--no-charts"]
+        assert subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode == 0
+    printed = (tmp_path / "log").read_bytes().decode()
+    assert "\r" not in printed
+    lines = printed.splitlines()
+    assert lines[1:5] == ["split random", "1 of 2: lsh, 4 bits, seed 0", "2 of 2: lsh, 4 bits, seed 1", ""]
+    assert [line.split(" |")[0] for line in lines if line.startswith("|")] == ["| method", "| ---", "| lsh"]
+    assert lines[-1].startswith("written to ")
 
 
 def test_a_line_that_is_not_whole(capsys, file, tmp_path):

@@ -84,7 +84,7 @@ def test_the_demo_reports_every_round(capsys, tmp_path):
             row = next(line for line in shown if line.split()[:1] == [str(r["n_seen"])])
             assert [f"{score:.3f}" for score in r["scores"].values()] == row.split()[1:5]
     assert out.count(" at rank ") + out.count("none of its kind") == 12
-    assert "%" not in err  # progress bars are for terminals
+    assert err == ""  # no progress bar: stderr is not a terminal
     assert f"written to {tmp_path / 'demo'}: catalogue.json" in out
     assert not (tmp_path / "demo" / "map_by_round.png").exists()
 
@@ -111,6 +111,20 @@ def fewer_pairs(monkeypatch):
     data = dataclasses.replace(whole, **fewer)
     monkeypatch.setattr("pyhash.cli.demo.load_emoji", lambda: data)
     return data
+
+
+def test_on_a_terminal_the_bar_of_the_demo_is_cleared_before_a_row_is_printed(
+    capsys, tmp_path, fewer_pairs, monkeypatch
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    out = tmp_path / "demo"
+    arguments = ("--methods", "lemon,lsh", "--bits", "8", "--chunk-size", "600", "--no-charts", "--out", str(out))
+    code, printed, err = run(capsys, "demo", *arguments)
+    assert code == 0
+    assert "learning: 100%" in err
+    assert "\n" not in err  # cleared in the end
+    rows = [line.split()[0] for line in printed.splitlines() if re.fullmatch(r" *\d+(  +\d\.\d{3}){6}", line)]
+    assert rows == ["600", "1031", "1031"]
 
 
 def test_the_demo_learns_whole_data_in_one_round(capsys, tmp_path, fewer_pairs):
@@ -233,6 +247,8 @@ def test_search_knows_as_many_as_there_are(capsys, folder):
         (["demo", "--split", "half"], "pyhash demo: argument --split: invalid choice: 'half'"),
         (["demo", "--chunk-size", "0"], "pyhash demo: argument --chunk-size: must be an integer >= 1, got '0'"),
         (["demo", "--methods", "shoh,,lsh"], "pyhash demo: argument --methods: must be names joined by commas, got"),
+        (["demo", "--out", ""], "pyhash demo: argument --out: must name a folder, got ''"),
+        (["bench", "--out", ""], "pyhash bench: argument --out: must name a folder, got ''"),
         (["demo", "--colour"], "pyhash: unrecognized arguments: --colour"),
         (["search", "somewhere"], "pyhash search: the following arguments are required: WORDS"),
         (["search", "somewhere", "  "], "pyhash search: argument WORDS: must hold at least one word"),
@@ -440,6 +456,19 @@ def test_a_reader_that_leaves_is_no_accident(folder):
     result = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert result.stdout.strip().startswith("rank")
     assert result.stderr == ""
+
+
+def test_a_closed_stdout_is_no_crash(folder):
+    command = f"{sys.executable} -m pyhash.cli.main search {folder} cat >&-"
+    assert subprocess.run(command, shell=True, capture_output=True, text=True).stderr == ""
+
+
+def test_a_folder_that_cannot_be_written_is_named(capsys, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for command in (["demo"], ["bench", "--data", "multilabel"]):
+        code, _, err = run(capsys, *command, "--no-charts", "--out", str(tmp_path / "file" / "out"))
+        assert code == 1
+        assert re.fullmatch(f"pyhash: {tmp_path}/file/out cannot be written: .*\n", err)
 
 
 def test_a_terminal_without_emoji(folder):

@@ -358,8 +358,13 @@ def test_what_a_method_refuses_names_the_combination(data, tmp_path, count):
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
 
 
-def test_progress(data, capsys):
+def test_progress(data, capsys, monkeypatch):
     compare(data, ["lsh"], bits=[4], progress=True)
+    assert capsys.readouterr().err == "1 of 1: lsh, 4 bits, seed 0\n"  # not a terminal
+    compare(data, ["lsh"], bits=[4])
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    compare(data, ["lsh"], bits=[4])
     assert "lsh, 4 bits, seed 0: 100%" in capsys.readouterr().err
     compare(data, ["lsh"], bits=[4], progress=False)
     assert capsys.readouterr().err == ""
