@@ -50,7 +50,7 @@ def run(
         dataset = datasets.published_split(dataset, split)
     if data == "emoji" and views is None:
         views = _EMOJI_VIEWS
-    print(f"{dataset}\n{_describe_split(dataset, split)}", flush=True)
+    print(f"{dataset}\n{_describe_split(dataset, split)}")
     try:
         result = compare(
             dataset,

@@ -109,8 +109,7 @@ def _learn_stream(
     size = chunk_size if isinstance(model, OnlineMethod) else len(data)
     labels = "hierarchy" if getattr(model, "hierarchy", None) is not None else _RELEVANCE
     columns = [name + kind for name in _DIRECTIONS.values() for kind in ("", " weighted")]
-    # Flushed, like the lines below: in a file that takes stderr too, warnings stand where they occurred.
-    print("  ".join(["pairs", *columns, "learn s", "solve s"]), flush=True)
+    print("  ".join(["pairs", *columns, "learn s", "solve s"]))
     rounds: list[Round] = []
     chunks = list(data.chunks(size, seed, split=split, views=tuple(_DIRECTIONS), labels=labels))
     # None: only where stderr is a terminal. A bar of a single round shows nothing; deep methods have their own.
@@ -127,8 +126,7 @@ def _learn_stream(
             scores = _measure(data, queries, model, index)
             rounds.append(Round(len(index), learned - start, solved - learned, scores))
             cells = [f"{rounds[-1].n_seen:>5}", *(f"{scores[column]:>{len(column)}.3f}" for column in columns)]
-            with bar.external_write_mode():
-                print("  ".join([*cells, f"{learned - start:>7.3f}", f"{solved - learned:>7.3f}"]), flush=True)
+            bar.write("  ".join([*cells, f"{learned - start:>7.3f}", f"{solved - learned:>7.3f}"]))
     return Learned(model, index, rounds)
 
 
