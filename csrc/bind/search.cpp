@@ -50,7 +50,7 @@ py::array_t<T> to_array(std::vector<T>&& values) {
 }
 
 template <class Distance>
-py::tuple to_arrays(Hits<Distance>&& hits) {
+py::tuple to_arrays(HitLists<Distance>&& hits) {
     return py::make_tuple(to_array(std::move(hits.offsets)), to_array(std::move(hits.positions)),
                           to_array(std::move(hits.distances)));
 }

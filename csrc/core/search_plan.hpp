@@ -16,7 +16,7 @@ constexpr std::size_t queries_per_tile = 32;
 
 // Hits of all queries one after another: query i's are [offsets[i], offsets[i + 1]).
 template <class Distance>
-struct Hits {
+struct HitLists {
     std::vector<std::int64_t> offsets;
     std::vector<std::int64_t> positions;
     std::vector<Distance> distances;
@@ -70,8 +70,8 @@ std::vector<HitList<Distance>> search_in_pieces(std::size_t n_queries, std::size
 }
 
 template <class Distance>
-Hits<Distance> joined(const std::vector<HitList<Distance>>& lists) {
-    Hits<Distance> all;
+HitLists<Distance> joined(const std::vector<HitList<Distance>>& lists) {
+    HitLists<Distance> all;
     all.offsets.reserve(lists.size() + 1);
     all.offsets.push_back(0);
     for (const auto& list : lists) all.offsets.push_back(all.offsets.back() + static_cast<std::int64_t>(list.size()));

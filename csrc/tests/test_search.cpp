@@ -27,7 +27,7 @@ static std::vector<std::uint8_t> codes_of(Random& random, const Case& c) {
 }
 
 template <class Distance>
-static void agrees_with_sorting(const Hits<Distance>& hits, const std::vector<Distance>& all, std::size_t n,
+static void agrees_with_sorting(const HitLists<Distance>& hits, const std::vector<Distance>& all, std::size_t n,
                                 const Wanted<Distance>& wanted, RowMask mask) {
     const std::size_t n_queries = hits.offsets.size() - 1;
     for (std::size_t i = 0; i < n_queries; ++i) {
