@@ -13,7 +13,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint bench cpp-test cpp-tsan wheel format clean
+.PHONY: demo test test-all lint bench cpp-test cpp-tsan fuzz-cpp wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -51,13 +51,13 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m pytest benchmarks --benchmark-disable-gc --benchmark-columns=median,iqr,rounds $(if $(QUICK),--quick) --record $(RESULTS)
 	$(BIN)/python -m benchmarks.report $(RESULTS) $(PAGE)
 
-cpp-test cpp-tsan: $(VENV)/.build-needs
-cpp-test: PRESET := asan
+# The C++ part alone, under sanitizers: unit tests, and for SECONDS (30) random searches at every CPU level (SEED repeats).
+cpp-test fuzz-cpp: PRESET := asan
 cpp-tsan: PRESET := tsan
-cpp-test cpp-tsan:
+cpp-test cpp-tsan fuzz-cpp: $(VENV)/.build-needs
 	$(BIN)/cmake --preset $(PRESET) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
-	$(BIN)/cmake --build --preset $(PRESET)
-	$(BIN)/ctest --preset $(PRESET)
+	$(BIN)/cmake --build --preset $(PRESET) $(if $(filter fuzz-cpp,$@),--target fuzz_search)
+	$(if $(filter fuzz-cpp,$@),build/asan/fuzz_search --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED)),$(BIN)/ctest --preset $(PRESET))
 
 wheel: $(VENV)/.wheel
 	PYTHON=$(PYTHON) TORCH=$(TORCH) bash tools/test_wheel.sh
@@ -84,7 +84,7 @@ $(VENV)/.bench: EXTRAS := test,bench
 $(VENV)/.wheel: EXTRAS := wheel
 $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(VENV)/.torch
 $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.wheel: $(BUILT_FROM) $(VENV)/.build-needs
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation --config-settings=cmake.define.PYHASH_WERROR=ON --editable ".[$(EXTRAS)]"
 	touch $@
 
 clean:

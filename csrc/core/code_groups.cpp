@@ -28,7 +28,9 @@ std::uint64_t hash_of(const std::uint8_t* code, std::size_t n_bytes) {
 class DistinctCodes {
 public:
     DistinctCodes(CodeView codes, std::size_t most)
-        : codes_(codes), shift_(64 - std::bit_width(2 * most)), slots_(std::size_t{1} << (64 - shift_), none) {}
+        : codes_(codes),
+          shift_(64 - static_cast<int>(std::bit_width(2 * most))),
+          slots_(std::size_t{1} << (64 - shift_), none) {}
 
     std::size_t size() const { return first_rows_.size(); }
     const std::vector<std::uint32_t>& first_rows() const { return first_rows_; }

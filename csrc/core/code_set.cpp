@@ -179,12 +179,12 @@ auto CodeSet::find_among(const std::vector<std::uint32_t>& rows, const Metric& m
 }
 
 HitLists<std::uint32_t> CodeSet::search(CodeView queries, const Wanted<std::uint32_t>& wanted, RowMask mask,
-                                    std::size_t n_threads) const {
+                                        std::size_t n_threads) const {
     return joined(find(Hamming{selected_kernels(), queries}, wanted, mask, n_threads));
 }
 
 HitLists<double> CodeSet::search_weighted(const double* projections, std::size_t n_queries, std::size_t n_bits,
-                                      const Wanted<double>& wanted, RowMask mask, std::size_t n_threads) const {
+                                          const Wanted<double>& wanted, RowMask mask, std::size_t n_threads) const {
     return joined(find(WeightedHamming{selected_kernels(), projections, n_queries, n_bits}, wanted, mask, n_threads));
 }
 

@@ -28,11 +28,11 @@ public:
     const CodeView& codes() const { return codes_; }
 
     HitLists<std::uint32_t> search(CodeView queries, const Wanted<std::uint32_t>& wanted, RowMask mask,
-                               std::size_t n_threads) const;
+                                   std::size_t n_threads) const;
 
     // projections is (n_queries, n_bits), n_bits within the bits of a code.
     HitLists<double> search_weighted(const double* projections, std::size_t n_queries, std::size_t n_bits,
-                                 const Wanted<double>& wanted, RowMask mask, std::size_t n_threads) const;
+                                     const Wanted<double>& wanted, RowMask mask, std::size_t n_threads) const;
 
     struct Stats {
         std::size_t n_distinct;  // codes that a search scans: all, where equal ones are not grouped

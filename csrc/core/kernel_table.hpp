@@ -1,7 +1,8 @@
 // The functions that exist once per instruction set, as plain function pointers.
 //
-// Only plain pointers and sizes cross this line: a kernel file is compiled for its own instruction set, and an inline
-// function of a shared header, compiled there, could otherwise be chosen by the linker for every machine.
+// Only plain pointers and sizes cross this line. A kernel file is compiled for its own instruction set: an inline
+// function of a shared header (std::span's included), compiled there, could be the copy that the linker keeps for every
+// machine. Headers in kernels/ therefore declare everything in a namespace of the level, PYHASH_LEVEL.
 #pragma once
 
 #include <cstddef>

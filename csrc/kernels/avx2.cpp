@@ -8,10 +8,12 @@
 #include <cfloat>
 #include <cstring>
 
-namespace pyhash {
-namespace {
-
+#define PYHASH_LEVEL avx2
 #include "kernels/descend_by_flips.hpp"
+#include "kernels/scan_bit_planes.hpp"
+
+namespace pyhash::avx2 {
+namespace {
 
 // ---- Hamming ------------------------------------------------------------------------------------------------------
 
@@ -126,11 +128,6 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
 
 // ---- Bit planes ---------------------------------------------------------------------------------------------------
 
-inline std::size_t count_bits(std::uint64_t x) { return static_cast<std::size_t>(_mm_popcnt_u64(x)); }
-inline std::uint32_t trailing_zeros(std::uint64_t x) { return static_cast<std::uint32_t>(_tzcnt_u64(x)); }
-
-#include "kernels/scan_bit_planes.hpp"
-
 struct Bits256 {
     using Vector = __m256i;
 
@@ -143,6 +140,8 @@ struct Bits256 {
     static Vector differ(Vector a, Vector b) { return _mm256_xor_si256(a, b); }
     static Vector first_not_second(Vector a, Vector b) { return _mm256_andnot_si256(b, a); }
     static bool any(Vector v) { return !_mm256_testz_si256(v, v); }
+    static std::size_t count_bits(std::uint64_t x) { return static_cast<std::size_t>(_mm_popcnt_u64(x)); }
+    static std::uint32_t trailing_zeros(std::uint64_t x) { return static_cast<std::uint32_t>(_tzcnt_u64(x)); }
 };
 
 // ---- Nibble planes ------------------------------------------------------------------------------------------------
@@ -469,8 +468,11 @@ constexpr KernelTable table{
 };
 
 }  // namespace
+}  // namespace pyhash::avx2
 
-const KernelTable* avx2_kernels() { return &table; }
+namespace pyhash {
+
+const KernelTable* avx2_kernels() { return &avx2::table; }
 
 }  // namespace pyhash
 

@@ -1,4 +1,4 @@
-// Discrete cyclic descent driven by flips; included by each kernel file into its own unnamed namespace.
+// Discrete cyclic descent driven by flips, for the vector steps (`Lanes`) that a kernel file gives.
 //
 // Keeps g = q - H b of a row up to date, so that a bit costs nothing until it flips:
 //   wanted = {l : g_l > zero_l};  the next bit to flip is the lowest of (wanted xor b) not yet visited in this sweep;
@@ -8,6 +8,21 @@
 // stays far below `zero`.
 // One flip waits for the one before it, so `descent_rows` rows take turns and fill each other's waiting time.
 // Cost: r^2 additions a row to start, then r additions and r comparisons a flip.
+//
+// Each level compiles this for its own instructions, in a namespace of its own: see core/kernel_table.hpp.
+#ifndef PYHASH_KERNELS_DESCEND_BY_FLIPS_HPP
+#define PYHASH_KERNELS_DESCEND_BY_FLIPS_HPP
+
+#if !defined(PYHASH_LEVEL)
+#error "define PYHASH_LEVEL, the namespace of the level, before this header"
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/kernel_table.hpp"
+
+namespace pyhash::PYHASH_LEVEL {
 
 template <class Real>
 struct DescentRow {
@@ -141,3 +156,7 @@ void descend(const DescentProblem<Real>& problem, std::size_t begin, std::size_t
         default: return Descent<Lanes, Real, 0>{problem, flips}.run(begin, end, values, words);
     }
 }
+
+}  // namespace pyhash::PYHASH_LEVEL
+
+#endif

@@ -4,11 +4,12 @@
 #include <cstring>
 
 #include "core/kernel_table.hpp"
-
-namespace pyhash {
-namespace {
-
+#define PYHASH_LEVEL portable
 #include "kernels/descend_by_flips.hpp"
+#include "kernels/scan_bit_planes.hpp"
+
+namespace pyhash::portable {
+namespace {
 
 // Set bits of a word by adding neighbouring fields: a popcount instruction cannot be taken for granted here.
 inline std::uint32_t count_bits(std::uint64_t x) {
@@ -65,12 +66,6 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
     for (std::size_t i = 0; i < n; ++i) hamming(query, codes + positions[i] * n_bytes, 1, n_bytes, out + i);
 }
 
-inline std::uint32_t trailing_zeros(std::uint64_t x) {
-    return x == 0 ? 64 : static_cast<std::uint32_t>(__builtin_ctzll(x));
-}
-
-#include "kernels/scan_bit_planes.hpp"
-
 // The vector operations of scan_bit_planes.hpp as plain loops over four words.
 struct Words {
     struct Vector {
@@ -106,6 +101,10 @@ struct Words {
     }
     static Vector first_not_second(Vector a, Vector b) {
         return each(a, b, [](std::uint64_t x, std::uint64_t y) { return x & ~y; });
+    }
+    static std::size_t count_bits(std::uint64_t x) { return portable::count_bits(x); }
+    static std::uint32_t trailing_zeros(std::uint64_t x) {
+        return x == 0 ? 64 : static_cast<std::uint32_t>(__builtin_ctzll(x));
     }
     static bool any(Vector v) { return (v.words[0] | v.words[1] | v.words[2] | v.words[3]) != 0; }
 };
@@ -212,7 +211,10 @@ constexpr KernelTable table{
 };
 
 }  // namespace
+}  // namespace pyhash::portable
 
-const KernelTable* portable_kernels() { return &table; }
+namespace pyhash {
+
+const KernelTable* portable_kernels() { return &portable::table; }
 
 }  // namespace pyhash

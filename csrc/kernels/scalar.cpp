@@ -6,7 +6,7 @@
 
 #include "core/kernel_table.hpp"
 
-namespace pyhash {
+namespace pyhash::scalar {
 namespace {
 
 // d = number of set bits of query xor code, counted bit by bit.
@@ -161,7 +161,10 @@ constexpr KernelTable table{
 };
 
 }  // namespace
+}  // namespace pyhash::scalar
 
-const KernelTable* scalar_kernels() { return &table; }
+namespace pyhash {
+
+const KernelTable* scalar_kernels() { return &scalar::table; }
 
 }  // namespace pyhash

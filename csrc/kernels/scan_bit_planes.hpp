@@ -1,8 +1,24 @@
-// Counting over bit planes, by vectors of 256 codes. Included within the unnamed namespace of a kernel file, which
-// gives the vector operations as `Ops`: Vector, load, store, zero, fill, both, either, differ, first_not_second, any.
+// Counting over bit planes, by vectors of 256 codes, for the operations (`Ops`) that a kernel file gives: Vector, load,
+// store, zero, fill, both, either, differ, first_not_second, any; of words count_bits and trailing_zeros (64 for 0).
 //
 // A full adder takes three vectors of one weight and gives their sum and, of twice the weight, their carry. Eight
 // planes at a time go through seven of them (Harley and Seal), so that counting costs about five operations a plane.
+//
+// Each level compiles this for its own instructions, in a namespace of its own: see core/kernel_table.hpp.
+#ifndef PYHASH_KERNELS_SCAN_BIT_PLANES_HPP
+#define PYHASH_KERNELS_SCAN_BIT_PLANES_HPP
+
+#if !defined(PYHASH_LEVEL)
+#error "define PYHASH_LEVEL, the namespace of the level, before this header"
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "core/kernel_table.hpp"
+
+namespace pyhash::PYHASH_LEVEL {
 
 template <class Ops>
 struct BitCounter {
@@ -63,10 +79,10 @@ struct BitCounter {
 
     // Positions of the set bits of a word. Most words have few: three are written without asking, up to three too many.
     static inline std::size_t write_positions(std::uint64_t word, std::uint32_t first, std::uint32_t* out) {
-        const std::size_t n = count_bits(word);
+        const std::size_t n = Ops::count_bits(word);
 #pragma GCC unroll 3
-        for (std::size_t i = 0; i < 3; ++i, word &= word - 1) out[i] = first + trailing_zeros(word);
-        for (std::size_t i = 3; word != 0; ++i, word &= word - 1) out[i] = first + trailing_zeros(word);
+        for (std::size_t i = 0; i < 3; ++i, word &= word - 1) out[i] = first + Ops::trailing_zeros(word);
+        for (std::size_t i = 3; word != 0; ++i, word &= word - 1) out[i] = first + Ops::trailing_zeros(word);
         return n;
     }
 
@@ -111,7 +127,7 @@ struct BitCounter {
         std::uint64_t* const digits = room + n_words;  // of Y: the lowest is N's own
         for (std::size_t w = 0; w < n_words; ++w) {
             std::uint64_t bits = ~std::uint64_t{0};
-            if (mask != nullptr) __builtin_memcpy(&bits, mask + 8 * w, 8);
+            if (mask != nullptr) std::memcpy(&bits, mask + 8 * w, 8);
             if (n_codes < 64 * (w + 1))
                 bits = n_codes <= 64 * w ? 0 : bits & ((std::uint64_t{1} << (n_codes - 64 * w)) - 1);
             left[w] = bits;
@@ -132,7 +148,7 @@ struct BitCounter {
         for (std::size_t d = Digits + 1; d-- > 0;) {
             const std::uint64_t* digit = digits + d * n_words;
             std::size_t n_zero = 0;
-            for (std::size_t w = 0; w < n_words; ++w) n_zero += count_bits(left[w] & ~digit[w]);
+            for (std::size_t w = 0; w < n_words; ++w) n_zero += Ops::count_bits(left[w] & ~digit[w]);
             const bool is_one = n_zero < k;
             if (is_one) k -= n_zero;
             for (std::size_t w = 0; w < n_words; ++w) left[w] &= is_one ? digit[w] : ~digit[w];
@@ -156,3 +172,7 @@ struct BitCounter {
         return kths[s.n_digits - 4](s, n_codes, k, largest, mask, room);
     }
 };
+
+}  // namespace pyhash::PYHASH_LEVEL
+
+#endif

@@ -1,9 +1,11 @@
 // What the unit tests need of a framework: a check that says where it failed, and random codes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <random>
 #include <stdexcept>
 #include <vector>
@@ -26,6 +28,8 @@
         }                                   \
         CHECK(thrown && #expression);       \
     } while (false)
+
+using Sizes = std::initializer_list<std::size_t>;
 
 using Random = std::mt19937_64;
 

@@ -45,9 +45,9 @@ static double objective(const Problem<Real>& p, const std::vector<std::int8_t>& 
 template <class Real>
 static void levels_agree_and_descend() {
     Random random(3);
-    for (std::size_t n_bits : {1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 128, 130, 200}) {
-        for (std::size_t n : {0, 1, 3, 4, 5, 64}) {
-            for (std::size_t sweeps : {0, 1, 2, 9}) {
+    for (std::size_t n_bits : Sizes{1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 128, 130, 200}) {
+        for (std::size_t n : Sizes{0, 1, 3, 4, 5, 64}) {
+            for (std::size_t sweeps : Sizes{0, 1, 2, 9}) {
                 const auto p = random_problem<Real>(random, n, n_bits);
                 set_cpu_level("scalar");
                 auto expected = p.signs;
@@ -56,7 +56,7 @@ static void levels_agree_and_descend() {
                 CHECK(objective(p, expected) <= objective(p, p.signs));
                 for (const std::string& level : available_cpu_levels()) {
                     set_cpu_level(level);
-                    for (std::size_t threads : {1, 3}) {
+                    for (std::size_t threads : Sizes{1, 3}) {
                         auto got = p.signs;
                         CHECK(cyclic_descent<Real>(got.data(), p.h.data(), p.q.data(), n, n_bits, sweeps, threads) ==
                               flips);

@@ -13,7 +13,7 @@ using namespace pyhash;
 
 static void hamming_agrees(Random& random) {
     for (std::size_t n_bytes = 1; n_bytes <= 70; ++n_bytes) {
-        for (std::size_t n : {0, 1, 3, 4, 7, 8, 9, 33}) {
+        for (std::size_t n : Sizes{0, 1, 3, 4, 7, 8, 9, 33}) {
             const auto query = random_bytes(random, n_bytes), codes = random_bytes(random, n * n_bytes);
             std::vector<std::uint32_t> expected(n + 1, 77), got(n + 1, 77);
             set_cpu_level("scalar");
@@ -43,7 +43,7 @@ static void hamming_at_agrees(Random& random) {
 
 // All bounds, both directions, with and without a mask; the last block is not full.
 static void bit_scans_agree(Random& random) {
-    for (std::size_t n_bytes : {1, 2, 3, 8, 16, 33, 70, 200, 512}) {
+    for (std::size_t n_bytes : Sizes{1, 2, 3, 8, 16, 33, 70, 200, 512}) {
         const std::size_t n = 1100;
         const auto bytes = random_bytes(random, n * n_bytes), mask = random_bytes(random, 3 * bit_plane_bytes);
         const BitPlanes planes({bytes.data(), n, n_bytes}, 1);
@@ -89,8 +89,8 @@ static void nibble_scans_agree(Random& random) {
     const auto positions_of = [](const NibbleHits& hits) {
         return std::vector<std::uint16_t>(hits.positions, hits.positions + hits.n);
     };
-    for (std::size_t n_bytes : {1, 2, 3, 8, 16, 33, 70, 200}) {
-        for (std::size_t n : {1, 64, 65, 2048}) {
+    for (std::size_t n_bytes : Sizes{1, 2, 3, 8, 16, 33, 70, 200}) {
+        for (std::size_t n : Sizes{1, 64, 65, 2048}) {
             const auto bytes = random_bytes(random, n * n_bytes);
             const NibblePlanes planes({bytes.data(), n, n_bytes}, 1);
             AlignedBuffer<std::uint8_t> tables(nibble_queries * planes.n_planes() * 16);
@@ -126,13 +126,13 @@ static void nibble_scans_agree(Random& random) {
 
 static void weighted_agrees(Random& random) {
     std::normal_distribution<double> normal;
-    for (std::size_t n_bits : {1, 7, 8, 9, 16, 63, 64, 65, 200}) {
+    for (std::size_t n_bits : Sizes{1, 7, 8, 9, 16, 63, 64, 65, 200}) {
         const std::size_t n_bytes = (n_bits + 7) / 8;
         std::vector<double> projection(n_bits), by_nibble(32 * n_bytes), costs(256 * n_bytes);
         for (double& p : projection) p = normal(random);
         nibble_costs(projection.data(), n_bits, by_nibble.data());
         byte_costs(by_nibble.data(), n_bytes, costs.data());
-        for (std::size_t n : {0, 1, 3, 4, 5, 50}) {
+        for (std::size_t n : Sizes{0, 1, 3, 4, 5, 50}) {
             const auto codes = random_bytes(random, n * n_bytes);
             std::vector<double> expected(n + 1, -1), got(n + 1, -1);
             set_cpu_level("scalar");

@@ -8,9 +8,9 @@ using pyhash::parallel_for;
 
 // Every index is visited exactly once, whatever the numbers of threads and the grain.
 static void covers_the_range() {
-    for (std::size_t n : {0, 1, 2, 7, 100, 1001}) {
-        for (std::size_t threads : {0, 1, 2, 5, 64}) {
-            for (std::size_t grain : {0, 1, 10, 5000}) {
+    for (std::size_t n : Sizes{0, 1, 2, 7, 100, 1001}) {
+        for (std::size_t threads : Sizes{0, 1, 2, 5, 64}) {
+            for (std::size_t grain : Sizes{0, 1, 10, 5000}) {
                 std::vector<std::atomic<int>> visits(n);
                 parallel_for(n, threads, grain, [&](std::size_t begin, std::size_t end) {
                     CHECK(begin < end && end <= n);
@@ -23,7 +23,7 @@ static void covers_the_range() {
 }
 
 static void rethrows_from_any_thread() {
-    for (std::size_t bad : {0, 499, 999}) {
+    for (std::size_t bad : Sizes{0, 499, 999}) {
         CHECK_THROWS(parallel_for(1000, 4, 1,
                                   [&](std::size_t begin, std::size_t end) {
                                       if (begin <= bad && bad < end) throw std::runtime_error("as meant");

@@ -68,7 +68,7 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
     for (const std::string& level : available_cpu_levels()) {
         set_cpu_level(level);
         const CodeSet set(codes), lean(codes, true);
-        for (std::size_t threads : {1, 3}) {
+        for (std::size_t threads : Sizes{1, 3}) {
             for (RowMask mask : {RowMask{nullptr}, RowMask{many.data()}, RowMask{few.data()}}) {
                 for (bool ties : {false, true}) {
                     Wanted<std::uint32_t> near;
@@ -102,7 +102,7 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
 static void the_farthest_code_is_found() {
     constexpr std::size_t n = 2048, n_queries = 16;
     std::normal_distribution<double> normal;
-    for (std::size_t n_bits : {1, 12, 32, 61, 130}) {
+    for (std::size_t n_bits : Sizes{1, 12, 32, 61, 130}) {
         const std::size_t n_bytes = (n_bits + 7) / 8;
         for (std::uint64_t seed = 0; seed < 10; ++seed) {
             Random random(seed);
@@ -164,8 +164,8 @@ static void rankings_agree_with_sorting(std::size_t n_queries, std::size_t n, st
 }
 
 int main() {
-    for (std::size_t n_bytes : {1, 3, 8, 32, 70}) {
-        for (std::size_t n_distinct : {0, 40}) {
+    for (std::size_t n_bytes : Sizes{1, 3, 8, 32, 70}) {
+        for (std::size_t n_distinct : Sizes{0, 40}) {
             sets_agree_with_sorting({18, 2500, n_bytes, n_distinct}, 10);
             sets_agree_with_sorting({1, 5000, n_bytes, n_distinct}, 300);
         }
@@ -176,7 +176,7 @@ int main() {
     sets_agree_with_sorting({3, 0, 4, 0}, 2);
     sets_agree_with_sorting({0, 3000, 4, 40}, 2);
     the_farthest_code_is_found();
-    for (std::size_t threads : {1, 3}) {
+    for (std::size_t threads : Sizes{1, 3}) {
         rankings_agree_with_sorting(7, 200, 4, threads);
         rankings_agree_with_sorting(2, 9000, 1, threads);
         rankings_agree_with_sorting(0, 10, 3, threads);

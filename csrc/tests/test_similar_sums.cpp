@@ -39,7 +39,7 @@ static void sums_agree(Random& random, std::size_t n_queries, std::size_t n_sets
     }
     for (const std::string& level : available_cpu_levels()) {
         set_cpu_level(level);
-        for (std::size_t threads : {1, 3}) {
+        for (std::size_t threads : Sizes{1, 3}) {
             std::vector<double> got(n_queries * n_values, -1.0);
             sum_similar(queries, sets, values.data(), n_values, threads, got.data());
             CHECK(got == expected);
@@ -60,7 +60,7 @@ static void kernels_agree(Random& random) {
     AlignedBuffer<Value> tables(256 * sum_lanes);
     for (std::size_t i = 0; i < 256 * sum_lanes; ++i) tables[i] = static_cast<Value>(random() % 1000);
     for (std::size_t row = 0; row < 256; row += 16) std::fill_n(tables.data() + row * sum_lanes, sum_lanes, Value{0});
-    for (std::size_t n : {0, 1, 2, 33}) {
+    for (std::size_t n : Sizes{0, 1, 2, 33}) {
         std::vector<std::uint64_t> words(n);
         for (auto& word : words) word = random() >> (random() % 65 % 64);
         if (n > 1) words[1] = 0;
@@ -80,7 +80,7 @@ int main() {
     kernels_agree<std::int32_t>(random);
     kernels_agree<double>(random);
     for (double scale : {1.0, 1e9, 0.5}) {
-        for (std::size_t n_values : {1, 15, 16, 17, 32, 100}) {
+        for (std::size_t n_values : Sizes{1, 15, 16, 17, 32, 100}) {
             sums_agree(random, 40, 130, 2, n_values, 5, scale);
             sums_agree(random, 3, 64, 11, n_values, 20, scale);
         }

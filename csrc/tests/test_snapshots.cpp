@@ -114,7 +114,7 @@ static void the_level_changes_meanwhile() {
     });
     for (int round = 0; round < 30; ++round) {
         const CodeSet set(codes);
-        for (std::size_t threads : {1, 2}) {
+        for (std::size_t threads : Sizes{1, 2}) {
             const auto hits = set.search(queries, near, nullptr, threads);
             CHECK(hits.positions == expected.positions && hits.distances == expected.distances);
             const auto weighted =
