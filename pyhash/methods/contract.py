@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -244,7 +245,8 @@ class HashingMethod(Parameters, ABC):
             }
             model = cls(**parameters)
             model._state = model._from_file(archive, backbones)
-            model._fingerprint = str(archive.field("fingerprint"))
+            model._check_continuity(model._state)
+            model._fingerprint = _check_fingerprint(archive.field("fingerprint"))
         return model
 
     # --- within -------------------------------------------------------------------------------------------------------
@@ -308,6 +310,12 @@ def _fingerprint_of_codes(name: str, n_features: Mapping[str, int], codes: NDArr
     digest = hashlib.sha256(json.dumps([name, dict(n_features), list(codes.shape)]).encode())
     digest.update(codes.tobytes())
     return digest.hexdigest()[:32]
+
+
+def _check_fingerprint(fingerprint: object) -> str:
+    if not isinstance(fingerprint, str) or re.fullmatch("[0-9a-f]{32}", fingerprint) is None:
+        raise ValueError(f"fingerprint must be 32 hexadecimal digits, got {fingerprint!r}")
+    return fingerprint
 
 
 def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Features]:

@@ -89,10 +89,13 @@ class LinearMethod(HashingMethod):
 
     def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> State:
         state = restore_state(archive)
+        if self.is_supervised != bool(state.sums):
+            raise ModelFormatError(f"{archive.path} must have sums over samples exactly where labels were learned")
         if self.is_supervised and self._always_keeps_label_sets and state.label_sets is None:
             raise ModelFormatError(f"{archive.path} has no label sets, which a {type(self).__name__} needs")
+        n_bits = check_n_bits(archive.field("state")["n_bits"])
         for m, (name, d) in enumerate(state.n_mapped.items()):
-            state.solved["bits", name] = archive.array(f"W.{m}", np.float64, (d, None))
+            state.solved["bits", name] = archive.array(f"W.{m}", np.float64, (d, n_bits))
         return dataclasses.replace(state, own=self._own_from_file(archive, state))
 
     def _n_bits_of(self, state: State) -> int:

@@ -327,7 +327,7 @@ class SHOH(OnlineMethod):
                 name: [archive.array(f"class_sums.{m}.{k}", np.float64, (d, len(centers[k]))) for k in layers[:-1]]
                 for m, (name, d) in enumerate(state.n_mapped.items())
             },
-            alpha=[check_real("alpha", weight, 0.0) for weight in fields["alpha"]],
+            alpha=_check_weights("alpha", fields["alpha"], np.zeros(len(layers))),
             mu=check_real("mu", fields["mu"], 0.0),
         )
 
@@ -340,11 +340,11 @@ class SHOH(OnlineMethod):
 def _renamed(archive: Archive) -> Archive:
     """A file of the time when SHOH was the only method, under today's names; it has no table of label sets."""
     fields, arrays = dict(archive.field("state")), dict(archive.arrays)
-    # What came before fingerprints gets one of all that it holds.
-    fingerprint = archive.fields.get("fingerprint") or _fingerprint_of_file(archive)
-    archive = dataclasses.replace(archive, fields={**archive.fields, "fingerprint": fingerprint})
     if "mapped" in fields:
         return archive
+    if "fingerprint" not in archive.fields:  # one of all that the file holds
+        fingerprint = _fingerprint_of_file(archive)
+        archive = dataclasses.replace(archive, fields={**archive.fields, "fingerprint": fingerprint})
     finest = check_integer("n_layers", fields["n_layers"], 1) - 1
     fields |= {"mapped": fields["modalities"], "maps": {}, "ridge": dict.fromkeys(fields["modalities"], fields["xi"])}
     fields["n_classes"] = len(arrays[f"centers.{finest}"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import n_bytes_of
+from pyhash._inputs.checks import check_integer, check_real, n_bytes_of
 from pyhash.codes import pack
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.label_sets import pack_label_sets, unpack_label_sets
@@ -102,9 +102,15 @@ class EncoderTrial:
         """What ``store`` stored."""
         codes = archive.array("trial.codes", np.uint8, (None, n_bytes_of(n_bits)))
         return cls(
-            {str(name): (float(sums[0]), float(sums[1])) for name, sums in fields["scores"].items()},
-            int(fields["n_queries"]),
+            {name: _restore_sums(sums) for name, sums in fields["scores"].items()},
+            check_integer("n_queries", fields["n_queries"], 0),
             codes,
             archive.array("trial.labels", np.uint8, (len(codes), n_bytes_of(n_classes))),
             archive.array("trial.keys", np.float64, (len(codes),)),
         )
+
+
+def _restore_sums(sums: Any) -> tuple[float, ...]:
+    if len(sums) != len(ENCODERS):
+        raise ValueError(f"scores must have a sum for each of {len(ENCODERS)} encoders, got {len(sums)}")
+    return tuple(check_real("scores", total, 0.0) for total in sums)

@@ -334,9 +334,14 @@ class RBFAnchors(FeatureMap):
             from scipy.sparse import csr_array
 
             data = archive.array(f"{prefix}anchors.data", np.float64, (None,))
-            parts = [archive.arrays[f"{prefix}anchors.{name}"] for name in ("indices", "indptr")]
-            self.anchors_ = csr_array((data, *parts), shape=shape)
-            self.anchors_.check_format()
+            # scipy chooses the size of its integers by the platform and the array.
+            size = archive.arrays[f"{prefix}anchors.indices"].dtype
+            if size not in (np.int32, np.int64):
+                raise ValueError(f"{prefix}anchors.indices must be int32 or int64, got {size}")
+            indices = archive.array(f"{prefix}anchors.indices", size, (len(data),))
+            indptr = archive.array(f"{prefix}anchors.indptr", size, (shape[0] + 1,))
+            self.anchors_ = csr_array((data, indices, indptr), shape=shape)
+            self.anchors_.check_format(full_check=True)
         super().restore(n_features, archive, prefix)
 
 

@@ -136,12 +136,13 @@ class LabelSets:
     def restore(cls, archive: Archive, n_classes: int, n_bits: int) -> LabelSets:
         """Return what ``store`` stored."""
         sets = archive.array("sets", np.uint8, (None, n_bytes_of(n_classes)))
-        return cls(
-            n_classes,
-            sets,
-            archive.array("sets.counts", np.int64, (len(sets),)),
-            archive.array("sets.code_sums", np.float64, (len(sets), n_bits)),
-        )
+        counts = archive.array("sets.counts", np.int64, (len(sets),))
+        code_sums = archive.array("sets.code_sums", np.float64, (len(sets), n_bits))
+        if len(set(_as_bytes(sets))) < len(sets):
+            raise ValueError("sets must be distinct, some are there twice")
+        if (counts < 1).any():
+            raise ValueError(f"sets.counts must be at least 1, got {counts.min()}")
+        return cls(n_classes, sets, counts, code_sums)
 
     @property
     def matrix(self) -> Matrix:

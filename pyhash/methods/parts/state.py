@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_integer, check_real
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.encoder_trial import EncoderTrial
-from pyhash.methods.parts.feature_maps import MAPS, FeatureMap
+from pyhash.methods.parts.feature_maps import MAPS, FeatureMap, apply_map
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
@@ -108,8 +108,17 @@ def restore_state(archive: Archive) -> State:
     """What ``store_state`` stored, without ``own``; every dtype and shape is checked."""
     fields = archive.field("state")
     r = check_integer("n_bits", fields["n_bits"], 1)
-    n_features = {str(name): check_integer("n_features", d, 1) for name, d in fields["modalities"].items()}
-    n_mapped = {name: check_integer("mapped", fields["mapped"][name], 1) for name in n_features}
+    n_features = {name: check_integer("n_features", d, 1) for name, d in fields["modalities"].items()}
+    if not n_features:
+        raise ValueError("it must have at least one modality")
+    n_mapped = {name: check_integer("mapped", d, 1) for name, d in fields["mapped"].items()}
+    ridge = {name: check_real("ridge", xi, 0.0, exclusive=True) for name, xi in fields["ridge"].items()}
+    maps = restore_maps(fields["maps"], n_features, archive)
+    _check_keys("mapped", n_mapped, n_features)
+    for name, d in n_features.items():
+        width = apply_map(name, maps[name], np.zeros((1, d))).shape[1]
+        if width != n_mapped[name]:
+            raise ValueError(f"the map of {name!r} makes {width} features, the header says {n_mapped[name]}")
     sums: dict[str, Sums] = {}
     label_sets = None
     c = None if fields.get("n_classes") is None else check_integer("n_classes", fields["n_classes"], 1)
@@ -123,18 +132,27 @@ def restore_state(archive: Archive) -> State:
             )
             for m, (name, d) in enumerate(n_mapped.items())
         }
+    _check_keys("ridge", ridge, sums)
+    trial = EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None
+    if trial is not None and trial.scores:
+        _check_keys("scores", trial.scores, n_features)
     return State(
         n_features=n_features,
         n_mapped=n_mapped,
-        maps=restore_maps(fields["maps"], n_features, archive),
+        maps=maps,
         n_chunks=check_integer("n_chunks", fields["n_chunks"], 1),
         n_samples=check_integer("n_samples", fields["n_samples"], 1),
         sums=sums,
-        ridge={name: check_real("ridge", fields["ridge"][name], 0.0, exclusive=True) for name in sums},
+        ridge=ridge,
         label_sets=label_sets,
         own=None,
-        trial=EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None,
+        trial=trial,
     )
+
+
+def _check_keys(what: str, found: Mapping[str, Any], modalities: Mapping[str, Any]) -> None:
+    if found.keys() != modalities.keys():
+        raise ValueError(f"{what} must be of the modalities {list(modalities)}, got {list(found)}")
 
 
 def store_maps(maps: Mapping[str, Any], arrays: Arrays) -> Fields:
@@ -148,6 +166,12 @@ def store_maps(maps: Mapping[str, Any], arrays: Arrays) -> Fields:
 
 def restore_maps(stored: Mapping[str, Any], n_features: Mapping[str, int], archive: Archive) -> dict[str, Any]:
     """What ``store_maps`` stored, by modality; None for those without a map."""
+    unknown = stored.keys() - n_features.keys()
+    if unknown:
+        raise ValueError(f"maps must be of the modalities {list(n_features)}, got {sorted(unknown)}")
+    for m, name in enumerate(n_features):
+        if name not in stored and any(array.startswith(f"map.{m}.") for array in archive.arrays):
+            raise ValueError(f"maps must describe the map of {name!r}, of which there are arrays")
     return {
         name: _restore_map(stored[name], d, f"map.{m}.", archive) if name in stored else None
         for m, (name, d) in enumerate(n_features.items())
