@@ -7,118 +7,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pyhash import codes, comparison, datasets, evaluation, interop, plotting, search
-    from pyhash import deep as deep  # not in __all__: a star import must not need torch
-    from pyhash.errors import IndexChangedError, IndexLockedError, ModelFormatError, NotFittedError
-    from pyhash.index import CodeIndex
-    from pyhash.methods import (
-        BATCH,
-        CCAITQ,
-        DCH,
-        DSFH,
-        LEMON,
-        LSH,
-        PCAITQ,
-        SEOCH,
-        SHOH,
-        CCASign,
-        Centering,
-        FeatureMap,
-        FeatureSign,
-        PCASign,
-        RBFAnchors,
-        SCMSeq,
-        Standardizing,
-        UnitLength,
-        load,
-    )
+from pyhash import methods as methods
+from pyhash._lazy import lazy_names
+
+if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
+    from pyhash import codes as codes
+    from pyhash import comparison as comparison
+    from pyhash import datasets as datasets
+    from pyhash import deep as deep
+    from pyhash import evaluation as evaluation
+    from pyhash import interop as interop
+    from pyhash import plotting as plotting
+    from pyhash import search as search
+    from pyhash.errors import IndexChangedError as IndexChangedError
+    from pyhash.errors import IndexLockedError as IndexLockedError
+    from pyhash.errors import ModelFormatError as ModelFormatError
+    from pyhash.errors import NotFittedError as NotFittedError
+    from pyhash.index import CodeIndex as CodeIndex
+    from pyhash.methods import *  # noqa: F403
 
     __version__: str
+else:
+    _SUBMODULES = ("codes", "comparison", "datasets", "deep", "evaluation", "interop", "methods", "plotting", "search")
+    _MODULES = {
+        **{name: f"pyhash.{name}" for name in _SUBMODULES},
+        **dict.fromkeys(methods.__all__, "pyhash.methods"),
+        **dict.fromkeys(
+            ("IndexChangedError", "IndexLockedError", "ModelFormatError", "NotFittedError"), "pyhash.errors"
+        ),
+        "CodeIndex": "pyhash.index",
+    }
+    # A star import must not need torch.
+    __all__ = sorted({*_MODULES, "__version__"} - {"deep"})
+    _load = lazy_names("pyhash", _MODULES)
 
-_MODULES = ("codes", "comparison", "datasets", "deep", "evaluation", "interop", "plotting", "search")
-_METHODS = (
-    "BATCH",
-    "CCAITQ",
-    "CCASign",
-    "Centering",
-    "DCH",
-    "DSFH",
-    "FeatureMap",
-    "FeatureSign",
-    "LEMON",
-    "LSH",
-    "PCAITQ",
-    "PCASign",
-    "RBFAnchors",
-    "SCMSeq",
-    "SEOCH",
-    "SHOH",
-    "Standardizing",
-    "UnitLength",
-    "load",
-)
-_NAMES = {
-    **dict.fromkeys(_METHODS, "pyhash.methods"),
-    "CodeIndex": "pyhash.index",
-    "IndexChangedError": "pyhash.errors",
-    "IndexLockedError": "pyhash.errors",
-    "ModelFormatError": "pyhash.errors",
-    "NotFittedError": "pyhash.errors",
-}
-
-__all__ = [
-    "BATCH",
-    "CCAITQ",
-    "DCH",
-    "DSFH",
-    "LEMON",
-    "LSH",
-    "PCAITQ",
-    "SEOCH",
-    "SHOH",
-    "CCASign",
-    "Centering",
-    "CodeIndex",
-    "FeatureMap",
-    "FeatureSign",
-    "IndexChangedError",
-    "IndexLockedError",
-    "ModelFormatError",
-    "NotFittedError",
-    "PCASign",
-    "RBFAnchors",
-    "SCMSeq",
-    "Standardizing",
-    "UnitLength",
-    "__version__",
-    "codes",
-    "comparison",
-    "datasets",
-    "evaluation",
-    "interop",
-    "load",
-    "plotting",
-    "search",
-]
-
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name in _MODULES:
-        return import_module(f"pyhash.{name}")
-    if name in _NAMES:
-        value = getattr(import_module(_NAMES[name]), name)
-    elif name == "__version__":
+    def __getattr__(name: str) -> Any:
+        if name != "__version__":
+            return _load(name)
         from importlib.metadata import version
 
-        value = version("pyhash-crossmodal")
-    else:
-        raise AttributeError(f"module 'pyhash' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+        globals()[name] = value = version("pyhash-crossmodal")
+        return value
 
-
-def __dir__() -> list[str]:
-    return sorted([*__all__, "deep"])
+    def __dir__() -> list[str]:
+        return sorted([*__all__, "deep"])

@@ -18,7 +18,7 @@ from pyhash.errors import ModelFormatError
 from pyhash.index import CodeIndex
 from pyhash.methods import load
 from pyhash.methods.contract import HashingMethod
-from pyhash.methods.registry import DEEP_METHODS
+from pyhash.methods.registry import modules_of_classes
 
 # A folder has one of them: deep methods have files of a form of their own.
 MODEL, DEEP_MODEL = "model.npz", "model.safetensors"
@@ -63,7 +63,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_model_folder(directory: Path, folder: ModelFolder) -> None:
     """Writes model, index and catalogue into an existing directory."""
-    is_deep = type(folder.model).__name__ in DEEP_METHODS
+    is_deep = type(folder.model).__name__ in modules_of_classes("pyhash.deep")
     folder.model.save(directory / (DEEP_MODEL if is_deep else MODEL))
     folder.index.save(directory / INDEX)
     folder.index.close()  # the folder may move

@@ -13,29 +13,11 @@ from pyhash._inputs.checks import check_integer, check_n_bits, is_sparse
 from pyhash._inputs.frames import is_sparse_frame
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.parts.feature_maps import RBFAnchors
-from pyhash.methods.registry import method_class
+from pyhash.methods.registry import METHODS, method_class
 
 __all__ = ["METHOD_NAMES", "RECOMMENDED", "make_method"]
 
-# Names of the command line, and of tables, for the classes of the registry.
-_CLASS_OF = {
-    "shoh": "SHOH",
-    "lemon": "LEMON",
-    "seoch": "SEOCH",
-    "dsfh": "DSFH",
-    "batch": "BATCH",
-    "dch": "DCH",
-    "scm-seq": "SCMSeq",
-    "cca-itq": "CCAITQ",
-    "cca-sign": "CCASign",
-    "feature-sign": "FeatureSign",
-    "lsh": "LSH",
-    "pca-sign": "PCASign",
-    "pca-itq": "PCAITQ",
-    "sdch": "SDCH",
-    "dhsl": "DHSL",
-}
-METHOD_NAMES = tuple(_CLASS_OF)
+METHOD_NAMES = METHODS.keys()  # a view, which sees methods that join later
 _ENCODERS = ("posterior", "auto")
 _FORM = "a method, then +rbf or nothing, then +posterior, +auto or nothing"
 
@@ -104,7 +86,7 @@ def make_method(
     ({'image': 0.01}, 'auto')
     """
     base, with_kernels, encoder = _parse(name)
-    method = method_class(_CLASS_OF[base])
+    method = method_class(base)
     takes = inspect.signature(method).parameters
     parameters: dict[str, Any] = {"n_bits": check_n_bits(n_bits)}
     seed = check_integer("seed", seed, 0)
@@ -126,8 +108,8 @@ def _parse(name: object) -> tuple[str, bool, str | None]:
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {type(name).__name__}")
     base, *suffixes = name.split("+")
-    if base not in _CLASS_OF:
-        close = difflib.get_close_matches(base.lower(), METHOD_NAMES, 1)
+    if base not in METHODS:
+        close = difflib.get_close_matches(base.lower(), list(METHODS), 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"methods must be among {', '.join(METHOD_NAMES)}, got {base!r}{hint}")
     with_kernels = suffixes[:1] == ["rbf"]

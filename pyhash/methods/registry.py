@@ -1,82 +1,54 @@
-"""Which class a model file belongs to."""
+"""The table of methods. A method is one file and one line here; everything else finds it through this table."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
-from pyhash._files.reading import read_archive
-from pyhash.errors import ModelFormatError
-from pyhash.methods.batch import BATCH
-from pyhash.methods.cca import CCAITQ, CCASign
-from pyhash.methods.contract import HashingMethod
-from pyhash.methods.dch import DCH
-from pyhash.methods.dsfh import DSFH
-from pyhash.methods.lemon import LEMON
-from pyhash.methods.scm import SCMSeq
-from pyhash.methods.seoch import SEOCH
-from pyhash.methods.shoh import SHOH
-from pyhash.methods.single import LSH, PCAITQ, FeatureSign, PCASign
+if TYPE_CHECKING:
+    from pyhash.methods.contract import HashingMethod
 
-METHODS: dict[str, type[HashingMethod]] = {
-    method.__name__: method
-    for method in (SHOH, LEMON, SEOCH, DSFH, BATCH, DCH, SCMSeq, CCAITQ, CCASign, FeatureSign, LSH, PCASign, PCAITQ)
+# The class of each method, by its name on the command line and in tables. Classes load when they are first used; those
+# of pyhash.deep need torch, and are public there.
+METHODS = {
+    "shoh": "pyhash.methods.shoh.SHOH",
+    "lemon": "pyhash.methods.lemon.LEMON",
+    "seoch": "pyhash.methods.seoch.SEOCH",
+    "dsfh": "pyhash.methods.dsfh.DSFH",
+    "batch": "pyhash.methods.batch.BATCH",
+    "dch": "pyhash.methods.dch.DCH",
+    "scm-seq": "pyhash.methods.scm_seq.SCMSeq",
+    "cca-itq": "pyhash.methods.cca_itq.CCAITQ",
+    "cca-sign": "pyhash.methods.cca_sign.CCASign",
+    "feature-sign": "pyhash.methods.feature_sign.FeatureSign",
+    "lsh": "pyhash.methods.lsh.LSH",
+    "pca-sign": "pyhash.methods.pca_sign.PCASign",
+    "pca-itq": "pyhash.methods.pca_itq.PCAITQ",
+    "sdch": "pyhash.deep.sdch.SDCH",
+    "dhsl": "pyhash.deep.dhsl.DHSL",
 }
-# They need torch, hence load when they are first asked for.
-DEEP_METHODS = ("SDCH", "DHSL")
 
 
 def method_class(name: str) -> type[HashingMethod]:
-    """The class of a method by its name; an ImportError names the extra that a deep one needs."""
-    if name in DEEP_METHODS:
-        return cast("type[HashingMethod]", getattr(import_module("pyhash.deep"), name))
-    return METHODS[name]
-
-
-def load(path: str | os.PathLike[str], *, backbones: Mapping[str, Any] | None = None) -> HashingMethod:
-    """The model of a file that its ``save`` wrote.
-
-    Parameters
-    ----------
-    path : path-like
-    backbones : mapping of str to torch Module, optional
-        For deep methods that were trained behind networks of your own: as they were built, by modality. Their weights
-        come from the file, which holds no code.
-
-    Returns
-    -------
-    HashingMethod
-        Of the class that was saved, able to encode and to learn further.
+    """Return the class of a method by its name in the table.
 
     Raises
     ------
-    OSError
-        If the file cannot be read.
-    ModelFormatError
-        If it is not a model, damaged, or written by a newer version.
+    KeyError
+        If there is no such method.
     ImportError
-        If the model is a deep one, and torch or safetensors are not installed.
-    TypeError, ValueError
-        If backbones are missing, given where there are none, or for modalities that were not learned.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> from pyhash import SHOH, load
-    >>> model = SHOH(n_bits=8).partial_fit({"x": [[1.0, 2.0], [2.0, 1.0]]}, [0, 1])
-    >>> with tempfile.TemporaryDirectory() as directory:
-    ...     path = os.path.join(directory, "model.npz")
-    ...     model.save(path)
-    ...     bool((load(path).encode([[1.0, 2.0]], modality="x") == model.encode([[1.0, 2.0]], modality="x")).all())
-    True
+        If the method is a deep one and torch is not installed; the message names the extra.
     """
-    archive = read_archive(path)
-    if archive.kind not in (*METHODS, *DEEP_METHODS):
-        known = ", ".join((*METHODS, *DEEP_METHODS))
-        raise ModelFormatError(f"{path} holds a {archive.kind}, not a model; models are {known}")
-    method = method_class(archive.kind)
-    if backbones is not None and "backbones" not in method._parameter_names():
-        raise TypeError(f"backbones must be left out: {archive.kind} has none")
-    return method.from_archive(archive, backbones)
+    module, _, class_name = METHODS[name].rpartition(".")
+    return cast("type[HashingMethod]", getattr(import_module(module), class_name))
+
+
+def names_of_classes() -> dict[str, str]:
+    """Return the name of each method in the table by the name of its class, which model files hold."""
+    return {path.rpartition(".")[2]: name for name, path in METHODS.items()}
+
+
+def modules_of_classes(package: str) -> dict[str, str]:
+    """Return the module of each class that is public in a package, by the name of the class."""
+    parts = (path.rpartition(".") for path in METHODS.values())
+    return {class_name: module for module, _, class_name in parts if module.startswith(f"{package}.")}

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_n_bits, check_real
 from pyhash.codes import sign
 from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.directions import leading_directions
 from pyhash.methods.parts.feature_maps import Centering
 from pyhash.methods.parts.label_sets import unit_rows
 from pyhash.methods.parts.state import Chunk
-from pyhash.methods.projections import ProjectionMethod, leading_directions
+from pyhash.methods.projections import ProjectionMethod
 
 
 class SCMSeq(ProjectionMethod):

@@ -1,0 +1,90 @@
+"""CCA-ITQ: canonical correlations, rotated by iterative quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyhash._inputs.checks import check_integer, check_n_bits, check_real
+from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.canonical import canonical_directions
+from pyhash.methods.parts.itq import itq_rotation
+from pyhash.methods.parts.state import Chunk
+from pyhash.methods.projections import ProjectionMethod, sum_of_projections
+
+
+class CCAITQ(ProjectionMethod):
+    """Canonical correlations, rotated by iterative quantization (Gong et al., TPAMI 2013).
+
+    Learns projections of all modalities from pairs alone, without labels, such that a sample's projections agree and
+    lie near signs.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code, at most the number of features of any modality.
+    ridge : float
+        Added to the variances of each modality, in units of their mean.
+    n_iter : int
+        Steps of the rotation.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default ``Centering()`` for each.
+    seed : int
+        Of the first rotation.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Signs of the sum of the modalities' projections, packed.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+
+    Notes
+    -----
+    One rotation serves all modalities; it is found on the sum of their projections.
+
+    References
+    ----------
+    Yunchao Gong, Svetlana Lazebnik, Albert Gordo, Florent Perronnin: Iterative Quantization: A Procrustean Approach to
+    Learning Binary Codes for Large-Scale Image Retrieval. IEEE Transactions on Pattern Analysis and Machine
+    Intelligence 35(12), 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> shared = rng.standard_normal((300, 4))
+    >>> views = {"image": shared @ rng.standard_normal((4, 6)), "text": shared @ rng.standard_normal((4, 5))}
+    >>> model = CCAITQ(n_bits=4).fit(views)
+    >>> image, text = (model.encode(views[name], modality=name) for name in views)
+    >>> float((image == text).mean()) > 0.9
+    True
+    """
+
+    is_supervised = False
+
+    def __init__(
+        self,
+        n_bits: int = 32,
+        *,
+        ridge: float = 0.01,
+        n_iter: int = 50,
+        feature_maps: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.n_bits = n_bits
+        self.ridge = ridge
+        self.n_iter = n_iter
+        self.feature_maps = feature_maps
+        self.seed = seed
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        check_real("ridge", self.ridge, 0.0, exclusive=True)
+        check_integer("n_iter", self.n_iter, 1)
+
+    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        W = canonical_directions(chunk, check_n_bits(self.n_bits), self.ridge)
+        R = itq_rotation(sum_of_projections(chunk, W), self.n_iter, rng)
+        return {name: of_modality @ R for name, of_modality in W.items()}

@@ -1,0 +1,71 @@
+"""CCA-sign: signs of canonical correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyhash._inputs.checks import check_n_bits, check_real
+from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.canonical import canonical_directions
+from pyhash.methods.parts.state import Chunk
+from pyhash.methods.projections import ProjectionMethod
+
+
+class CCASign(ProjectionMethod):
+    """Signs of canonical correlations.
+
+    Learns projections of all modalities from pairs alone, without labels, such that a sample's projections agree.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length r of a code, at most the number of features of any modality.
+    ridge : float
+        Added to the variances of each modality, in units of their mean.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default ``Centering()`` for each.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Signs of the sum of the modalities' projections, packed.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+
+    Notes
+    -----
+    The directions are the top solutions of the generalised eigenproblem ``C w = lambda D w``, C the covariances between
+    modalities and D those within, with the ridge. For two modalities that is Hotelling's problem; one is paired with
+    itself, which whitens it.
+
+    References
+    ----------
+    Harold Hotelling: Relations between two sets of variates. Biometrika 28, 1936.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> shared = rng.standard_normal((300, 4))
+    >>> views = {"image": shared @ rng.standard_normal((4, 6)), "text": shared @ rng.standard_normal((4, 5))}
+    >>> model = CCASign(n_bits=4).fit(views)
+    >>> image, text = (model.encode(views[name], modality=name) for name in views)
+    >>> float((image == text).mean()) > 0.9
+    True
+    """
+
+    is_supervised = False
+
+    def __init__(self, n_bits: int = 32, *, ridge: float = 0.01, feature_maps: Mapping[str, Any] | None = None) -> None:
+        self.n_bits = n_bits
+        self.ridge = ridge
+        self.feature_maps = feature_maps
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        check_real("ridge", self.ridge, 0.0, exclusive=True)
+
+    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        return canonical_directions(chunk, check_n_bits(self.n_bits), self.ridge)

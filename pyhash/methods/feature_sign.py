@@ -1,0 +1,56 @@
+"""Signs of single features, a reference without learning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyhash._inputs.checks import check_n_bits
+from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.directions import check_n_directions
+from pyhash.methods.parts.state import Chunk
+from pyhash.methods.projections import ProjectionMethod
+
+
+class FeatureSign(ProjectionMethod):
+    """Signs of centred features: those of the ``n_bits`` features that vary most.
+
+    Learns nothing across modalities: codes of different modalities have nothing to do with each other.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length of a code, at most the number of features.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default ``Centering()`` for each.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Signs of the sum of the modalities' projections, packed; with one modality simply its codes.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+
+    Examples
+    --------
+    >>> model = FeatureSign(n_bits=2).fit({"x": [[0.0, 5.0, 1.0], [0.1, -5.0, 3.0]]})
+    >>> model.project([[7.0, 1.0, 1.0]], modality="x")
+    array([[ 1., -1.]], dtype=float32)
+    """
+
+    is_supervised = False
+
+    def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None) -> None:
+        self.n_bits = n_bits
+        self.feature_maps = feature_maps
+
+    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        n_bits = check_n_bits(self.n_bits)
+        check_n_directions(n_bits, {name: X.shape[1] for name, X in chunk.views.items()})
+        W = {}
+        for name, X in chunk.views.items():
+            chosen = np.sort(np.argsort(-X.column_squares(), kind="stable")[:n_bits])
+            W[name] = np.eye(X.shape[1])[:, chosen]
+        return W

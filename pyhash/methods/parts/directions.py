@@ -1,0 +1,56 @@
+"""Directions in feature space, found as eigenvectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pyhash.methods.parts.arrays import Matrix
+
+
+def check_n_directions(n_bits: int, widths: Mapping[str, int]) -> None:
+    """Raise ValueError if a modality has fewer features, and so fewer directions, than a code has bits."""
+    for name, width in widths.items():
+        if n_bits > width:
+            raise ValueError(f"n_bits must be at most {width}, the features of {name!r}, got {n_bits}")
+
+
+def fix_signs(W: Matrix) -> Matrix:
+    """Return W with columns negated such that the entry of largest magnitude is positive; solvers leave it open."""
+    largest = np.argmax(np.abs(W), axis=0)
+    return W * np.where(W[largest, np.arange(W.shape[1])] < 0, -1.0, 1.0)
+
+
+def leading_directions(C: Mapping[tuple[str, str], Matrix], widths: Mapping[str, int], k: int) -> dict[str, Matrix]:
+    """Return the part (d, k) of each modality of the top k eigenvectors of the symmetric matrix with blocks C.
+
+    The largest eigenvalue comes first. With two modalities the columns of each part have length 1; otherwise those of
+    all parts together.
+    """
+    if len(widths) == 2:
+        (((a, b), block),) = C.items()
+        if widths[a] > widths[b]:
+            a, b, block = b, a, block.T
+        # Pairs of singular vectors, by way of the smaller side.
+        left = _top_eigenvectors(block @ block.T, k)
+        right = block.T @ left
+        lengths = np.linalg.norm(right, axis=0)
+        parts = {a: left, b: right / np.where(lengths > 0, lengths, 1.0)}
+    else:
+        ends = np.cumsum([0, *widths.values()])
+        places = {name: slice(ends[i], ends[i + 1]) for i, name in enumerate(widths)}
+        whole = np.zeros((ends[-1], ends[-1]))
+        for (a, b), block in C.items():
+            whole[places[a], places[b]] = block
+            whole[places[b], places[a]] = block.T
+        vectors = _top_eigenvectors(whole, k)
+        parts = {name: vectors[place] for name, place in places.items()}
+    return {name: parts[name] for name in widths}
+
+
+def _top_eigenvectors(M: Matrix, k: int) -> Matrix:
+    from scipy.linalg import eigh
+
+    _, vectors = eigh((M + M.T) / 2, subset_by_index=(len(M) - k, len(M) - 1), check_finite=False)
+    return fix_signs(vectors[:, ::-1])

@@ -1,0 +1,64 @@
+"""PCA-ITQ: principal components, rotated by iterative quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyhash._inputs.checks import check_integer, check_n_bits
+from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.itq import itq_rotation
+from pyhash.methods.parts.principal import principal_directions
+from pyhash.methods.parts.state import Chunk
+from pyhash.methods.projections import ProjectionMethod
+
+
+class PCAITQ(ProjectionMethod):
+    """Principal components, rotated by iterative quantization (Gong et al., TPAMI 2013).
+
+    Learns nothing across modalities: codes of different modalities have nothing to do with each other.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length of a code, at most the number of features.
+    n_iter : int
+        Steps of the rotation.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default ``Centering()`` for each.
+    seed : int
+        Of the first rotation.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Signs of the sum of the modalities' projections, packed; with one modality simply its codes.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((100, 8))
+    >>> PCAITQ(n_bits=4).fit({"x": X}).codes_.shape
+    (100, 1)
+    """
+
+    is_supervised = False
+
+    def __init__(
+        self, n_bits: int = 32, *, n_iter: int = 50, feature_maps: Mapping[str, Any] | None = None, seed: int = 0
+    ) -> None:
+        self.n_bits = n_bits
+        self.n_iter = n_iter
+        self.feature_maps = feature_maps
+        self.seed = seed
+
+    def _check_parameters(self, modalities: list[str]) -> None:
+        check_integer("n_iter", self.n_iter, 1)
+
+    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        directions = principal_directions(chunk, check_n_bits(self.n_bits))
+        return {name: W @ itq_rotation(chunk.views[name].dot(W), self.n_iter, rng) for name, W in directions.items()}

@@ -1,0 +1,50 @@
+"""PCA-sign: signs of principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyhash._inputs.checks import check_n_bits
+from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.principal import principal_directions
+from pyhash.methods.parts.state import Chunk
+from pyhash.methods.projections import ProjectionMethod
+
+
+class PCASign(ProjectionMethod):
+    """Signs of principal components.
+
+    Learns nothing across modalities: codes of different modalities have nothing to do with each other.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length of a code, at most the number of features.
+    feature_maps : mapping of str to feature map, or None
+        What is done to the features of a modality first; by default ``Centering()`` for each.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Signs of the sum of the modalities' projections, packed; with one modality simply its codes.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+
+    Examples
+    --------
+    >>> model = PCASign(n_bits=1).fit({"x": [[0.0, 5.0], [0.1, -5.0]]})
+    >>> model.project([[0.0, 2.0]], modality="x").shape
+    (1, 1)
+    """
+
+    is_supervised = False
+
+    def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None) -> None:
+        self.n_bits = n_bits
+        self.feature_maps = feature_maps
+
+    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        return principal_directions(chunk, check_n_bits(self.n_bits))
