@@ -19,7 +19,7 @@ from pyhash import NotFittedError, load
 from pyhash.codes import unpack
 from pyhash.datasets import make_hierarchical
 from pyhash.deep.base import DeepMethod
-from pyhash.methods import LSH, Centering, RBFAnchors, Standardizing, UnitLength
+from pyhash.methods import LEMON, LSH, SHOH, Centering, RBFAnchors, Standardizing, UnitLength
 from pyhash.methods.linear import OnlineMethod
 from pyhash.methods.registry import METHODS, method_class
 
@@ -155,7 +155,7 @@ def test_ids_in_the_place_of_labels_are_refused_at_once(make_supervised, mistake
     """As classes they would take gigabytes and minutes."""
     labels = LABELS.copy()
     labels[mistaken] = 5_000_000 - 7 * np.arange(120)[mistaken]
-    model = make_supervised(**({"hierarchy": None} if make_supervised is CASES["SHOH"] else {}))
+    model = make_supervised(**({"hierarchy": None} if make_supervised is CASES["shoh"] else {}))
     start = time.process_time()
     tracemalloc.start()
     try:
