@@ -1,0 +1,100 @@
+"""The fuzzers run, and find faults that are planted."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+if not (ROOT / "tools" / "fuzz").exists():
+    pytest.skip("needs a checkout, not only its tests", allow_module_level=True)
+sys.path.insert(0, str(ROOT))
+
+from tools.fuzz import calls, files, interface  # noqa: E402
+from tools.fuzz.child import Case, run_cases  # noqa: E402
+from tools.fuzz.command import fuzz  # noqa: E402
+
+
+def test_nothing_is_found_in_a_short_run(capfd):
+    assert fuzz("short run", files.make_batch, seconds=1, seed=1) == []
+    assert "short run: seed 1, 1 s" in capfd.readouterr().out
+
+
+def test_the_same_seed_makes_the_same_cases():
+    names = [[case.name for case in fuzzer.make_batch(np.random.default_rng(5))] for fuzzer in (files, calls) * 2]
+    assert names[:2] == names[2:]
+
+
+def test_every_public_name_is_called_or_listed():
+    called = {target.name for target in interface.targets()}
+    for module in interface.MODULES:
+        assert set(module.__all__) <= called | interface.NOT_CALLED
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_crash_a_hang_and_too_much_memory_are_findings_and_the_rest_runs():
+    faults = {
+        "crash": kill,
+        "exit": lambda: os._exit(3),
+        "fine": lambda: None,
+        "hang": lambda: time.sleep(60),
+        "memory": lambda: np.ones(80 << 20, np.uint8).sum() and None,
+        "fault": lambda: "says so",
+    }
+    found = run_cases([Case(name, run) for name, run in faults.items()], seconds=2, memory=40 << 20)
+    assert [(each.case, each.fault.split(":")[0]) for each in found] == [
+        ("crash", "crashes with SIGKILL"),
+        ("exit", "ends the process with exit code 3"),
+        ("hang", "hangs"),
+        ("memory", found[3].fault.split(":")[0]),
+        ("fault", "says so"),
+    ]
+    assert found[3].fault.startswith("takes ")
+
+
+def test_a_reader_that_raises_what_is_not_documented_is_found():
+    (whole,) = [kind for kind in files.kinds() if kind.name == "index.npz"]
+
+    def careless(path):
+        return path.read_bytes().decode("utf-8")[10**9]
+
+    assert files.read_damaged(whole, [1]) is None
+    found = files.read_damaged(files.Kind("careless", whole.source, careless, (ValueError,)), [1])
+    assert found is None or found.startswith("raises IndexError")
+    assert files.read_damaged(files.Kind("careless", whole.source, careless, (OSError,)), [1]).startswith("raises ")
+
+
+def careless(rows, k):
+    """Fail in the ways that a careless function does."""
+    if k is None:
+        raise AssertionError
+    if k == 1:
+        raise ValueError("the truth value is ambiguous")
+    if k == 2:
+        rows.append(1)
+    raise ValueError(f"k must be 0, got {k}")
+
+
+@pytest.mark.parametrize(
+    ("k", "fault"),
+    [
+        (None, "raises AssertionError"),
+        (1, "names none of its arguments"),
+        (2, "raises ValueError, but has changed the object"),
+        (3, None),
+    ],
+)
+def test_a_call_that_fails_badly_is_found(k, fault, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # and back at the end
+    rows = []
+    target = interface.Target("careless", ("rows", "k"), {"rows": rows}, lambda: (careless, lambda: list(rows)))
+    found = calls.call_wrongly(target, {"k": k})
+    assert found is None if fault is None else found.startswith(fault)

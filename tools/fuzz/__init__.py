@@ -1,0 +1,1 @@
+"""Fuzzers of the Python half: damaged files (``files``) and wrong arguments (``calls``)."""

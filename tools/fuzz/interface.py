@@ -1,0 +1,198 @@
+"""The public interface as targets: a call, its parameters from its signature, and valid values for those it needs."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pyhash
+from pyhash import codes, comparison, datasets, deep, evaluation, interop, methods, plotting, search
+
+MODULES = (codes, search, interop, evaluation, datasets, methods, deep, comparison, plotting)
+
+# Results, which the library makes, and what takes no arguments or draws a figure.
+NOT_CALLED = {
+    "Hits", "HitLists", "ClassDistances", "MeanAveragePrecision", "PrecisionAt", "PrecisionRecallCurve", "Comparison",
+    "Chunk", "FeatureMap", "Centering", "Standardizing", "UnitLength", "CollapseWarning", "load_emoji",
+    "require_matplotlib", "save_figure", "AlexNet",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """A call of the public interface; `call` makes what it needs anew and returns a function of the arguments."""
+
+    name: str
+    parameters: tuple[str, ...]
+    valid: Mapping[str, Any]
+    prepare: Callable[[], tuple[Callable[..., Any], Callable[[], object]]]
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@cache
+def examples() -> dict[str, Any]:
+    """Return a valid value for every parameter that some call requires, by name."""
+    rng = _rng()
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    data = datasets.make_multilabel(24, n_classes=3, n_features={"a": 4, "b": 3})
+    packed = rng.integers(0, 256, (24, 2), dtype=np.uint8)
+    labels = np.arange(24) % 3
+    datasets.save_npz(folder / "data.npz", data)
+    model = pyhash.LEMON(16).fit({"a": rng.normal(size=(24, 20)), "b": rng.normal(size=(24, 17))}, labels)
+    model.save(folder / "model.npz")
+    curve = evaluation.precision_recall_curve(packed[:4], packed, labels[:4], labels, n_bits=16)
+    return {
+        "folder": folder,
+        "signs": np.ones((3, 16)), "projections": rng.normal(size=(3, 16)), "codes": packed, "n_bits": 16,
+        "query_codes": packed[:3], "database_codes": packed, "radius": 5, "k": 3,
+        "hits": [search.hamming_top_k(packed[:3], packed, 2)], "strings": ["0" * 16], "values": [b"ab", b"cd"],
+        "msb_bytes": packed, "ids": np.arange(24), "index": interop.to_faiss_index(packed, None, 16),
+        "labels": labels, "queries": packed[:4], "database": packed, "query_labels": labels[:4],
+        "database_labels": labels, "top_n": [1, 5], "path": folder / "out", "dataset": data, "data": data,
+        "preset": "shoh", "name": "lsh", "methods": ["lsh"], "bits": [8], "X": rng.normal(size=(5, 20)),
+        "modality": "a", "views": {"a": rng.normal(size=(24, 20)), "b": rng.normal(size=(24, 17))},
+        "scores": [0.1, 0.2], "n_bytes": [1, 2], "n_seen": [1, 2], "curve": curve, "epochs": [1, 2],
+        "losses": {"total": [1.0, 0.5]}, "size": 7,
+        "B": rng.choice(np.array([-1, 1], np.int8), (24, 4)), "H": np.eye(4), "Q": rng.normal(size=(24, 4)),
+        "max_sweeps": 3,
+        "Dataset.name": "mine", "Dataset.labels": data.labels, "label_names": data.label_names,
+        "hierarchy": data.hierarchy, "layers": data.layers, "splits": data.splits, "Dataset.views": data.views,
+        "ClassDistanceDisplay.result": evaluation.class_distances(packed, labels, n_bits=16),
+        "PrecisionAtDisplay.result": evaluation.precision_at(
+            packed[:4], packed, labels[:4], labels, top_n=3, n_bits=16
+        ),
+    }  # fmt: skip
+
+
+# Where a name means something else than in other calls.
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "load_npz": {"path": "data.npz"},
+    "load": {"path": "model.npz"},
+    "reconstruct": {"ids": [1, 2]},
+    "remove": {"ids": [1, 2]},
+    "upsert": {"codes": np.ones((2, 2), np.uint8), "ids": [1, 99]},
+    "add": {"codes": np.ones((2, 2), np.uint8)},
+    "compare": {"progress": False},
+    "BitsDisplay": {"n_bits": [8, 16]},
+    "from_bit_strings": {"n_bits": 16},
+    "mean_average_precision": {"n_bits": 16},
+    "make_hierarchical": {"n_samples": 40},
+    "make_multilabel": {"n_samples": 40},
+}
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(function).parameters
+    return {name: each for name, each in parameters.items() if each.kind in kinds and name != "self"}
+
+
+def _valid(name: str, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    own = _SPECIAL.get(name, {})
+    needed = [key for key, each in parameters.items() if each.default is inspect.Parameter.empty or key in own]
+    values = {key: own.get(key, examples().get(f"{name}.{key}", examples().get(key))) for key in needed}
+    if "path" in own:
+        values["path"] = examples()["folder"] / own["path"]
+    missing = [key for key, value in values.items() if value is None]
+    if missing:
+        raise LookupError(f"{name} needs an example of {', '.join(missing)}")
+    return values
+
+
+def _nothing() -> object:
+    return None
+
+
+def _function(name: str, function: Callable[..., Any]) -> Target:
+    parameters = _parameters(function)
+    return Target(name, tuple(parameters), _valid(name, parameters), lambda: (function, _nothing))
+
+
+def _estimator(name: str, cls: type, **fixed: Any) -> Target:
+    """A constructor and ``fit``: parameters are checked when something is learned."""
+    parameters = _parameters(cls)
+    views, labels = examples()["views"], examples()["labels"]
+
+    def fit(**values: Any) -> None:
+        cls(**{**fixed, **values}).fit(views, labels)
+
+    if name == "RBFAnchors":
+
+        def fit(**values: Any) -> None:
+            cls(**{**fixed, **values}).fit(views["a"])
+
+    return Target(name, tuple(parameters), {}, lambda: (fit, _nothing))
+
+
+def _method(name: str, make: Callable[[], Any], method: str, state: Callable[[Any], object]) -> Target:
+    parameters = _parameters(getattr(make(), method))
+
+    def prepare() -> tuple[Callable[..., Any], Callable[[], object]]:
+        instance = make()
+
+        def call(**values: Any) -> None:
+            result = getattr(instance, method)(**values)
+            if inspect.isgenerator(result):
+                for _ in result:
+                    pass
+
+        return call, lambda: state(instance)
+
+    return Target(f"{name}.{method}", tuple(parameters), _valid(method, parameters), prepare)
+
+
+def _index() -> pyhash.CodeIndex:
+    index = pyhash.CodeIndex(16)
+    index.add(examples()["codes"])
+    return index
+
+
+def _index_state(index: pyhash.CodeIndex) -> object:
+    return len(index), index.ids.tobytes(), index.codes.tobytes(), index.n_bits
+
+
+def _model_state(model: Any) -> object:
+    return model.codes_.tobytes(), model.n_samples_seen_, model.fingerprint, repr(model.get_params())
+
+
+@cache
+def targets() -> list[Target]:
+    """Return every call that is fuzzed."""
+    small = {"n_bits": 8}
+    trained = {"n_bits": 8, "epochs": 1, "hidden": (4,), "batch_size": 8, "validation_fraction": 0.0}
+    found = []
+    for module in MODULES:
+        for name in module.__all__:
+            each = getattr(module, name)
+            if name in NOT_CALLED:
+                continue
+            if not hasattr(each, "fit"):
+                found.append(_function(name, each))
+            elif name == "RBFAnchors":
+                found.append(_estimator(name, each, n_anchors=5))
+            else:
+                found.append(_estimator(name, each, **(trained if module is deep else small)))
+    found.append(_function("CodeIndex", pyhash.CodeIndex))
+    for method in ("add", "upsert", "remove", "reconstruct", "blocks", "search", "search_radius", "search_weighted"):
+        found.append(_method("CodeIndex", _index, method, _index_state))
+    found.append(_method("CodeIndex", _index, "save", _index_state))
+    found.append(_method("CodeIndex", _index, "open", _index_state))
+    views, labels = examples()["views"], examples()["labels"]
+    for cls in (methods.LEMON, methods.SHOH, methods.CCAITQ):
+
+        def make(cls: type = cls) -> Any:
+            return cls(16).fit(views, labels)
+
+        names = ["fit", "project", "encode", "save"] + ["partial_fit"] * hasattr(cls, "partial_fit")
+        found += [_method(cls.__name__, make, method, _model_state) for method in names]
+    return found
