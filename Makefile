@@ -92,9 +92,10 @@ $(VENV)/.test: EXTRAS := test
 $(VENV)/.lint: EXTRAS := lint,plot,deep
 $(VENV)/.bench: EXTRAS := test,bench
 $(VENV)/.wheel: EXTRAS := wheel
+$(VENV)/.test $(VENV)/.lint $(VENV)/.bench: STRICT := --config-settings=cmake.define.PYHASH_WERROR=ON
 $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(VENV)/.torch
 $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.wheel: $(BUILT_FROM) $(VENV)/.build-needs
-	$(BIN)/python -m pip install --quiet --no-build-isolation --config-settings=cmake.define.PYHASH_WERROR=ON --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation $(STRICT) --editable ".[$(EXTRAS)]"
 	touch $@
 
 clean:

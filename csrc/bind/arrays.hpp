@@ -4,6 +4,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <concepts>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -28,13 +30,23 @@ inline CodeView code_view(const Array<std::uint8_t>& codes) {
     return {codes.data(), extent(codes, 0), extent(codes, 1)};
 }
 
+// All values of an array, in row-major order.
+template <class T>
+std::span<const T> values_of(const Array<T>& array) {
+    return {array.data(), static_cast<std::size_t>(array.size())};
+}
+template <class T>
+std::span<T> mutable_values_of(Array<T>& array) {
+    return {array.mutable_data(), static_cast<std::size_t>(array.size())};
+}
+
 template <class T>
 Array<T> empty_array(std::size_t rows, std::size_t columns) {
     return Array<T>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(columns)});
 }
 
 // Runs `work` without the interpreter's lock; exceptions of its threads arrive here and become Python's.
-template <class Work>
+template <std::invocable Work>
 auto without_gil(Work work) {
     const py::gil_scoped_release release;
     return work();

@@ -13,8 +13,9 @@ std::vector<std::int64_t> descend(Array<std::int8_t> signs, const Array<Real>& h
     const std::size_t n = extent(signs, 0), n_bits = extent(signs, 1);
     require(extent(q, 0) == n && extent(q, 1) == n_bits, "q must have the shape of signs");
     require(extent(h, 0) == n_bits && extent(h, 1) == n_bits, "h must have shape (n_bits, n_bits)");
-    std::int8_t* out = signs.mutable_data();
-    return without_gil([&] { return cyclic_descent<Real>(out, h.data(), q.data(), n, n_bits, max_sweeps, n_threads); });
+    const std::span<std::int8_t> out = mutable_values_of(signs);
+    return without_gil(
+        [&] { return cyclic_descent<Real>(out, values_of(h), values_of(q), n_bits, max_sweeps, n_threads); });
 }
 
 }  // namespace

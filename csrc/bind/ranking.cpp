@@ -16,8 +16,8 @@ Array<std::uint8_t> ranked(const Array<std::uint8_t>& queries, const Array<std::
     const CodeView q = code_view(queries), c = code_view(codes);
     require_fitting(q, c, relevance);
     auto out = empty_array<std::uint8_t>(q.n, c.n);
-    std::uint8_t* data = out.mutable_data();
-    without_gil([&] { rank_relevance(q, c, relevance.data(), n_threads, data); });
+    const std::span<std::uint8_t> values = mutable_values_of(out);
+    without_gil([&] { rank_relevance(q, c, values_of(relevance), n_threads, values); });
     return out;
 }
 
@@ -30,9 +30,8 @@ std::pair<Array<std::int64_t>, Array<std::int64_t>> counts(const Array<std::uint
     const std::size_t n_distances = 8 * c.n_bytes + 1;
     auto all = empty_array<std::int64_t>(q.n, n_distances);
     auto relevant = empty_array<std::int64_t>(q.n, n_distances);
-    std::int64_t* a = all.mutable_data();
-    std::int64_t* r = relevant.mutable_data();
-    without_gil([&] { count_by_distance(q, c, relevance.data(), n_threads, a, r); });
+    const std::span<std::int64_t> n_all = mutable_values_of(all), n_relevant = mutable_values_of(relevant);
+    without_gil([&] { count_by_distance(q, c, values_of(relevance), n_threads, n_all, n_relevant); });
     return {all, relevant};
 }
 

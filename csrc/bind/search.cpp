@@ -13,10 +13,10 @@ void require_same_length(const CodeView& queries, const CodeView& codes) {
     require(queries.n_bytes == codes.n_bytes, "queries and codes must have the same number of bytes");
 }
 
-std::size_t projection_bits(const Array<double>& projections, const CodeView& codes) {
+ProjectionView projection_view(const Array<double>& projections, const CodeView& codes) {
     require(projections.ndim() == 2 && (extent(projections, 1) + 7) / 8 == codes.n_bytes,
-            "projections must have shape (n, n_bits) for the codes' n_bits");
-    return extent(projections, 1);
+            "projections must have shape (n, n_bits) for the n_bits of the codes");
+    return {projections.data(), extent(projections, 0), extent(projections, 1)};
 }
 
 Array<std::uint32_t> all_hamming(const Array<std::uint8_t>& queries, const Array<std::uint8_t>& codes,
@@ -24,17 +24,17 @@ Array<std::uint32_t> all_hamming(const Array<std::uint8_t>& queries, const Array
     const CodeView q = code_view(queries), c = code_view(codes);
     require_same_length(q, c);
     auto out = empty_array<std::uint32_t>(q.n, c.n);
-    std::uint32_t* data = out.mutable_data();
-    without_gil([&] { hamming_distances(q, c, n_threads, data); });
+    const std::span<std::uint32_t> values = mutable_values_of(out);
+    without_gil([&] { hamming_distances(q, c, n_threads, values); });
     return out;
 }
 
 Array<double> all_weighted(const Array<double>& projections, const Array<std::uint8_t>& codes, std::size_t n_threads) {
     const CodeView c = code_view(codes);
-    const std::size_t n_bits = projection_bits(projections, c), n = extent(projections, 0);
-    auto out = empty_array<double>(n, c.n);
-    double* data = out.mutable_data();
-    without_gil([&] { weighted_distances(projections.data(), n, n_bits, c, n_threads, data); });
+    const ProjectionView p = projection_view(projections, c);
+    auto out = empty_array<double>(p.n, c.n);
+    const std::span<double> values = mutable_values_of(out);
+    without_gil([&] { weighted_distances(p, c, n_threads, values); });
     return out;
 }
 
@@ -85,11 +85,10 @@ py::tuple search(const CodeSet& set, const Array<std::uint8_t>& queries, std::op
 py::tuple search_weighted(const CodeSet& set, const Array<double>& projections, std::optional<std::size_t> k,
                           std::optional<double> radius, bool all_ties, const OptionalMask& mask,
                           std::size_t n_threads) {
-    const std::size_t n_bits = projection_bits(projections, set.codes()), n = extent(projections, 0);
+    const ProjectionView p = projection_view(projections, set.codes());
     const RowMask rows = mask_of(mask, set);
     const auto wanted = wanted_of(k, radius, all_ties);
-    const double* data = projections.data();
-    return to_arrays(without_gil([&] { return set.search_weighted(data, n, n_bits, wanted, rows, n_threads); }));
+    return to_arrays(without_gil([&] { return set.search_weighted(p, wanted, rows, n_threads); }));
 }
 
 py::dict stats(const CodeSet& set) {

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/parallel_for.hpp"
+#include "core/work_size.hpp"
 
 namespace pyhash {
 namespace {
@@ -65,7 +66,7 @@ BitPlanes::BitPlanes(CodeView codes, std::size_t n_threads)
       n_digits_(std::bit_width(n_bits_)),
       n_blocks_((codes.n + codes_per_block - 1) / codes_per_block),
       data_(n_blocks_ * block_bytes()) {
-    const std::size_t grain = 1 + 400'000 / (codes_per_block * codes.n_bytes);
+    const std::size_t grain = rows_worth(worth_a_thread::bit_plane_bytes, codes_per_block * codes.n_bytes);
     parallel_for(n_blocks_, n_threads, grain, [&](std::size_t begin, std::size_t end) {
         for (std::size_t b = begin; b < end; ++b) {
             std::uint8_t* block = data_.data() + b * block_bytes();

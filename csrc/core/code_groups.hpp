@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/code_view.hpp"
@@ -19,8 +20,9 @@ public:
     CodeView distinct() const { return {distinct_.data(), offsets_.size() - 1, n_bytes_}; }
 
     // Rows of the g-th distinct code, ascending.
-    const std::uint32_t* begin(std::size_t g) const { return rows_.data() + offsets_[g]; }
-    const std::uint32_t* end(std::size_t g) const { return rows_.data() + offsets_[g + 1]; }
+    std::span<const std::uint32_t> rows(std::size_t g) const {
+        return {rows_.data() + offsets_[g], rows_.data() + offsets_[g + 1]};
+    }
 
     std::size_t size() const {  // bytes
         return distinct_.size() + sizeof(std::uint32_t) * (offsets_.size() + rows_.size());

@@ -44,8 +44,7 @@ std::vector<std::uint8_t> mask_of(const CodeGroups& groups, RowMask mask) {
     const std::size_t n = groups.distinct().n;
     std::vector<std::uint8_t> of_groups((n + mask_rows - 1) / mask_rows * mask_rows / 8);
     for (std::size_t g = 0; g < n; ++g) {
-        const bool any =
-            std::any_of(groups.begin(g), groups.end(g), [mask](auto row) { return lets_through(mask, row); });
+        const bool any = std::ranges::any_of(groups.rows(g), [mask](auto row) { return lets_through(mask, row); });
         of_groups[g / 8] = static_cast<std::uint8_t>(of_groups[g / 8] | any << (g % 8));
     }
     return of_groups;
@@ -64,11 +63,10 @@ HitList<Distance> rows_of(const HitList<Distance>& hits, const CodeGroups& group
         std::size_t n_groups = 0;
         for (; h < hits.size() && hits[h].distance == distance; ++h, ++n_groups) {
             std::size_t taken = 0;
-            for (const std::uint32_t* row = groups.begin(hits[h].position); row != groups.end(hits[h].position);
-                 ++row) {
-                if (!lets_through(mask, *row)) continue;
+            for (const std::uint32_t row : groups.rows(hits[h].position)) {
+                if (!lets_through(mask, row)) continue;
                 if (!wanted.all_ties && taken++ == most) break;  // later ones of the group come too late in any case
-                rows.push_back({distance, *row});
+                rows.push_back({distance, row});
             }
         }
         if (n_groups > 1) std::sort(rows.begin() + first, rows.end());
@@ -119,8 +117,8 @@ struct CodeSet::Hamming {
 struct CodeSet::WeightedHamming {
     using Distance = double;
     const KernelTable& kernels;
-    const double* projections;
-    std::size_t n_queries, n_bits;
+    ProjectionView projections;
+    std::size_t n_queries = projections.n;
 
     const NibblePlanes* planes_of(const CodeSet& set, bool worth, std::size_t n_threads) const {
         if (kernels.nibbles == nullptr || set.codes_.n_bytes > max_bytes_of_nibble_search) return nullptr;
@@ -130,7 +128,7 @@ struct CodeSet::WeightedHamming {
 
     std::vector<HitList<Distance>> search(CodeView codes, const NibblePlanes* planes, const Wanted<Distance>& wanted,
                                           RowMask mask, std::size_t n_threads) const {
-        return weighted_search(kernels, projections, n_queries, n_bits, codes, planes, wanted, mask, n_threads);
+        return weighted_search(kernels, projections, codes, planes, wanted, mask, n_threads);
     }
 };
 
@@ -183,9 +181,9 @@ HitLists<std::uint32_t> CodeSet::search(CodeView queries, const Wanted<std::uint
     return joined(find(Hamming{selected_kernels(), queries}, wanted, mask, n_threads));
 }
 
-HitLists<double> CodeSet::search_weighted(const double* projections, std::size_t n_queries, std::size_t n_bits,
-                                          const Wanted<double>& wanted, RowMask mask, std::size_t n_threads) const {
-    return joined(find(WeightedHamming{selected_kernels(), projections, n_queries, n_bits}, wanted, mask, n_threads));
+HitLists<double> CodeSet::search_weighted(ProjectionView projections, const Wanted<double>& wanted, RowMask mask,
+                                          std::size_t n_threads) const {
+    return joined(find(WeightedHamming{selected_kernels(), projections}, wanted, mask, n_threads));
 }
 
 CodeSet::Stats CodeSet::stats() const {

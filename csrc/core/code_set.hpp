@@ -13,6 +13,7 @@
 #include "core/hits.hpp"
 #include "core/nibble_planes.hpp"
 #include "core/once_built.hpp"
+#include "core/projection_view.hpp"
 #include "core/search_plan.hpp"
 
 namespace pyhash {
@@ -30,9 +31,9 @@ public:
     HitLists<std::uint32_t> search(CodeView queries, const Wanted<std::uint32_t>& wanted, RowMask mask,
                                    std::size_t n_threads) const;
 
-    // projections is (n_queries, n_bits), n_bits within the bits of a code.
-    HitLists<double> search_weighted(const double* projections, std::size_t n_queries, std::size_t n_bits,
-                                     const Wanted<double>& wanted, RowMask mask, std::size_t n_threads) const;
+    // Projections of as many bits as the codes have, up to the last byte's padding.
+    HitLists<double> search_weighted(ProjectionView projections, const Wanted<double>& wanted, RowMask mask,
+                                     std::size_t n_threads) const;
 
     struct Stats {
         std::size_t n_distinct;  // codes that a search scans: all, where equal ones are not grouped

@@ -11,32 +11,35 @@
 #include "core/aligned_buffer.hpp"
 #include "core/cpu_level.hpp"
 #include "core/parallel_for.hpp"
+#include "core/work_size.hpp"
 
 namespace pyhash {
 namespace {
 
-void check_signs(const std::int8_t* signs, std::size_t n, std::size_t n_bits, std::size_t n_threads) {
-    parallel_for(n, n_threads, 1 + (std::size_t{1} << 20) / n_bits, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            const std::int8_t* row = signs + i * n_bits;
-            bool good = true;
-            for (std::size_t l = 0; l < n_bits; ++l) good &= row[l] == 1 || row[l] == -1;
-            if (good) continue;
-            const std::int8_t* bad = std::find_if(row, row + n_bits, [](std::int8_t s) { return s != 1 && s != -1; });
-            throw std::invalid_argument("signs must hold only -1 and +1, row " + std::to_string(i) + " holds " +
-                                        std::to_string(*bad));
-        }
-    });
+void check_signs(std::span<const std::int8_t> signs, std::size_t n_bits, std::size_t n_threads) {
+    parallel_for(signs.size() / n_bits, n_threads, rows_worth(worth_a_thread::checked_signs, n_bits),
+                 [&](std::size_t begin, std::size_t end) {
+                     for (std::size_t i = begin; i < end; ++i) {
+                         const std::span<const std::int8_t> row = signs.subspan(i * n_bits, n_bits);
+                         bool good = true;
+                         for (const std::int8_t sign : row) good &= sign == 1 || sign == -1;
+                         if (good) continue;
+                         const auto bad =
+                             std::ranges::find_if(row, [](std::int8_t sign) { return sign != 1 && sign != -1; });
+                         throw std::invalid_argument("signs must hold only -1 and +1, row " + std::to_string(i) +
+                                                     " holds " + std::to_string(*bad));
+                     }
+                 });
 }
 
 }  // namespace
 
-template <class Real>
-std::vector<std::int64_t> cyclic_descent(std::int8_t* signs, const Real* h, const Real* q, std::size_t n,
+template <std::floating_point Real>
+std::vector<std::int64_t> cyclic_descent(std::span<std::int8_t> signs, std::span<const Real> h, std::span<const Real> q,
                                          std::size_t n_bits, std::size_t max_sweeps, std::size_t n_threads) {
     std::vector<std::int64_t> flips(max_sweeps, 0);
-    if (n == 0 || n_bits == 0) return flips;
-    check_signs(signs, n, n_bits, n_threads);
+    if (signs.empty()) return flips;
+    check_signs(signs, n_bits, n_threads);
 
     const std::size_t stride = (n_bits + descent_lanes - 1) / descent_lanes * descent_lanes;
     AlignedBuffer<Real> h_padded(n_bits * stride), h_abs_sum(stride);
@@ -48,12 +51,17 @@ std::vector<std::int64_t> cyclic_descent(std::int8_t* signs, const Real* h, cons
         }
     }
 
-    const DescentProblem<Real> problem{n_bits, stride, h_padded.data(), h_abs_sum.data(), q, signs, max_sweeps};
+    const DescentProblem<Real> problem{.n_bits = n_bits,
+                                       .stride = stride,
+                                       .h = h_padded.data(),
+                                       .h_abs_sum = h_abs_sum.data(),
+                                       .q = q.data(),
+                                       .signs = signs.data(),
+                                       .max_sweeps = max_sweeps};
     const KernelTable& kernels = selected_kernels();
     std::mutex flips_lock;
-    // A thread costs tens of microseconds to start; a row about n_bits^2 / 8 additions.
-    const std::size_t grain = 1 + 400'000 / (n_bits * n_bits);
-    parallel_for(n, n_threads, grain, [&](std::size_t begin, std::size_t end) {
+    const std::size_t grain = rows_worth(worth_a_thread::descent_products, n_bits * n_bits);
+    parallel_for(signs.size() / n_bits, n_threads, grain, [&](std::size_t begin, std::size_t end) {
         AlignedBuffer<Real> values(descent_rows * 2 * stride);
         AlignedBuffer<std::uint64_t> words(descent_rows * ((n_bits + 63) / 64));
         std::vector<std::int64_t> own(max_sweeps, 0);
@@ -68,9 +76,10 @@ std::vector<std::int64_t> cyclic_descent(std::int8_t* signs, const Real* h, cons
     return flips;
 }
 
-template std::vector<std::int64_t> cyclic_descent<float>(std::int8_t*, const float*, const float*, std::size_t,
-                                                         std::size_t, std::size_t, std::size_t);
-template std::vector<std::int64_t> cyclic_descent<double>(std::int8_t*, const double*, const double*, std::size_t,
-                                                          std::size_t, std::size_t, std::size_t);
+template std::vector<std::int64_t> cyclic_descent<float>(std::span<std::int8_t>, std::span<const float>,
+                                                         std::span<const float>, std::size_t, std::size_t, std::size_t);
+template std::vector<std::int64_t> cyclic_descent<double>(std::span<std::int8_t>, std::span<const double>,
+                                                          std::span<const double>, std::size_t, std::size_t,
+                                                          std::size_t);
 
 }  // namespace pyhash

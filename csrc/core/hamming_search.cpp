@@ -1,6 +1,7 @@
 #include "core/hamming_search.hpp"
 
 #include <algorithm>
+#include <span>
 
 #include "core/search_plan.hpp"
 #include "core/selection.hpp"
@@ -11,7 +12,7 @@ namespace {
 
 // Distances of one query to all rows, block by block.
 void search_codes(const KernelTable& kernels, CodeView queries, CodeView codes, const Wanted<std::uint32_t>& wanted,
-                  RowMask mask, const SearchPiece& piece, HitList<std::uint32_t>* lists) {
+                  RowMask mask, const SearchPiece& piece, std::span<HitList<std::uint32_t>> lists) {
     std::vector<std::uint32_t> distances(std::min(codes_per_block, piece.n_rows));
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
         CountedSelection selection(wanted, 8 * codes.n_bytes);
@@ -41,7 +42,7 @@ std::size_t n_let_through(RowMask mask, std::size_t first, std::size_t n) {
 
 void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes, const BitPlanes& planes,
                    const Wanted<std::uint32_t>& wanted, RowMask mask, const SearchPiece& piece,
-                   HitList<std::uint32_t>* lists) {
+                   std::span<HitList<std::uint32_t>> lists) {
     constexpr std::size_t block_rows = BitPlanes::codes_per_block, step_bytes = 36'000;
     const std::size_t first_block = piece.first_row / block_rows;
     const std::size_t end_block = first_block + (piece.n_rows + block_rows - 1) / block_rows;
@@ -92,7 +93,7 @@ void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes,
 std::vector<HitList<std::uint32_t>> hamming_search(const KernelTable& kernels, CodeView queries, CodeView codes,
                                                    const BitPlanes* planes, const Wanted<std::uint32_t>& wanted,
                                                    RowMask mask, std::size_t n_threads) {
-    const auto search = [&](const SearchPiece& piece, HitList<std::uint32_t>* lists) {
+    const auto search = [&](const SearchPiece& piece, std::span<HitList<std::uint32_t>> lists) {
         if (planes == nullptr) {
             search_codes(kernels, queries, codes, wanted, mask, piece, lists);
         } else {

@@ -4,13 +4,14 @@
 #include <cstring>
 
 #include "core/parallel_for.hpp"
+#include "core/work_size.hpp"
 
 namespace pyhash {
 
 NibblePlanes::NibblePlanes(CodeView codes, std::size_t n_threads)
     : n_codes_(codes.n), n_bytes_(codes.n_bytes), data_(n_blocks() * codes_per_block * codes.n_bytes) {
     constexpr std::size_t half = codes_per_block / 2;
-    parallel_for(n_blocks(), n_threads, 1 + 200'000 / (codes_per_block * n_bytes_),
+    parallel_for(n_blocks(), n_threads, rows_worth(worth_a_thread::nibble_plane_bytes, codes_per_block * n_bytes_),
                  [&](std::size_t begin, std::size_t end) {
                      for (std::size_t b = begin; b < end; ++b) {
                          std::uint8_t* planes = data_.data() + b * n_planes() * bytes_per_plane;

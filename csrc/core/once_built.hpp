@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <memory>
 
 namespace pyhash {
@@ -20,7 +21,7 @@ public:
     const T* get() const { return built_.load(std::memory_order_acquire); }
 
     // make() gives a std::unique_ptr<T>.
-    template <class Make>
+    template <std::invocable Make>
     const T* get_or(Make make) const {
         if (const T* built = get()) return built;
         std::unique_ptr<const T> own = make();

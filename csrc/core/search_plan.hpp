@@ -2,12 +2,15 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/hits.hpp"
 #include "core/parallel_for.hpp"
+#include "core/work_size.hpp"
 
 namespace pyhash {
 
@@ -28,16 +31,19 @@ struct SearchPiece {
     std::size_t first_row, n_rows;
 };
 
-// Calls search(piece, lists), which adds each query's hits among the rows of a piece, sorted, to its list; joins what
-// several pieces found for a query. Where queries are fewer than threads can share, rows are cut too, at multiples of
-// `row_unit`.
-template <class Distance, class Search>
+// Puts the hits of each query of a piece among the rows of it, sorted, into the query's list.
+template <class Search, class Distance>
+concept PieceSearch = std::invocable<const Search&, const SearchPiece&, std::span<HitList<Distance>>>;
+
+// Calls search(piece, lists) for all pieces, and joins what several pieces found for a query. Where queries are fewer
+// than threads can share, rows are cut too, at multiples of `row_unit`.
+template <class Distance, PieceSearch<Distance> Search>
 std::vector<HitList<Distance>> search_in_pieces(std::size_t n_queries, std::size_t n_rows, std::size_t row_unit,
-                                                const Wanted<Distance>& wanted, std::size_t n_threads, Search search) {
+                                                const Wanted<Distance>& wanted, std::size_t n_threads,
+                                                const Search& search) {
     std::vector<HitList<Distance>> found(n_queries);
     if (n_queries == 0 || n_rows == 0 || wanted.k == 0) return found;
-    // A thread costs about as much to start as some hundred thousand distances.
-    n_threads = std::clamp<std::size_t>(n_queries * (n_rows / 512 + 1) / 400, 1, n_threads);
+    n_threads = std::clamp<std::size_t>(n_queries * (n_rows + 512) / worth_a_thread::searched_codes, 1, n_threads);
     std::size_t n_tiles = (n_queries + queries_per_tile - 1) / queries_per_tile, n_parts = 1;
     if (n_threads > 1) {
         if (n_queries >= 8 * n_threads) {
@@ -58,7 +64,8 @@ std::vector<HitList<Distance>> search_in_pieces(std::size_t n_queries, std::size
             piece.first_row = n_units * part / n_parts * row_unit;
             piece.n_rows = std::min(n_units * (part + 1) / n_parts * row_unit, n_rows) - piece.first_row;
             std::vector<HitList<Distance>>& lists = n_parts > 1 ? of_parts[part] : found;
-            if (piece.n_queries > 0 && piece.n_rows > 0) search(piece, lists.data() + piece.first_query);
+            if (piece.n_queries > 0 && piece.n_rows > 0)
+                search(piece, std::span(lists).subspan(piece.first_query, piece.n_queries));
         }
     });
     for (std::size_t i = 0; i < n_queries && n_parts > 1; ++i) {

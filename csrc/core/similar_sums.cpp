@@ -10,6 +10,7 @@
 #include "core/aligned_buffer.hpp"
 #include "core/cpu_level.hpp"
 #include "core/parallel_for.hpp"
+#include "core/work_size.hpp"
 
 namespace pyhash {
 namespace {
@@ -126,9 +127,7 @@ void sum_similar(CodeView queries, CodeView sets, const double* values, std::siz
                  double* out) {
     const KernelTable& kernels = selected_kernels();
     const bool small = fits_int32(values, sets.n, n_values);
-    // Tables cost as much as the sums of 16 queries.
-    constexpr std::size_t grain = 256;
-    parallel_for(queries.n, n_threads, grain, [&](std::size_t begin, std::size_t end) {
+    parallel_for(queries.n, n_threads, worth_a_thread::summed_queries, [&](std::size_t begin, std::size_t end) {
         (small ? sum_range<std::int32_t> : sum_range<double>)(kernels, queries, sets, values, n_values, begin, end,
                                                               out);
     });

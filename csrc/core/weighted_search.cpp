@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 
 #include "core/aligned_buffer.hpp"
 #include "core/distances.hpp"
@@ -16,9 +17,9 @@ namespace {
 // steps times the scale is never above its distance.
 class WeightedQuery {
 public:
-    WeightedQuery(const double* projection, std::size_t n_bits, std::size_t n_bytes)
+    WeightedQuery(std::span<const double> projection, std::size_t n_bytes)
         : costs_(32 * n_bytes), rounded_(32 * n_bytes) {
-        nibble_costs(projection, n_bits, costs_.data());
+        nibble_costs(projection, costs_);
         std::copy(costs_.begin(), costs_.end(), rounded_.begin());
         // Added as distance() adds: rounding is monotone, so no distance is greater, not by the last bit either.
         const auto greatest = [](const double* table) { return *std::max_element(table, table + 16); };
@@ -68,13 +69,13 @@ private:
     double greatest_distance_ = 0.0, per_unit_ = 0.0;
 };
 
-void search_codes(const KernelTable& kernels, const double* projections, std::size_t n_bits, CodeView codes,
-                  const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece, HitList<double>* lists) {
+void search_codes(const KernelTable& kernels, ProjectionView projections, CodeView codes, const Wanted<double>& wanted,
+                  RowMask mask, const SearchPiece& piece, std::span<HitList<double>> lists) {
     std::vector<double> by_nibble(32 * codes.n_bytes), costs(256 * codes.n_bytes);
     std::vector<double> distances(std::min(codes_per_block, piece.n_rows));
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
-        nibble_costs(projections + (piece.first_query + q) * n_bits, n_bits, by_nibble.data());
-        byte_costs(by_nibble.data(), codes.n_bytes, costs.data());
+        nibble_costs(projections.row(piece.first_query + q), by_nibble);
+        byte_costs(by_nibble, costs);
         SortedSelection selection(wanted);
         const std::size_t last = piece.first_row + piece.n_rows;
         for (std::size_t first = piece.first_row; first < last && !selection.done(); first += codes_per_block) {
@@ -97,10 +98,11 @@ constexpr std::size_t block_rows = NibblePlanes::codes_per_block;
 constexpr std::size_t rows_per_lane = 16;
 
 // For lanes of rows (row r of lane l is r * n_lanes + l), the least sum of each, and of these the k-th least.
-std::uint8_t kth_least(const std::uint8_t* sums, std::size_t n_lanes, std::size_t k, std::vector<std::uint8_t>& least) {
-    least.assign(sums, sums + n_lanes);
+std::uint8_t kth_least(std::span<const std::uint8_t> sums, std::size_t n_lanes, std::size_t k,
+                       std::vector<std::uint8_t>& least) {
+    least.assign(sums.begin(), sums.begin() + static_cast<std::ptrdiff_t>(n_lanes));
     for (std::size_t row = 1; row < rows_per_lane; ++row) {
-        const std::uint8_t* of_row = sums + row * n_lanes;
+        const std::span<const std::uint8_t> of_row = sums.subspan(row * n_lanes, n_lanes);
         for (std::size_t lane = 0; lane < n_lanes; ++lane) least[lane] = std::min(least[lane], of_row[lane]);
     }
     std::vector<std::uint8_t> sorted = least;
@@ -125,7 +127,7 @@ double seed_distance(const NibbleKernels& kernels, WeightedQuery& query, CodeVie
         for (std::size_t i = 0; mask != nullptr && i < n; ++i) {
             if (!lets_through(mask, piece.first_row + i)) sums[i] = 255;
         }
-        bound = kth_least(sums.data(), n_lanes, k, least);
+        bound = kth_least(sums, n_lanes, k, least);
     }
     if (bound == 255) return query.greatest_distance();
     std::vector<double> nearest;
@@ -141,9 +143,9 @@ double seed_distance(const NibbleKernels& kernels, WeightedQuery& query, CodeVie
     return *kth;
 }
 
-void search_planes(const NibbleKernels& kernels, const double* projections, std::size_t n_bits, CodeView codes,
-                   const NibblePlanes& planes, const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece,
-                   HitList<double>* lists) {
+void search_planes(const NibbleKernels& kernels, ProjectionView projections, CodeView codes, const NibblePlanes& planes,
+                   const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece,
+                   std::span<HitList<double>> lists) {
     constexpr std::size_t step = nibble_scan_codes / block_rows;
     const std::size_t table_bytes = planes.n_planes() * 16;
     const std::size_t n_groups = (piece.n_queries + nibble_queries - 1) / nibble_queries;
@@ -159,7 +161,7 @@ void search_planes(const NibbleKernels& kernels, const double* projections, std:
     std::vector<double> filled_for;
     weighted.reserve(piece.n_queries);
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
-        weighted.emplace_back(projections + (piece.first_query + q) * n_bits, n_bits, codes.n_bytes);
+        weighted.emplace_back(projections.row(piece.first_query + q), codes.n_bytes);
         selections.emplace_back(wanted);
         std::uint8_t* own = tables.data() + q * table_bytes;
         if (wanted.k <= piece.n_rows) {
@@ -211,18 +213,17 @@ void search_planes(const NibbleKernels& kernels, const double* projections, std:
 
 }  // namespace
 
-std::vector<HitList<double>> weighted_search(const KernelTable& kernels, const double* projections,
-                                             std::size_t n_queries, std::size_t n_bits, CodeView codes,
+std::vector<HitList<double>> weighted_search(const KernelTable& kernels, ProjectionView projections, CodeView codes,
                                              const NibblePlanes* planes, const Wanted<double>& wanted, RowMask mask,
                                              std::size_t n_threads) {
-    const auto search = [&](const SearchPiece& piece, HitList<double>* lists) {
+    const auto search = [&](const SearchPiece& piece, std::span<HitList<double>> lists) {
         if (planes == nullptr || kernels.nibbles == nullptr) {
-            search_codes(kernels, projections, n_bits, codes, wanted, mask, piece, lists);
+            search_codes(kernels, projections, codes, wanted, mask, piece, lists);
         } else {
-            search_planes(*kernels.nibbles, projections, n_bits, codes, *planes, wanted, mask, piece, lists);
+            search_planes(*kernels.nibbles, projections, codes, *planes, wanted, mask, piece, lists);
         }
     };
-    return search_in_pieces(n_queries, codes.n, block_rows, wanted, n_threads, search);
+    return search_in_pieces(projections.n, codes.n, block_rows, wanted, n_threads, search);
 }
 
 }  // namespace pyhash

@@ -9,16 +9,16 @@
 #include "core/hits.hpp"
 #include "core/kernel_table.hpp"
 #include "core/nibble_planes.hpp"
+#include "core/projection_view.hpp"
 
 namespace pyhash {
 
 // The longest codes, in bytes, that planes of nibbles help with: sums of more planes are rounded too far down.
 constexpr std::size_t max_bytes_of_nibble_search = 64;
 
-// One list of hits for each query; projections is (n_queries, n_bits). With nibble planes of these codes (or nullptr) a
+// One list of hits for each query; with nibble planes of these codes (or nullptr) a
 // lower bound of each distance, a sum of small table entries, tells which codes are looked at exactly.
-std::vector<HitList<double>> weighted_search(const KernelTable& kernels, const double* projections,
-                                             std::size_t n_queries, std::size_t n_bits, CodeView codes,
+std::vector<HitList<double>> weighted_search(const KernelTable& kernels, ProjectionView projections, CodeView codes,
                                              const NibblePlanes* planes, const Wanted<double>& wanted, RowMask mask,
                                              std::size_t n_threads);
 

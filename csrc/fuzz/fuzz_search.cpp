@@ -85,6 +85,7 @@ struct Problem {
 
     CodeView code_view() const { return {codes.data(), n, n_bytes}; }
     CodeView query_view() const { return {queries.data(), n_queries, n_bytes}; }
+    ProjectionView projection_view() const { return {projections.data(), n_queries, n_bits}; }
     RowMask row_mask() const { return mask.empty() ? nullptr : mask.data(); }
 };
 
@@ -301,11 +302,10 @@ std::size_t run_case(std::uint64_t seed) {
     for (const std::string& level : levels) {
         set_cpu_level(level);
         std::vector<std::uint32_t> plain(hamming.distances.size());
-        hamming_distances(problem.query_view(), problem.code_view(), 1, plain.data());
+        hamming_distances(problem.query_view(), problem.code_view(), 1, plain);
         if (plain != hamming.distances) throw Difference("hamming_distances at " + level);
         std::vector<double> real(weighted.distances.size());
-        weighted_distances(problem.projections.data(), problem.n_queries, problem.n_bits, problem.code_view(), 1,
-                           real.data());
+        weighted_distances(problem.projection_view(), problem.code_view(), 1, real);
         if (real != weighted.distances) throw Difference("weighted_distances at " + level);
     }
     std::size_t n_searches = 0;
@@ -317,9 +317,8 @@ std::size_t run_case(std::uint64_t seed) {
             set_cpu_level(level);
             compare(set.search(problem.query_view(), near, problem.row_mask(), n_threads), problem, hamming, near,
                     "search at " + level);
-            compare(set.search_weighted(problem.projections.data(), problem.n_queries, problem.n_bits, light,
-                                        problem.row_mask(), n_threads),
-                    problem, weighted, light, "search_weighted at " + level);
+            compare(set.search_weighted(problem.projection_view(), light, problem.row_mask(), n_threads), problem,
+                    weighted, light, "search_weighted at " + level);
             n_searches += 2 * problem.n_queries;
         }
     }

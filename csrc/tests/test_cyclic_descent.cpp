@@ -51,15 +51,14 @@ static void levels_agree_and_descend() {
                 const auto p = random_problem<Real>(random, n, n_bits);
                 set_cpu_level("scalar");
                 auto expected = p.signs;
-                const auto flips = cyclic_descent<Real>(expected.data(), p.h.data(), p.q.data(), n, n_bits, sweeps, 1);
+                const auto flips = cyclic_descent<Real>(expected, p.h, p.q, n_bits, sweeps, 1);
                 CHECK(flips.size() == sweeps);
                 CHECK(objective(p, expected) <= objective(p, p.signs));
                 for (const std::string& level : available_cpu_levels()) {
                     set_cpu_level(level);
                     for (std::size_t threads : Sizes{1, 3}) {
                         auto got = p.signs;
-                        CHECK(cyclic_descent<Real>(got.data(), p.h.data(), p.q.data(), n, n_bits, sweeps, threads) ==
-                              flips);
+                        CHECK(cyclic_descent<Real>(got, p.h, p.q, n_bits, sweeps, threads) == flips);
                         CHECK(got == expected);
                     }
                 }
@@ -78,7 +77,7 @@ static void ties_fall_to_minus_one() {
             const std::vector<Real> h{0, unit, 2 * unit, unit, 0, 0, 2 * unit, 0, 0};
             const std::vector<Real> q{3 * unit, 9 * unit, 9 * unit};
             std::vector<std::int8_t> signs{1, 1, 1};
-            cyclic_descent<Real>(signs.data(), h.data(), q.data(), 1, 3, 1, 1);
+            cyclic_descent<Real>(signs, h, q, 3, 1, 1);
             CHECK((signs == std::vector<std::int8_t>{-1, 1, 1}));
         }
     }
@@ -89,7 +88,7 @@ static void refuses_what_is_no_sign() {
     signs[(1 << 20) - 3] = 0;
     const auto before = signs;
     const std::vector<float> h(16, 1), q(1 << 20, -1);
-    CHECK_THROWS(cyclic_descent<float>(signs.data(), h.data(), q.data(), 1 << 18, 4, 1, 4), std::invalid_argument);
+    CHECK_THROWS(cyclic_descent<float>(signs, h, q, 4, 1, 4), std::invalid_argument);
     CHECK(signs == before);
 }
 

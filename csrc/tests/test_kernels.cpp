@@ -130,8 +130,8 @@ static void weighted_agrees(Random& random) {
         const std::size_t n_bytes = (n_bits + 7) / 8;
         std::vector<double> projection(n_bits), by_nibble(32 * n_bytes), costs(256 * n_bytes);
         for (double& p : projection) p = normal(random);
-        nibble_costs(projection.data(), n_bits, by_nibble.data());
-        byte_costs(by_nibble.data(), n_bytes, costs.data());
+        nibble_costs(projection, by_nibble);
+        byte_costs(by_nibble, costs);
         for (std::size_t n : Sizes{0, 1, 3, 4, 5, 50}) {
             const auto codes = random_bytes(random, n * n_bytes);
             std::vector<double> expected(n + 1, -1), got(n + 1, -1);

@@ -55,11 +55,11 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
     const auto bytes = codes_of(random, c), query_bytes = random_bytes(random, c.n_queries * c.n_bytes);
     const CodeView queries{query_bytes.data(), c.n_queries, c.n_bytes}, codes{bytes.data(), c.n, c.n_bytes};
     std::vector<std::uint32_t> all(c.n_queries * c.n);
-    hamming_distances(queries, codes, 1, all.data());
+    hamming_distances(queries, codes, 1, all);
     const std::size_t n_bits = 8 * c.n_bytes;
     std::vector<double> projections(c.n_queries * n_bits), weighted(c.n_queries * c.n);
     for (double& p : projections) p = static_cast<double>(random() % 9) / 4 - 1;
-    weighted_distances(projections.data(), c.n_queries, n_bits, codes, 1, weighted.data());
+    weighted_distances({projections.data(), c.n_queries, n_bits}, codes, 1, weighted);
     std::vector<std::uint8_t> many = random_bytes(random, (c.n + 511) / 512 * 64), few(many.size());
     for (std::size_t i = 0; i < few.size(); ++i) few[i] = i % 20 == 0 ? 1 : 0;
     for (std::size_t i = c.n; i < 8 * many.size(); ++i) many[i / 8] &= static_cast<std::uint8_t>(~(1u << (i % 8)));
@@ -80,7 +80,7 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
                     light.k = k;
                     light.all_ties = ties;
                     agrees_with_sorting(
-                        set.search_weighted(projections.data(), c.n_queries, n_bits, light, mask, threads), weighted,
+                        set.search_weighted({projections.data(), c.n_queries, n_bits}, light, mask, threads), weighted,
                         c.n, light, mask);
                 }
                 Wanted<std::uint32_t> within;
@@ -88,8 +88,9 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
                 agrees_with_sorting(set.search(queries, within, mask, threads), all, c.n, within, mask);
                 Wanted<double> close;
                 close.radius = static_cast<double>(c.n_bytes);
-                agrees_with_sorting(set.search_weighted(projections.data(), c.n_queries, n_bits, close, mask, threads),
-                                    weighted, c.n, close, mask);
+                agrees_with_sorting(
+                    set.search_weighted({projections.data(), c.n_queries, n_bits}, close, mask, threads), weighted, c.n,
+                    close, mask);
             }
         }
         CHECK(set.stats().grouped == (c.n >= 2048 && (c.n_distinct != 0 || c.n_bytes == 1)));
@@ -116,14 +117,15 @@ static void the_farthest_code_is_found() {
                 byte = static_cast<std::uint8_t>(projections[bit] > 0 ? byte & ~mask : byte | mask);
             }
             const CodeView codes{bytes.data(), n, n_bytes};
-            weighted_distances(projections.data(), n_queries, n_bits, codes, 1, all.data());
+            weighted_distances({projections.data(), n_queries, n_bits}, codes, 1, all);
             for (const std::string& level : available_cpu_levels()) {
                 set_cpu_level(level);
                 const CodeSet set(codes);
                 for (bool ties : {false, true}) {
                     const Wanted<double> wanted{.k = n, .all_ties = ties};
-                    agrees_with_sorting(set.search_weighted(projections.data(), n_queries, n_bits, wanted, nullptr, 2),
-                                        all, n, wanted, nullptr);
+                    agrees_with_sorting(
+                        set.search_weighted({projections.data(), n_queries, n_bits}, wanted, nullptr, 2), all, n,
+                        wanted, nullptr);
                 }
             }
         }
@@ -139,12 +141,12 @@ static void rankings_agree_with_sorting(std::size_t n_queries, std::size_t n, st
     const auto query_bytes = random_bytes(random, n_queries * n_bytes);
     const CodeView queries{query_bytes.data(), n_queries, n_bytes}, codes{bytes.data(), n, n_bytes};
     std::vector<std::uint32_t> all(n_queries * n);
-    hamming_distances(queries, codes, threads, all.data());
+    hamming_distances(queries, codes, threads, all);
     std::vector<std::uint8_t> relevance(n_queries * n), ranked(n_queries * n);
     for (auto& r : relevance) r = random() % 3 == 0;
-    rank_relevance(queries, codes, relevance.data(), threads, ranked.data());
+    rank_relevance(queries, codes, relevance, threads, ranked);
     std::vector<std::int64_t> n_all(n_queries * (8 * n_bytes + 1)), n_relevant(n_all.size());
-    count_by_distance(queries, codes, relevance.data(), threads, n_all.data(), n_relevant.data());
+    count_by_distance(queries, codes, relevance, threads, n_all, n_relevant);
     for (std::size_t i = 0; i < n_queries; ++i) {
         const std::uint32_t* of_query = all.data() + i * n;
         std::vector<std::size_t> order(n);

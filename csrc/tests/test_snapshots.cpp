@@ -49,7 +49,7 @@ static void search_all_ways(const Snapshot& snapshot) {
     }
     Wanted<double> light;
     light.k = 3;
-    const auto weighted = snapshot.set.search_weighted(projections.data(), 20, 64, light, nullptr, 2);
+    const auto weighted = snapshot.set.search_weighted({projections.data(), 20, 64}, light, nullptr, 2);
     for (std::size_t i = 0; i < 60; ++i) CHECK(weighted.positions[i] == static_cast<std::int64_t>(i % 3));
     CHECK(snapshot.set.stats().n_distinct <= snapshot.bytes.size() / 8);
 }
@@ -104,7 +104,7 @@ static void the_level_changes_meanwhile() {
     const Wanted<double> light{.k = 10};
     const auto expected = CodeSet(codes).search(queries, near, nullptr, 1);
     const auto expected_weighted =
-        CodeSet(codes).search_weighted(projections.data(), n_queries, 8 * n_bytes, light, nullptr, 1);
+        CodeSet(codes).search_weighted({projections.data(), n_queries, 8 * n_bytes}, light, nullptr, 1);
 
     const std::string before(selected_kernels().level);
     std::atomic<bool> stop{false};
@@ -118,7 +118,7 @@ static void the_level_changes_meanwhile() {
             const auto hits = set.search(queries, near, nullptr, threads);
             CHECK(hits.positions == expected.positions && hits.distances == expected.distances);
             const auto weighted =
-                set.search_weighted(projections.data(), n_queries, 8 * n_bytes, light, nullptr, threads);
+                set.search_weighted({projections.data(), n_queries, 8 * n_bytes}, light, nullptr, threads);
             CHECK(weighted.positions == expected_weighted.positions);
             CHECK(weighted.distances == expected_weighted.distances);
         }
