@@ -10,6 +10,8 @@ import pytest
 from pyhash.deep import DHSL, SDCH
 from pyhash.evaluation import mean_average_precision
 
+pytestmark = pytest.mark.slow("trains a network on the built-in data")
+
 VIEWS = ("image_deep", "text")
 
 

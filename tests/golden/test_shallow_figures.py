@@ -10,6 +10,8 @@ from reference.figures import figures
 
 from pyhash import BATCH, DSFH, LEMON, SEOCH, SHOH, RBFAnchors
 
+pytestmark = pytest.mark.slow("learns the built-in data with three seeds a figure")
+
 SEEDS = range(3)
 
 

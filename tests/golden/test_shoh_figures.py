@@ -10,6 +10,8 @@ import pytest
 from pyhash import SHOH, codes
 from pyhash.evaluation import mean_average_precision
 
+pytestmark = pytest.mark.slow("learns the built-in data with five seeds a figure")
+
 # image->text, weighted, text->image, weighted
 REFERENCE = {
     ("random", "pair", 32): (0.300, 0.361, 0.803, 0.814),
