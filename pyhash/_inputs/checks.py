@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from pyhash._inputs.frames import frame_rows, is_frame, is_sparse_frame
+from pyhash._inputs.tensors import is_tensor, tensor_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,9 +79,10 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
 
 
 def as_array(name: str, value: object) -> Dense:
-    """`value` as a dense array; sparse input, masked values and ragged lists are refused.
+    """Return `value` as a dense array; refuse sparse input, masked values and ragged lists.
 
-    Of data frames and series of pandas and polars, the values by position; see ``frames.frame_rows``.
+    Of data frames and series of pandas and polars, the values by position; see ``frames.frame_rows``. Tensors of torch
+    may need gradients and be of any floating type; see ``tensors.tensor_values``.
     """
     if is_sparse(value):
         raise TypeError(f"{name} must be a dense array, got {type(value).__name__}; call .toarray() on it")
@@ -90,6 +92,10 @@ def as_array(name: str, value: object) -> Dense:
         return frame_rows(name, value)  # type: ignore[no-any-return]
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError(f"{name} must not hold masked values; call .filled() on it")
+    if is_tensor(value):
+        return tensor_values(name, value)
+    if isinstance(value, (list, tuple)) and len(value) > 0 and is_tensor(value[0]):
+        value = [tensor_values(name, row) if is_tensor(row) else row for row in value]
     try:
         return np.asarray(value)
     except ValueError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pyhash._inputs.checks import as_array, as_rows, check_choice, check_integer, is_sparse, shape_of_features
 
@@ -132,14 +132,13 @@ class Dataset:
         is_query = self.splits[check_choice("split", name, tuple(self.splits))]
         return np.flatnonzero(~is_query), np.flatnonzero(is_query)
 
-    def select(
-        self, rows: NDArray[np.int64], *, views: Sequence[str] | None = None, labels: str = "hierarchy"
-    ) -> Chunk:
+    def select(self, rows: ArrayLike, *, views: Sequence[str] | None = None, labels: str = "hierarchy") -> Chunk:
         """Views and labels of some rows.
 
         Parameters
         ----------
-        rows : ndarray of shape (n,), integer
+        rows : array_like of shape (n,), integer
+            Positions in the data set; negative ones count from its end.
         views : sequence of str, optional
             Modalities to take; by default all.
         labels : str
@@ -151,14 +150,35 @@ class Dataset:
 
         Raises
         ------
+        TypeError
+            If `rows` are not integers.
+        IndexError
+            If a row is not in the data set.
+        ValueError
+            If `rows` are not one-dimensional.
         ValueError
             If there is no such view or kind of labels.
         """
+        rows = self._check_rows(rows)
         names = [check_choice("views", name, tuple(self.views)) for name in (self.views if views is None else views)]
         check_choice("labels", labels, ("hierarchy", *self.labels))
         chosen: list[NDArray[Any]] | NDArray[Any]
         chosen = [self.labels[k][rows] for k in self.layers] if labels == "hierarchy" else self.labels[labels][rows]
         return Chunk(rows, {name: self.views[name][rows] for name in names}, chosen)
+
+    def _check_rows(self, rows: ArrayLike) -> NDArray[np.int64]:
+        array = as_array("rows", rows)
+        if array.size == 0 and array.dtype.kind == "f":  # of an empty list
+            array = array.astype(np.int64)
+        if array.dtype.kind not in "iu":
+            hint = "; numpy.flatnonzero(mask) are those of a mask" if array.dtype == np.bool_ else ""
+            raise TypeError(f"rows must be integers, got {array.dtype}{hint}")
+        if array.ndim != 1:
+            raise ValueError(f"rows must have shape (n,), got {array.shape}")
+        outside = array[(array < -len(self)) | (array >= len(self))]
+        if outside.size:
+            raise IndexError(f"rows must be less than the {len(self)} rows of the data set, got {outside[0]}")
+        return array.astype(np.int64)
 
     def chunks(
         self,

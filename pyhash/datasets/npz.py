@@ -63,7 +63,7 @@ def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = Non
     ...     load_npz(path, names={"image": "X", "text": "Y", "labels": "L"})
     Dataset('mine', 6 rows; views: image 4, text 6; labels: classes)
     """
-    source = _NpzSource(path)
+    source = _NpzSource(Path(path), _read_arrays(Path(path)))
     if names is not None:
         return dataset_of(source, None, names)
     return _dataset_of_members(source)
@@ -84,7 +84,8 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
     TypeError
         If an array holds Python objects.
     ValueError
-        If the name of a view reads like a part of a sparse one, such as "image.data".
+        If ``load_npz`` would not read the data set back, as where the name of a view is that of a part of a sparse
+        one, such as "image.data", or labels are neither class indices nor 0/1.
     OSError
         If the file cannot be written; an existing one is then as it was.
 
@@ -104,6 +105,7 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
     for name, array in members.items():
         if array.dtype.hasobject:
             raise TypeError(f"dataset must hold numbers and texts, got Python objects in {name}")
+    _check_names(dataset, _dataset_of_members(_NpzSource(Path(path), members)))
     with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         # ZipInfo's own date, 1980, keeps the clock out of the file.
         for name, array in members.items():
@@ -114,7 +116,7 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
 def _members(dataset: Dataset) -> dict[str, NDArray[Any]]:
     members: dict[str, Any] = {"name": np.array(dataset.name, dtype=np.str_)}
     for key, view in dataset.views.items():
-        if key.rpartition(".")[2] in _SPARSE:
+        if str(key).rpartition(".")[2] in _SPARSE:
             raise ValueError(f"dataset must have views whose names do not end in {', '.join(_SPARSE)}, got {key!r}")
         if is_sparse(view):
             by_rows = view.tocsr()
@@ -131,25 +133,45 @@ def _members(dataset: Dataset) -> dict[str, NDArray[Any]]:
     return {name: np.asarray(array) for name, array in members.items()}
 
 
+def _check_names(dataset: Dataset, read: Dataset) -> None:
+    """Refuse names that go lost in a file; `read` is what would be read back."""
+    for kind in ("views", "labels", "label_names", "splits", "items"):
+        for key in getattr(dataset, kind):
+            if not isinstance(key, str) or key not in getattr(read, kind) or "\0" in key or not _is_text(key):
+                raise ValueError(f"dataset must have {kind} with names that a file can hold, got {key!r}")
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:  # half a character
+        return False
+    return True
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with open(path, "rb") as file:
+        try:
+            if file.read(4) not in _STARTS:  # numpy would take it for a pickle
+                raise ValueError("it is no zip archive")
+            file.seek(0)
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                raise ValueError("it is a single array")
+            with stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except Exception as error:  # a damaged archive fails in many ways: zip, npy, text, memory
+            why = "it holds Python objects" if "allow_pickle" in str(error) else error or type(error).__name__
+            raise ValueError(f"{path} is not a whole .npz file of arrays: {why}") from error
+    return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+
+
 class _NpzSource(Source):
     """The arrays of an .npz file; the four of a sparse matrix are one variable."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        with open(self.path, "rb") as file:
-            try:
-                if file.read(4) not in _STARTS:  # numpy would take it for a pickle
-                    raise ValueError("it is no zip archive")
-                file.seek(0)
-                stored = np.load(file, allow_pickle=False)
-                if isinstance(stored, np.ndarray):
-                    raise ValueError("it is a single array")
-                with stored:
-                    self.arrays = {name: stored[name] for name in stored.files}
-            except Exception as error:  # a damaged archive fails in many ways: zip, npy, text, memory
-                why = "it holds Python objects" if "allow_pickle" in str(error) else error or type(error).__name__
-                raise ValueError(f"{self.path} is not a whole .npz file of arrays: {why}") from error
-        self.arrays = {name: array for name, array in self.arrays.items() if isinstance(array, np.ndarray)}
+    def __init__(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.path = path
+        self.arrays = arrays
         stems = [name.removesuffix(".indptr") for name in self.arrays if name.endswith(".indptr")]
         self._sparse = [stem for stem in stems if all(f"{stem}.{part}" in self.arrays for part in _SPARSE)]
         parts = {f"{stem}.{part}" for stem in self._sparse for part in _SPARSE}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -59,6 +59,8 @@ def make_hierarchical(
     Dataset('hierarchical', 100 rows; views: image 64, text 128; labels: level1, level2)
     """
     n_samples = check_integer("n_samples", n_samples, 1)
+    if not isinstance(n_classes, Iterable):
+        raise TypeError(f"n_classes must be a sequence of integers, one for each layer, got {n_classes!r}")
     sizes = [check_integer("n_classes", c, 1) for c in n_classes]
     if not sizes or any(fine < coarse for coarse, fine in pairwise(sizes)):
         raise ValueError(f"n_classes must not shrink from coarse to fine, got {tuple(n_classes)}")

@@ -244,7 +244,8 @@ class DeepMethod(HashingMethod):
 
     def project(self, X: ArrayLike, *, modality: str) -> NDArray[np.float32]:  # noqa: D102 - HashingMethod's
         state = self._learned()
-        shape = state.plan.shapes.get(modality, ())
+        check_modality(state, modality)
+        shape = state.plan.shapes[modality]
         if len(shape) > 1:
             rows = as_rows("X", X)
             if is_sparse(rows) or rows.shape[1:] != shape:

@@ -344,7 +344,9 @@ def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Featu
 
 
 def check_modality(state: Learned, modality: object) -> None:
-    """Refuses a modality that was not learned."""
+    """Refuse a modality that was not learned."""
+    if not isinstance(modality, str):
+        raise TypeError(f"modality must be the name of a modality, got {modality!r}")
     if modality not in state.n_features:
         raise ValueError(f"modality must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
 

@@ -158,7 +158,14 @@ class LinearMethod(HashingMethod):
             XX={name: views[name].add_gram(sums.XX) for name, sums in state.sums.items()},
             label_sets_before=state.label_sets,
         )
-        own, B = self._learn(state.own, chunk, self._rng(1 + state.n_chunks))
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                own, B = self._learn(state.own, chunk, self._rng(1 + state.n_chunks))
+        except (FloatingPointError, np.linalg.LinAlgError) as error:
+            raise ValueError(
+                f"views must have values of a size that {type(self).__name__} can compute with in float64: {error}; "
+                "scale them, as UnitLength does"
+            ) from error
         sums = {
             name: Sums(chunk.XX[name], chunk.cross_sum(name, B), old.XL + views[name].transposed_dot(chunk.finest))
             for name, old in state.sums.items()

@@ -45,5 +45,8 @@ class ProjectionMethod(LinearMethod):
 
 def sum_of_projections(chunk: Chunk, W: dict[str, Matrix]) -> Matrix:
     """The sum over modalities of X_m W_m, (n, n_bits)."""
-    total: Matrix = np.add.reduce([X.dot(W[name]) for name, X in chunk.views.items()])
+    with np.errstate(over="ignore", invalid="ignore"):
+        total: Matrix = np.add.reduce([X.dot(W[name]) for name, X in chunk.views.items()])
+    if not np.isfinite(total).all():
+        raise ValueError("views must give projections that float64 can hold, got values that are too large")
     return total

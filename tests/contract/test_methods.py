@@ -3,6 +3,7 @@
 import copy
 import functools
 import pickle
+import re
 import time
 import tracemalloc
 
@@ -310,6 +311,29 @@ def test_projections_that_overflow_name_their_rows(make):
     for call in (model.project, model.encode):
         with pytest.raises(ValueError, match=r"X must .* that float32 can hold, rows 4, 9 of it"):
             call(X, modality="text")
+
+
+@pytest.mark.parametrize("size", [1e100, 1e160, 1e308])
+@pytest.mark.parametrize("feature_map", [None, Centering(), UnitLength()])
+def test_very_large_values_are_learned_or_refused_by_name(make, feature_map, size):
+    if issubclass(type(make()), DeepMethod):  # in float32
+        return
+    views = {name: np.full(x.shape, size) for name, x in DATA.views.items()}
+    views["text"] = views["text"] * np.linspace(0.5, 1, 120)[:, None]
+    model = make(feature_maps=dict.fromkeys(views, feature_map))
+    try:
+        learned(model, views)
+    except ValueError as error:
+        assert not isinstance(feature_map, UnitLength)
+        assert re.match(r"views|features must have sums", str(error)), error  # noqa: PT017
+    if isinstance(feature_map, UnitLength):
+        assert model.encode(views["text"], modality="text").shape == (120, 3)
+
+
+@pytest.mark.parametrize("modality", [None, 8, [8], {"text": 1}])
+def test_a_modality_that_is_no_name_is_refused(make, modality):
+    with pytest.raises(TypeError, match="modality must be the name of a modality, got "):
+        fitted(make).encode(DATA.views["text"], modality=modality)
 
 
 def test_input_is_not_changed(make):

@@ -191,3 +191,32 @@ def test_a_data_set_holds_arrays_whatever_it_was_given():
 def test_a_data_set_whose_parts_do_not_fit_is_refused(changed, error, message):
     with pytest.raises(error, match=message):
         dataset(**changed)
+
+
+@pytest.mark.parametrize("n_classes", [5, None, 2.5])
+def test_layers_of_a_hierarchy_must_be_a_sequence(n_classes):
+    with pytest.raises(TypeError, match="n_classes must be a sequence of integers, one for each layer, got "):
+        make_hierarchical(n_classes=n_classes)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        ([1000], IndexError, "rows must be less than the 100 rows of the data set, got 1000"),
+        (np.array([0, -101]), IndexError, "rows must be less than the 100 rows of the data set, got -101"),
+        (np.ones(100, dtype=bool), TypeError, r"rows must be integers, got bool; numpy.flatnonzero\(mask\)"),
+        ([0.5], TypeError, "rows must be integers, got float64"),
+        ([[1]], ValueError, r"rows must have shape \(n,\), got \(1, 1\)"),
+        (3, ValueError, r"rows must have shape \(n,\), got \(\)"),
+    ],
+)
+def test_rows_that_are_not_there_are_refused(rows, error, message):
+    with pytest.raises(error, match=message):
+        make_hierarchical(100).select(rows)
+
+
+def test_rows_may_be_a_list_and_count_from_the_end():
+    data = make_hierarchical(100)
+    chunk = data.select([-1, 3])
+    np.testing.assert_array_equal(chunk.views["text"], data.views["text"][[-1, 3]])
+    assert len(data.select([]).rows) == 0

@@ -212,3 +212,60 @@ def test_neither_library_is_imported_for_arrays():
         "print([m for m in ('pandas', 'polars') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+# --- tensors of torch ---
+
+
+def tensors(array):
+    """The same values in forms that ``numpy.asarray`` refuses, by name."""
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(array)
+    return {
+        "needs a gradient": tensor.clone().requires_grad_(),
+        "bfloat16": tensor.bfloat16(),
+        "both": tensor.bfloat16().requires_grad_(),
+        "a result": tensor.clone().requires_grad_() * 1,
+        "list of rows": list(tensor.clone().requires_grad_()),
+        "view": torch.stack([tensor, tensor], dim=-1)[..., 1],
+    }
+
+
+def test_tensors_are_taken_as_arrays():
+    array = np.arange(12, dtype=np.float32).reshape(4, 3)  # exact in bfloat16
+    for name, tensor in tensors(array).items():
+        for convert in (as_array, as_rows):
+            converted = convert("x", tensor)
+            assert converted.dtype == np.float32, name
+            np.testing.assert_array_equal(converted, array)
+    torch = pytest.importorskip("torch")
+    assert as_array("x", torch.tensor([1, 2])).dtype == np.int64
+    assert as_array("x", torch.tensor([1.0], dtype=torch.float64)).dtype == np.float64
+
+
+def test_tensors_that_no_array_can_be_made_of_are_refused_by_name():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"x must be a dense tensor, got one of layout torch.sparse_coo; call"):
+        as_array("x", torch.eye(2).to_sparse())
+    with pytest.raises(TypeError, match=r"x must be a tensor of values that numpy has, got torch\.float32"):
+        as_array("x", torch.ones(2, device="meta"))
+
+
+def test_tensors_go_through_a_model_the_search_and_the_score():
+    torch = pytest.importorskip("torch")
+    data = make_hierarchical(60, n_classes=(2, 4), n_features={"image": 8, "text": 8})
+    rounded = {name: torch.from_numpy(x).bfloat16() for name, x in data.views.items()}
+    labels = data.labels["level2"]
+    expected = pyhash.LEMON(8).fit({name: x.float().numpy() for name, x in rounded.items()}, labels)
+    model = pyhash.LEMON(8).fit({name: x.requires_grad_() for name, x in rounded.items()}, torch.from_numpy(labels))
+    np.testing.assert_array_equal(model.codes_, expected.codes_)
+    projections = torch.from_numpy(model.project(rounded["text"], modality="text")).requires_grad_()
+    packed = pyhash.codes.pack(projections)
+    np.testing.assert_array_equal(packed, model.encode(rounded["text"], modality="text"))
+    hits = pyhash.search.weighted_top_k(projections, torch.from_numpy(np.array(model.codes_)), 3)
+    assert hits.ids.shape == (60, 3)
+    score = mean_average_precision(
+        projections, torch.from_numpy(np.array(model.codes_)), torch.from_numpy(labels), labels,
+        metric="weighted_hamming", n_bits=8,
+    )  # fmt: skip
+    assert score.value > 0.5

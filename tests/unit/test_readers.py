@@ -1,5 +1,6 @@
 import builtins
 import dataclasses
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -607,6 +608,37 @@ def test_save_npz_checks_what_it_gets(tmp_path):
         ValueError, match=r"views whose names do not end in data, indices, indptr, shape, got 'image\.data'"
     ):
         save_npz(tmp_path / "a.npz", data)
+
+
+@pytest.mark.parametrize("kind", ["views", "labels", "splits", "items", "label_names"])
+@pytest.mark.parametrize("name", ["", "a\0b", "half \ud800", 5])
+def test_save_npz_refuses_names_that_a_file_cannot_hold(tmp_path, kind, name):
+    data = make_multilabel(5)
+    entry = {"items": np.arange(5), "label_names": ["a"]}.get(kind)
+    entry = next(iter(getattr(data, kind).values())) if entry is None else entry
+    data = replace(data, **{kind: {**getattr(data, kind), name: entry}})
+    with pytest.raises(ValueError, match=f"dataset must have {kind} with names that a file can hold, got "):
+        save_npz(tmp_path / "a.npz", data)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.b", "ä b", "labels", "x.npy", "a/b", "indptr.x"])
+def test_any_other_names_are_kept(tmp_path, name):
+    data = make_multilabel(5)
+    view, labels, mask = (next(iter(group.values())) for group in (data.views, data.labels, data.splits))
+    data = replace(data, views={name: view}, labels={name: labels}, splits={name: mask}, items={name: mask},
+                   label_names={name: ["c"] * 24}, layers=(name,))  # fmt: skip
+    save_npz(tmp_path / "a.npz", data)
+    again = load_npz(tmp_path / "a.npz")
+    for kind in ("views", "labels", "splits", "items", "label_names"):
+        assert list(getattr(again, kind)) == [name]
+
+
+def test_what_load_npz_refuses_save_npz_does_not_write(tmp_path):
+    data = replace(make_multilabel(5), labels={"classes": np.full(5, -1)})
+    with pytest.raises(ValueError, match=r"labels\.classes must be class indices"):
+        save_npz(tmp_path / "a.npz", data)
+    assert not list(tmp_path.iterdir())
 
 
 # --- published splits -------------------------------------------------------------------------------------------------
