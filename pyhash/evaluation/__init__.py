@@ -1,6 +1,6 @@
-"""Retrieval metrics: average precision, precision-recall curves, precision at N, distances of class centers.
+"""Protocols and metrics: average precision, precision-recall curves, precision at N, distances of class centers.
 
-Every score names the protocol that it was measured under.
+Every result holds the protocol under which it was measured.
 """
 
 from pyhash.evaluation.average_precision import MeanAveragePrecision, mean_average_precision

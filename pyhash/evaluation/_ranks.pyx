@@ -1,13 +1,13 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, autotestdict=False
-"""The loops over labels and ranks: who is relevant, and what a ranking is worth.
+"""Loops over labels and ranks: relevance, and the scores of rankings.
 
-All protocol arithmetic is here, once. A ranking comes in one of two forms:
+All arithmetic of the protocols is here. A ranking has one of two forms:
 
-- ranked: relevance in rank order, (n_queries, n_database) uint8; used when ties are broken by id;
-- grouped: for each query the items and the relevant items of every group of equal distance, nearest group first,
-  two (n_queries, n_groups) int64 arrays; used when ties are judged over all their orders. Empty groups do no harm.
+- ranked: relevance in rank order, (n_queries, n_database) uint8; for ties by id;
+- grouped: for each query the number of items and of relevant items in each group of equal distance, nearest group
+  first, two (n_queries, n_groups) int64 arrays; for the other ties. Groups may be empty.
 
-To adapt a protocol, start at ``average_precision_ranked``: it is the definition.
+To adapt a protocol, start at ``average_precision_ranked``, the definition of average precision.
 """
 
 from libc.math cimport exp, lgamma, NAN
@@ -30,7 +30,7 @@ cdef enum:
 # --- relevance --------------------------------------------------------------------------------------------------------
 
 def relevance_of_sets(const uint32_t[:, ::1] query_sets, const uint32_t[:, ::1] database_sets, uint8_t[:, ::1] out):
-    """out[i, j] = 1 where query i and item j share a label; label sets are rows of bits, 32 labels a word."""
+    """Set out[i, j] to 1 where query i and item j share a label; label sets are rows of bits, 32 labels a word."""
     cdef Py_ssize_t i, j, w
     cdef Py_ssize_t n_words = database_sets.shape[1]
     cdef uint32_t labels
@@ -49,7 +49,7 @@ def relevance_of_sets(const uint32_t[:, ::1] query_sets, const uint32_t[:, ::1] 
 
 
 def relevance_of_classes(const int64_t[::1] query_classes, const int64_t[::1] database_classes, uint8_t[:, ::1] out):
-    """out[i, j] = 1 where query i and item j are of the same class."""
+    """Set out[i, j] to 1 where query i and item j are of the same class."""
     cdef Py_ssize_t i, j
     cdef int64_t label
     with nogil:
@@ -62,7 +62,7 @@ def relevance_of_classes(const int64_t[::1] query_classes, const int64_t[::1] da
 # --- average precision ------------------------------------------------------------------------------------------------
 
 def average_precision_ranked(const uint8_t[:, ::1] ranked, Py_ssize_t cutoff, int denominator, double[::1] out):
-    """out[i] = average precision of query i within the first `cutoff` ranks; NaN where its denominator is zero."""
+    """Set out[i] to the average precision of query i within the first `cutoff` ranks; NaN where its divisor is zero."""
     cdef Py_ssize_t i, rank, hit, hits, relevant
     cdef Py_ssize_t n = ranked.shape[1]
     cdef Py_ssize_t end = min(cutoff, n)
@@ -72,7 +72,7 @@ def average_precision_ranked(const uint8_t[:, ::1] ranked, Py_ssize_t cutoff, in
         raise MemoryError
     with nogil:
         for i in range(ranked.shape[0]):
-            # Every rank is written, and kept by a step forward where it is a hit: no branch to guess wrongly.
+            # Write every rank; a hit advances the position, so that the next rank does not replace it. No branch.
             hits = 0
             for rank in range(end):
                 hit_ranks[hits] = rank + 1
@@ -89,7 +89,7 @@ def average_precision_ranked(const uint8_t[:, ::1] ranked, Py_ssize_t cutoff, in
 
 
 cdef double _divide(double total, int64_t hits, int64_t relevant, Py_ssize_t cutoff, int denominator) noexcept nogil:
-    """Sum of the precisions at the hits, over what the protocol divides by."""
+    """Return the sum of the precisions at the hits divided by the protocol's divisor; NaN if that is zero."""
     cdef int64_t divisor = relevant
     if denominator == HITS:
         divisor = hits
@@ -102,9 +102,9 @@ def average_precision_grouped(
     const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, Py_ssize_t cutoff, int denominator, int ties,
     double[::1] out,
 ):
-    """The same over groups of equal distance: the exact mean over all their orders, or relevant items first, or last.
+    """Set out[i] to the average precision of query i by groups: the exact mean over all orders, the best or the worst.
 
-    The mean follows McSherry and Najork (ECIR 2008). An order without a hit within the cutoff counts 0 in the mean.
+    The mean follows McSherry and Najork (ECIR 2008). An order without a hit within the cutoff counts as 0.
     """
     cdef Py_ssize_t i
     with nogil:
@@ -118,7 +118,7 @@ def average_precision_grouped(
 cdef double _extreme(
     const int64_t[::1] n_all, const int64_t[::1] n_relevant, Py_ssize_t cutoff, int denominator, int ties,
 ) noexcept nogil:
-    """Average precision with the relevant items of each group first (BEST) or last (WORST)."""
+    """Return the average precision with the relevant items of each group first (BEST) or last (WORST)."""
     cdef Py_ssize_t g, j, rank
     cdef int64_t before = 0, hits = 0, relevant = 0
     cdef double total = 0.0
@@ -139,7 +139,7 @@ cdef double _extreme(
 cdef double _expected(
     const int64_t[::1] n_all, const int64_t[::1] n_relevant, Py_ssize_t cutoff, int denominator,
 ) noexcept nogil:
-    """Mean average precision over all orders of the items within each group."""
+    """Return the mean of the average precision over all orders of the items within each group."""
     cdef Py_ssize_t g, i
     cdef int64_t before = 0, hits = 0, relevant = 0, n, r, seen
     cdef double total = 0.0, sum_inverse, sum_others, others
@@ -171,9 +171,9 @@ cdef double _expected(
 cdef double _expected_by_hits(
     double total, int64_t hits, int64_t n, int64_t r, int64_t seen, double sum_inverse, double sum_others,
 ) noexcept nogil:
-    """The cutoff falls into a group of n items, r of them relevant, of which `seen` places count.
+    """Return the mean where the cutoff leaves `seen` places of a group of n items, r of them relevant.
 
-    The number of hits x among those places, hence the divisor, depends on the order: mean over its hypergeometric law.
+    The number x of hits among those places, and with it the divisor, depends on the order: x is hypergeometric.
     """
     cdef int64_t x
     cdef double log_orders = _log_binomial(n, seen)
@@ -196,7 +196,7 @@ cdef double _log_binomial(int64_t n, int64_t k) noexcept nogil:
 # --- hits by rank -----------------------------------------------------------------------------------------------------
 
 def hits_ranked(const uint8_t[:, ::1] ranked, double[:, ::1] out):
-    """out[i, m] = relevant items among the first m + 1 of query i."""
+    """Set out[i, m] to the number of relevant items among the first m + 1 of query i."""
     cdef Py_ssize_t i, rank
     cdef int64_t hits
     with nogil:
@@ -208,7 +208,7 @@ def hits_ranked(const uint8_t[:, ::1] ranked, double[:, ::1] out):
 
 
 def hits_grouped(const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, int ties, double[:, ::1] out):
-    """The same over groups of equal distance: the mean over their orders, or relevant items first, or last."""
+    """Set out[i, m] as ``hits_ranked``, by groups: the mean over all orders, the best or the worst."""
     cdef Py_ssize_t i, g, j
     cdef int64_t before, hits, n, r, end = out.shape[1]
     with nogil:
@@ -236,7 +236,7 @@ def hits_grouped(const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, 
 def group_equal(
     const double[:, ::1] distances, const uint8_t[:, ::1] ranked, int64_t[:, ::1] n_all, int64_t[:, ::1] n_relevant,
 ):
-    """Items and relevant items of each run of equal distance; both inputs in rank order, both outputs zero before."""
+    """Count items and relevant items of each run of equal distance; inputs in rank order, outputs zero on entry."""
     cdef Py_ssize_t i, j, g
     with nogil:
         for i in range(distances.shape[0]):

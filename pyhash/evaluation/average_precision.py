@@ -14,16 +14,16 @@ from pyhash.evaluation.rankings import Metric, map_blocks, rank_labelled
 
 @dataclass(frozen=True)
 class MeanAveragePrecision:
-    """A mean average precision that knows how it was measured; ``float()`` gives its value.
+    """A mean average precision, with its protocol and the score of each query; ``float()`` returns the mean.
 
     Attributes
     ----------
     value : float
         The mean, in [0, 1]; NaN if every query was skipped.
     per_query : ndarray of shape (n_queries,), float64
-        Average precision of each query; for empty queries NaN under "skip", 0 under "zero".
+        Average precision of each query. Empty queries: NaN under "skip", 0 under "zero".
     n_empty : int
-        Queries whose denominator was zero.
+        Number of queries whose divisor was zero.
     protocol : Protocol
     """
 
@@ -45,35 +45,35 @@ def mean_average_precision(
     query_labels: ArrayLike,
     database_labels: ArrayLike,
     *,
-    metric: str | Metric = "hamming",
+    metric: Metric = "hamming",
     n_bits: int | None = None,
     protocol: Protocol | str | None = None,
     n_threads: int | None = None,
 ) -> MeanAveragePrecision:
-    """Mean average precision of rankings of a database.
+    """Compute the mean average precision of the rankings of a database.
 
     The average precision of a query is the mean, over its relevant items, of the precision at their ranks:
-    ``AP = 1 / divisor * sum over hits h = 1, 2, ... of h / rank(h)``, with the protocol's divisor.
+    ``AP = 1 / divisor * sum over hits h = 1, 2, ... of h / rank(h)``. The protocol defines the divisor.
 
     Parameters
     ----------
     queries : array_like
-        For metric "hamming" packed codes (n_queries, ceil(n_bits / 8)) uint8; for "weighted_hamming" projections
-        (n_queries, n_bits); for "precomputed" distances (n_queries, n_database); for a function anything with rows.
+        Metric "hamming": packed codes (n_queries, ceil(n_bits / 8)) uint8. "weighted_hamming": projections
+        (n_queries, n_bits). "precomputed": distances (n_queries, n_database). A function: any array with rows.
     database : array_like or None
-        Packed codes (n_database, ceil(n_bits / 8)) uint8; for a function anything with rows; None with "precomputed".
+        Packed codes (n_database, ceil(n_bits / 8)) uint8. A function: any array with rows. "precomputed": None.
     query_labels, database_labels : array_like
         Both class indices (n,), or both 0/1 matrices (n, n_classes), dense or sparse. Two samples are relevant to each
-        other when they share a label.
+        other if they share a label.
     metric : {"hamming", "weighted_hamming", "precomputed"} or function
-        A function takes a block of queries and the whole database, sparse ones as csr_array, and returns their
-        distances (n_queries, n_database), dense, such as ``scipy.spatial.distance.cdist``.
+        A function such as ``scipy.spatial.distance.cdist`` takes a block of queries and the whole database, and
+        returns their distances (n_queries, n_database) as a dense array. Sparse input is passed on as csr_array.
     n_bits : int, optional
-        Length of the codes in bits; by default whole bytes, or the width of the projections.
+        Length of the codes in bits. By default the whole bytes of the codes, or the width of the projections.
     protocol : Protocol or str, optional
-        The choices that move the score, or a preset's name; by default ``Protocol()``.
+        A protocol or the name of a preset. By default ``Protocol()``.
     n_threads : int, optional
-        By default PYHASH_NUM_THREADS, else the CPUs that this process may use.
+        By default the environment variable PYHASH_NUM_THREADS, else the number of CPUs that this process may use.
 
     Returns
     -------
@@ -82,13 +82,24 @@ def mean_average_precision(
     Raises
     ------
     TypeError
-        If codes are not uint8, or labels not integers or 0/1 matrices.
+        If codes are not uint8.
+    TypeError
+        If labels are neither integers nor 0/1 matrices.
     ValueError
-        If shapes do not fit, values are not finite, or there is no query or no item.
+        If the shapes of codes, labels and n_bits do not fit together.
+    ValueError
+        If a projection, distance or label is not finite or out of range.
+    ValueError
+        If there is no query or no item.
+    ValueError
+        If metric or protocol is unknown.
+    ValueError
+        If n_threads < 1.
 
     Notes
     -----
-    Memory holds one block of queries at a time. Weighted distances are those of SHOH, Eq. 32 and 33.
+    Queries are processed in blocks, so that memory does not grow with their number. Weighted distances are those of
+    SHOH, Eq. 32 and 33.
 
     Examples
     --------
@@ -101,7 +112,7 @@ def mean_average_precision(
     """
     protocol = resolve_protocol(protocol)
     ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
-    # A cutoff beyond the list is the list's end.
+    # A cutoff beyond the end of the list has no effect.
     cutoff = min(protocol.cutoff or ranking.n_database, ranking.n_database)
     denominator = DENOMINATORS.index(protocol.denominator)
 

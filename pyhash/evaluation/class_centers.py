@@ -15,17 +15,18 @@ from pyhash.codes import pack
 
 @dataclass(frozen=True)
 class ClassDistances:
-    """Distances between class centers, with the centers and the samples that they stand for.
+    """Distances between class centers, with the centers and the number of samples of each class.
 
     Attributes
     ----------
     distances : ndarray of shape (n_classes, n_classes), float64
-        In bits, symmetric; NaN in the row and the column of a class without samples.
+        Hamming distances in bits, symmetric. NaN in the row and the column of a class without samples.
     centers : ndarray of shape (n_classes, ceil(n_bits / 8)), uint8
-        Packed codes of the centers; zeros for a class without samples.
+        Packed codes of the centers. Zeros for a class without samples.
     counts : ndarray of shape (n_classes,), int64
-        Samples of each class; a sample with several labels counts in each of its classes.
+        Number of samples of each class. A sample with several labels counts in each of its classes.
     n_bits : int
+        Length of a code in bits.
     """
 
     distances: NDArray[np.float64]
@@ -41,10 +42,10 @@ class ClassDistances:
 def class_distances(
     codes: ArrayLike, labels: ArrayLike, *, n_bits: int, n_classes: int | None = None
 ) -> ClassDistances:
-    """Hamming distances between the centers of classes: which classes the codes keep close.
+    """Compute the Hamming distances between the centers of classes.
 
-    The center of a class is the sign of the mean of its samples' signs: a bit is 1 where more than half of the samples
-    have it. As everywhere, a mean of zero counts as -1.
+    They show which classes have similar codes. The center of a class is the sign of the mean of its samples' signs:
+    a bit is 1 where it is 1 in more than half of the samples.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def class_distances(
     n_bits : int
         Length of a code in bits.
     n_classes : int, optional
-        By default the greatest class index plus one, or the width of the matrix.
+        By default the greatest class index plus one, or the number of columns of the matrix.
 
     Returns
     -------
@@ -64,14 +65,20 @@ def class_distances(
     Raises
     ------
     TypeError
-        If codes are not uint8, or labels not integers or a 0/1 matrix.
+        If codes are not uint8.
+    TypeError
+        If labels are neither integers nor a 0/1 matrix.
     ValueError
-        If shapes do not fit, labels are out of range, or there is no code.
+        If the shapes of codes, labels, n_bits and n_classes do not fit together.
+    ValueError
+        If a label is out of range.
+    ValueError
+        If there is no code.
 
     Notes
     -----
-    Figure 8 of SHOH (Han et al., TOMM 2024) shows these distances as a heat map: see
-    ``pyhash.plotting.ClassDistanceDisplay``.
+    Figure 8 of SHOH (Han et al., TOMM 2024) shows these distances as a heat map, which
+    ``pyhash.plotting.ClassDistanceDisplay`` draws.
 
     Examples
     --------
@@ -91,7 +98,7 @@ def class_distances(
         n_classes = check_integer("n_classes", n_classes, 1)
     if len(packed) == 0:
         raise ValueError("codes must have at least one row, got none")
-    # Each pair of a sample and one of its classes.
+    # One entry for each pair of a sample and one of its classes.
     if is_class_indices("labels", labels):
         classes = check_class_indices("labels", labels, n_classes)
         n_classes = n_classes or count_class_indices("labels", classes)
@@ -103,7 +110,7 @@ def class_distances(
     if n_labelled != len(packed):
         raise ValueError(f"labels must have {len(packed)} rows, as many as there are codes, got {n_labelled}")
 
-    distances = np.full((n_classes, n_classes), np.nan)  # first: too many classes fail before any work is done
+    distances = np.full((n_classes, n_classes), np.nan)  # allocated first: too many classes fail before any work
     counts = np.bincount(classes, minlength=n_classes).astype(np.int64)
     is_set = np.empty((n_classes, n_bits), dtype=bool)
     for bit in range(n_bits):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,10 +14,12 @@ from pyhash.evaluation import _ranks
 from pyhash.evaluation.protocol import GROUPED_TIES, Protocol, resolve_protocol
 from pyhash.evaluation.rankings import HammingRanking, Metric, Ranking, map_blocks, rank_labelled
 
+Threshold = Literal["rank", "radius"]
+
 
 @dataclass(frozen=True)
 class PrecisionRecallCurve:
-    """Precision and recall, averaged over queries, at each threshold.
+    """Precision and recall at each threshold, averaged over queries.
 
     Attributes
     ----------
@@ -25,15 +28,15 @@ class PrecisionRecallCurve:
         Ranks 1, 2, ... or radii 0, 1, ...
     by : {"rank", "radius"}
     n_empty : int
-        Queries without a relevant item in the database.
+        Number of queries without a relevant item in the database.
     protocol : Protocol
-        Its ties, empty_queries and cutoff were used; a curve has no denominator.
+        A curve uses its cutoff, ties and empty_queries, and not its denominator.
     """
 
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
     thresholds: NDArray[np.int64]
-    by: str
+    by: Threshold
     n_empty: int
     protocol: Protocol
 
@@ -53,11 +56,11 @@ class PrecisionAt:
     top_n : ndarray of shape (n,), int64
     values : ndarray of shape (n,), float64
     per_query : ndarray of shape (n_queries, n), float64
-        For empty queries NaN under "skip", 0 under "zero".
+        Empty queries: NaN under "skip", 0 under "zero".
     n_empty : int
-        Queries without a relevant item in the database.
+        Number of queries without a relevant item in the database.
     protocol : Protocol
-        Its ties and empty_queries were used; precision at N has no denominator.
+        Precision at N uses its ties and empty_queries, and not its denominator.
     """
 
     top_n: NDArray[np.int64]
@@ -77,7 +80,7 @@ class PrecisionAt:
 def _hits(
     ranking: Ranking, start: int, stop: int, relevance: NDArray[np.uint8], ties: str, n_ranks: int
 ) -> NDArray[np.float64]:
-    """Relevant items (their mean over orders, for expected ties) among the first 1, ..., n_ranks of each query."""
+    """Count the relevant items among the first 1, ..., n_ranks of each query; for expected ties their mean."""
     hits = np.zeros((stop - start, n_ranks))
     if ties == "id":
         _ranks.hits_ranked(ranking.ranked(start, stop, relevance), hits)
@@ -90,9 +93,9 @@ def _hits(
 def _counts_by_radius(
     ranking: HammingRanking, start: int, stop: int, relevance: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Items and relevant items within each radius 0, ..., n_bits of each query."""
+    """Count the items and the relevant items within each radius 0, ..., n_bits of each query."""
     n_all, n_relevant = ranking.grouped(start, stop, relevance)
-    last = ranking.n_bits + 1  # distances past n_bits only exist as padding
+    last = ranking.n_bits + 1  # counts of distances above n_bits are padding
     return np.cumsum(n_all[:, :last], axis=1), np.cumsum(n_relevant[:, :last], axis=1)
 
 
@@ -102,23 +105,23 @@ def precision_recall_curve(
     query_labels: ArrayLike,
     database_labels: ArrayLike,
     *,
-    by: str = "rank",
-    metric: str | Metric = "hamming",
+    by: Threshold = "rank",
+    metric: Metric = "hamming",
     n_bits: int | None = None,
     protocol: Protocol | str | None = None,
     n_threads: int | None = None,
 ) -> PrecisionRecallCurve:
-    """Precision and recall at every rank, or at every Hamming radius, averaged over queries.
+    """Compute precision and recall at every rank or every Hamming radius, averaged over queries.
 
     Parameters
     ----------
     queries, database, query_labels, database_labels, metric, n_bits, n_threads
         As for ``mean_average_precision``.
     by : {"rank", "radius"}
-        Threshold on the rank 1, 2, ... (up to the protocol's cutoff), or on the Hamming distance 0, 1, ..., n_bits
-        (inclusive; metric "hamming" only).
+        "rank": thresholds are the ranks 1, 2, ... up to the protocol's cutoff. "radius": thresholds are the Hamming
+        distances 0, 1, ..., n_bits, inclusive; only for metric "hamming".
     protocol : Protocol or str, optional
-        Its `ties`, `empty_queries` and `cutoff` count. By radius ties do not matter, and a cutoff is refused.
+        Its cutoff, ties and empty_queries apply. With by="radius", ties have no effect and a cutoff is an error.
 
     Returns
     -------
@@ -127,12 +130,18 @@ def precision_recall_curve(
     Raises
     ------
     TypeError, ValueError
-        As ``mean_average_precision``; ValueError also for a radius curve of another metric or with a cutoff.
+        As ``mean_average_precision``.
+    ValueError
+        If by is neither "rank" nor "radius".
+    ValueError
+        If by="radius" and metric is not "hamming".
+    ValueError
+        If by="radius" and the protocol has a cutoff.
 
     Notes
     -----
-    Precision and recall are means over queries of the ratios. A query that finds nothing within a radius has
-    precision 0 there. Queries without any relevant item in the database are the protocol's empty ones.
+    Precision and recall are computed for each query and then averaged. If no item lies within a radius, the precision
+    of the query is 0 there. Queries without a relevant item in the database are empty queries of the protocol.
 
     Examples
     --------
@@ -174,7 +183,7 @@ def precision_recall_curve(
         recall += of_block[1]
         n_empty += of_block[2]
     n_counted = ranking.n_queries - (n_empty if protocol.empty_queries == "skip" else 0)
-    # An empty query adds 0 to both sums, so leaving it out changes only the divisor.
+    # An empty query adds 0 to both sums: leaving it out changes only the divisor.
     divisor = n_counted if n_counted else float("nan")
     return PrecisionRecallCurve(precision / divisor, recall / divisor, thresholds, by, n_empty, protocol)
 
@@ -186,21 +195,21 @@ def precision_at(
     database_labels: ArrayLike,
     *,
     top_n: int | Sequence[int],
-    metric: str | Metric = "hamming",
+    metric: Metric = "hamming",
     n_bits: int | None = None,
     protocol: Protocol | str | None = None,
     n_threads: int | None = None,
 ) -> PrecisionAt:
-    """Precision among the first N items of each ranking, averaged over queries.
+    """Compute the precision among the first N items of each ranking, averaged over queries.
 
     Parameters
     ----------
     queries, database, query_labels, database_labels, metric, n_bits, n_threads
         As for ``mean_average_precision``.
     top_n : int or sequence of int
-        N, from 1 to the size of the database.
+        Each N from 1 to the size of the database.
     protocol : Protocol or str, optional
-        Its `ties` and `empty_queries` count; a cutoff below N is refused.
+        Its ties and empty_queries apply. A cutoff below N is an error.
 
     Returns
     -------
@@ -209,7 +218,11 @@ def precision_at(
     Raises
     ------
     TypeError, ValueError
-        As ``mean_average_precision``; ValueError also for an N beyond the database or the cutoff.
+        As ``mean_average_precision``.
+    ValueError
+        If top_n holds no number.
+    ValueError
+        If an N is below 1, or above the size of the database or the cutoff.
 
     Examples
     --------
@@ -220,7 +233,7 @@ def precision_at(
     """
     protocol = resolve_protocol(protocol)
     ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
-    wanted = [top_n] if np.ndim(top_n) == 0 else list(top_n)  # type: ignore[arg-type]
+    wanted = list(top_n) if isinstance(top_n, Iterable) and np.ndim(top_n) else [top_n]
     if not wanted:
         raise ValueError("top_n must name at least one N, got none")
     limit = min(protocol.cutoff or ranking.n_database, ranking.n_database)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from pyhash._inputs.checks import check_choice, check_integer
 
-DENOMINATORS = ("hits", "relevant", "min")
+Denominator = Literal["hits", "relevant", "min"]
+EmptyQueries = Literal["skip", "zero"]
+Ties = Literal["id", "expected", "best", "worst"]
+
+DENOMINATORS: tuple[str, ...] = get_args(Denominator)
 GROUPED_TIES = ("expected", "best", "worst")
-TIES = ("id", *GROUPED_TIES)
-EMPTY_QUERIES = ("skip", "zero")
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class Protocol:
     """
 
     cutoff: int | None = None
-    denominator: str = "hits"
-    empty_queries: str = "skip"
-    ties: str = "id"
+    denominator: Denominator = "hits"
+    empty_queries: EmptyQueries = "skip"
+    ties: Ties = "id"
 
     presets: ClassVar[dict[str, Protocol]]
 
@@ -65,8 +67,8 @@ class Protocol:
         if self.cutoff is not None:
             object.__setattr__(self, "cutoff", check_integer("cutoff", self.cutoff, 1))
         check_choice("denominator", self.denominator, DENOMINATORS)
-        check_choice("empty_queries", self.empty_queries, EMPTY_QUERIES)
-        check_choice("ties", self.ties, TIES)
+        check_choice("empty_queries", self.empty_queries, get_args(EmptyQueries))
+        check_choice("ties", self.ties, get_args(Ties))
 
     @classmethod
     def preset(cls, name: str) -> Protocol:

@@ -1,4 +1,4 @@
-"""Rankings of a database for queries, block by block, in the two forms that ``_ranks`` scores."""
+"""Rankings of a database for queries, computed in blocks, in the two forms that ``_ranks`` scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,30 +26,31 @@ from pyhash.evaluation import _ranks
 from pyhash.evaluation.relevance import Relevance
 
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
-Metric = Callable[[NDArray[np.generic], NDArray[np.generic]], ArrayLike]
+DistanceFunction = Callable[[NDArray[np.generic], NDArray[np.generic]], ArrayLike]
+Metric = Literal["hamming", "weighted_hamming", "precomputed"] | DistanceFunction
 Result = TypeVar("Result")
 
-# Pairs of query and item that one block may hold: 256 KiB of relevance, a few MiB where distances are real.
+# Most pairs of query and item in a block: 256 KiB of relevance, a few MiB of real distances.
 _PAIRS_PER_BLOCK = 1 << 18
 
 
 class Ranking(ABC):
-    """The order of a database for each query, by distance and then by position."""
+    """The order of a database for each query: by distance, then by position."""
 
     n_queries: int
     n_database: int
 
     @abstractmethod
     def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Relevance of queries [start, stop) in rank order, (stop - start, n_database)."""
+        """Return the relevance of items to queries [start, stop) in rank order, (stop - start, n_database)."""
 
     @abstractmethod
     def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:
-        """Items and relevant items in each group of equal distance, nearest first, two (stop - start, n_groups)."""
+        """Count items and relevant items in each group of equal distance, nearest first: two (n_queries, n_groups)."""
 
 
 class HammingRanking(Ranking):
-    """By Hamming distance between packed codes; groups are the distances 0, 1, 2, ..."""
+    """Ranking by the Hamming distance of packed codes; groups are the distances 0, 1, 2, ..."""
 
     def __init__(self, queries: ArrayLike, database: ArrayLike, n_bits: int | None) -> None:
         if n_bits is None:
@@ -70,7 +71,7 @@ class HammingRanking(Ranking):
 
 
 class DistanceRanking(Ranking):
-    """By real distances that a function gives for a range of queries."""
+    """Ranking by real distances, which a function returns for a range of queries."""
 
     def __init__(self, distances: Callable[[int, int], NDArray[np.float64]], n_queries: int, n_database: int) -> None:
         self._distances = distances
@@ -95,8 +96,8 @@ class DistanceRanking(Ranking):
         return n_all, n_relevant
 
 
-def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: str | Metric, n_bits: int | None) -> Ranking:
-    """The ranking that `metric` names; see ``mean_average_precision`` for what it takes."""
+def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: Metric, n_bits: int | None) -> Ranking:
+    """Return the ranking by `metric`; ``mean_average_precision`` documents the arguments."""
     if metric == "hamming":
         return HammingRanking(queries, _required(database, metric), n_bits)
     if metric == "weighted_hamming":
@@ -143,7 +144,7 @@ def _required(database: ArrayLike | None, metric: str) -> ArrayLike:
 def _check_distances(
     name: str, distances: ArrayLike, first_row: int, shape: tuple[int, int] | None = None
 ) -> NDArray[np.float64]:
-    """Distances of queries from `first_row` on; of the given shape, where a user's function made them."""
+    """Return distances as float64; `first_row` is the query of the first, and `shape` is required if given."""
     array = as_array(name, distances)
     check_numeric(name, array)
     if shape is not None and array.shape != shape:
@@ -156,10 +157,10 @@ def rank_labelled(
     database: ArrayLike | None,
     query_labels: ArrayLike,
     database_labels: ArrayLike,
-    metric: str | Metric,
+    metric: Metric,
     n_bits: int | None,
 ) -> tuple[Ranking, Relevance]:
-    """A ranking and who is relevant in it; refuses labels that do not fit, and nothing to rank or to ask."""
+    """Return the ranking and the relevance; raise if rows and labels differ in number, or a side has no row."""
     ranking = make_ranking(queries, database, metric, n_bits)
     relevance = Relevance(query_labels, database_labels)
     for side, n_ranked, n_labelled in (
@@ -174,29 +175,29 @@ def rank_labelled(
 
 
 def map_blocks(ranking: Ranking, n_threads: int | None, score: Callable[[int, int], Result]) -> Iterator[Result]:
-    """Yields ``score(start, stop)`` of every block of queries, in order, made on several threads.
+    """Yield ``score(start, stop)`` of every block of queries, in order, computed on several threads.
 
-    The core releases the GIL. Blocks that wait to be taken are few, so that they may be large.
+    The core releases the GIL. At most 2 * n_threads results wait to be taken, which bounds the memory.
     """
     size = max(1, _PAIRS_PER_BLOCK // ranking.n_database)
     starts = range(0, ranking.n_queries, size)
 
-    def of_block(start: int) -> Result:
+    def score_block(start: int) -> Result:
         return score(start, min(start + size, ranking.n_queries))
 
     n_threads = min(resolve_n_threads(n_threads), len(starts))
     if n_threads == 1:
-        yield from map(of_block, starts)
+        yield from map(score_block, starts)
         return
     with ThreadPoolExecutor(n_threads) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for start in starts:
-                waiting.append(pool.submit(of_block, start))
+                waiting.append(pool.submit(score_block, start))
                 if len(waiting) > 2 * n_threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for future in waiting:  # after an error: what has not begun need not begin
+            for future in waiting:  # after an error: do not start the blocks that have not begun
                 future.cancel()

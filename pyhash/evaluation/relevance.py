@@ -1,4 +1,4 @@
-"""Who is relevant to whom: two samples are similar when they share at least one label."""
+"""Relevance: two samples are relevant to each other if they share a label."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyhash.evaluation import _ranks
 
 
 class Relevance:
-    """Relevance of a database to queries, made block by block."""
+    """Relevance of the items of a database to queries, computed in blocks of queries."""
 
     def __init__(self, query_labels: ArrayLike, database_labels: ArrayLike) -> None:
         self._of_classes = is_class_indices("query_labels", query_labels)
@@ -39,7 +39,7 @@ class Relevance:
         return len(self._database if self._of_classes else self._database_sets)
 
     def block(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Relevance (stop - start, n_database) of queries [start, stop): 0 or 1."""
+        """Return the relevance of all items to queries [start, stop): 0 or 1, (stop - start, n_database)."""
         out = np.empty((stop - start, self.n_database), dtype=np.uint8)
         if self._of_classes:
             _ranks.relevance_of_classes(self._query[start:stop], self._database, out)
@@ -49,7 +49,7 @@ class Relevance:
 
 
 def _pack_sets(matrix: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Label sets as rows of bits, 32 labels a word."""
+    """Return label sets as rows of bits, 32 labels a word."""
     n, n_classes = matrix.shape
     packed = np.zeros((n, 4 * ((n_classes + 31) // 32)), dtype=np.uint8)
     packed[:, : (n_classes + 7) // 8] = np.packbits(matrix, axis=1, bitorder="little")

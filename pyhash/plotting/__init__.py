@@ -1,7 +1,7 @@
-"""Charts of what evaluation measured; needs matplotlib (extra ``[plot]``).
+"""Charts of evaluation results; needs matplotlib (extra ``[plot]``).
 
-Each display holds data and draws it with ``plot``; its ``from_codes``, where it has one, measures and draws in one go.
-``plot(ax)`` draws on axes that are there, so that several runs share a chart.
+A display holds data and draws it with ``plot``. ``from_codes``, where there is one, computes the data and draws it.
+``plot(ax)`` draws on existing axes, so that several runs share a chart.
 """
 
 from pyhash.plotting.bits import BitsDisplay

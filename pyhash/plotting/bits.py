@@ -1,4 +1,4 @@
-"""Scores by code length."""
+"""Chart of scores by code length."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyhash._inputs.checks import as_array, check_n_bits, check_numeric
-from pyhash.evaluation import Protocol, mean_average_precision
+from pyhash.evaluation import Protocol
 from pyhash.evaluation.rankings import Metric
-from pyhash.plotting.charts import axes_for, finish, line_style, require_matplotlib
-from pyhash.plotting.columns import check_column, check_same_keys
+from pyhash.plotting.charts import axes_for, finish, line_style
+from pyhash.plotting.columns import check_column
+from pyhash.plotting.score_sets import score_sets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,18 +30,18 @@ class BitsDisplay:
     n_bits : sequence of int
         Lengths of codes in bits, in any order.
     scores : sequence of float
-        As many.
+        One for each length.
     spread : array_like of shape (n,) or (2, n), optional
-        Error bars around the scores: as far down as up, or how far down and how far up.
+        Lengths of the error bars: the same down and up, or a row for each.
     name : str, optional
-        For the legend.
+        Name in the legend.
     ylabel : str
         As for ``RoundsDisplay``.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Once plotted; its ``figure`` can be saved.
+        Set by ``plot``: the axes drawn on. Save with ``save_figure``.
 
     Examples
     --------
@@ -63,23 +64,25 @@ class BitsDisplay:
         query_labels: ArrayLike,
         database_labels: ArrayLike,
         *,
-        metric: str | Metric = "hamming",
+        metric: Metric = "hamming",
         protocol: Protocol | str | None = None,
         n_threads: int | None = None,
         name: str | None = None,
         ax: Axes | None = None,
         **style: Any,
     ) -> Self:
-        """Measures the mean average precision at each length and draws it.
+        """Compute the mean average precision at each length and draw it.
 
         Parameters
         ----------
         queries, database : mapping of int to array_like
-            Codes, or projections, by their length in bits; the same lengths in both.
+            Codes, or projections, by their length in bits. Both must have the same lengths.
         query_labels, database_labels, metric, protocol, n_threads
             As for ``evaluation.mean_average_precision``.
-        name, ax, **style
-            As for the display and its ``plot``.
+        name
+            As for the class.
+        ax, **style
+            As for ``plot``.
 
         Returns
         -------
@@ -88,9 +91,13 @@ class BitsDisplay:
         Raises
         ------
         TypeError, ValueError
-            As ``evaluation.mean_average_precision``; also if queries and database are not mappings of the same lengths.
+            As ``evaluation.mean_average_precision``.
+        TypeError
+            If queries or database is not a mapping.
+        ValueError
+            If queries is empty, or the lengths of queries and database differ.
         ImportError
-            If matplotlib is not installed; before anything is measured.
+            If matplotlib is not installed.
 
         Examples
         --------
@@ -100,23 +107,18 @@ class BitsDisplay:
         >>> BitsDisplay.from_codes(queries, database, [7], [7, 3]).scores
         [1.0, 0.5]
         """
-        require_matplotlib()
-        check_same_keys(queries, database, "lengths in bits")
-        lengths = list(queries)
-        scores = [
-            mean_average_precision(
-                queries[n_bits],
-                database[n_bits],
-                query_labels,
-                database_labels,
-                metric=metric,
-                n_bits=n_bits,
-                protocol=protocol,
-                n_threads=n_threads,
-            ).value
-            for n_bits in lengths
-        ]
-        return cls(lengths, scores, name=name).plot(ax, **style)
+        scores = score_sets(
+            queries,
+            database,
+            query_labels,
+            database_labels,
+            keys="lengths in bits",
+            n_bits_of=lambda n_bits: n_bits,
+            metric=metric,
+            protocol=protocol,
+            n_threads=n_threads,
+        )
+        return cls(list(scores), list(scores.values()), name=name).plot(ax, **style)
 
     @classmethod
     def from_runs(
@@ -129,25 +131,30 @@ class BitsDisplay:
         ax: Axes | None = None,
         **style: Any,
     ) -> Self:
-        """Draws the mean of several runs, such as seeds, with their standard deviation as spread.
+        """Draw the mean of several runs, such as seeds, with their sample standard deviation as spread.
 
         Parameters
         ----------
         n_bits : sequence of int of length n
             Lengths of codes in bits.
         scores : array_like of shape (n_runs, n)
-        name, ylabel, ax, **style
-            As for the display and its ``plot``.
+            Score of each run at each length.
+        name, ylabel
+            As for the class.
+        ax, **style
+            As for ``plot``.
 
         Returns
         -------
         BitsDisplay
-            Without a spread where there is a single run.
+            Without spread if there is one run.
 
         Raises
         ------
-        TypeError, ValueError
-            If scores are not numbers, or not of that shape.
+        TypeError
+            If scores are not numbers.
+        ValueError
+            If scores are not of shape (n_runs, n), or there is no run.
         ImportError
             If matplotlib is not installed.
 
@@ -164,14 +171,14 @@ class BitsDisplay:
         return cls(n_bits, runs.mean(axis=0).tolist(), spread, name, ylabel).plot(ax, **style)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Self:
-        """Draws the scores.
+        """Draw the scores.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default a new figure's. Lengths that it already names keep their ticks.
+            Axes to draw on; ticks of earlier lengths stay. By default those of a new figure.
         **style
-            For ``Axes.errorbar``.
+            Passed to ``Axes.errorbar``.
 
         Returns
         -------
@@ -179,8 +186,14 @@ class BitsDisplay:
 
         Raises
         ------
-        TypeError, ValueError
-            If lengths are not integers above 0, or scores or spread not numbers, one for each length.
+        TypeError
+            If lengths are not integers, or scores or spread not numbers.
+        ValueError
+            If a length is below 1.
+        ValueError
+            If there is not one score for each length, or spread has another shape.
+        ValueError
+            If a spread is negative.
         ImportError
             If matplotlib is not installed.
         """

@@ -1,4 +1,4 @@
-"""Scores by memory."""
+"""Chart of scores by memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyhash._inputs.checks import as_array, check_real
-from pyhash.evaluation import Protocol, mean_average_precision
+from pyhash.evaluation import Protocol
 from pyhash.evaluation.rankings import Metric
-from pyhash.plotting.charts import axes_for, finish, line_style, require_matplotlib
-from pyhash.plotting.columns import check_column, check_same_keys
+from pyhash.plotting.charts import axes_for, finish, line_style
+from pyhash.plotting.columns import check_column
+from pyhash.plotting.score_sets import score_sets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,29 +23,29 @@ if TYPE_CHECKING:
 
 @dataclass
 class BytesPerItemDisplay:
-    """A score against the memory that an item takes: what shorter codes cost, and what longer ones buy.
+    """A score against the memory of an item, in bytes.
 
     Parameters
     ----------
     n_bytes : sequence of float
         Bytes per item of each point.
     scores : sequence of float
-        As many.
+        One for each point.
     point_names : sequence of str, optional
-        As many; written beside the points.
+        One for each point, written beside it.
     name : str, optional
-        Of all points together, for the legend.
+        Name of all points together in the legend.
     upper : float, optional
-        Drawn as a horizontal line: a score that codes are to come close to, such as that of float features.
+        Score of a horizontal line, such as that of float features, for comparison.
     upper_name : str
-        For the legend.
+        Name of the line in the legend.
     ylabel : str
         As for ``RoundsDisplay``.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Once plotted; its ``figure`` can be saved.
+        Set by ``plot``: the axes drawn on. Save with ``save_figure``.
 
     Examples
     --------
@@ -69,7 +70,7 @@ class BytesPerItemDisplay:
         query_labels: ArrayLike,
         database_labels: ArrayLike,
         *,
-        metric: str | Metric = "hamming",
+        metric: Metric = "hamming",
         protocol: Protocol | str | None = None,
         n_threads: int | None = None,
         upper: float | None = None,
@@ -77,16 +78,19 @@ class BytesPerItemDisplay:
         ax: Axes | None = None,
         **style: Any,
     ) -> Self:
-        """Measures the mean average precision of several sets of codes and draws it against their size.
+        """Compute the mean average precision of several sets of codes and draw it against their size.
 
         Parameters
         ----------
         queries, database : mapping of str to array_like
-            Codes by the name of their point; the same names in both. An item takes the bytes of a row of the database.
+            Codes by the name of their point. Both must have the same names. An item takes as many bytes as a row of
+            the database.
         query_labels, database_labels, metric, protocol, n_threads
             As for ``evaluation.mean_average_precision``.
-        upper, name, ax, **style
-            As for the display and its ``plot``.
+        upper, name
+            As for the class.
+        ax, **style
+            As for ``plot``.
 
         Returns
         -------
@@ -95,9 +99,13 @@ class BytesPerItemDisplay:
         Raises
         ------
         TypeError, ValueError
-            As ``evaluation.mean_average_precision``; also if queries and database are not mappings of the same names.
+            As ``evaluation.mean_average_precision``.
+        TypeError
+            If queries or database is not a mapping.
+        ValueError
+            If queries is empty, or the names of queries and database differ.
         ImportError
-            If matplotlib is not installed; before anything is measured.
+            If matplotlib is not installed.
 
         Examples
         --------
@@ -108,30 +116,47 @@ class BytesPerItemDisplay:
         >>> display.n_bytes, display.scores
         ([1, 2], [1.0, 1.0])
         """
-        require_matplotlib()
-        check_same_keys(queries, database, "names")
-        names = list(queries)
-        # Padding bits are zero on both sides: whole bytes give the distances of the codes.
-        scores = [
-            mean_average_precision(
-                queries[key],
-                database[key],
-                query_labels,
-                database_labels,
-                metric=metric,
-                protocol=protocol,
-                n_threads=n_threads,
-            ).value
-            for key in names
-        ]
-        rows = [as_array("database", database[key]) for key in names]
+        scores = score_sets(
+            queries,
+            database,
+            query_labels,
+            database_labels,
+            keys="names",
+            n_bits_of=lambda name: None,  # padding bits are 0 on both sides: whole bytes have the same distances
+            metric=metric,
+            protocol=protocol,
+            n_threads=n_threads,
+        )
+        rows = [as_array("database", database[key]) for key in scores]
         n_bytes = [row.dtype.itemsize * int(np.prod(row.shape[1:])) for row in rows]
-        return cls(n_bytes, scores, names, name, upper).plot(ax, **style)
+        return cls(n_bytes, list(scores.values()), list(scores), name, upper).plot(ax, **style)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Self:
-        """Draws the points; arguments, result and errors as for ``PrecisionRecallDisplay.plot``.
+        """Draw the points.
 
-        Raises ValueError or TypeError if there are not as many positive sizes, scores and names.
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on. By default those of a new figure.
+        **style
+            Passed to ``Axes.plot``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If sizes or scores are not numbers.
+        ValueError
+            If a size is not above 0.
+        ValueError
+            If there is not one score, and one name if there are names, for each size.
+        ValueError
+            If upper is not finite or below 0.
+        ImportError
+            If matplotlib is not installed.
         """
         n_bytes = check_column("n_bytes", self.n_bytes)
         if not (n_bytes > 0).all():
@@ -156,7 +181,7 @@ class BytesPerItemDisplay:
         if upper is not None:
             self.ax_.axhline(upper, linestyle="--", color="0.5", label=self.upper_name)
         self.ax_.set_xscale("log", base=2)
-        self.ax_.margins(x=0.12)  # room for the names of the first point and the last
+        self.ax_.margins(x=0.12)  # space for the names of the first and the last point
         self.ax_.xaxis.set_major_formatter("{x:g}")
         finish(self.ax_, "Bytes per item", self.ylabel)
         return self

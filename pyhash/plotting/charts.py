@@ -1,4 +1,4 @@
-"""What every chart has in common: axes to draw on, style, limits, and the file that it ends in."""
+"""Parts that all charts share: axes, line styles, limits, files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# What lies between 0 and 1 is drawn between 0 and 1, anything else from 0 up.
+# The y axis of these runs from 0 to 1, that of any other quantity from 0 as far as needed.
 _ZERO_TO_ONE = ("mAP", "Precision", "Recall")
 _FORMATS = (".png", ".svg")
 
 
 def require_matplotlib() -> None:
-    """Returns if matplotlib can be imported.
+    """Raise if matplotlib cannot be imported.
 
     Raises
     ------
     ImportError
-        If it cannot; names the extra that brings it.
+        If matplotlib is not installed. The message names the extra to install.
 
     Examples
     --------
@@ -36,19 +36,21 @@ def require_matplotlib() -> None:
 
 
 def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
-    """Writes the figure of `ax` as PNG or SVG, whole or not at all.
+    """Write the figure of `ax` as PNG or SVG.
+
+    An error leaves an existing file unchanged.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        Such as the ``ax_`` of a display.
+        Axes of the figure, such as the ``ax_`` of a display.
     path : path-like
-        Ends in .png or .svg, which says the format.
+        The suffix, .png or .svg, chooses the format.
 
     Raises
     ------
     ValueError
-        If the path ends in anything else.
+        If the suffix is neither .png nor .svg.
     OSError
         If the file cannot be written.
 
@@ -68,18 +70,18 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
 
 
 def axes_for(ax: Axes | None, figsize: tuple[float, float] = (6, 4.5)) -> Axes:
-    """`ax`, or the axes of a new figure."""
+    """Return `ax`, or the axes of a new figure if it is None."""
     require_matplotlib()
     if ax is not None:
         return ax
     from matplotlib.figure import Figure
 
-    # A figure of its own, without pyplot: nothing global is touched, no window opens.
+    # Without pyplot: no global state changes, no window opens.
     return Figure(figsize=figsize, layout="constrained").subplots()
 
 
 def line_style(style: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    """`style` over `defaults`, whether it says ``linestyle`` or ``ls``."""
+    """Return `defaults` updated by `style`, with short names such as ``ls`` written out."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
@@ -87,12 +89,12 @@ def line_style(style: dict[str, Any], **defaults: Any) -> dict[str, Any]:
 
 
 def finish(ax: Axes, xlabel: str, ylabel: str) -> None:
-    """Names the axes, sets the limits of y, and shows a legend if anything drawn has a name."""
+    """Label the axes, set the limits of y, and show a legend if anything drawn has a name."""
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if ylabel in _ZERO_TO_ONE:
         ax.set_ylim(0, 1)
     else:
-        ax.autoscale(axis="y")  # an earlier run on these axes has fixed the limits
+        ax.autoscale(axis="y")  # an earlier run on these axes fixed the limits
         if ax.dataLim.ymin >= 0:
             ax.set_ylim(bottom=0)
     if ax.get_legend_handles_labels()[1]:
@@ -100,7 +102,7 @@ def finish(ax: Axes, xlabel: str, ylabel: str) -> None:
 
 
 def legend_beside(ax: Axes) -> None:
-    """Moves the legend of a figure of its own out of the axes, where that of many runs would lie over the runs."""
+    """Place the legend beside the axes, where it covers no line, and widen the figure."""
     ax.figure.set_size_inches(8.5, 4.5)  # type: ignore[union-attr]
-    # Handles long enough to tell a dashed line from a solid one.
+    # Handles are long enough to tell a dashed line from a solid one.
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=3, frameon=False)

@@ -1,4 +1,4 @@
-"""Heat maps of the distances between class centers."""
+"""Heat map of the distances between class centers."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from typing_extensions import Self
 
-# More class names than these are too small to read.
+# More class names than this are too small to read.
 _MAX_NAMED_CLASSES = 40
 
 
 @dataclass
 class ClassDistanceDisplay:
-    """A heat map of the Hamming distances between class centers: the darker, the closer.
+    """A heat map of the Hamming distances between class centers; darker is closer.
 
     Parameters
     ----------
     result : ClassDistances
-        Classes without samples stay blank.
+        Distances to draw. Classes without samples stay blank.
     class_names : sequence of str of length n_classes, optional
-        By default class indices; written on the axes if no more than 40 classes are shown.
+        Names on the axes, written if at most 40 classes are shown. By default class indices.
     order : sequence of int, optional
-        Classes to show, first to last; by default all, by group if there are groups.
+        Classes to show, in this order. By default all, sorted by group if there are groups.
     groups : sequence of int of length n_classes, optional
-        Coarse class of each class; a thin line separates classes of different groups.
+        Coarse class of each class. A thin line separates neighbours of different groups.
     name : str, optional
-        For the title.
+        Title of the chart.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Once plotted; its ``figure`` can be saved.
+        Set by ``plot``: the axes drawn on. Save with ``save_figure``.
     image_ : matplotlib AxesImage
-        Once plotted.
+        Set by ``plot``: the heat map.
 
     Notes
     -----
-    As Figure 8 of SHOH (Han et al., TOMM 2024).
+    The chart corresponds to Figure 8 of SHOH (Han et al., TOMM 2024).
 
     Examples
     --------
@@ -81,16 +81,18 @@ class ClassDistanceDisplay:
         ax: Axes | None = None,
         **style: Any,
     ) -> Self:
-        """Measures the distances and draws them.
+        """Compute the distances and draw them.
 
         Parameters
         ----------
         codes, labels, n_bits
             As for ``evaluation.class_distances``.
         n_classes : int, optional
-            By default as many as there are class names, else as for ``evaluation.class_distances``.
-        class_names, order, groups, name, ax, **style
-            As for the display and its ``plot``.
+            By default the number of class names, else as for ``evaluation.class_distances``.
+        class_names, order, groups, name
+            As for the class.
+        ax, **style
+            As for ``plot``.
 
         Returns
         -------
@@ -101,7 +103,7 @@ class ClassDistanceDisplay:
         TypeError, ValueError
             As ``evaluation.class_distances`` and ``plot``.
         ImportError
-            If matplotlib is not installed; before anything is measured.
+            If matplotlib is not installed.
 
         Examples
         --------
@@ -117,15 +119,15 @@ class ClassDistanceDisplay:
         return cls(result, class_names, order, groups, name).plot(ax, **style)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Self:
-        """Draws the heat map, with a color bar.
+        """Draw the heat map with a color bar.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default a new figure's, larger for more classes.
+            Axes to draw on. By default those of a new figure, whose size grows with the number of classes.
         **style
-            For ``Axes.imshow``. By default the brightest color stands for the greatest distance shown; with a fixed
-            ``vmax``, such as half of `n_bits`, maps of several runs can be compared.
+            Passed to ``Axes.imshow``. The default ``vmax`` is the greatest distance shown; set it, for instance to
+            half of n_bits, to compare the maps of several runs.
 
         Returns
         -------
@@ -133,8 +135,12 @@ class ClassDistanceDisplay:
 
         Raises
         ------
-        TypeError, ValueError
-            If names or groups are not one for each class, or the order is not of different classes.
+        TypeError
+            If groups are not numbers, or order does not hold integers.
+        ValueError
+            If there is not one name, or one group, for each class.
+        ValueError
+            If order is empty, repeats a class, or holds a number that is no class.
         ImportError
             If matplotlib is not installed.
         """
@@ -167,7 +173,7 @@ class ClassDistanceDisplay:
         return self
 
     def _order(self, groups: NDArray[Any] | None) -> NDArray[np.int64]:
-        """The classes to show, first to last."""
+        """Return the classes to show, first to last."""
         n_classes = len(self.result.counts)
         if self.order is None:
             return np.arange(n_classes) if groups is None else np.argsort(groups, kind="stable")

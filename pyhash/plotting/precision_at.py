@@ -1,4 +1,4 @@
-"""Precision among the first N."""
+"""Chart of the precision among the first N items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _one_two_five(limit: int) -> list[int]:
-    """1, 2, 5, 10, 20, 50, ... below the limit, and the limit."""
+    """Return 1, 2, 5, 10, 20, 50, ... below the limit, and the limit."""
     steps = (step * 10**power for power in range(len(str(limit))) for step in (1, 2, 5))
     return [*(n for n in steps if n < limit), limit]
 
@@ -33,13 +33,14 @@ class PrecisionAtDisplay:
     Parameters
     ----------
     result : PrecisionAt
+        Precision to draw.
     name : str, optional
-        For the legend.
+        Name in the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Once plotted; its ``figure`` can be saved.
+        Set by ``plot``: the axes drawn on. Save with ``save_figure``.
 
     Examples
     --------
@@ -63,7 +64,7 @@ class PrecisionAtDisplay:
         database_labels: ArrayLike,
         *,
         top_n: int | Sequence[int] | None = None,
-        metric: str | Metric = "hamming",
+        metric: Metric = "hamming",
         n_bits: int | None = None,
         protocol: Protocol | str | None = None,
         n_threads: int | None = None,
@@ -71,7 +72,7 @@ class PrecisionAtDisplay:
         ax: Axes | None = None,
         **style: Any,
     ) -> Self:
-        """Measures the precisions and draws them.
+        """Compute the precision at each N and draw it.
 
         Parameters
         ----------
@@ -79,8 +80,10 @@ class PrecisionAtDisplay:
             As for ``evaluation.precision_at``.
         top_n : int or sequence of int, optional
             By default 1, 2, 5, 10, 20, 50, ... up to the size of the database, or the protocol's cutoff.
-        name, ax, **style
-            As for the display and its ``plot``.
+        name
+            As for the class.
+        ax, **style
+            As for ``plot``.
 
         Returns
         -------
@@ -91,7 +94,7 @@ class PrecisionAtDisplay:
         TypeError, ValueError
             As ``evaluation.precision_at``.
         ImportError
-            If matplotlib is not installed; before anything is measured.
+            If matplotlib is not installed.
 
         Examples
         --------
@@ -107,7 +110,7 @@ class PrecisionAtDisplay:
             labels = database_labels if is_sparse(database_labels) else as_array("database_labels", database_labels)
             shape: tuple[int, ...] = labels.shape  # type: ignore[union-attr]
             n_database = shape[0] if shape else 0
-            # At least 1, so that it is precision_at that refuses an empty database.
+            # At least 1: precision_at has the message for an empty database.
             top_n = _one_two_five(max(1, min(protocol.cutoff or n_database, n_database)))
         result = precision_at(
             queries,
@@ -123,7 +126,24 @@ class PrecisionAtDisplay:
         return cls(result, name).plot(ax, **style)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Self:
-        """Draws the precisions; arguments, result and errors as for ``PrecisionRecallDisplay.plot``."""
+        """Draw the precision at each N.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on. By default those of a new figure.
+        **style
+            Passed to ``Axes.plot``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
         self.ax_ = axes_for(ax)
         order = np.argsort(self.result.top_n, kind="stable")
         style = line_style(style, marker="o", label=self.name)

@@ -1,4 +1,4 @@
-"""Precision-recall curves."""
+"""Chart of a precision-recall curve."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from pyhash.evaluation import PrecisionRecallCurve, Protocol, precision_recall_curve
+from pyhash.evaluation.curves import Threshold
 from pyhash.evaluation.rankings import Metric
 from pyhash.plotting.charts import axes_for, finish, line_style, require_matplotlib
 
@@ -23,13 +24,14 @@ class PrecisionRecallDisplay:
     Parameters
     ----------
     curve : PrecisionRecallCurve
+        Curve to draw.
     name : str, optional
-        For the legend.
+        Name in the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Once plotted; its ``figure`` can be saved.
+        Set by ``plot``: the axes drawn on. Save with ``save_figure``.
 
     Examples
     --------
@@ -52,8 +54,8 @@ class PrecisionRecallDisplay:
         query_labels: ArrayLike,
         database_labels: ArrayLike,
         *,
-        by: str = "rank",
-        metric: str | Metric = "hamming",
+        by: Threshold = "rank",
+        metric: Metric = "hamming",
         n_bits: int | None = None,
         protocol: Protocol | str | None = None,
         n_threads: int | None = None,
@@ -61,14 +63,16 @@ class PrecisionRecallDisplay:
         ax: Axes | None = None,
         **style: Any,
     ) -> Self:
-        """Measures the curve and draws it.
+        """Compute the curve and draw it.
 
         Parameters
         ----------
         queries, database, query_labels, database_labels, by, metric, n_bits, protocol, n_threads
             As for ``evaluation.precision_recall_curve``.
-        name, ax, **style
-            As for the display and its ``plot``.
+        name
+            As for the class.
+        ax, **style
+            As for ``plot``.
 
         Returns
         -------
@@ -79,7 +83,7 @@ class PrecisionRecallDisplay:
         TypeError, ValueError
             As ``evaluation.precision_recall_curve``.
         ImportError
-            If matplotlib is not installed; before anything is measured.
+            If matplotlib is not installed.
 
         Examples
         --------
@@ -106,14 +110,14 @@ class PrecisionRecallDisplay:
         return cls(curve, name).plot(ax, **style)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Self:
-        """Draws the curve.
+        """Draw the curve.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default a new figure's.
+            Axes to draw on. By default those of a new figure.
         **style
-            For ``Axes.plot``.
+            Passed to ``Axes.plot``.
 
         Returns
         -------

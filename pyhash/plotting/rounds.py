@@ -1,4 +1,4 @@
-"""Scores by round."""
+"""Chart of scores by round."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class RoundsDisplay:
-    """A score, or the time that it took, after each round of a stream.
+    """A score, or a time, after each round of a stream.
 
     Parameters
     ----------
     n_seen : sequence of int
-        Samples learned after each round.
+        Number of samples learned after each round.
     scores : sequence of float
-        As many: mAP, or whatever `ylabel` says, such as seconds.
+        One for each round, in the quantity of `ylabel`.
     name : str, optional
-        For the legend.
+        Name in the legend.
     ylabel : str
-        The y axis of "mAP", "Precision" and "Recall" runs from 0 to 1, that of anything else from 0 as far as needed.
+        Label of the y axis, which runs from 0 to 1 for "mAP", "Precision" and "Recall", else from 0 as far as needed.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Once plotted; its ``figure`` can be saved.
+        Set by ``plot``: the axes drawn on. Save with ``save_figure``.
 
     Examples
     --------
@@ -49,9 +49,27 @@ class RoundsDisplay:
     ylabel: str = "mAP"
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Self:
-        """Draws the scores; arguments, result and errors as for ``PrecisionRecallDisplay.plot``.
+        """Draw the scores.
 
-        Raises ValueError if there are not as many scores as rounds.
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on. By default those of a new figure.
+        **style
+            Passed to ``Axes.plot``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If rounds or scores are not numbers.
+        ValueError
+            If there is not one score for each round.
+        ImportError
+            If matplotlib is not installed.
         """
         n_seen = check_column("n_seen", self.n_seen)
         scores = check_column("scores", self.scores, len(n_seen), "of n_seen")

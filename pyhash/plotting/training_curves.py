@@ -1,12 +1,13 @@
-"""Losses and validation scores by epoch."""
+"""Chart of losses and validation scores by epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyhash.plotting.charts import axes_for, finish
 from pyhash.plotting.columns import check_column
@@ -17,30 +18,35 @@ if TYPE_CHECKING:
 
 _ENTRY = ("epoch", "loss", "losses", "validation")
 _LEGEND_COLUMNS = 3
-_MARKER: dict[str, Any] = {"marker": "o", "markersize": 3}  # a single epoch is no line
+_MARKER: dict[str, Any] = {"marker": "o", "markersize": 3}  # visible also for one epoch, which draws no line
+
+
+class _TrainedByEpochs(Protocol):
+    @property
+    def history_(self) -> Sequence[Mapping[str, Any]]: ...
 
 
 @dataclass
 class TrainingCurvesDisplay:
-    """Losses, and the mAP on validation data where there is any, after each epoch of training.
+    """Losses, and the mAP on validation data if there is any, after each epoch of training.
 
     Parameters
     ----------
     epochs : sequence of int
-        From 1.
+        Numbers of the epochs, from 1.
     losses : mapping of str to sequence of float
-        Terms of the loss by name, each with a value for every epoch; NaN where an epoch has none.
+        Terms of the loss by name: a value for each epoch, NaN where an epoch has none.
     validation : mapping of str to sequence of float, optional
-        The mAP of each direction, such as "image->text", likewise.
+        The mAP of each direction, such as "image->text": a value for each epoch, NaN where an epoch has none.
     name : str, optional
-        For the legend, before the names of terms and directions.
+        Written in the legend before the names of terms and directions.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Once plotted: those of the losses; its ``figure`` can be saved.
+        Set by ``plot``: the axes of the losses. Save with ``save_figure``.
     validation_ax_ : matplotlib Axes or None
-        Once plotted: those of the mAP, on the right; None without `validation`.
+        Set by ``plot``: the axes of the mAP, on the right. None without `validation`.
 
     Examples
     --------
@@ -57,15 +63,17 @@ class TrainingCurvesDisplay:
     name: str | None = None
 
     @classmethod
-    def from_model(cls, model: Any, ax: Axes | None = None, *, name: str | None = None) -> Self:
-        """Draws how a deep method was trained.
+    def from_model(cls, model: _TrainedByEpochs, ax: Axes | None = None, *, name: str | None = None) -> Self:
+        """Draw the training of a deep method.
 
         Parameters
         ----------
         model : HashingMethod
-            With ``history_``, which deep methods have once they have learned.
-        ax, name
-            As for ``plot`` and the display.
+            A deep method that has learned; its ``history_`` is drawn.
+        ax
+            As for ``plot``.
+        name
+            As for the class.
 
         Returns
         -------
@@ -74,9 +82,9 @@ class TrainingCurvesDisplay:
         Raises
         ------
         TypeError
-            If the model keeps no history, as methods that are not trained by epochs.
+            If the model has no ``history_``, as methods that are not trained by epochs.
         ValueError
-            If it has not learned yet, or its history is not one of ``from_history``.
+            If the model has not learned.
         ImportError
             If matplotlib is not installed.
 
@@ -88,7 +96,7 @@ class TrainingCurvesDisplay:
         >>> display.losses
         {'total': [1.0, 0.5], 'triplet': [1.0, 0.5]}
         """
-        # Not by hasattr: the property of a model that has not learned raises an error of its own.
+        # Not hasattr: it evaluates the property, which raises for a model that has not learned.
         if "history_" not in dir(model):
             raise TypeError(f"model must have a history_, as deep methods do, got {type(model).__name__}")
         if not model.history_:
@@ -99,27 +107,33 @@ class TrainingCurvesDisplay:
     def from_history(
         cls, history: Sequence[Mapping[str, Any]], ax: Axes | None = None, *, name: str | None = None
     ) -> Self:
-        """Draws a history that was kept, such as the ``training`` of a comparison's record.
+        """Draw a history, such as the ``training`` of a comparison's record.
 
         Parameters
         ----------
         history : sequence of mapping
-            One for each epoch: "epoch", "loss" (of all terms), "losses" (by term) and "validation" (mAP by direction,
+            One for each epoch, with "epoch", "loss" (the sum), "losses" (by term) and "validation" (mAP by direction,
             or None). A term or direction may be missing, or None, in some epochs.
-        ax, name
-            As for ``plot`` and the display.
+        ax
+            As for ``plot``.
+        name
+            As for the class.
 
         Returns
         -------
         TrainingCurvesDisplay
-            With the loss of all terms as "total".
+            Its losses name the sum "total".
 
         Raises
         ------
         TypeError
-            If the history is not a sequence of mappings, or does not hold numbers.
+            If the history is not a sequence of mappings.
+        TypeError
+            If a loss or a score is not a number.
         ValueError
-            If it is empty, or an epoch lacks one of the four.
+            If the history is empty.
+        ValueError
+            If an epoch lacks one of the four entries.
         ImportError
             If matplotlib is not installed.
 
@@ -136,26 +150,29 @@ class TrainingCurvesDisplay:
         return cls(epochs, losses, validation or None, name).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draws the losses on the left axis, the mAP on one of its own on the right, and one legend below.
+        """Draw the losses on the left axis, the mAP on the right axis, and one legend below.
 
-        Losses are drawn on a logarithmic axis if all that the axes hold are above 0.
+        The axis of the losses is logarithmic if all losses drawn on it are above 0.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Drawn on; without, a new figure.
+            Axes to draw on. By default those of a new figure.
 
         Returns
         -------
-        TrainingCurvesDisplay
-            This one.
+        self
 
         Raises
         ------
         TypeError
-            If losses or validation are not mappings, or values not numbers.
+            If losses or validation is not a mapping.
+        TypeError
+            If a value is not a number.
         ValueError
-            If there is no loss, or not a value for each epoch.
+            If losses is empty.
+        ValueError
+            If a term or direction does not have one value for each epoch.
         ImportError
             If matplotlib is not installed.
         """
@@ -171,7 +188,7 @@ class TrainingCurvesDisplay:
         self.validation_ax_ = self.ax_.twinx() if validation else None
         if self.validation_ax_ is not None:
             for direction, values in validation.items():
-                # What stands in the left axes is in their one legend, and takes the next of their colors.
+                # Empty lines in the left axes: for an entry in their legend and the next of their colors.
                 (entry,) = self.ax_.plot([], [], "--", label=self._label(f"mAP {direction}"), **_MARKER)
                 known = np.isfinite(values)
                 color = entry.get_color()
@@ -180,7 +197,7 @@ class TrainingCurvesDisplay:
         self._scale_losses()
         return self
 
-    def _checked(self, name: str, columns: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    def _checked(self, name: str, columns: Mapping[str, Sequence[float]]) -> dict[str, NDArray[Any]]:
         if not isinstance(columns, Mapping):
             raise TypeError(f"{name} must be a mapping of names to values, got {type(columns).__name__}")
         n = len(self.epochs)
@@ -192,14 +209,14 @@ class TrainingCurvesDisplay:
     def _scale_losses(self) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        self.ax_.set_yscale("linear")  # an earlier run on these axes may have left another, which cannot begin at 0
+        self.ax_.set_yscale("linear")  # an earlier run may have left a logarithmic axis, which cannot begin at 0
         finish(self.ax_, "Epoch", "Loss")
         drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=np.float64) for line in self.ax_.get_lines()])
         if len(drawn) and drawn.min() > 0:
             self.ax_.set_yscale("log")
             self.ax_.autoscale(axis="y")
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
-        # Curves fall from the left and rise to the right: below there is room that no curve needs.
+        # Below the axes, where the legend covers no curve.
         self.ax_.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=_LEGEND_COLUMNS, frameon=False)
 
 
@@ -220,7 +237,7 @@ def _check_history(history: object) -> None:
 
 
 def _columns(rows: Sequence[Mapping[str, float | None]]) -> dict[str, list[float]]:
-    """By name, the value of each row; NaN where it has none."""
+    """Return the values of all rows by name; NaN where a row has none."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [_or_nan(row.get(name)) for row in rows] for name in names}
 
