@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +142,7 @@ def _learn(model: HashingMethod, views: dict[str, Any], labels: Any, n_classes: 
 def _measure(data: Dataset, queries: NDArray[np.int64], model: HashingMethod, index: CodeIndex) -> dict[str, float]:
     labels = data.labels[_RELEVANCE]
     scores = {}
+    metric: Literal["hamming", "weighted_hamming"]
     for modality, direction in _DIRECTIONS.items():
         projections = model.project(data.views[modality][queries], modality=modality)
         for kind, rows, metric in (("", pack(projections), "hamming"), (" weighted", projections, "weighted_hamming")):

@@ -1,4 +1,4 @@
-"""The charts of a comparison of methods."""
+"""Charts of a comparison."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.comparison.table import directions_of, ordered, runs_of, score_of
+from pyhash.comparison.records import Record, Round, Score, ScoreKind, directions_of, runs_of, score_of, unique
 from pyhash.evaluation.class_centers import ClassDistances
 from pyhash.evaluation.curves import PrecisionAt, PrecisionRecallCurve
 from pyhash.evaluation.protocol import Protocol
@@ -28,21 +28,19 @@ from pyhash.plotting.training_curves import TrainingCurvesDisplay
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Record = dict[str, Any]
-
-_COLORS = 10  # of matplotlib's cycle
-_LINES = ("-", "--", ":", "-.")
+_N_COLORS = 10  # of matplotlib's default cycle
+_LINE_STYLES = ("-", "--", ":", "-.")
 _MAX_LEGEND_INSIDE = 5
 
 
 def draw_comparison(records: Sequence[Record], protocol: str, directory: str | os.PathLike[str]) -> list[str]:
-    """Draws every chart that the records have data for into a folder; returns the names of the files."""
+    """Draw every chart for which the records have data into a folder; return the names of the files."""
     require_matplotlib()
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for stem, ax in _Charts(records, protocol).drawn():
-        # Of methods whose names differ only in what files cannot be named by, each has a chart.
+        # Names of methods may differ only in characters that file names replace: number such files.
         number = next(n for n in count(1) if _numbered(stem, n) not in names)
         names.append(_numbered(stem, number))
         save_figure(ax, folder / names[-1])
@@ -54,16 +52,16 @@ def _numbered(stem: str, number: int) -> str:
 
 
 class _Charts:
-    """Charts of one protocol; those of a single length show the greatest."""
+    """Charts of one protocol; those of a single length show the longest codes."""
 
     def __init__(self, records: Sequence[Record], protocol: str) -> None:
         self.records = records
         self.protocol = protocol
-        self.methods = ordered(record["method"] for record in records)
+        self.methods = unique(record["method"] for record in records)
         self.longest = max(record["n_bits"] for record in records)
 
     def drawn(self) -> Iterator[tuple[str, Axes]]:
-        """Names of files without their suffix, and axes, one chart after another."""
+        """Yield the name without suffix and the axes of one chart after another."""
         first_protocol = next(iter(self.records[0]["protocols"]))
         for direction in directions_of(self.records):
             charts = [
@@ -72,7 +70,7 @@ class _Charts:
                 ("precision_recall", self._precision_recall(direction)),
                 ("precision_at", self._precision_at(direction)),
             ]
-            if self.protocol == first_protocol:  # rounds know no other
+            if self.protocol == first_protocol:  # rounds are scored under no other
                 charts.append(("map_by_round", self._rounds(direction)))
             for name, ax in charts:
                 if ax is not None:
@@ -85,7 +83,7 @@ class _Charts:
         yield from self._class_distances()
 
     def _titled(self, ax: Axes, title: str) -> Axes:
-        """With a title that says what was measured."""
+        """Set a title with the data, the labels, the split and, for mAP, the protocol."""
         first = self.records[0]
         of = f"{first['data']['name']}, {first['labels']}, split {first['split']}"
         protocol = f"\nprotocol {self.protocol}" if ax.get_ylabel() == "mAP" else ""
@@ -93,7 +91,7 @@ class _Charts:
         return ax
 
     def _finished(self, ax: Axes, title: str) -> Axes:
-        """Titled, and with a legend that hides nothing."""
+        """Set the title, and place a long legend beside the axes."""
         self._titled(ax, title)
         if len(ax.get_legend_handles_labels()[1]) > _MAX_LEGEND_INSIDE:
             legend_beside(ax)
@@ -101,15 +99,16 @@ class _Charts:
 
     def _style(self, method: str) -> dict[str, Any]:
         number = self.methods.index(method)
-        return {"color": f"C{number % _COLORS}", "linestyle": _LINES[number // _COLORS % len(_LINES)]}
+        return {"color": f"C{number % _N_COLORS}", "linestyle": _LINE_STYLES[number // _N_COLORS % len(_LINE_STYLES)]}
 
     def _lengths(self, method: str) -> list[int]:
         return sorted({record["n_bits"] for record in runs_of(self.records, method)})
 
-    def _scores(self, method: str, n_bits: int, direction: str, kind: str) -> list[float]:
-        """A score of each seed; empty where one is missing."""
+    def _scores(self, method: str, n_bits: int, direction: str, kind: ScoreKind) -> list[float]:
+        """Return the scores of all seeds; an empty list if one is missing."""
         found = [score_of(run, self.protocol, direction)[kind] for run in runs_of(self.records, method, n_bits)]
-        return [] if None in found else found
+        known = [score for score in found if score is not None]
+        return known if len(known) == len(found) else []
 
     def _bits(self, direction: str) -> Axes | None:
         ax = None
@@ -122,7 +121,7 @@ class _Charts:
         return ax
 
     def _bytes(self, direction: str) -> Axes | None:
-        """With the best score of any method's projections that are not binarised as the upper line."""
+        """Draw mAP by bytes; the upper line is the best mAP of projections that are not binarized."""
         ax = None
         upper = max(
             (
@@ -143,11 +142,11 @@ class _Charts:
                 sizes, means = zip(*points, strict=True)
                 ax = BytesPerItemDisplay(sizes, means, name=method).plot(ax, **self._style(method)).ax_
         if ax is not None and upper is not None:
-            # Last, as the legend follows the order of drawing.
-            ax = BytesPerItemDisplay([], [], upper=upper, upper_name="best as float, not binarised").plot(ax).ax_
+            # Drawn last, to be last in the legend.
+            ax = BytesPerItemDisplay([], [], upper=upper, upper_name="best as float, not binarized").plot(ax).ax_
         return ax
 
-    def _at_longest(self, direction: str) -> Iterator[tuple[str, list[Record]]]:
+    def _at_longest(self, direction: str) -> Iterator[tuple[str, list[Score]]]:
         for method in self.methods:
             runs = runs_of(self.records, method, self.longest)
             if runs:
@@ -174,8 +173,8 @@ class _Charts:
                 ax = PrecisionAtDisplay(result, method).plot(ax, **self._style(method)).ax_
         return ax
 
-    def _online(self) -> Iterator[tuple[str, list[list[Record]]]]:
-        """Methods that learned in rounds, and the rounds of each seed."""
+    def _online(self) -> Iterator[tuple[str, list[list[Round]]]]:
+        """Yield each method that learned in rounds, with the rounds of each seed."""
         for method in self.methods:
             rounds = [run["rounds"] for run in runs_of(self.records, method, self.longest)]
             if rounds and rounds[0][0]["map"] is not None:
@@ -202,7 +201,7 @@ class _Charts:
         return ax
 
     def _first_runs(self) -> Iterator[tuple[str, Record]]:
-        """Methods that learned the greatest length, and the run of the first seed."""
+        """Yield each method that has the longest codes, with its record of the first seed."""
         for method in self.methods:
             runs = runs_of(self.records, method, self.longest)
             if runs:
@@ -210,7 +209,7 @@ class _Charts:
 
     def _training_curves(self) -> Iterator[tuple[str, Axes]]:
         for method, run in self._first_runs():
-            history = run.get("training")  # records of version 0.1 have none
+            history = run.get("training")  # missing in records of version 0.1
             if history:
                 ax = TrainingCurvesDisplay.from_history(history).ax_
                 yield f"training_curves.{_as_file_name(method)}", self._titled(ax, f"{method}, {self.longest} bits")
@@ -228,14 +227,14 @@ class _Charts:
                 names = kept["class_names"] if len(kept["class_names"]) == len(matrix) else None
                 title = f"{method}, {run['n_bits']} bits" + ("" if modality == "learned" else f", {modality}")
                 display = ClassDistanceDisplay(result, names, groups=kept["groups"], name=title)
-                # One scale for all methods: half of the bits is what codes that have nothing in common differ in.
+                # One scale for all methods: unrelated codes differ in half of their bits.
                 drawn = display.plot(vmax=max(run["n_bits"] / 2, 1))
                 part = "" if modality == "learned" else f".{modality}"
                 yield f"class_distances.{_as_file_name(method + part)}", drawn.ax_
 
 
 def _mean(rows: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:
-    """Over seeds; NaN where a value is missing."""
+    """Return the mean over seeds; NaN where a value is missing."""
     mean: NDArray[np.float64] = np.array(rows, dtype=np.float64).mean(axis=0)
     return mean
 

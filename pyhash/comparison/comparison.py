@@ -1,37 +1,50 @@
-"""Methods compared under equal conditions."""
+"""Comparison of methods under equal conditions."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from pyhash._inputs.checks import MAX_BITS, check_choice, check_integer
 from pyhash.comparison.experiment import Direction, Experiment, listed, plan_experiment
+from pyhash.comparison.identity import identify
+from pyhash.comparison.records import Identity, Record, unique
 from pyhash.comparison.result_lines import ResultLines, open_results
-from pyhash.comparison.table import describe_protocol, make_table, ordered
-from pyhash.comparison.trial import Factory, Record, identify, run_trial
+from pyhash.comparison.table import describe_protocol, make_table
+from pyhash.comparison.trial import run_trial
 from pyhash.datasets.dataset import Dataset
 from pyhash.errors import NotFittedError
 from pyhash.evaluation.protocol import Protocol
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.recipes import make_method
 
+Factory = Callable[[int, int], HashingMethod]
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` measured.
+    """Results of ``compare``.
 
     Attributes
     ----------
     records : list of dict
-        One for each method, length and seed, in that order; docs/howto/comparing-fairly.md lists the fields.
+        One for each method, length and seed, in that order. docs/howto/comparing-fairly.md lists the fields.
     n_reused : int
-        How many of them were there before, in the folder `out`.
+        Number of records that the folder `out` held before.
     n_dropped : int
-        1 if that folder's file ended within a line, which was dropped, else 0.
+        1 if the file of that folder ended within a line, which was removed, else 0.
+
+    Examples
+    --------
+    >>> from pyhash.datasets import make_multilabel
+    >>> result = compare(make_multilabel(300), ["lsh"], bits=[8])
+    >>> result.protocols
+    ['shoh']
+    >>> result.records[0]["bytes_per_item"]
+    1
     """
 
     records: list[Record]
@@ -42,24 +55,24 @@ class Comparison:
         return len(self.records)
 
     def __repr__(self) -> str:
-        methods = ordered(record["method"] for record in self.records)
-        bits = ordered(str(record["n_bits"]) for record in self.records)
-        n_seeds = len(ordered(record["seed"] for record in self.records))
+        methods = unique(record["method"] for record in self.records)
+        bits = unique(str(record["n_bits"]) for record in self.records)
+        n_seeds = len(unique(record["seed"] for record in self.records))
         seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
         return f"Comparison({len(self)} records: {', '.join(methods)}; {', '.join(bits)} bits; {seeds})"
 
     @property
     def protocols(self) -> list[str]:
-        """Names of the protocols."""
+        """Names of the protocols, in order."""
         return list(self.records[0]["protocols"])
 
     def describe(self, protocol: str | None = None) -> str:
-        """What the scores of a protocol are, in one sentence: data, split, views, choices, seeds.
+        """Return a sentence that says what the scores of a protocol are: data, split, views, choices, seeds.
 
         Parameters
         ----------
         protocol : str, optional
-            One of `protocols`; by default the first.
+            One of `protocols`. By default the first.
 
         Returns
         -------
@@ -68,51 +81,52 @@ class Comparison:
         Raises
         ------
         ValueError
-            If there is no such protocol.
+            If `protocol` is not one of `protocols`.
         """
         return describe_protocol(self.records, self._protocol(protocol))
 
     def table(self, protocol: str | None = None) -> str:
-        """The scores of a protocol as a Markdown table: one row for each method and length.
+        """Return the scores of a protocol as a Markdown table with a row for each method and length.
 
         Parameters
         ----------
         protocol : str, optional
-            One of `protocols`; by default the first.
+            One of `protocols`. By default the first.
 
         Returns
         -------
         str
-            For each direction the plain mAP and that of the weighted distance; of several seeds their mean and, after
-            ±, their sample standard deviation.
+            For each direction the mAP by Hamming distance and by weighted distance. For several seeds their mean and,
+            after ±, their sample standard deviation.
 
         Raises
         ------
         ValueError
-            If there is no such protocol.
+            If `protocol` is not one of `protocols`.
         """
         return make_table(self.records, self._protocol(protocol))
 
     def save_charts(self, directory: str | os.PathLike[str], *, protocol: str | None = None) -> list[str]:
-        """Draws the charts into a folder, which is made where it is missing.
+        """Draw the charts into a folder.
 
         Parameters
         ----------
         directory : path-like
-            Files of the same names are replaced.
+            Created if missing. Files of the same names are replaced.
         protocol : str, optional
-            One of `protocols`; by default the first.
+            One of `protocols`. By default the first.
 
         Returns
         -------
         list of str
-            Names of the files: mAP by bits, by round and by bytes per item, precision-recall and precision at N for
-            each direction; training time by round; distances between classes for each method.
+            Names of the files. For each direction: mAP by bits, by round and by bytes per item, precision-recall and
+            precision at N. For each method: distances between classes, and training curves of methods that are trained
+            by epochs. Once: training time by round.
 
         Raises
         ------
         ValueError
-            If there is no such protocol.
+            If `protocol` is not one of `protocols`.
         ImportError
             If matplotlib is not installed.
         OSError
@@ -144,45 +158,47 @@ def compare(
     progress: bool | None = None,
     n_threads: int | None = None,
 ) -> Comparison:
-    """Runs every method at every length with every seed, under equal conditions.
+    """Run every method at every length with every seed, under equal conditions.
 
     Parameters
     ----------
     data : Dataset
+        Data to learn and to search.
     methods : sequence of str, or mapping of str to function
-        Names that ``pyhash.methods.recipes.make_method`` knows, such as "lemon+rbf"; or functions of your own by
-        name, each called with (n_bits, seed) and returning a new HashingMethod.
+        Names of recipes, such as "lemon+rbf" (see ``pyhash.methods.make_method``). Or a mapping of names to functions:
+        each is called with (n_bits, seed) and returns a new HashingMethod.
     bits : sequence of int
-        Lengths of codes.
+        Lengths of the codes in bits.
     seeds : int or sequence of int
-        Of the methods, and of the order in which rows are learned; a number n stands for 0, ..., n - 1.
+        Seeds of the methods and of the order in which rows are learned. A number n means 0, ..., n - 1.
     labels : str, optional
-        One of ``data.labels``: rows are relevant to each other when they share one. By default, or for "hierarchy", the
-        finest layer of the hierarchy. Methods that take a hierarchy have it where these are its finest layer.
+        One of ``data.labels``: rows that share a label are relevant to each other. By default, or for "hierarchy", the
+        finest layer of the hierarchy. Methods that take a hierarchy get it if the labels are its finest layer.
     split : str, optional
-        One of ``data.splits``, by default the first. Where there is none, or for "random" where there is none of that
-        name, a tenth of the rows, drawn with seed 0, are queries.
+        One of ``data.splits``. By default the first. If there is no split, or for "random" if the data has no split of
+        that name, a tenth of the rows, drawn with seed 0, are queries.
     views : sequence of str, optional
-        Modalities to learn; by default all.
+        Modalities to learn. By default all.
     directions : sequence of (str, str), optional
-        Modality of the queries, and that of the database; by default every ordered pair of two views.
+        Pairs of the modality of the queries and the modality of the database. By default every ordered pair of two
+        views.
     database : {"learned", "encoded"}
-        Codes that are searched: those that the method learned for the rows, one for all modalities; or what ``encode``
-        makes of the modality searched. With "learned" it does not matter which modality is searched.
+        Codes that are searched. "learned": the codes that the method learned for the rows, one for all modalities.
+        "encoded": the codes that ``encode`` returns for the modality of the database.
     chunk_size : int
-        Rows that online methods learn at a time; others learn all at once.
+        Number of rows that online methods learn at a time. Other methods learn all rows at once.
     protocols : sequence of Protocol or str
-        For the scores; charts and rounds show the first.
+        Protocols of the scores. Charts and rounds show the first.
     top_n : sequence of int
-        N of precision at N; those beyond the database or a cutoff are left out.
+        Each N of precision at N. Those above the size of the database or a cutoff are left out.
     out : path-like, optional
-        A folder for results.jsonl, to which each combination is added when it is done. What is there already, of the
-        same data, choices and parameters and the same pyhash, is not run again.
+        Folder of results.jsonl, to which each combination is added when it is finished. A combination that the file
+        holds, with the same data, choices, parameters and version of pyhash, is not run again.
     progress : bool, optional
         Whether to show progress on stderr: a bar on a terminal, elsewhere a line for each combination. By default only
         on a terminal.
     n_threads : int, optional
-        Of methods and of the evaluation. It moves no score. numpy's own threads are not bound by it.
+        Number of threads of methods and evaluation. It changes no score, and does not limit the threads of numpy.
 
     Returns
     -------
@@ -190,18 +206,35 @@ def compare(
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is not as it must be: before anything is learned. Also if a method refuses a combination, whose
-        name the message has; those before it are in `out`.
+    TypeError
+        If an argument has a wrong type.
+    TypeError
+        If a function does not take (n_bits, seed), or does not return a HashingMethod.
+    ValueError
+        If a method, labels, split, view, direction, database or protocol is unknown.
+    ValueError
+        If bits, seeds, methods, views, directions or protocols is empty.
+    ValueError
+        If bits, chunk_size, n_threads or an entry of top_n is below 1, or a seed below 0.
+    ValueError
+        If values of the data are not finite, or labels out of range.
+    ValueError
+        If the split leaves no labelled row for the database or the queries.
+    ValueError
+        If a method refuses a combination. The message names it; earlier combinations are in `out`.
+    ValueError
+        If a function returns a model of another length, or one that has learned.
     OSError
-        If `out` cannot be written, or another comparison writes to it.
+        If `out` cannot be written.
+    BlockingIOError
+        If another comparison writes to `out`.
 
     Notes
     -----
-    Rows without any label are left out. The database is in the order of the data set whatever order it was learned in,
-    so that ties by id do not depend on the seed. Scores of "float" rank by the cosine of projections that are not
-    binarised, the database's encoded from the modality searched: what the signs cost. Memory is the peak of what is
-    resident while a method learns, beside what was before; only Linux tells.
+    Rows without labels are left out. The database is ranked in the order of the data set, hence ties by id do not
+    depend on the seed. ``map_float`` of a record ranks by the cosine of the projections, with the database encoded
+    from the modality searched: its difference to ``map`` is the cost of binarizing. Memory is resident memory, before
+    learning and at its peak while a method learns, on Linux only.
 
     Examples
     --------
@@ -242,23 +275,22 @@ def compare(
 
 @dataclass(frozen=True)
 class _Combination:
-    """A method, a length and a seed."""
+    """One method at one length with one seed."""
 
     name: str
     factory: Factory
-    identity: Record
+    identity: Identity
 
     def __str__(self) -> str:
         return f"{self.name}, {self.identity['n_bits']} bits, seed {self.identity['seed']}"
 
     @property
     def key(self) -> str:
-        """What its record is found by."""
-        key: str = self.identity["key"]
-        return key
+        """Key of the record."""
+        return self.identity["key"]
 
     def run(self, experiment: Experiment) -> Record:
-        """Its record."""
+        """Learn and measure; return the record."""
         model = self.factory(self.identity["n_bits"], self.identity["seed"])
         _refuse_learned(self.name, model)
         try:
@@ -270,7 +302,7 @@ class _Combination:
 def _plan(
     experiment: Experiment, methods: Sequence[str] | Mapping[str, Factory], bits: list[int], seeds: list[int]
 ) -> list[_Combination]:
-    """Every combination, its method made once so that wrong names and parameters show before any work."""
+    """Return every combination; make each model once, to raise for wrong names and parameters before any work."""
     combinations = []
     for name, factory in _factories(experiment, methods).items():
         for n_bits in bits:
@@ -278,7 +310,7 @@ def _plan(
                 try:
                     model = factory(n_bits, seed)
                 except TypeError as error:
-                    # A class by itself, such as LEMON, takes its parameters by name only.
+                    # Such as LEMON itself, which takes its parameters by name only.
                     raise TypeError(f"methods[{name!r}] must take (n_bits, seed): {error}") from error
                 if not isinstance(model, HashingMethod):
                     raise TypeError(f"methods[{name!r}] must return a HashingMethod, got {type(model).__name__}")
@@ -310,7 +342,7 @@ def _factories(experiment: Experiment, methods: Sequence[str] | Mapping[str, Fac
 
 
 def _refuse_learned(name: str, model: HashingMethod) -> None:
-    """A model that has learned would go on from there."""
+    """Raise if the model has learned: it would learn further instead of anew."""
     try:
         n_samples = model.n_samples_seen_
     except NotFittedError:
@@ -327,7 +359,7 @@ def _recipe(name: str, experiment: Experiment) -> Factory:
 
 
 def _check_bits(bits: Sequence[int]) -> list[int]:
-    lengths = ordered(check_integer("bits", n_bits, 1, MAX_BITS) for n_bits in listed("bits", bits, "integers"))
+    lengths = unique(check_integer("bits", n_bits, 1, MAX_BITS) for n_bits in listed("bits", bits, "integers"))
     if not lengths:
         raise ValueError("bits must hold at least one length, got none")
     return lengths
@@ -336,7 +368,7 @@ def _check_bits(bits: Sequence[int]) -> list[int]:
 def _check_seeds(seeds: int | Sequence[int]) -> list[int]:
     if not isinstance(seeds, Iterable):
         return list(range(check_integer("seeds", seeds, 1)))
-    numbers = ordered(check_integer("seeds", seed, 0) for seed in listed("seeds", seeds, "integers"))
+    numbers = unique(check_integer("seeds", seed, 0) for seed in listed("seeds", seeds, "integers"))
     if not numbers:
         raise ValueError("seeds must hold at least one, got none")
     return numbers

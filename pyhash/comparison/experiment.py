@@ -1,4 +1,4 @@
-"""What is equal for all methods of a comparison: data, labels, split, views, directions, protocols."""
+"""The conditions that are equal for all methods of a comparison: data, labels, split, views, directions, protocols."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pyhash._inputs.checks import (
     is_sparse,
 )
 from pyhash._inputs.labels import check_class_indices, check_label_matrix, count_class_indices, one_hot
+from pyhash.comparison.records import Conditions
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
 from pyhash.evaluation.protocol import Protocol, resolve_protocol
@@ -30,21 +31,26 @@ Direction = tuple[str, str]
 
 RANDOM_SPLIT = "random"
 DATABASES = ("learned", "encoded")
-# The part of the rows that become queries where a data set has no split.
+# Share of the rows that become queries if a data set has no split.
 QUERY_FRACTION = 0.1
+
+
+def direction_name(direction: Direction) -> str:
+    """Return text such as "image->text"."""
+    return "->".join(direction)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The choices of a comparison, checked; made by ``plan_experiment``.
+    """The checked choices of a comparison; ``plan_experiment`` creates it.
 
-    Rows without any label are in neither side of the split. Rows of the database are in ascending order, which is the
-    order of ties by id, whatever order a method learned them in.
+    Rows without labels are on neither side of the split. The rows of the database are in ascending order, which is the
+    order of ties by id; the order in which a method learns them does not matter.
     """
 
     data: Dataset
     labels: str
-    layers: tuple[str, ...]  # of the hierarchy that goes with the labels; empty where there is none
+    layers: tuple[str, ...]  # of the hierarchy whose finest layer the labels are; else empty
     split: str
     views: tuple[str, ...]
     directions: tuple[Direction, ...]
@@ -59,38 +65,38 @@ class Experiment:
 
     @property
     def hierarchy(self) -> list[NDArray[Any]] | None:
-        """What SHOH learns from beside the labels."""
+        """Parents between the layers; None if the labels are not the finest layer of a hierarchy."""
         return list(self.data.hierarchy) if self.layers else None
 
     @property
     def n_classes(self) -> int:
-        """Classes of the labels."""
+        """Number of classes of the labels."""
         return _n_classes(self.data, self.labels)
 
     def stream(self, seed: int) -> NDArray[np.int64]:
-        """The database rows in the order in which they are learned, the same for all methods."""
+        """Return the database rows in the order in which every method learns them."""
         return np.random.default_rng(seed).permutation(self.database_rows)
 
     def views_of(self, rows: NDArray[np.int64]) -> dict[str, Any]:
-        """Features of some rows."""
+        """Return the features of the given rows."""
         return {name: self.data.views[name][rows] for name in self.views}
 
     def labels_of(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Labels that say which rows are relevant to each other."""
+        """Return the labels of the given rows: rows that share one are relevant to each other."""
         labels: NDArray[Any] = self.data.labels[self.labels][rows]
         return labels
 
     def labels_for(self, model: HashingMethod, rows: NDArray[np.int64]) -> Any:
-        """Labels in the form that a method learns from."""
+        """Return the labels of the given rows in the form that the method learns from."""
         if getattr(model, "hierarchy", None) is not None:
             return [self.data.labels[layer][rows] for layer in self.data.layers]
         labels = self.labels_of(rows)
-        # As a matrix, so that a first chunk that lacks a class does not hide it.
+        # As a matrix of all classes: the first chunk may lack some of them.
         return one_hot(labels, self.n_classes) if labels.ndim == 1 else labels
 
     @cached_property
-    def identity(self) -> dict[str, Any]:
-        """All that moves a score and does not depend on the method, as JSON."""
+    def conditions(self) -> Conditions:
+        """Everything that changes a score and does not depend on the method, as JSON."""
         return {
             "data": {
                 "name": self.data.name,
@@ -137,7 +143,7 @@ def plan_experiment(
     top_n: Sequence[int],
     n_threads: int | None,
 ) -> Experiment:
-    """The experiment that the arguments of ``compare`` describe; refuses what does not fit before any work is done."""
+    """Check the arguments of ``compare`` and return the experiment that they describe."""
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a Dataset, got {type(data).__name__}")
     name, layers = _choose_labels(data, labels)
@@ -169,14 +175,14 @@ def plan_experiment(
 
 
 def listed(name: str, values: object, of: str) -> list[Any]:
-    """A collection as a list; a string and what is no collection are refused."""
+    """Return a collection as a list; raise for a string and for anything that is no collection."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a sequence of {of}, got {values!r}")
     return list(values)
 
 
 def _choose_labels(data: Dataset, labels: str | None) -> tuple[str, tuple[str, ...]]:
-    """The labels that say what is relevant, and the layers of the hierarchy where they are its finest."""
+    """Return the name of the labels, and the layers of the hierarchy if the labels are its finest layer."""
     layers = data.layers if data.hierarchy else ()
     if labels == "hierarchy" and not layers:
         raise ValueError(f"labels must be among {', '.join(map(repr, data.labels))}: {data.name!r} has no hierarchy")
@@ -229,7 +235,7 @@ def _choose_protocols(protocols: Sequence[Protocol | str]) -> dict[str, Protocol
 
 
 def _check_values(data: Dataset, views: Sequence[str], labels: Sequence[str]) -> None:
-    """Refuses, with their rows in the data set, values that every method would refuse later."""
+    """Raise for values that every method would refuse later; the message has their row in the data set."""
     for key in views:
         name, view = f"views[{key!r}]", data.views[key]
         check_numeric(name, view.data if is_sparse(view) else view)
@@ -241,7 +247,7 @@ def _check_values(data: Dataset, views: Sequence[str], labels: Sequence[str]) ->
 
 
 def _labelled(data: Dataset, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Which rows have a label of every kind named."""
+    """Return a mask of the rows that have a label of every kind named."""
     labelled = np.ones(len(data), dtype=bool)
     for name in names:
         if data.labels[name].ndim == 2:

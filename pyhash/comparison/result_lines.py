@@ -1,4 +1,4 @@
-"""The file that a comparison grows: one line of JSON for each combination, kept whatever happens to the next."""
+"""The file of results: a line of JSON for each finished combination, on disk before the next one starts."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pyhash._files.atomic import sync_directory
+from pyhash.comparison.records import Record
 
 RESULTS = "results.jsonl"
 _LOCK = "lock"
 
 
 class ResultLines:
-    """Records by their key, in a file; use ``open_results``.
+    """Records in a file; open it with ``open_results``.
 
     Attributes
     ----------
     records : dict of str to dict
-        What the file holds.
+        Records of the file by their key.
     n_dropped : int
-        1 if the file ended within a line, as a crash leaves it, else 0: that line is gone.
+        1 if the file ended within a line, as after a crash, else 0. That line is removed.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.n_dropped = _drop_broken_end(path)
-        self.records = {record["key"]: record for record in _read(path)}
+        self.records: dict[str, Record] = {record["key"]: record for record in _read(path)}
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Writes a record; on disk when this returns."""
+    def append(self, record: Record) -> None:
+        """Write a record; it is on disk when the call returns."""
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
         is_new = not self.path.exists()
         with open(self.path, "ab") as file:
@@ -46,7 +46,7 @@ class ResultLines:
 
 @contextmanager
 def open_results(directory: str | os.PathLike[str]) -> Iterator[ResultLines]:
-    """The results of a folder, which is made where it is missing; no other process may write them meanwhile."""
+    """Open the results of a folder, which is created if missing; lock them against other processes."""
     folder = Path(directory)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
@@ -62,7 +62,7 @@ def open_results(directory: str | os.PathLike[str]) -> Iterator[ResultLines]:
 def _locked(folder: Path) -> Iterator[None]:
     import fcntl
 
-    # The kernel's lock ends with the process, however it ends; the file stays.
+    # The system releases the lock when the process ends, even after a crash. The file stays.
     with open(folder / _LOCK, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +72,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _drop_broken_end(path: Path) -> int:
-    """Cuts off what follows the last end of a line; returns how many lines that were."""
+    """Remove an incomplete last line; return how many lines were removed."""
     if not path.exists():
         return 0
     whole = path.read_bytes()
@@ -83,7 +83,7 @@ def _drop_broken_end(path: Path) -> int:
     return 1
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[Record]:
     if not path.exists():
         return []
     records = []
@@ -92,6 +92,6 @@ def _read(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
             record["key"], record["scores"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} must hold a record in every line, line {number} is none: {error}") from None
+            raise ValueError(f"{path} must hold a record in every line, line {number} is not one: {error}") from None
         records.append(record)
     return records

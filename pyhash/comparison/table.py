@@ -1,46 +1,21 @@
-"""Records of a comparison as a Markdown table, and the numbers behind it: means over seeds, and their spread."""
+"""Markdown table of a comparison: means over seeds, and their spread."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-Record = dict[str, Any]
+from pyhash.comparison.records import Record, ScoreKind, directions_of, runs_of, score_of, unique
 
-KINDS = {"map": "", "map_weighted": " weighted"}
-
-
-def ordered(values: Iterable[Any]) -> list[Any]:
-    """Each value once, in order of appearance."""
-    return list(dict.fromkeys(values))
-
-
-def score_of(record: Record, protocol: str, direction: str) -> Record:
-    """The scores of one direction under one protocol."""
-    found: Record = next(
-        entry for entry in record["scores"] if (entry["protocol"], entry["direction"]) == (protocol, direction)
-    )
-    return found
-
-
-def directions_of(records: Sequence[Record]) -> list[str]:
-    """Directions, in order."""
-    return ordered(entry["direction"] for record in records for entry in record["scores"])
-
-
-def runs_of(records: Sequence[Record], method: str, n_bits: int | None = None) -> list[Record]:
-    """The records of a method, of one length if given: one for each seed."""
-    return [
-        record for record in records if record["method"] == method and (n_bits is None or record["n_bits"] == n_bits)
-    ]
+# Scores of a direction in the table, and the ends of their titles.
+_KINDS: dict[ScoreKind, str] = {"map": "", "map_weighted": " weighted"}
 
 
 def describe_protocol(records: Sequence[Record], protocol: str) -> str:
-    """What was measured, in one sentence."""
+    """Return a sentence that says what the scores of a protocol are."""
     first = records[0]
-    data, n_seeds = first["data"], len(ordered(record["seed"] for record in records))
+    data, n_seeds = first["data"], len(unique(record["seed"] for record in records))
     seeds = "1 seed" if n_seeds == 1 else f"mean ± sample standard deviation of {n_seeds} seeds"
     left_out = f", {data['n_unlabelled']:,} without labels left out" if data["n_unlabelled"] else ""
     return (
@@ -52,12 +27,12 @@ def describe_protocol(records: Sequence[Record], protocol: str) -> str:
 
 
 def make_table(records: Sequence[Record], protocol: str) -> str:
-    """The table of one protocol: a row for each method and length, two columns for each direction."""
-    columns = [(direction, kind) for direction in directions_of(records) for kind in KINDS]
-    titles = ["method", "bits", "bytes per item", *(direction + KINDS[kind] for direction, kind in columns)]
+    """Return the table of one protocol: a row for each method and length, two columns for each direction."""
+    columns = [(direction, kind) for direction in directions_of(records) for kind in _KINDS]
+    titles = ["method", "bits", "bytes per item", *(direction + _KINDS[kind] for direction, kind in columns)]
     lines = [titles, ["---"] * len(titles)]
-    for method in ordered(record["method"] for record in records):
-        for n_bits in ordered(record["n_bits"] for record in runs_of(records, method)):
+    for method in unique(record["method"] for record in records):
+        for n_bits in unique(record["n_bits"] for record in runs_of(records, method)):
             runs = runs_of(records, method, n_bits)
             cells = [
                 mean_and_spread([score_of(run, protocol, direction)[kind] for run in runs])
@@ -68,12 +43,12 @@ def make_table(records: Sequence[Record], protocol: str) -> str:
 
 
 def _as_cell(text: str) -> str:
-    """Text that neither ends a cell nor its line."""
+    """Escape text so that it ends neither a cell nor a line."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def mean_and_spread(values: Sequence[float | None]) -> str:
-    """Such as "0.512 ± 0.004"; without a spread where there is one value, "-" where one is missing."""
+    """Return text such as "0.512 ± 0.004": without spread for one value, "-" if a value is missing."""
     if any(value is None for value in values):
         return "-"
     numbers = np.array(values, dtype=np.float64)

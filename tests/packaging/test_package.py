@@ -31,6 +31,25 @@ def test_the_first_names_load_only_what_they_need():
     assert run(code + f"print(*[m for m in {MODULES} if m in sys.modules])") == []
 
 
+_SCORE = """
+import sys
+import numpy as np
+from pyhash import evaluation
+rows = np.array([[1], [2], [3]], dtype=np.uint8)
+labels = [0, 1, 1]
+evaluation.mean_average_precision(rows, rows, labels, labels)
+evaluation.precision_at(rows, rows, labels, labels, top_n=2)
+evaluation.precision_recall_curve(rows, rows, labels, labels)
+evaluation.class_distances(rows, labels, n_bits=8)
+folders = {name.split(".")[1] for name in sys.modules if name.startswith("pyhash.")}
+print(*sorted(folders - {"evaluation", "codes"}), *(name for name in %s if name in sys.modules))
+"""
+
+
+def test_scores_load_no_method_and_no_plot():
+    assert run(_SCORE % MODULES) == ["_core", "_inputs"]
+
+
 def test_import_is_quick():
     """CPU time beyond numpy, the best of three: other work on the machine must not decide."""
     code = (
@@ -175,10 +194,10 @@ def test_folders_do_not_import_each_other():
 
 def test_public_docstrings_are_whole():
     """Every public class and function of the package's main modules says what it takes and shows itself at work."""
-    from pyhash import codes, datasets, deep, evaluation, index, interop, methods, plotting, search
+    from pyhash import codes, comparison, datasets, deep, evaluation, index, interop, methods, plotting, search
     from pyhash.methods.parts import descent
 
-    for module in (codes, datasets, deep, evaluation, index, interop, methods, plotting, search, descent):
+    for module in (codes, comparison, datasets, deep, evaluation, index, interop, methods, plotting, search, descent):
         for name in module.__all__:
             doc = getattr(module, name).__doc__ or ""
             is_result = "Attributes\n" in doc and "Parameters\n" not in doc

@@ -11,7 +11,7 @@ import pytest
 
 from pyhash.cli import bench
 from pyhash.cli.main import main
-from pyhash.comparison.table import score_of
+from pyhash.comparison.records import score_of
 from pyhash.datasets import make_hierarchical, make_multilabel, save_npz
 
 COMMAND = [sys.executable, "-m", "pyhash.cli.main", "bench"]

@@ -11,9 +11,9 @@ from scipy.sparse import coo_array, csr_array, csr_matrix
 from pyhash import LEMON, SHOH, codes, evaluation
 from pyhash.comparison import compare
 from pyhash.comparison.charts import _Charts
+from pyhash.comparison.identity import describe, versions
 from pyhash.comparison.result_lines import open_results
 from pyhash.comparison.table import mean_and_spread
-from pyhash.comparison.trial import describe, versions
 from pyhash.datasets import make_hierarchical, make_multilabel, published_split
 from pyhash.deep import DHSL, SDCH
 from pyhash.evaluation import Protocol
@@ -336,7 +336,7 @@ def test_a_line_that_is_not_whole_is_dropped(data, tmp_path, count):
 
 def test_a_file_of_something_else(data, tmp_path):
     (tmp_path / "results.jsonl").write_text('{"key": "x", "scores": []}\n[1]\n')
-    with pytest.raises(ValueError, match=r"results.jsonl must hold a record in every line, line 2 is none"):
+    with pytest.raises(ValueError, match=r"results.jsonl must hold a record in every line, line 2 is not one"):
         compare(data, ["lsh"], bits=[4], out=tmp_path)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(NotADirectoryError, match="file is not a folder"):
@@ -517,7 +517,7 @@ def test_a_legend_of_many_methods_lies_beside_the_chart(data):
         assert ax.get_legend().get_window_extent().x0 > ax.get_window_extent().x1
         assert ax.get_title().startswith("hierarchical, level2, split random\nimage->text")
     ax = charts["map_by_bytes.image-to-text"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "best as float, not binarised"
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "best as float, not binarized"
     assert charts["map_by_bits.image-to-text"].get_title().endswith("\nprotocol shoh")
 
 

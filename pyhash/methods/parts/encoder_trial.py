@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,7 @@ class EncoderTrial:
 
         def score(projections: NDArray[np.float32]) -> float:
             total = 0.0
+            metric: Literal["hamming", "weighted_hamming"]
             for metric, queries in (("hamming", pack(projections)), ("weighted_hamming", projections)):
                 found = mean_average_precision(
                     queries,

@@ -1,0 +1,125 @@
+"""Records of a comparison: their fields, and the selection of those that a table or a chart shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypedDict, TypeVar
+
+Value = TypeVar("Value")
+ScoreKind = Literal["map", "map_weighted", "map_float"]
+
+
+class DataFields(TypedDict):
+    """The data set of a comparison."""
+
+    name: str
+    fingerprint: str
+    n_database: int
+    n_queries: int
+    n_unlabelled: int
+
+
+class Conditions(TypedDict):
+    """Everything that changes a score and does not depend on the method."""
+
+    data: DataFields
+    labels: str
+    layers: list[str]
+    split: str
+    views: list[str]
+    directions: list[list[str]]
+    database: str
+    chunk_size: int
+    protocols: dict[str, str]
+    top_n: list[int]
+
+
+# Not a class: "class" is a keyword.
+_ClassName = TypedDict("_ClassName", {"class": str})
+
+
+class Identity(_ClassName, Conditions):
+    """The fields of a record that are known before learning; `key` is a hash of the others."""
+
+    key: str
+    method: str
+    n_bits: int
+    seed: int
+    parameters: dict[str, Any]
+    pyhash: str
+
+
+class CurvePoints(TypedDict):
+    """Points of a precision-recall curve."""
+
+    rank: list[int]
+    precision: list[float | None]
+    recall: list[float | None]
+
+
+class Score(TypedDict):
+    """Scores of one direction under one protocol; None where all queries were skipped."""
+
+    protocol: str
+    direction: str
+    map: float | None
+    map_weighted: float | None
+    map_float: float | None
+    n_empty: int
+    precision_at: dict[str, float | None]
+    precision_recall: CurvePoints
+
+
+class Round(TypedDict):
+    """Measurements after a chunk, or after all rows at once."""
+
+    n_seen: int
+    train_seconds: float
+    solve_seconds: float
+    map: dict[str, float | None] | None
+
+
+class ClassDistanceFields(TypedDict):
+    """Distances between class centers of the codes that are searched, by modality, with names and groups of classes."""
+
+    distances: dict[str, list[list[int | None]]]
+    class_names: list[str]
+    groups: list[int] | None
+
+
+class Record(Identity):
+    """One method at one length with one seed."""
+
+    scores: list[Score]
+    rounds: list[Round]
+    train_seconds: float
+    encode_seconds: dict[str, float]
+    bytes_per_item: int
+    float_bytes_per_item: int
+    memory: dict[str, int | None]
+    encoders: dict[str, str]
+    training: list[dict[str, Any]] | None
+    class_distances: ClassDistanceFields | None
+    versions: dict[str, str]
+
+
+def unique(values: Iterable[Value]) -> list[Value]:
+    """Return each value once, in order of first appearance."""
+    return list(dict.fromkeys(values))
+
+
+def score_of(record: Record, protocol: str, direction: str) -> Score:
+    """Return the scores of one direction under one protocol."""
+    return next(entry for entry in record["scores"] if (entry["protocol"], entry["direction"]) == (protocol, direction))
+
+
+def directions_of(records: Sequence[Record]) -> list[str]:
+    """Return the names of the directions, in order."""
+    return unique(entry["direction"] for record in records for entry in record["scores"])
+
+
+def runs_of(records: Sequence[Record], method: str, n_bits: int | None = None) -> list[Record]:
+    """Return the records of a method, of one length if given: one for each seed."""
+    return [
+        record for record in records if record["method"] == method and (n_bits is None or record["n_bits"] == n_bits)
+    ]
