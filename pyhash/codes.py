@@ -28,7 +28,7 @@ def _check_matrix(name: str, values: ArrayLike) -> NDArray[Any]:
 
 
 def sign(projections: ArrayLike) -> NDArray[np.int8]:
-    """Signs of real values; zero counts as -1.
+    """Return the signs of real values; zero counts as -1.
 
     Parameters
     ----------
@@ -40,6 +40,13 @@ def sign(projections: ArrayLike) -> NDArray[np.int8]:
     ndarray of shape (n, n_bits), int8
         +1 where the value is above zero, else -1.
 
+    Raises
+    ------
+    TypeError
+        If `projections` does not hold real numbers.
+    ValueError
+        If `projections` is not a matrix with at least one column, or not finite.
+
     Examples
     --------
     >>> sign([[0.5, 0.0, -2.0]])
@@ -50,7 +57,7 @@ def sign(projections: ArrayLike) -> NDArray[np.int8]:
 
 
 def pack(signs: ArrayLike) -> NDArray[np.uint8]:
-    """Packed codes of signs, or of projections by the same rule: a bit is 1 where the value is above zero.
+    """Pack signs, or projections by the same rule, into codes: a bit is 1 where the value is above zero.
 
     Parameters
     ----------
@@ -63,6 +70,8 @@ def pack(signs: ArrayLike) -> NDArray[np.uint8]:
 
     Raises
     ------
+    TypeError
+        If `signs` does not hold real numbers.
     ValueError
         If `signs` is not a matrix with at least one column, or not finite.
 
@@ -75,7 +84,7 @@ def pack(signs: ArrayLike) -> NDArray[np.uint8]:
 
 
 def unpack(codes: ArrayLike, n_bits: int) -> NDArray[np.int8]:
-    """Signs of packed codes.
+    """Return the signs of packed codes.
 
     Parameters
     ----------
@@ -92,8 +101,10 @@ def unpack(codes: ArrayLike, n_bits: int) -> NDArray[np.int8]:
     ------
     TypeError
         If `codes` is not of dtype uint8.
+        If `n_bits` is not an integer.
     ValueError
-        If the shape does not fit `n_bits`, or padding bits are set.
+        If ``n_bits < 1``.
+        If `codes` does not have the shape for `n_bits`, or sets padding bits.
 
     Examples
     --------

@@ -1,14 +1,14 @@
-"""The errors that are pyhash's own; wrong values and types raise ValueError and TypeError as everywhere."""
+"""The exceptions of pyhash; wrong values and types of arguments raise ValueError and TypeError."""
 
 from __future__ import annotations
 
 
 class NotFittedError(ValueError, AttributeError):
-    """A model was asked for what only training gives it."""
+    """A model that is not fitted was asked for what it learns."""
 
 
 class ModelFormatError(ValueError):
-    """A file is not what it should be: damaged, cut short, of another kind, or written by a newer version."""
+    """A file is damaged, cut short, of another kind, or written by a newer version."""
 
 
 class IndexLockedError(OSError):
@@ -16,4 +16,4 @@ class IndexLockedError(OSError):
 
 
 class IndexChangedError(RuntimeError):
-    """Another writer has changed an index directory since it was opened."""
+    """An index directory has changed since it was opened, or its lock was lost; nothing was written."""

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
 from pyhash.index.manifest import StoredSegment
-from pyhash.index.segment_files import SegmentContent
-from pyhash.search import row_mask, rows_of_mask
+from pyhash.index.segment_files import SegmentArrays, SegmentContent
+from pyhash.search.allowed import check_allowed
+from pyhash.search.row_mask import (
+    RowMask,
+    Rows,
+    bytes_of_mask,
+    is_in_mask,
+    last_row_of_mask,
+    mask_of_bytes,
+    mask_of_rows,
+    mask_without,
+    rows_of_mask,
+)
 
-Codes = NDArray[np.uint8]
-Ids = NDArray[np.int64]
+Codes: TypeAlias = NDArray[np.uint8]
+Ids: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +33,28 @@ class Segment:
     """Codes and ids by ascending id, so that the core's ties by row are ties by id.
 
     Never changed: rows that are removed are masked in a segment of the same arrays, which shares their layouts too.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n, ceil(n_bits / 8)), uint8
+    ids : ndarray of shape (n,), int64
+    alive : row mask or None
+        The rows that are left; None: all.
+    n_alive : int
+        Their number.
+    lean : bool
+        Whether codes and ids are mapped from files, and no layouts are made in memory.
+    stored : StoredSegment or None
+        The form on disk that has these codes and ids.
+    code_set : _core.CodeSet
+        The codes, with the layouts that searches have made.
     """
 
     codes: Codes
     ids: Ids
-    alive: NDArray[np.uint8] | None = None  # the core's mask; None: all rows are
+    alive: RowMask | None = None
     n_alive: int = -1
-    lean: bool = False  # mapped from a file: no layouts in memory
+    lean: bool = False
     stored: StoredSegment | None = None
     code_set: _core.CodeSet = field(default=None)  # type: ignore[assignment]
 
@@ -41,71 +68,71 @@ class Segment:
             object.__setattr__(self, "code_set", _core.CodeSet(self.codes, self.lean))
 
     @classmethod
-    def of_stored(
-        cls, codes: Codes, ids: Ids, alive: NDArray[np.uint8] | None, stored: StoredSegment, *, lean: bool
-    ) -> Segment:
-        """A segment of a directory; its mask there ends with the last row."""
-        mask = None
-        if alive is not None:
-            mask = np.zeros((len(ids) + 511) // 512 * 64, dtype=np.uint8)
-            mask[: len(alive)] = alive
-        return cls(codes, ids, mask, lean=lean, stored=stored)
+    def of_stored(cls, arrays: SegmentArrays, stored: StoredSegment, *, lean: bool) -> Segment:
+        """Return a segment of a directory."""
+        alive = None if arrays.alive is None else mask_of_bytes(arrays.alive, len(arrays.ids))
+        return cls(arrays.codes, arrays.ids, alive, lean=lean, stored=stored)
 
     def content(self) -> SegmentContent:
-        """The segment as a directory takes it."""
-        n_bytes = (len(self.ids) + 7) // 8
-        return SegmentContent(self.codes, self.ids, None if self.alive is None else self.alive[:n_bytes], self.stored)
+        """Return the segment as a directory takes it."""
+        alive = None if self.alive is None else bytes_of_mask(self.alive, len(self.ids))
+        return SegmentContent(self.codes, self.ids, alive, self.stored)
 
-    def rows_with(self, ids: Ids) -> NDArray[np.intp]:
-        """The row of each id, -1 where it is not among those alive."""
+    def rows_with(self, ids: Ids) -> Rows:
+        """Return the row of each id, -1 where it is not among those alive."""
         if not len(self.ids):
             return np.full(len(ids), -1, dtype=np.intp)
         rows = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         found = self.ids[rows] == ids
         return np.where(found & self.is_alive(rows), rows, -1)
 
-    def is_alive(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Whether each of these rows is left."""
-        if self.alive is None:
-            return np.ones(len(rows), dtype=np.bool_)
-        return (self.alive[rows // 8] >> (rows % 8).astype(np.uint8) & 1).astype(np.bool_)
+    def is_alive(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return for each of the rows whether it is left."""
+        return np.ones(len(rows), dtype=np.bool_) if self.alive is None else is_in_mask(self.alive, rows)
 
-    def alive_rows(self) -> NDArray[np.intp] | slice:
-        """What selects the rows that are left."""
-        return slice(None) if self.alive is None else rows_of_mask(self.alive, len(self.ids))
+    def alive_rows(self) -> Rows:
+        """Return the rows that are left."""
+        n = len(self.ids)
+        return np.arange(n) if self.alive is None else rows_of_mask(self.alive, n)
 
-    def without(self, rows: NDArray[np.intp]) -> Segment:
-        """The segment with these rows removed too; they are alive now."""
-        alive = row_mask(np.arange(len(self.ids)), len(self.ids)) if self.alive is None else self.alive.copy()
-        bits = (np.uint8(1) << (rows % 8).astype(np.uint8)).astype(np.uint8)
-        np.bitwise_and.at(alive, rows // 8, ~bits)
-        return replace(self, alive=alive, n_alive=self.n_alive - len(rows))
+    def alive_ids(self) -> Ids:
+        """Return the ids of the rows that are left."""
+        return self.ids if self.alive is None else self.ids[self.alive_rows()]
+
+    def alive_codes(self) -> Codes:
+        """Return the codes of the rows that are left."""
+        return self.codes if self.alive is None else self.codes[self.alive_rows()]
+
+    def without(self, rows: Rows) -> Segment:
+        """Return the segment with these rows removed too, which are alive now."""
+        alive = mask_of_rows(slice(None), len(self.ids)) if self.alive is None else self.alive
+        return replace(self, alive=mask_without(alive, rows), n_alive=self.n_alive - len(rows))
 
     def greatest_id(self) -> int:
-        """The greatest id alive; there is one."""
-        if self.alive is None:
-            return int(self.ids[-1])
-        byte = int(np.flatnonzero(self.alive)[-1])
-        return int(self.ids[8 * byte + int(self.alive[byte]).bit_length() - 1])
+        """Return the greatest id alive; there must be one."""
+        return int(self.ids[-1 if self.alive is None else last_row_of_mask(self.alive)])
 
 
-def merged(segments: tuple[Segment, ...]) -> Segment:
-    """One segment of all rows that are left."""
+Segments: TypeAlias = tuple[Segment, ...]
+
+
+def merge_segments(segments: Segments) -> Segment:
+    """Return one segment of all rows that are left."""
     parts = sorted((s for s in segments if s.n_alive), key=lambda s: int(s.ids[0]))
-    codes = np.concatenate([s.codes[s.alive_rows()] for s in parts])
-    ids = np.concatenate([s.ids[s.alive_rows()] for s in parts])
+    codes = np.concatenate([s.alive_codes() for s in parts])
+    ids = np.concatenate([s.alive_ids() for s in parts])
     if not np.all(ids[1:] > ids[:-1]):
         order = np.argsort(ids, kind="stable")
         codes, ids = codes[order], ids[order]
     return Segment(codes, ids)
 
 
-def tidied(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """Empty segments dropped, half-empty ones rewritten, the last ones joined until each is twice as large as the next.
+def tidy_segments(segments: Segments) -> Segments:
+    """Drop empty segments, rewrite half-empty ones, and join the last ones until each is twice as large as the next.
 
     So there are few segments, and a row is copied few times, however small the additions: about log2(n) of both.
     """
-    kept = [s if s.lean or 2 * s.n_alive >= len(s.ids) else merged((s,)) for s in segments if s.n_alive]
+    kept = [s if s.lean or 2 * s.n_alive >= len(s.ids) else merge_segments((s,)) for s in segments if s.n_alive]
     if not kept:
         return ()
     first = len(kept) - 1
@@ -113,5 +140,40 @@ def tidied(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
     while first > 0 and kept[first - 1].n_alive < 2 * n_joined:
         first -= 1
         n_joined += kept[first].n_alive
-    joined = kept[first] if first == len(kept) - 1 else merged(tuple(kept[first:]))
+    joined = kept[first] if first == len(kept) - 1 else merge_segments(tuple(kept[first:]))
     return (*kept[:first], joined)
+
+
+def with_rows(segments: Segments, codes: Codes, ids: Ids) -> Segments:
+    """Return the segments with rows of new ids."""
+    if not len(ids):
+        return segments
+    order: Any = slice(None) if np.all(ids[1:] > ids[:-1]) else np.argsort(ids)
+    return tidy_segments((*segments, Segment(np.array(codes[order]), np.array(ids[order]))))
+
+
+def without_ids(segments: Segments, ids: Ids) -> tuple[Segments, NDArray[np.bool_]]:
+    """Return the segments without the rows of these ids, and for each id whether it had none."""
+    left, missing = [], np.ones(len(ids), dtype=np.bool_)
+    for segment in segments:
+        rows = segment.rows_with(ids)
+        here = rows >= 0
+        left.append(segment.without(rows[here]) if here.any() else segment)
+        missing &= ~here
+    return tuple(left), missing
+
+
+def masks_of_allowed(segments: Segments, allowed: ArrayLike) -> list[RowMask]:
+    """Return for each segment the mask of the rows that are allowed and alive; ids that there are not allow nothing."""
+    given = check_allowed(allowed, sum(segment.n_alive for segment in segments), "ids")
+    if given.dtype == np.bool_ and len(segments) == 1:
+        return [mask_of_rows(segments[0].alive_rows()[given], len(segments[0].ids))]
+    if given.dtype == np.bool_:
+        ids = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *(s.alive_ids() for s in segments)]))[given]
+    else:
+        ids = given[given <= np.iinfo(np.int64).max].astype(np.int64)
+    masks = []
+    for segment in segments:
+        rows = segment.rows_with(ids)
+        masks.append(mask_of_rows(rows[rows >= 0], len(segment.ids)))
+    return masks

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from reference import distances as reference
 
 from pyhash import CodeIndex, _core, codes, search
+from pyhash.search.hits import as_table
 
 
 @st.composite
@@ -159,7 +160,7 @@ def test_the_code_opposite_to_a_query_is_found():
 def test_lists_of_unequal_length_are_no_table():
     lists = search.HitLists(np.array([0, 1, 4]), np.arange(4), np.zeros(4, np.int32))
     with pytest.raises(RuntimeError, match="unequal numbers of hits"):
-        search.as_table(lists, 2)
+        as_table(lists, 2)
 
 
 @given(problems(), st.integers(0, 90), st.integers(1, 4))

@@ -223,6 +223,24 @@ def test_a_saved_index_opens_as_it_was(saved, path, mmap):
     index.verify()
 
 
+@pytest.mark.parametrize("mmap", ["no", 1, 0, None])
+def test_mmap_is_a_bool(saved, path, mmap):
+    with pytest.raises(TypeError, match=f"^mmap must be a bool, got {mmap!r}$"):
+        CodeIndex.open(path, mmap=mmap)
+
+
+@pytest.mark.parametrize("wrong", [b"index", 3, None, ["index"]])
+def test_paths_are_str_or_path_like(saved, path, tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(os.listdir())
+    for call in (CodeIndex.open, saved.save, CodeIndex(8).save):
+        with pytest.raises(TypeError, match=r"^path must be a str or an os\.PathLike of str, got ") as caught:
+            call(wrong)
+        assert str(caught.value).endswith(repr(wrong))
+    assert sorted(os.listdir()) == before
+    assert repr(saved).endswith(f"at {path}")
+
+
 @pytest.mark.parametrize("mmap", [False, True])
 def test_commits_are_found_and_nothing_else(saved, path, rng, mmap):
     saved.close()

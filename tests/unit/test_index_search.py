@@ -290,7 +290,7 @@ ZERO = np.zeros((1, 1), np.uint8)
         (np.arange(10) >= 7, [12, 14, 16]),
         (np.zeros(10, bool), []),
         (np.ones(9, bool), ValueError),
-        (np.ones((10, 1), bool), TypeError),
+        (np.ones((10, 1), bool), ValueError),
         ([1.0, 2.0], TypeError),
         ("all", TypeError),
     ],

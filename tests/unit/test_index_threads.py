@@ -316,7 +316,7 @@ def test_a_fork_while_another_thread_adds(rng):
 def test_a_child_that_is_forked_while_locked_adds(rng):
     """As above, but certainly within the lock."""
     index = CodeIndex(N_BITS)
-    with index._in_turn():
+    with index._changing():
         assert in_child(lambda: index.add(np.zeros((1, 8), np.uint8))) == 0
     index.add(np.zeros((1, 8), np.uint8))
     assert len(index) == 1

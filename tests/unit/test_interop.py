@@ -291,6 +291,8 @@ def test_wrong_input_for_faiss(faiss):
         interop.to_faiss_index(packed, [0.0, 1.0], 16)
     with pytest.raises(ValueError, match=r"ids must have shape \(2,\), one for each code, got \(3,\)"):
         interop.to_faiss_index(packed, [1, 2, 3], 16)
+    with pytest.raises(ValueError, match="ids must be unique, 5 was given 2 times"):
+        interop.to_faiss_index(np.zeros((3, 1), np.uint8), [5, 1, 5], 8)
     with pytest.raises(ValueError, match="ids must fit int64, got 9223372036854775808"):
         interop.to_faiss_index(packed, np.array([0, 2**63], np.uint64), 16)
     with pytest.raises(TypeError, match=r"index must be an IndexBinaryFlat, .* got IndexBinaryHNSW"):
@@ -349,7 +351,7 @@ def test_the_guide_shows_what_happens(heading, module, tmp_path, monkeypatch):
     import_or_skip(module)
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    exec(python_of("Codes to start from"), namespace)
+    exec(python_of("Codes for the examples"), namespace)
     exec(python_of(heading), namespace)
     expected = namespace["index"].search(namespace["queries"], k=10)
     np.testing.assert_array_equal(namespace["distances"], expected.distances)
@@ -359,7 +361,7 @@ def test_the_guide_shows_what_happens(heading, module, tmp_path, monkeypatch):
 @pytest.mark.parametrize("heading", ["Elasticsearch", "Vespa"])
 def test_the_guide_makes_digits_that_come_back(heading):
     namespace = {}
-    exec(python_of("Codes to start from"), namespace)
+    exec(python_of("Codes for the examples"), namespace)
     exec(python_of(heading), namespace)
     lines = namespace["lines"]
     digits = [line["code"] if "code" in line else line["fields"]["code"]["values"] for line in lines]

@@ -1,0 +1,35 @@
+"""Checks of ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyhash._inputs.checks import as_array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+MAX_ID = np.iinfo(np.int64).max
+
+
+def check_ids(ids: ArrayLike, n: int | None = None, *, unique: bool = False) -> NDArray[np.int64]:
+    """Ids as a new array (n,) of int64; with `n`, one for each of so many codes."""
+    array = as_array("ids", ids)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"ids must be integers, got dtype {array.dtype}")
+    if n is not None and array.shape != (n,):
+        raise ValueError(f"ids must have shape ({n},), one for each code, got {array.shape}")
+    if array.ndim != 1:
+        raise ValueError(f"ids must have shape (n,), got {array.shape}")
+    if array.size and int(array.max()) > MAX_ID:
+        raise ValueError(f"ids must fit int64, got {array.max()}")
+    checked = array.astype(np.int64)
+    if unique and not np.all(checked[1:] > checked[:-1]):
+        distinct, counts = np.unique(checked, return_counts=True)
+        if len(distinct) < len(checked):
+            raise ValueError(f"ids must be unique, {distinct[counts > 1][0]} was given {counts.max()} times")
+    return checked

@@ -1,0 +1,17 @@
+"""The model whose codes an index holds, known by its fingerprint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def fingerprint_of(model: Any, n_bits: int) -> str:
+    """Return the fingerprint of a model that makes codes of `n_bits`; a str is one already."""
+    if isinstance(model, str):
+        return model
+    fingerprint = getattr(model, "fingerprint", None)
+    if not isinstance(fingerprint, str):
+        raise TypeError(f"model must be a fitted model or its fingerprint, got {type(model).__name__}")
+    if getattr(model, "n_bits", n_bits) != n_bits:
+        raise ValueError(f"model must make codes of n_bits={n_bits}, got one of {model.n_bits}")
+    return fingerprint

@@ -1,0 +1,70 @@
+"""What searches find: a table of hits, or lists of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ties: TypeAlias = Literal["id", "all"]
+TIES = ("id", "all")
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The nearest items of each query, equally many for each.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n_queries, min(k, n)), int64
+        By ascending distance, then ascending id.
+    distances : ndarray of the same shape
+        int32 bits for Hamming, float64 for weighted Hamming distance.
+    """
+
+    ids: NDArray[np.int64]
+    distances: NDArray[np.int32] | NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class HitLists:
+    """The items found for each query, as many as there are, one query after another.
+
+    Attributes
+    ----------
+    offsets : ndarray of shape (n_queries + 1,), int64
+        Query i's hits are ``ids[offsets[i]:offsets[i + 1]]``.
+    ids : ndarray of shape (n_hits,), int64
+        For each query by ascending distance, then ascending id.
+    distances : ndarray of shape (n_hits,)
+        int32 bits for Hamming, float64 for weighted Hamming distance.
+    """
+
+    offsets: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    distances: NDArray[np.int32] | NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def as_table(lists: HitLists, n_columns: int) -> Hits:
+    """Return equally long lists as a table; `n_columns` is its width where there are no lists."""
+    n = len(lists)
+    columns = int(lists.offsets[-1]) // n if n else n_columns
+    if np.any(np.diff(lists.offsets) != columns):
+        raise RuntimeError(
+            "internal error in pyhash: a search of the k nearest gave its queries unequal numbers of hits"
+        )
+    return Hits(lists.ids.reshape(n, columns), lists.distances.reshape(n, columns))
+
+
+def as_lists(hits: Hits) -> HitLists:
+    """Return the rows of a table as lists."""
+    n, columns = hits.ids.shape
+    return HitLists(np.arange(n + 1, dtype=np.int64) * columns, hits.ids.ravel(), hits.distances.ravel())
