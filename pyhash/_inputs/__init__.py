@@ -1,1 +1,1 @@
-"""Checks and conversions of what users pass in."""
+"""Checks and conversions of arguments."""

@@ -1,4 +1,4 @@
-"""Checks of what users pass. Every message says which argument, what it must be, and what came."""
+"""Checks of arguments. Every message names the argument, the requirement, and the value."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     Features: TypeAlias = Any  # an NDArray, or a csr_array where is_sparse says so
 
 
-# The longest code, in bits: far beyond use, and small enough that no size computed from it overflows.
+# The longest code, in bits: longer than any in use, and short enough that no size computed from it overflows.
 MAX_BITS = 1 << 20
 
 
 def is_sparse(x: object) -> bool:
-    """Whether `x` is a scipy sparse array or matrix; does not import scipy to find out that it is not."""
+    """Return whether `x` is a scipy sparse array or matrix, without importing scipy."""
     sparse = sys.modules.get("scipy.sparse")
     return sparse is not None and bool(sparse.issparse(x))
 
 
 def check_integer(name: str, value: object, minimum: int, maximum: int | None = None) -> int:
-    """`value` as an int within [minimum, maximum]."""
+    """Return `value` as an int; raise unless it is in [minimum, maximum]."""
     limits = f"an integer >= {minimum}" if maximum is None else f"an integer from {minimum} to {maximum}"
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -44,7 +44,7 @@ def check_integer(name: str, value: object, minimum: int, maximum: int | None = 
 
 
 def check_real(name: str, value: object, minimum: float, *, exclusive: bool = False) -> float:
-    """`value` as a finite float, at least `minimum` (or above it)."""
+    """Return `value` as a float; raise unless it is finite and >= `minimum` (> with `exclusive`)."""
     limits = f"a finite number {'>' if exclusive else '>='} {minimum:g}"
     if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name} must be {limits}, got {value!r}")
@@ -60,29 +60,29 @@ def check_real(name: str, value: object, minimum: float, *, exclusive: bool = Fa
 
 
 def check_bool(name: str, value: object) -> bool:
-    """`value` as True or False."""
+    """Return `value` as a bool; raise for anything else, such as 0 and 1."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a bool, got {value!r}")
     return bool(value)
 
 
 def check_n_bits(n_bits: object) -> int:
-    """The length of a code in bits."""
+    """Return the length of a code in bits; raise unless it is in [1, MAX_BITS]."""
     return check_integer("n_bits", n_bits, 1, MAX_BITS)
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
-    """`value` as one of `choices`."""
+    """Return `value`; raise unless it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
 
 
 def as_array(name: str, value: object) -> Dense:
-    """Return `value` as a dense array; refuse sparse input, masked values and ragged lists.
+    """Return `value` as a dense array; raise for sparse input, masked values and ragged lists.
 
-    Of data frames and series of pandas and polars, the values by position; see ``frames.frame_rows``. Tensors of torch
-    may need gradients and be of any floating type; see ``tensors.tensor_values``.
+    The values of data frames and series of pandas and polars are taken by position (``frames.frame_rows``). Tensors of
+    torch may require gradients and be of any floating type (``tensors.tensor_values``).
     """
     if is_sparse(value):
         raise TypeError(f"{name} must be a dense array, got {type(value).__name__}; call .toarray() on it")
@@ -103,12 +103,12 @@ def as_array(name: str, value: object) -> Dense:
 
 
 def n_bytes_of(n_bits: int) -> int:
-    """Bytes of a packed code of n_bits."""
+    """Return the number of bytes of a packed code of n_bits."""
     return (n_bits + 7) // 8
 
 
 def check_codes(name: str, codes: object, n_bits: int) -> NDArray[np.uint8]:
-    """Packed codes: (n, ceil(n_bits / 8)) uint8, contiguous, padding bits zero."""
+    """Return packed codes (n, ceil(n_bits / 8)) uint8, contiguous; raise if padding bits are set."""
     array = as_array(name, codes)
     n_bytes = n_bytes_of(n_bits)
     if array.dtype != np.uint8:
@@ -128,10 +128,10 @@ def check_codes(name: str, codes: object, n_bits: int) -> NDArray[np.uint8]:
 
 
 def check_finite(name: str, array: Dense, first_row: int = 0) -> None:
-    """Refuses NaN and infinity; `first_row` is the number of the array's first row in the user's data."""
+    """Raise if values are NaN or infinite; `first_row` is the row number of the first row in the user's data."""
     if array.dtype.kind not in "fc":
         return
-    # The sum is finite unless a value is not (or the sum overflows, which the slower look then clears up).
+    # A finite sum has finite terms. An infinite one may have overflowed: then each value is checked.
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.sum(array)
     if not np.isfinite(total):
@@ -144,7 +144,7 @@ def check_finite(name: str, array: Dense, first_row: int = 0) -> None:
 
 
 def as_float64(name: str, array: Dense, first_row: int = 0) -> NDArray[np.float64]:
-    """`array` as contiguous float64; refuses NaN, infinity and what only a longer type can hold."""
+    """Return `array` as contiguous float64; raise if values are NaN, infinite or too large for float64."""
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(array, dtype=np.float64)
     check_finite(name, values, first_row)
@@ -152,13 +152,13 @@ def as_float64(name: str, array: Dense, first_row: int = 0) -> NDArray[np.float6
 
 
 def check_numeric(name: str, array: Dense) -> None:
-    """Refuses what is not a real number."""
+    """Raise unless the dtype is boolean, integer or real floating."""
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
 
 
 def check_projections(name: str, projections: object, n_bits: int | None = None) -> NDArray[np.float64]:
-    """Projections: (n, n_bits) real, finite, as contiguous float64."""
+    """Return projections (n, n_bits) as contiguous float64; raise unless they are real and finite."""
     array = as_array(name, projections)
     check_numeric(name, array)
     if array.ndim != 2 or array.shape[1] == 0 or (n_bits is not None and array.shape[1] != n_bits):
@@ -168,10 +168,10 @@ def check_projections(name: str, projections: object, n_bits: int | None = None)
 
 
 def as_rows(name: str, features: object) -> Features:
-    """Features in a form whose rows can be sliced: a dense array, or a sparse one by rows.
+    """Return features as a dense array or a csr_array, whose rows can be sliced.
 
-    Of data frames and series of pandas and polars, the values by position: an index is ignored, and rows are not
-    aligned by it.
+    The values of data frames and series of pandas and polars are taken by position: an index is ignored, and rows are
+    not aligned by it.
     """
     if is_sparse(features):
         from scipy.sparse import csr_array
@@ -183,7 +183,7 @@ def as_rows(name: str, features: object) -> Features:
 
 
 def shape_of_features(name: str, features: Features, n_features: int | None = None) -> tuple[int, int]:
-    """Rows and columns of features, before their values are looked at."""
+    """Return the numbers of rows and columns of features; their values are not checked."""
     shape = features.shape
     if len(shape) != 2 or shape[1] == 0 or (n_features is not None and shape[1] != n_features):
         hint = "; one sample is x[None, :]" if len(shape) == 1 else ""
@@ -192,9 +192,10 @@ def shape_of_features(name: str, features: Features, n_features: int | None = No
 
 
 def check_features(name: str, features: Features, first_row: int = 0, *, keep_float32: bool = False) -> Features:
-    """Rows of features as float64, real and finite; `first_row` is the number of the first in the user's data.
+    """Return rows of features as float64; raise unless they are real and finite.
 
-    With `keep_float32` dense float32 stays as it is, for those who need no more.
+    `first_row` is the row number of the first row in the user's data. With `keep_float32`, dense float32 is not
+    converted.
     """
     if is_sparse(features):
         check_numeric(name, features.data)
@@ -209,7 +210,7 @@ def check_features(name: str, features: Features, first_row: int = 0, *, keep_fl
 
 
 def check_finite_sparse(name: str, sparse: csr_array, first_row: int) -> None:
-    """Refuses NaN and infinity among the stored values."""
+    """Raise if stored values are NaN or infinite."""
     bad = np.flatnonzero(~np.isfinite(sparse.data))
     if bad.size:
         row = int(np.searchsorted(sparse.indptr, bad[0], side="right")) - 1

@@ -1,4 +1,4 @@
-"""Data frames and series of pandas and polars as arrays; neither library is imported to find out."""
+"""Data frames and series of pandas and polars as arrays, without importing either library."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ _REAL = "biuf"
 
 
 def is_frame(value: object) -> bool:
-    """Whether `value` is a data frame or series of pandas or polars."""
+    """Return whether `value` is a data frame or series of pandas or polars."""
     return _is_of("pandas", value) or _is_of("polars", value)
 
 
 def frame_rows(name: str, frame: Any) -> Any:
-    """A data frame as (n, n_columns), a series as (n,); csr_array where all columns of a pandas frame are sparse.
+    """Return a data frame as (n, n_columns) and a series as (n,).
 
-    Rows go by position: an index is ignored. Columns of one dtype keep it, of several become float64. Columns that are
-    not numeric and values that are missing are refused; NaN is left for the check of finite values.
+    A pandas frame of which all columns are sparse becomes a csr_array. Rows are taken by position: an index is ignored.
+    Columns of one dtype keep it, columns of several become float64. Columns that are not numeric raise TypeError,
+    missing values ValueError. NaN is left to the check of finite values.
     """
     if type(frame).__name__ == "LazyFrame":
         raise TypeError(f"{name} must be a DataFrame, got a LazyFrame; call .collect() on it")
@@ -33,7 +34,7 @@ def frame_rows(name: str, frame: Any) -> Any:
     series = (frame.iloc[:, j] if is_pandas else frame.to_series(j) for j in range(frame.shape[1]))
     columns = [_values(name, f" in column {label!r}", one) for label, one in zip(frame.columns, series, strict=True)]
     dtypes = {column.dtype for column in columns}
-    # By columns, as they are written; what needs rows copies anyway.
+    # In column order, in which it is filled; whatever needs contiguous rows copies anyway.
     rows = np.empty(frame.shape, dtype=dtypes.pop() if len(dtypes) == 1 else np.float64, order="F")
     for j, column in enumerate(columns):
         rows[:, j] = column
@@ -41,7 +42,7 @@ def frame_rows(name: str, frame: Any) -> Any:
 
 
 def is_sparse_frame(value: object) -> bool:
-    """Whether `value` is a pandas data frame of which all columns are sparse."""
+    """Return whether `value` is a pandas data frame of which all columns are sparse."""
     if not _is_of("pandas", value) or not hasattr(value, "columns") or value.shape[1] == 0:  # type: ignore[attr-defined]
         return False
     sparse = sys.modules["pandas"].SparseDtype
@@ -49,7 +50,7 @@ def is_sparse_frame(value: object) -> bool:
 
 
 def _is_of(library: str, value: object) -> bool:
-    if isinstance(value, np.ndarray):  # at once: most are, and a search of one query should not wait for more
+    if isinstance(value, np.ndarray):  # first, since most are, and searches of one query should be quick
         return False
     module = sys.modules.get(library)
     # A module that is still being imported has made no frames yet.
@@ -58,7 +59,7 @@ def _is_of(library: str, value: object) -> bool:
 
 
 def _values(name: str, where: str, series: Any) -> NDArray[Any]:
-    """The numbers of a series; `where` names its column in messages."""
+    """Return the numbers of a series; `where` names its column in messages."""
     dtype, is_missing = _of_polars(series) if _is_of("polars", series) else _of_pandas(series)
     if dtype is None or dtype.kind not in _REAL:
         hint = "; .cat.codes of it are class indices" if str(series.dtype) == "category" else ""
@@ -70,15 +71,15 @@ def _values(name: str, where: str, series: Any) -> NDArray[Any]:
 
 
 def _of_polars(series: Any) -> tuple[np.dtype[Any] | None, NDArray[np.bool_] | None]:
-    """The numpy dtype of a series, if it has one, and which of its values are missing."""
+    """Return the numpy dtype of a series, None if it has none, and which values are missing, None if none are."""
     kind = series.dtype
-    # Of no rows: what numpy would make of the others, without nulls, which turn integers into floats.
+    # Of an empty copy, since nulls would turn integers into floats.
     dtype = series.clear().to_numpy().dtype if kind.is_numeric() or kind == sys.modules["polars"].Boolean else None
     return dtype, series.is_null().to_numpy() if series.null_count() else None
 
 
 def _of_pandas(series: Any) -> tuple[np.dtype[Any] | None, NDArray[np.bool_] | None]:
-    """The numpy dtype of a series, if it has one, and which of its values are missing."""
+    """Return the numpy dtype of a series, None if it has none, and which values are missing, None if none are."""
     kind = series.dtype
     if isinstance(kind, np.dtype):
         return kind, None

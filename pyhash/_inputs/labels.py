@@ -1,4 +1,4 @@
-"""Labels as users give them: one class index for each sample, or a 0/1 matrix, dense, sparse or a data frame."""
+"""Checks of labels: one class index for each sample, or a 0/1 matrix, dense, sparse or a data frame."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import as_array, as_rows, check_numeric, is_sparse
 from pyhash._inputs.frames import is_sparse_frame
 
-# Class indices beyond this are taken for a mistake, such as hashes or item numbers.
+# Larger class indices are a mistake, such as hashes or item numbers.
 MAX_CLASSES = 1 << 24
-# Where labels alone show how many classes there are: so many are always taken, and more where there are as many rows,
-# or one distinct index for every few classes.
+# If the number of classes is inferred from labels, up to _MAX_UNQUESTIONED are always accepted. More are accepted if
+# there are as many rows, or at least one distinct index for every _MAX_CLASSES_PER_INDEX classes.
 _MAX_UNQUESTIONED = 10_000
 _MAX_CLASSES_PER_INDEX = 4
 
 
 def name_rows(rows: NDArray[np.intp], first_row: int = 0) -> str:
-    """Rows for an error message: the first few, and how many there are."""
+    """Return rows as text for an error message: the first five, and how many more there are."""
     shown = ", ".join(str(first_row + int(row)) for row in rows[:5])
     noun = "row" if len(rows) == 1 else "rows"
     return f"{noun} {shown}" + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
 
 
 def is_class_indices(name: str, labels: object) -> bool:
-    """Whether `labels` are class indices, one for each sample, rather than a matrix."""
+    """Return whether `labels` are class indices (n,) rather than a matrix."""
     return not (is_sparse(labels) or is_sparse_frame(labels)) and as_array(name, labels).ndim == 1
 
 
 def check_class_indices(
     name: str, labels: object, n_classes: int | None = None, first_row: int = 0, hint: str = ""
 ) -> NDArray[np.int64]:
-    """Class indices (n,), each in [0, n_classes); `hint` ends the message where one is not."""
+    """Return class indices (n,); raise unless each is in [0, n_classes). `hint` ends the message."""
     array = as_array(name, labels)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be class indices of an integer dtype, got {array.dtype}")
@@ -49,10 +49,10 @@ def check_class_indices(
 
 
 def count_class_indices(name: str, classes: NDArray[np.int64], hint: str = "; pass n_classes") -> int:
-    """Return the number of classes that indices show: the greatest one plus 1.
+    """Return the greatest class index plus 1; raise if it is far above the numbers of rows and distinct indices.
 
-    Memory and time grow with that number, so a number that is far above the rows and the distinct indices is taken for
-    a mistake, such as ids in the place of labels. `hint` ends the message.
+    Memory and time grow with the number of classes, and such indices are most likely a mistake, for example ids in
+    place of labels. `hint` ends the message.
     """
     n_classes = int(classes.max(initial=-1)) + 1
     if n_classes <= max(_MAX_UNQUESTIONED, len(classes)):
@@ -71,7 +71,7 @@ def count_class_indices(name: str, classes: NDArray[np.int64], hint: str = "; pa
 def check_label_matrix(
     name: str, labels: object, n_classes: int | None = None, first_row: int = 0
 ) -> NDArray[np.bool_]:
-    """A 0/1 matrix (n, n_classes), dense or sparse, as a dense boolean array."""
+    """Return a 0/1 matrix (n, n_classes), dense or sparse, as a dense boolean array."""
     rows = as_rows(name, labels)
     array: NDArray[Any] = rows.toarray() if is_sparse(rows) else rows
     check_numeric(name, array)
@@ -85,7 +85,7 @@ def check_label_matrix(
 
 
 def one_hot(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.bool_]:
-    """Class indices as a 0/1 matrix (n, n_classes)."""
+    """Return class indices as a 0/1 matrix (n, n_classes)."""
     matrix = np.zeros((len(classes), n_classes), dtype=bool)
     matrix[np.arange(len(classes)), classes] = True
     return matrix

@@ -1,4 +1,4 @@
-"""Tensors of torch as arrays; torch is not imported to find out."""
+"""Tensors of torch as arrays, without importing torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def is_tensor(value: object) -> bool:
-    """Whether `value` is a tensor of torch."""
+    """Return whether `value` is a tensor of torch."""
     # A module that is still being imported has made no tensors yet.
     kind = getattr(sys.modules.get("torch"), "Tensor", None)
     return kind is not None and isinstance(value, kind)

@@ -1,4 +1,4 @@
-"""How many threads a call uses."""
+"""The number of threads of a call."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 
 from pyhash._inputs.checks import check_integer
 
-# More threads than any machine has use for: more are not asked of the system.
+# No machine can use more.
 _MAX_THREADS = 1024
 
 
 def resolve_n_threads(n_threads: int | None) -> int:
-    """The number of threads: the argument, else PYHASH_NUM_THREADS, else the CPUs that this process may run on."""
+    """Return `n_threads`, or PYHASH_NUM_THREADS if it is None, or else the number of CPUs this process may use."""
     if n_threads is not None:
         return min(check_integer("n_threads", n_threads, 1), _MAX_THREADS)
     wanted = os.environ.get("PYHASH_NUM_THREADS", "").strip()

@@ -1,4 +1,4 @@
-"""Data to learn from: a real set that ships with the package, generators of any size, and readers of your own."""
+"""Data sets: a built-in real one, seeded generators of any size, and readers of your own files."""
 
 from pyhash.datasets.dataset import Chunk, Dataset
 from pyhash.datasets.emoji import load_emoji

@@ -17,9 +17,9 @@ _MIN_TEXTS = 2
 
 
 def bag_of_words(texts: Sequence[str]) -> tuple[csr_array, list[str]]:
-    """How often each word of the vocabulary is in each text (n, n_words) float32, and the vocabulary, alphabetical.
+    """Return the counts of words in texts (n, n_words) float32, and the words in alphabetical order.
 
-    Words are runs of letters, digits and underscores, in lower case; those in fewer than two texts are left out.
+    Words are runs of letters, digits and underscores, in lower case. Only words that occur in at least two texts count.
     """
     from scipy.sparse import csr_array
 

@@ -1,4 +1,4 @@
-"""A cross-modal data set: views, labels, splits, and the stream that they make."""
+"""A cross-modal data set: views, labels, splits, and streams of chunks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ class Chunk:
     Attributes
     ----------
     rows : ndarray of shape (n,), int64
-        Their positions in the data set.
+        Positions in the data set.
     views : dict of str to array or csr_array
-        Their features, by modality.
+        Features by modality.
     labels : list of ndarray, or ndarray
-        A list for each layer of the hierarchy, coarse to fine, where the labels asked for are "hierarchy"; else one
-        array.
+        For labels "hierarchy" a list with one array for each layer, coarse to fine; else one array.
     """
 
     rows: NDArray[np.int64]
@@ -37,7 +36,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Aligned views of the same samples, with their labels.
+    """Aligned views of samples, with their labels and splits.
 
     Attributes
     ----------
@@ -49,28 +48,36 @@ class Dataset:
     label_names : dict of str to list of str
         Names of the classes of each kind of labels.
     hierarchy : list of ndarray
-        Parent of each class (c_{k+1},), one array for each pair of layers, coarse to fine; or a 0/1 matrix
-        (c_k, c_{k+1}) where classes have several parents. As the methods take it.
+        For each pair of neighbouring layers, coarse to fine, the parent of each class (c_{k+1},), or a 0/1 matrix
+        (c_k, c_{k+1}) if classes have several parents. The parameter `hierarchy` of SHOH takes the same form.
     layers : tuple of str
         Keys of `labels` that form the hierarchy, coarse to fine.
     splits : dict of str to ndarray of shape (n,), bool
-        True marks a query row, False a row to learn from and to search.
+        True for query rows, False for rows to learn from and to search.
     items : dict of str to ndarray of shape (n,)
-        What is known of each sample beside its features.
+        Other values of each sample, such as file names.
     vocabulary : list of str
-        Words of the columns of a bag-of-words view; empty where there is none.
+        Words of the columns of a bag-of-words view; empty if there is none.
 
     Raises
     ------
-    TypeError, ValueError
-        If there is no view or no kind of labels, if arrays do not have equally many rows, features not two dimensions,
-        labels not one or two, if a split is not boolean, or a layer of the hierarchy has no labels.
+    TypeError
+        If views, labels or splits are not mappings.
+    ValueError
+        If there is no view, or no kind of labels.
+    ValueError
+        If arrays do not have equally many rows.
+    ValueError
+        If features do not have two dimensions, labels one or two, or splits one.
+    ValueError
+        If a split is not boolean.
+    ValueError
+        If a layer of the hierarchy has no labels.
 
     Notes
     -----
-    Views, labels and splits may be given as whatever methods take: arrays, nested lists, scipy.sparse, data frames and
-    series of pandas or polars. They are kept as arrays and, views that are sparse, as csr_array, whose rows can be
-    taken. Values are not looked at.
+    Views, labels and splits can be given as arrays, nested lists, scipy.sparse, data frames and series of pandas or
+    polars, and tensors of torch. They are stored as arrays, sparse views as csr_array. Values are not checked.
     """
 
     name: str
@@ -113,7 +120,7 @@ class Dataset:
         return f"Dataset({self.name!r}, {len(self)} rows; views: {views}; labels: {', '.join(self.labels)})"
 
     def split(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows of the database and of the queries, each ascending.
+        """Return the rows of the database and of the queries, each in ascending order.
 
         Parameters
         ----------
@@ -133,7 +140,7 @@ class Dataset:
         return np.flatnonzero(~is_query), np.flatnonzero(is_query)
 
     def select(self, rows: ArrayLike, *, views: Sequence[str] | None = None, labels: str = "hierarchy") -> Chunk:
-        """Views and labels of some rows.
+        """Return views and labels of some rows.
 
         Parameters
         ----------
@@ -189,14 +196,14 @@ class Dataset:
         views: Sequence[str] | None = None,
         labels: str = "hierarchy",
     ) -> Iterator[Chunk]:
-        """The rows as a stream: shuffled, then cut into chunks.
+        """Yield the rows as a stream of chunks: shuffled, then cut.
 
         Parameters
         ----------
         size : int
             Rows of a chunk, at least 1; the last may be smaller.
         seed : int
-            Of the order: the same seed gives the same stream.
+            Seed of the order: the same seed gives the same stream.
         split : str, optional
             Stream only the database rows of this split; by default all rows.
         views, labels
@@ -208,8 +215,12 @@ class Dataset:
 
         Raises
         ------
-        TypeError, ValueError
-            At the call, not at the first chunk, if an argument is not as it must be.
+        TypeError
+            If `size` or `seed` is not an integer. All errors come at the call, not at the first chunk.
+        ValueError
+            If `size` < 1 or `seed` < 0.
+        ValueError
+            If there is no such split, view or kind of labels.
 
         Examples
         --------
@@ -219,7 +230,7 @@ class Dataset:
         """
         size = check_integer("size", size, 1)
         rows = np.arange(len(self)) if split is None else self.split(split)[0]
-        self.select(rows[:0], views=views, labels=labels)  # refuses unknown names now
+        self.select(rows[:0], views=views, labels=labels)  # raises for unknown names at the call
         order = np.random.default_rng(check_integer("seed", seed, 0)).permutation(rows)
         return (
             self.select(order[start : start + size], views=views, labels=labels) for start in range(0, len(order), size)
@@ -227,7 +238,7 @@ class Dataset:
 
 
 def _converted(kind: str, arrays: dict[str, Any], convert: Callable[[str, Any], Any]) -> dict[str, Any]:
-    """Every array converted; `arrays` itself where none needs it, so that data sets may share it."""
+    """Return the arrays converted; `arrays` itself if no array changes, so that data sets can share it."""
     if not isinstance(arrays, Mapping):
         raise TypeError(f"{kind} must be a mapping of names to arrays, got {type(arrays).__name__}")
     converted = {name: convert(f"{kind}[{name!r}]", array) for name, array in arrays.items()}

@@ -11,7 +11,7 @@ from pyhash.datasets.dataset import Dataset
 
 
 def load_emoji() -> Dataset:
-    """9,150 real pairs of a vendor's picture of an emoji and a text for it.
+    """Load 9,150 real pairs of an emoji's picture and text.
 
     Returns
     -------
@@ -20,15 +20,15 @@ def load_emoji() -> Dataset:
         0/1
         - labels: "level1" (8 groups) and "level2" (87 subgroups) class indices, the hierarchy; "keywords" (9150, 80)
         0/1,
-          of which 27 % of rows have none: leave those out for multi-label work
+          of which 27 % of the rows have none: leave these rows out for multi-label learning
         - splits: "pair" (903 queries: a new picture of a known emoji), "emoji" (888 queries: emoji never seen)
         - items: "text", "name", "codepoints", "emoji_id", "vendor"
         - vocabulary: the words of the columns of "text"
 
     Notes
     -----
-    See docs/datasets.md for how it was made, and NOTICE for its sources and their licenses. Only features are stored,
-    no pictures.
+    The data set holds features only, no pictures. docs/datasets.md describes how it was made, NOTICE its sources and
+    their licenses.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def load_emoji() -> Dataset:
 
 
 def _decode(coded: NDArray[np.uint8], limits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features stored as a byte between two limits."""
+    """Return features that are stored as a byte between two limits."""
     low, high = limits
     decoded: NDArray[np.float32] = coded.astype(np.float32) / np.float32(255) * (high - low) + low
     return decoded

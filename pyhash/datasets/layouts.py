@@ -32,7 +32,7 @@ SAY_WHICH = (
 
 @dataclass(frozen=True)
 class Variable:
-    """What a file says of an array before it is read.
+    """Description of an array in a file, known before the array is read.
 
     `kind` is "numbers", "sparse", "texts", or for what is not read the file's own word for it.
     """
@@ -42,22 +42,22 @@ class Variable:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether it holds numbers, dense or sparse."""
+        """Whether the array holds numbers, dense or sparse."""
         return self.kind in ("numbers", "sparse")
 
 
 class Source(ABC):
-    """Named arrays in a file or folder; none is read before it is wanted."""
+    """Named arrays in a file or folder, each read on request."""
 
     path: Path
     variables: dict[str, Variable]
 
     @abstractmethod
     def read(self, name: str) -> Any:
-        """One variable: an array, a csr_array, or texts as a list of str."""
+        """Return a variable: an array, a csr_array, or texts as a list of str."""
 
     def find(self, *names: str) -> str | None:
-        """The variable that goes by one of `names`, whatever the case where only one does."""
+        """Return the first of `names` that is a variable; ignore case if only one variable matches then."""
         for name in names:
             if name in self.variables:
                 return name
@@ -67,7 +67,7 @@ class Source(ABC):
         return None
 
     def describe(self) -> str:
-        """All variables with their shapes, for a message."""
+        """Return all variables with their shapes, for a message."""
         shown = []
         for name, variable in self.variables.items():
             note = "" if variable.kind == "numbers" else f" {variable.kind}"
@@ -76,7 +76,7 @@ class Source(ABC):
         return ", ".join(shown) or "no arrays"
 
     def matrix(self, name: str) -> Features:
-        """A variable that must be a matrix of real numbers."""
+        """Return a variable as a matrix; raise unless it holds real numbers in at most two dimensions."""
         variable = self.variables[name]
         if not variable.is_numeric:
             raise ValueError(f"{self.path}: {name} must be a matrix of numbers, got {variable.kind}")
@@ -94,7 +94,7 @@ class Source(ABC):
 
 
 def dataset_of(source: Source, layout: str | None, names: Mapping[str, str] | None) -> Dataset:
-    """The data set of a source, by the layout that is named or recognised, or by the user's names of its arrays."""
+    """Return the data set of a source, by the given layout, the first that fits, or the user's names of arrays."""
     if names is not None:
         if layout is not None:
             raise ValueError(f"layout must be None where names are given, got {layout!r}")
@@ -157,7 +157,7 @@ def _shoh(source: Source) -> Dataset:
         raise ValueError(
             f"{source.path}: {name} must give every class of level 2 a parent, class {orphans[0]} has none"
         )
-    # A matrix only where parents cannot say it.
+    # A matrix only if a class has several parents.
     is_tree = bool((affiliation.sum(axis=0) == 1).all())
     parents = affiliation.argmax(axis=0).astype(np.int64) if is_tree else affiliation.astype(np.int64)
     return Dataset(
@@ -177,7 +177,7 @@ def _dcmh(source: Source) -> Dataset:
     images = {"image": source.find("XAll"), "image_raw": source.find("IAll"), "image_deep": source.find("FAll")}
     deep = images["image_deep"]
     if deep is not None and source.variables[deep].kind == "texts":
-        items["file"] = np.array(source.read(deep), dtype=np.str_)  # FAll of the published files: names of the pictures
+        items["file"] = np.array(source.read(deep), dtype=np.str_)  # FAll of the published files holds file names
         del images["image_deep"]
     matrices = {
         key: name for key, name in images.items() if name is not None and len(source.variables[name].shape) <= 2
@@ -236,7 +236,7 @@ def _captions(source: Source) -> Dataset:
         texts["index"] = source.read(stored["index"])
     elif min(index.shape) > 1:
         matrices["image"] = stored["index"]
-    # Texts have no columns, so that they tell which axis of the others is the samples.
+    # Texts have a single axis, samples. Their number tells which axis of the matrices is samples.
     n_texts = {len(column) for column in texts.values()}
     aligned = {key: source.matrix(name) for key, name in matrices.items()}
     if len(n_texts) == 1:
@@ -289,7 +289,7 @@ LAYOUTS = tuple(_LAYOUTS)
 
 
 def _require(source: Source, **wanted: str | tuple[str, ...]) -> dict[str, str]:
-    """The stored names of what a layout wants."""
+    """Return the stored names of the arrays of a layout."""
     stored = {}
     for key, aliases in wanted.items():
         names = (aliases,) if isinstance(aliases, str) else aliases
@@ -301,7 +301,7 @@ def _require(source: Source, **wanted: str | tuple[str, ...]) -> dict[str, str]:
 
 
 def _aligned(source: Source, stored: Sequence[Mapping[str, str]]) -> list[dict[str, Features]]:
-    """Matrices with samples as rows."""
+    """Return the matrices with samples as rows."""
     return by_rows(source.path, [{key: source.matrix(name) for key, name in part.items()} for part in stored], stored)
 
 
@@ -314,7 +314,7 @@ def _of_classes(
     splits: dict[str, NDArray[np.bool_]] | None = None,
     vocabulary: list[str] | None = None,
 ) -> Dataset:
-    """A data set with one kind of labels."""
+    """Return a data set with one kind of labels."""
     labels, names = as_labels(source.path, stored_labels, rows["labels"])
     items = items or {}
     for name, item in items.items():
@@ -338,7 +338,7 @@ def _of_classes(
 
 
 def _csr(rows: Mapping[str, Features]) -> dict[str, Features]:
-    """Sparse matrices by rows again, which a flip makes columns."""
+    """Return sparse matrices as csr_array, which transposing makes csc_array."""
     out = {}
     for key, matrix in rows.items():
         if is_sparse(matrix):
@@ -355,7 +355,7 @@ def _count(part: Mapping[str, Features]) -> int:
 
 
 def _of_one_type(parts: list[dict[str, Features]]) -> list[dict[str, Features]]:
-    """Parts of which a key is dense in all or sparse in all, of one dtype, so that equal rows are equal bytes."""
+    """Return the parts with each key dense or sparse throughout, and of one dtype: equal rows have equal bytes."""
     out: list[dict[str, Features]] = [{} for _ in parts]
     for key in parts[0]:
         dtype = np.result_type(*(part[key].dtype for part in parts))
@@ -374,7 +374,7 @@ def _of_one_type(parts: list[dict[str, Features]]) -> list[dict[str, Features]]:
 def _match(
     train: Mapping[str, Features], database: Mapping[str, Features]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which training rows the database has, and which database rows are theirs; a row of either is matched once."""
+    """Return which training rows are in the database, and which database rows they are; each row is matched once."""
     digests = [_digests(train), _digests(database)]
     both = Counter(digests[0]) & Counter(digests[1])
     found = []
@@ -390,7 +390,7 @@ def _match(
 
 
 def _digests(part: Mapping[str, Features]) -> list[bytes]:
-    """What tells a sample from others, whatever its position."""
+    """Return a digest of each sample, which does not depend on its position."""
     digests = []
     for i in range(_count(part)):
         digest = blake2b(digest_size=16)

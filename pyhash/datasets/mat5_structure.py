@@ -1,4 +1,4 @@
-"""The structure of MATLAB files of version 5 to 7, checked before a reader that trusts it sees the file.
+"""Check of the structure of MATLAB files of version 5 to 7. The reader of scipy trusts it, and crashes if it is wrong.
 
 A file is a header of 128 bytes and a sequence of elements. An element is a tag (type and number of bytes), data, and
 padding to a multiple of 8 bytes; data of at most 4 bytes may lie within the tag. A variable is an element that holds
@@ -30,12 +30,12 @@ _CLASSES = range(1, 18)
 
 _IS_COMPLEX = 0x0800
 _MAX_DIMENSIONS = 32
-# Cells within cells: readers go down by recursion.
+# Of cells within cells, which readers read by recursion.
 _MAX_DEPTH = 32
 _MAX_NAME_BYTES = 4096
-# Readers make blanks of a text of no bytes.
+# A text without bytes stands for blanks.
 _MAX_BLANKS = 1 << 16
-# What deflate makes of nothing but zeros is 1,032 times as long; of data that somebody would learn from, far less.
+# Zeros inflate to at most 1,032 times their compressed size, data sets to far less.
 _MAX_INFLATION = 900
 _MAX_UNQUESTIONED_BYTES = 1 << 28
 _PIECE = 1 << 18
@@ -76,7 +76,7 @@ def check_mat5_structure(file: IO[bytes], name: str | None = None) -> None:
 
 
 class _Source(ABC):
-    """Bytes of a variable, one after the other."""
+    """The bytes of a variable, read in order."""
 
     def __init__(self, file: IO[bytes], n_stored: int) -> None:
         self._file = file
@@ -103,13 +103,13 @@ class _Source(ABC):
         """Return the next n bytes, or as many as there are."""
 
     def check_end(self) -> None:
-        """Refuse bytes behind those that were asked for."""
+        """Raise if there are more bytes."""
         if self._read(1):
             raise ValueError(f"has more than the {self.position} bytes that it needs")
 
 
 class _Stored(_Source):
-    """As they are in the file."""
+    """Uncompressed bytes."""
 
     def _read(self, n: int) -> bytes:
         return self._file.read(min(n, self.n_stored - self.position))
@@ -122,7 +122,7 @@ class _Stored(_Source):
 
 
 class _Inflated(_Source):
-    """Compressed; never more than a piece of them is in memory."""
+    """Compressed bytes, inflated in pieces."""
 
     def __init__(self, file: IO[bytes], n_stored: int) -> None:
         super().__init__(file, n_stored)
@@ -156,7 +156,7 @@ class _Inflated(_Source):
 
 
 class _Variable:
-    """The array of `n_bytes` bytes that comes next in a source."""
+    """The array in the next `n_bytes` bytes of a source."""
 
     def __init__(self, source: _Source, order: str, n_bytes: int) -> None:
         self._source = source

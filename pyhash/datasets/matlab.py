@@ -1,4 +1,4 @@
-"""MATLAB files of every version: their variables, and the reading of one."""
+"""MATLAB files of every version: list the variables, read one of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEXTS = {"char", "cell"}
 
 
 class MatSource(Source):
-    """A MATLAB file, or all those of a folder."""
+    """A MATLAB file, or all MATLAB files of a folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -34,7 +34,7 @@ class MatSource(Source):
             file = _open(one)
             variables = file.variables()
             if self.path.is_dir() and len(variables) == 1 and one.stem in ("index", "caption", "label"):
-                # The files of this trio say by their own names what they hold.
+                # In this layout the names of the files tell what they hold.
                 [(file.only, variable)] = variables.items()
                 variables = {one.stem: variable}
             for name, variable in variables.items():
@@ -49,7 +49,7 @@ class MatSource(Source):
 
 
 class _MatFile(ABC):
-    """One file; `only` is the name of its variable where that goes by the file's name."""
+    """One file; `only` is the stored name of its variable if that is listed under the name of the file."""
 
     only: str | None = None
 
@@ -64,7 +64,7 @@ class _MatFile(ABC):
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Within the block, whatever a damaged file makes its reader raise is a ValueError that names the file."""
+        """Turn any error that a damaged file causes in the block into a ValueError that names the file."""
         try:
             yield
         except _NotTextsError as error:
@@ -76,7 +76,7 @@ class _MatFile(ABC):
 
 
 class _NotTextsError(Exception):
-    """A cell holds something else."""
+    """A cell holds other content than texts."""
 
 
 def _open(path: Path) -> _MatFile:
@@ -95,7 +95,7 @@ def _open(path: Path) -> _MatFile:
 
 
 class _ClassicFile(_MatFile):
-    """Up to version 7, as scipy reads them."""
+    """A file of version 4 to 7, read by scipy."""
 
     def variables(self) -> dict[str, Variable]:
         from scipy.io import whosmat
@@ -125,7 +125,7 @@ class _ClassicFile(_MatFile):
 
     @staticmethod
     def _check(file: IO[bytes], name: str | None = None) -> None:
-        """Refuse files that scipy would read beyond their ends; its reader of version 4 does not."""
+        """Raise for damaged files that crash the reader of scipy; its reader of version 4 is pure Python."""
         is_version_4 = 0 in file.read(4)
         if not is_version_4:
             check_mat5_structure(file, name)
@@ -133,7 +133,7 @@ class _ClassicFile(_MatFile):
 
 
 def _classic_text(name: str, cell: Any) -> str:
-    """The text of a cell: a string, lines of a char matrix, or a cell of strings."""
+    """Return the text of a cell: a string, lines of a char matrix, or a cell of strings."""
     if isinstance(cell, str):
         return cell.rstrip()
     if isinstance(cell, np.ndarray) and (cell.dtype.kind in "UO" or cell.size == 0):
@@ -142,7 +142,7 @@ def _classic_text(name: str, cell: Any) -> str:
 
 
 class _Hdf5File(_MatFile):
-    """Version 7.3, as h5py reads them; arrays are stored transposed."""
+    """A file of version 7.3, read by h5py; arrays are stored transposed."""
 
     def variables(self) -> dict[str, Variable]:
         import h5py
@@ -206,7 +206,7 @@ def _read_sparse(group: Any) -> Any:
 
 
 def _char_rows(entry: Any) -> list[str]:
-    """Rows of a char matrix, which is stored as UTF-16 code units."""
+    """Return the rows of a char matrix, which is stored as UTF-16 code units."""
     if _is_empty(entry):
         return []
     units: NDArray[np.uint16] = np.atleast_2d(entry[()].T).astype("<u2")
@@ -232,7 +232,7 @@ def _dtype(cell: Any) -> str:
 
 
 def _texts_of_rows(name: str, cells: Any, text_of: Any) -> list[str]:
-    """One text a sample, of a row or column of cells; several columns are several texts of a sample, joined."""
+    """Return one text per sample, from a row, column or matrix of cells; several texts of a sample are joined."""
     if cells.dtype.kind == "U":
         return [str(text).rstrip() for text in cells.ravel()]
     rows = cells.reshape(-1, 1) if min(cells.shape, default=0) <= 1 else cells

@@ -1,4 +1,4 @@
-"""Data sets in .npz files: arrays under names that say what they are, and no pickle."""
+"""Data sets in .npz files: the names of arrays tell their meaning. No pickle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GROUPS = ("views", "labels", "label_names", "splits", "items", "hierarchy")
 
 
 def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = None) -> Dataset:
-    """A data set of an .npz file, as ``save_npz`` or ``numpy.savez`` wrote it.
+    """Read a data set from an .npz file written by ``save_npz`` or ``numpy.savez``.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = Non
           ``layers`` the names of labels that form it, coarse to fine, by default all in the order of the file,
         - ``items.NAME`` (n,), ``label_names.NAME``, ``vocabulary`` and ``name`` are optional.
     names : mapping of str to str, optional
-        Which arrays are what, for any other file: ``{"image": "X", "text": "Y", "labels": "L"}``, as for ``load_mat``:
-        samples may be columns, and class numbers are made indices from 0.
+        For other files, the arrays of the views and of the labels: ``{"image": "X", "text": "Y", "labels": "L"}``. As
+        in ``load_mat``, samples may be columns, and class numbers become indices from 0.
 
     Returns
     -------
@@ -49,9 +49,14 @@ def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = Non
     ------
     OSError
         If the file cannot be opened.
-    TypeError, ValueError
-        If the file is damaged or holds Python objects, if arrays are missing or do not fit together, or labels are
-        neither class indices nor 0/1.
+    ValueError
+        If the file is damaged, or holds Python objects.
+    ValueError
+        If arrays are missing, or do not fit together.
+    ValueError
+        If labels are neither class indices nor 0/1.
+    TypeError
+        If `names` is not a mapping of str to str.
 
     Examples
     --------
@@ -70,7 +75,7 @@ def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = Non
 
 
 def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
-    """Writes a data set to an .npz file, whole or not at all; ``load_npz`` reads it.
+    """Write a data set to an .npz file, whole or not at all; ``load_npz`` reads it.
 
     Parameters
     ----------
@@ -82,10 +87,11 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
     Raises
     ------
     TypeError
-        If an array holds Python objects.
+        If an array holds Python objects, or `dataset` is not a Dataset.
     ValueError
-        If ``load_npz`` would not read the data set back, as where the name of a view is that of a part of a sparse
-        one, such as "image.data", or labels are neither class indices nor 0/1.
+        If a file cannot hold a name, or the name of a view reads like a part of a sparse one, such as "image.data".
+    ValueError
+        If labels are neither class indices nor 0/1, so that ``load_npz`` would refuse the file.
     OSError
         If the file cannot be written; an existing one is then as it was.
 
@@ -134,7 +140,7 @@ def _members(dataset: Dataset) -> dict[str, NDArray[Any]]:
 
 
 def _check_names(dataset: Dataset, read: Dataset) -> None:
-    """Refuse names that go lost in a file; `read` is what would be read back."""
+    """Raise for names that a file would lose; `read` is the data set that would be read back."""
     for kind in ("views", "labels", "label_names", "splits", "items"):
         for key in getattr(dataset, kind):
             if not isinstance(key, str) or key not in getattr(read, kind) or "\0" in key or not _is_text(key):
@@ -167,7 +173,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 class _NpzSource(Source):
-    """The arrays of an .npz file; the four of a sparse matrix are one variable."""
+    """Arrays of an .npz file; the four arrays of a sparse matrix are one variable."""
 
     def __init__(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.path = path
@@ -285,7 +291,7 @@ def _layers(
 
 
 def _texts(source: _NpzSource, stored: Mapping[str, str], key: str, labels: NDArray[Any]) -> list[str]:
-    """Names of classes; where there are none, numbers."""
+    """Return names of classes; numbered ones if the file has none."""
     if key in stored:
         return [str(name) for name in source.read(stored[key]).ravel()]
     n_classes = labels.shape[1] if labels.ndim == 2 else int(labels.max(initial=-1)) + 1

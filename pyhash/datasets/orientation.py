@@ -1,4 +1,4 @@
-"""Which axis of stored matrices holds the samples."""
+"""The axis of stored matrices that holds the samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shape = tuple[int, int]
 def by_rows(
     path: Path, parts: Sequence[Mapping[str, Features]], stored: Sequence[Mapping[str, str]]
 ) -> list[dict[str, Features]]:
-    """The matrices of each part with samples as rows.
+    """Return the matrices of each part with samples as rows.
 
     Matrices of one part have the samples in common, those of one key have the width in common over all parts, and are
     stored the same way. `stored` are their names in the file, for messages.
@@ -26,7 +26,7 @@ def by_rows(
     fitting = _fitting(shapes)
     if not fitting:
         raise ValueError(f"{path}: matrices must have the number of samples in common, got {shown}")
-    # Where a square matrix fits both ways, it is stored as the others are.
+    # A square matrix fits both ways. It is assumed to be stored like the others.
     uniform = [flips for flips in fitting if len(set(flips)) == 1]
     chosen = fitting if len(fitting) == 1 else uniform
     if len(chosen) != 1:
@@ -38,11 +38,11 @@ def by_rows(
 
 
 def _fitting(shapes: Sequence[Mapping[str, Shape]]) -> list[tuple[bool, ...]]:
-    """The ways of flipping keys with which all shapes agree; a single sample only where nothing else agrees."""
+    """Return the ways of transposing keys so that all shapes agree; a single sample only if nothing else fits."""
     keys = list(shapes[0])
     several: list[tuple[bool, ...]] = []
     single: list[tuple[bool, ...]] = []
-    # Few dimensions are possible as the number of samples, so that few flips are tried, however many keys there are.
+    # Only the dimensions of the first matrix can be the number of samples, so few combinations are tried.
     for n_first in sorted(set(next(iter(shapes[0].values())))):
         options = []
         for key in keys:

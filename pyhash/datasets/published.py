@@ -1,4 +1,4 @@
-"""Splits into queries and database, as large as those that papers report."""
+"""Splits into queries and database of the sizes that papers report."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PUBLISHED_QUERIES = {
 
 
 def published_split(dataset: Dataset, preset: str | int, *, seed: int = 0, name: str | None = None) -> Dataset:
-    """The data set with one split more: as many random queries as a paper takes, all other rows the database.
+    """Return the data set with one more split: as many random queries as a paper uses, all other rows as database.
 
     Parameters
     ----------
     dataset : Dataset
-        It is not changed.
+        Not changed.
     preset : str or int
         Any number of queries, or one of these:
 
@@ -39,19 +39,23 @@ def published_split(dataset: Dataset, preset: str | int, *, seed: int = 0, name:
         - "fashionvc": 2,000 queries of 19,862 pairs (Han et al., SHOH, TOMM 2024).
         - "ssense": 2,000 queries of 15,696 pairs (the same).
     seed : int
-        Papers draw queries at random and do not say which: report the mean over several seeds.
+        Papers draw queries at random and do not publish them: report the mean over several seeds.
     name : str, optional
-        Of the split; by default the preset, or "random" for a number. A split of this name is replaced.
+        Name of the split; by default the preset, or "random" for a number. A split of this name is replaced.
 
     Returns
     -------
     Dataset
-        It shares views, labels and items with `dataset`.
+        Shares views, labels and items with `dataset`.
 
     Raises
     ------
-    TypeError, ValueError
-        If there is no such preset, or the data set has too few rows for it: at least one must be left to search.
+    TypeError
+        If an argument has another type than described.
+    ValueError
+        If there is no such preset.
+    ValueError
+        If the data set has no more rows than there are queries.
 
     Examples
     --------

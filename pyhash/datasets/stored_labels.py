@@ -1,4 +1,4 @@
-"""Labels as files hold them: 0/1 in any type of number, or one column of class numbers from wherever they start."""
+"""Labels in files: 0/1 in any numeric type, or one column of class numbers that need not start at 0."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def class_names(n: int, prefix: str = "class") -> list[str]:
-    """Names of classes of which only the number is known."""
+    """Return numbered names for n classes."""
     return [f"{prefix}.{c}" for c in range(n)]
 
 
 def as_labels(path: Path, name: str, matrix: Features) -> tuple[NDArray[Any], list[str]]:
-    """Labels (n, c): 0/1 stay a matrix; one column of class numbers becomes class indices from 0."""
+    """Return labels (n, c) and names of classes; one column of class numbers becomes class indices from 0."""
     dense: NDArray[Any] = matrix.toarray() if is_sparse(matrix) else np.asarray(matrix)
     if dense.dtype.kind == "f":
         unknown = np.flatnonzero(~np.isfinite(dense).all(axis=1))
@@ -39,7 +39,7 @@ def as_labels(path: Path, name: str, matrix: Features) -> tuple[NDArray[Any], li
 
 
 def check_binary(path: Path, name: str, matrix: NDArray[Any]) -> None:
-    """Refuses a matrix that is not 0/1."""
+    """Raise unless a matrix holds only 0 and 1."""
     is_wrong = (matrix != 0) & (matrix != 1)
     wrong = np.flatnonzero(is_wrong.any(axis=1))
     if wrong.size:

@@ -24,23 +24,23 @@ def make_hierarchical(
     query_fraction: float = 0.1,
     seed: int = 0,
 ) -> Dataset:
-    """Samples of a hierarchy of classes, seen through several modalities.
+    """Generate samples of a hierarchy of classes with several modalities.
 
-    Every class has a random direction in a hidden space, near its parent's; a sample is its finest class's direction
-    with noise; every modality is a random linear image of the samples, with noise of its own.
+    Every class has a random direction in a latent space, close to that of its parent. A sample is the direction of its
+    finest class plus noise. Every modality is a random linear projection of the samples plus its own noise.
 
     Parameters
     ----------
     n_samples : int
         At least 1.
     n_classes : sequence of int
-        Classes of each layer, coarse to fine, none fewer than the layer above.
+        Number of classes of each layer, coarse to fine, never decreasing.
     n_features : mapping of str to int, optional
         Width of each modality; by default ``{"image": 64, "text": 128}``.
     noise : float
         Standard deviation of the noise, in units of the distance of a class from its parent.
     query_fraction : float
-        Part of the rows that the split "random" makes queries, in [0, 1).
+        Fraction of the rows that are queries in the split "random", in [0, 1).
     seed : int
 
     Returns
@@ -50,8 +50,14 @@ def make_hierarchical(
 
     Raises
     ------
-    TypeError, ValueError
-        If a size is not an integer >= 1, or layers shrink from coarse to fine.
+    TypeError
+        If a size is not an integer, or `n_classes` not a sequence of them.
+    ValueError
+        If a size is < 1.
+    ValueError
+        If a layer has fewer classes than the layer above.
+    ValueError
+        If `noise` or `seed` is < 0, or `query_fraction` not in [0, 1).
 
     Examples
     --------
@@ -100,10 +106,10 @@ def make_multilabel(
     query_fraction: float = 0.1,
     seed: int = 0,
 ) -> Dataset:
-    """Samples with several labels each, seen through several modalities.
+    """Generate samples with several labels each and several modalities.
 
-    Every class has a random direction in a hidden space; a sample is the mean of its classes' directions with noise;
-    frequent classes are about ten times as frequent as rare ones.
+    Every class has a random direction in a latent space. A sample is the mean of the directions of its classes plus
+    noise. The most frequent class is about ten times as frequent as the rarest.
 
     Parameters
     ----------
@@ -112,8 +118,8 @@ def make_multilabel(
     n_classes : int
         At least 1.
     mean_labels : float
-        Labels of a sample on average, from 0 to `n_classes`; somewhat more where it is near 0, since every sample has
-        at least one, and fewer where it is near `n_classes`, since no class can be more frequent than always.
+        Mean number of labels of a sample, from 0 to `n_classes`. The actual mean is higher if this is near 0, since
+        every sample has at least one label, and lower if it is near `n_classes`.
     n_features, noise, query_fraction, seed
         As for ``make_hierarchical``.
 
@@ -124,8 +130,10 @@ def make_multilabel(
 
     Raises
     ------
-    TypeError, ValueError
-        If a size is not an integer >= 1, or a number out of its range.
+    TypeError
+        If a size is not an integer.
+    ValueError
+        If a size is < 1, or another number out of its range.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which encoder answers queries better, tried on data that the model has not learned yet."""
+"""Comparison of the encoders "bits" and "posterior" on data that the model has not learned yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
 ENCODERS = ("bits", "posterior")
-# Rows of a chunk that query, at most, and codes kept to be queried: they cost the same however long the stream.
+# At most so many rows of a chunk are queries, and so many codes are kept: the cost does not grow with the stream.
 MAX_QUERIES = 500
 _MAX_KEPT = 2000
 
@@ -38,7 +38,7 @@ class EncoderTrial:
 
     @classmethod
     def empty(cls, n_bits: int, n_classes: int) -> EncoderTrial:
-        """Before any sample."""
+        """Return the trial before any sample."""
         return cls(
             {},
             0,
@@ -48,12 +48,12 @@ class EncoderTrial:
         )
 
     def choice(self, modality: str) -> str:
-        """The better encoder so far; "bits" before any query and where both are equal."""
+        """Return the encoder with the better score so far; "bits" before any query and if scores are equal."""
         bits, posterior = self.scores.get(modality, (0.0, 0.0))
         return "posterior" if posterior > bits else "bits"
 
     def with_samples(self, L: Matrix, B: NDArray[np.int8], rng: np.random.Generator) -> EncoderTrial:
-        """With samples that were learned: labels L (n, c), signs B (n, r)."""
+        """Return the trial with more learned samples: labels L (n, c), signs B (n, r)."""
         keys = np.concatenate([self.keys, rng.random(len(B))])
         kept = np.sort(np.argsort(keys, kind="stable")[:_MAX_KEPT])
         codes = np.concatenate([self.codes, pack(B)])[kept]
@@ -63,7 +63,7 @@ class EncoderTrial:
     def with_queries(
         self, L: Matrix, modalities: list[str], project: Callable[[str, str], NDArray[np.float32]]
     ) -> EncoderTrial:
-        """With queries that have labels L (n, c); ``project(modality, encoder)`` gives their projections."""
+        """Return the trial with more queries: labels L (n, c), projections from ``project(modality, encoder)``."""
         from pyhash.evaluation.average_precision import mean_average_precision  # evaluation's module loads the methods
 
         if len(self.codes) == 0 or len(L) == 0:
@@ -94,13 +94,13 @@ class EncoderTrial:
         return EncoderTrial(scores, self.n_queries + len(L), self.codes, self.labels, self.keys)
 
     def store(self, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-        """Header fields; arrays go into `arrays`."""
+        """Return header fields, and put arrays into `arrays`."""
         arrays |= {"trial.codes": self.codes, "trial.labels": self.labels, "trial.keys": self.keys}
         return {"scores": {name: list(sums) for name, sums in self.scores.items()}, "n_queries": self.n_queries}
 
     @classmethod
     def restore(cls, fields: Any, archive: Archive, n_bits: int, n_classes: int) -> EncoderTrial:
-        """What ``store`` stored."""
+        """Return the trial of a file; raise if its parts do not fit together."""
         codes = archive.array("trial.codes", np.uint8, (None, n_bytes_of(n_bits)))
         return cls(
             {name: _restore_sums(sums) for name, sums in fields["scores"].items()},

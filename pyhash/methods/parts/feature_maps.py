@@ -1,4 +1,4 @@
-"""What is done to the features of a modality before a method sees them."""
+"""Feature maps: transform the features of a modality before learning."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
 
 __all__ = ["Centering", "FeatureMap", "RBFAnchors", "Standardizing", "UnitLength"]
 
-# Rows that are converted or mapped at a time: the float64 copy of a block stays small.
+# Rows that are converted or mapped at a time, so that the float64 copy of a block is small.
 ROWS_PER_BLOCK = 8192
-# Rows that the width of a kernel is measured on, at most.
+# The width of a kernel is measured on at most so many rows.
 _ROWS_FOR_WIDTH = 20_000
 
 
 def row_blocks(n: int) -> Iterator[slice]:
-    """Slices of n rows, a block each."""
+    """Return slices that cut n rows into blocks."""
     return (slice(start, min(start + ROWS_PER_BLOCK, n)) for start in range(0, n, ROWS_PER_BLOCK))
 
 
 def check_rows(name: str, rows: Features, first_row: int = 0) -> None:
-    """Refuses features that are not real and finite, a block at a time."""
+    """Raise unless features are real and finite; checks one block at a time."""
     for block in row_blocks(rows.shape[0]):
         check_features(name, rows[block], first_row + block.start)
 
 
 class FeatureMap(Parameters, ABC):
-    """A map of features: ``fit`` on the first chunk of a stream, ``transform`` of all that comes.
+    """Base class of feature maps: fitted on the first chunk of a stream, applied to all later features.
 
-    Every method takes ``feature_maps={modality: map}``. A map may be one of this module, None for the features as they
-    are, or anything with scikit-learn's ``fit(X)`` and ``transform(X)``. Methods fit a copy: what was passed stays as
-    it was.
+    Every method takes ``feature_maps={modality: map}``. A map is one of this module, any object with scikit-learn's
+    ``fit(X)`` and ``transform(X)``, or None to leave the features unchanged. Methods fit a copy: the object that was
+    passed does not change.
 
-    Learned attributes end in an underscore, and are what a model's file keeps.
+    Learned attributes end in an underscore. The file of a model stores them.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class FeatureMap(Parameters, ABC):
     _n_features: int | None = None
 
     def fit(self, X: Any) -> Self:
-        """Learns from rows.
+        """Fit the map to rows.
 
         Parameters
         ----------
@@ -82,8 +82,14 @@ class FeatureMap(Parameters, ABC):
 
         Raises
         ------
+        TypeError
+            If X does not hold real numbers.
+        ValueError
+            If X is not finite, or its sums or squares are too large for float64.
+        ValueError
+            If X has no rows.
         TypeError, ValueError
-            If a parameter is not as it must be, or X is not real and finite, or has no rows.
+            If a parameter is not one that the class describes.
         """
         rows = as_rows("X", X)
         n, _ = shape_of_features("X", rows)
@@ -93,13 +99,13 @@ class FeatureMap(Parameters, ABC):
         return self.fit_checked(rows)
 
     def fit_checked(self, rows: Features) -> Self:
-        """``fit`` on rows that were checked."""
+        """Fit the map to rows that were checked."""
         self._fit(rows)
         self._n_features = int(rows.shape[1])
         return self
 
     def transform(self, X: Any) -> Features:
-        """The rows mapped.
+        """Return the rows mapped.
 
         Parameters
         ----------
@@ -113,8 +119,12 @@ class FeatureMap(Parameters, ABC):
         ------
         NotFittedError
             Before ``fit``.
-        TypeError, ValueError
-            If X is not real and finite or has another number of columns.
+        TypeError
+            If X does not hold real numbers.
+        ValueError
+            If X is not finite.
+        ValueError
+            If X has another number of columns than the rows in ``fit``.
         """
         if self._n_features is None:
             raise NotFittedError(f"this {type(self).__name__} has not been fitted yet: call fit first")
@@ -124,23 +134,23 @@ class FeatureMap(Parameters, ABC):
 
     @abstractmethod
     def _fit(self, rows: Features) -> None:
-        """Sets the learned attributes."""
+        """Set the learned attributes from checked rows."""
 
     @abstractmethod
     def _transform(self, rows: Features) -> Features:
-        """Checked float64 rows, mapped."""
+        """Return checked float64 rows mapped."""
 
     def learned(self) -> dict[str, NDArray[Any]]:
-        """The learned attributes as arrays, by name."""
+        """Return the learned attributes as arrays, by name."""
         return {}
 
     def restore(self, n_features: int, archive: Archive, prefix: str) -> None:
-        """Takes the learned attributes from a file, whose arrays are named `prefix` and their names."""
+        """Set the learned attributes from the arrays of a file; their names begin with `prefix`."""
         self._n_features = n_features
 
 
 class Centering(FeatureMap):
-    """Subtracts the mean of the rows it was fitted on.
+    """Map that subtracts the mean of the rows it was fitted to.
 
     Attributes
     ----------
@@ -172,7 +182,9 @@ class Centering(FeatureMap):
 
 
 class Standardizing(FeatureMap):
-    """Subtracts the mean and divides by the standard deviation of the rows it was fitted on; constant columns become 0.
+    """Map to mean 0 and standard deviation 1, as measured on the rows it was fitted to.
+
+    Constant columns become 0.
 
     Attributes
     ----------
@@ -197,7 +209,7 @@ class Standardizing(FeatureMap):
             with np.errstate(over="ignore"):
                 squares += ((_dense(check_features("X", rows[block], block.start)) - self.mean_) ** 2).sum(axis=0)
         scale = np.sqrt(_in_range(squares) / rows.shape[0])
-        # What rounding alone moves is constant.
+        # A column that varies by no more than rounding errors is constant.
         self.scale_ = np.where(scale > 1e-12 * np.abs(self.mean_), scale, np.inf)
 
     def _transform(self, rows: Features) -> Features:
@@ -213,7 +225,9 @@ class Standardizing(FeatureMap):
 
 
 class UnitLength(FeatureMap):
-    """Scales every row to Euclidean length 1; zero rows stay zero, sparse rows sparse.
+    """Map that scales every row to Euclidean length 1.
+
+    Rows of zeros stay zero. Sparse rows stay sparse.
 
     Examples
     --------
@@ -241,19 +255,19 @@ class UnitLength(FeatureMap):
 
 
 class RBFAnchors(FeatureMap):
-    """Radial basis functions around anchors: ``K[i, j] = exp(-||x_i - a_j||^2 / (2 sigma^2))``.
+    """Map to radial basis functions around anchors: ``K[i, j] = exp(-||x_i - a_j||^2 / (2 sigma^2))``.
 
     Parameters
     ----------
     n_anchors : int
-        Rows drawn, without repetition, from those it is fitted on; all of them where there are fewer.
+        Rows drawn as anchors, without repetition, from those it is fitted to; all rows if there are fewer.
     width : {"mean_distance", "mean_squared_distance"} or float
         sigma: the mean distance of rows to anchors (DSFH); the root of the mean squared distance (BATCH); or a
         number > 0. Measured on at most 20,000 rows.
     centered : bool
-        Whether to subtract from every column its mean over the rows that it was fitted on.
+        Whether to subtract from every column its mean over the rows it was fitted to.
     seed : int
-        Of the anchors drawn.
+        Seed of the choice of anchors.
 
     Attributes
     ----------
@@ -261,7 +275,7 @@ class RBFAnchors(FeatureMap):
     width_ : float
         sigma.
     mean_ : ndarray of shape (n_anchors,), float64
-        Subtracted from the columns; zeros where `centered` is False.
+        Subtracted from the columns; zeros if `centered` is False.
 
     Examples
     --------
@@ -354,7 +368,7 @@ MAPS: dict[str, type[FeatureMap]] = {
 
 
 def check_feature_map(name: str, value: object) -> Any:
-    """`value` as something that maps features, or None."""
+    """Return `value`; raise unless it is None or has ``fit`` and ``transform``."""
     if value is None or (callable(getattr(value, "fit", None)) and callable(getattr(value, "transform", None))):
         if isinstance(value, type):
             raise TypeError(f"{name} must be a map such as {value.__name__}(), got the class itself")
@@ -363,7 +377,7 @@ def check_feature_map(name: str, value: object) -> Any:
 
 
 def check_feature_maps(value: object) -> dict[str, Any]:
-    """Feature maps by modality, as a user gives them."""
+    """Return the parameter feature_maps as a dict, checked."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -372,7 +386,7 @@ def check_feature_maps(value: object) -> dict[str, Any]:
 
 
 def fitted_copy(feature_map: Any, rows: Features) -> Any:
-    """A copy of a map, fitted; None stays None."""
+    """Return a copy of a map, fitted to rows; None for None."""
     if feature_map is None:
         return None
     fitted = copy.deepcopy(feature_map)
@@ -380,7 +394,7 @@ def fitted_copy(feature_map: Any, rows: Features) -> Any:
 
 
 def apply_map(modality: str, feature_map: Any, rows: Features) -> Features:
-    """Checked float64 rows, mapped; checks what a map of someone else's makes."""
+    """Return checked float64 rows mapped; the output of maps that are not pyhash's own is checked."""
     if feature_map is None:
         return rows
     if isinstance(feature_map, FeatureMap):
@@ -408,7 +422,7 @@ def _dense(rows: Features) -> NDArray[np.float64]:
 
 
 def _in_range(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`sums`, unless float64 cannot hold them."""
+    """Return `sums`; raise if they are too large for float64."""
     if not np.isfinite(sums).all():
         raise ValueError("features must have sums and squares that float64 can hold, got values that are too large")
     return sums
@@ -432,7 +446,7 @@ def _squared_lengths(rows: Features) -> NDArray[np.float64]:
 
 
 def _squared_distances(rows: Features, anchors: Features) -> NDArray[np.float64]:
-    """(n, n_anchors) squared Euclidean distances."""
+    """Return squared Euclidean distances (n, n_anchors)."""
     with np.errstate(over="ignore", invalid="ignore"):
         product: NDArray[np.float64] = _dense(rows @ anchors.T)
         product *= -2
@@ -449,4 +463,4 @@ def _measure_width(rows: Features, anchors: Features, rule: str) -> float:
         total += float((np.sqrt(squares) if rule == "mean_distance" else squares).sum())
     mean = total / (rows.shape[0] * anchors.shape[0])
     width = mean if rule == "mean_distance" else float(np.sqrt(mean))
-    return width or 1.0  # all rows are equal: any width does
+    return width or 1.0  # if all rows are equal, any width will do

@@ -1,4 +1,4 @@
-"""The distinct label sets of a stream: how often each came, and the sum of its codes."""
+"""The table of distinct label sets of a stream, with the count and the sum of codes of each."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def unit_rows(L: NDArray[Any]) -> Matrix:
 
 
 class _Numbering:
-    """Distinct packed label sets, numbered in the order in which they came. It only grows."""
+    """Numbers of distinct packed label sets, in the order of their first appearance. New sets can be added."""
 
     def __init__(self, sets: NDArray[np.uint8]) -> None:
         self._rows = sets
         self._number = {row: i for i, row in enumerate(_as_bytes(sets))}
 
     def number(self, packed: NDArray[np.uint8]) -> NDArray[np.intp]:
-        """Return the number of each row; rows that are new get the next numbers."""
+        """Return the number of each row; new rows get the next numbers."""
         number, n_before = self._number, len(self._number)
         numbers = np.fromiter((number.setdefault(row, len(number)) for row in _as_bytes(packed)), np.intp, len(packed))
         if len(number) > len(self._rows):
-            # Room for twice as many, so that a row is copied a bounded number of times, however many come.
+            # Twice the size that is needed: on average each row is copied at most twice, however many are added.
             rows = np.empty((2 * len(number), packed.shape[1]), dtype=np.uint8)
             rows[:n_before] = self._rows[:n_before]
             self._rows = rows
@@ -64,17 +64,17 @@ class _Numbering:
 
 
 class LabelSets:
-    """Distinct label sets, with the number and the sum of the codes of the samples that have each.
+    """Table of distinct label sets: how many samples have each, and the sum of their codes.
 
-    A table is never changed: ``add`` returns a new one. What the two have in common is not copied, but for counts and
-    sums: the sets lie in one buffer, behind which new ones are appended, and the index that finds a set moves from a
-    table to the first one that is made of it. A second one made of the same table builds an index of its own.
+    A table never changes: ``add`` returns a new one. Old and new table share the buffer of sets, to which new sets are
+    appended; counts and sums are copied. The index that finds a set moves to the first table made from another. Further
+    tables made from the same one build their own index and buffer.
 
     Attributes
     ----------
     n_classes : int
     sets : ndarray of shape (u, ceil(n_classes / 8)), uint8
-        Packed rows, each once, in the order in which they first came.
+        Packed rows, distinct, in the order of their first appearance.
     counts : ndarray of shape (u,), int64
         Samples of each.
     code_sums : ndarray of shape (u, n_bits), float64
@@ -99,13 +99,13 @@ class LabelSets:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies make an index of their own, and do without the spare room of the buffer.
+        # Without the index, which a copy builds when it needs it, and without the unused part of the buffer.
         return type(self), (self.n_classes, self.sets, self.counts, self.code_sums)
 
     def add(self, L: NDArray[Any], B: NDArray[np.int8]) -> LabelSets:
         """Return the table with more samples: labels L (n, n_classes), signs B (n, n_bits)."""
         try:
-            # One step, which no thread and no interrupt can divide: nobody else appends behind the sets of this table.
+            # Atomic: only one caller gets the index, and with it the right to append to the shared buffer.
             numbering = self._numbering.pop()
         except IndexError:
             numbering = _Numbering(self.sets)
@@ -114,7 +114,7 @@ class LabelSets:
         n_new = len(sets) - len(self.sets)
         counts = np.concatenate([self.counts, np.zeros(n_new, dtype=np.int64)])
         code_sums = np.concatenate([self.code_sums, np.zeros((n_new, B.shape[1]))])
-        # The rows of a set next to each other, so that one pass sums them up.
+        # Sorted by set, so that reduceat sums the rows of each set.
         order = np.argsort(row_sets, kind="stable")
         found, starts, n_rows = np.unique(row_sets[order], return_index=True, return_counts=True)
         counts[found] += n_rows
@@ -129,12 +129,12 @@ class LabelSets:
 
     @staticmethod
     def is_in(archive: Archive) -> bool:
-        """Whether a file has a table, or a part of one."""
+        """Return whether a file has a table, or a part of one."""
         return any(name in archive.arrays for name in ("sets", "sets.counts", "sets.code_sums"))
 
     @classmethod
     def restore(cls, archive: Archive, n_classes: int, n_bits: int) -> LabelSets:
-        """Return what ``store`` stored."""
+        """Return the table of a file; raise if its parts do not fit together."""
         sets = archive.array("sets", np.uint8, (None, n_bytes_of(n_classes)))
         counts = archive.array("sets.counts", np.int64, (len(sets),))
         code_sums = archive.array("sets.code_sums", np.float64, (len(sets), n_bits))

@@ -1,4 +1,4 @@
-"""Codes of queries through the label sets that exist: predict the label set, then take the code expected of it."""
+"""Posterior encoding: predict the label set of a query, then take the code expected for that set."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pyhash.methods.parts.label_sets import LabelSets
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
-# Sharpness of the posterior, and how far the frequency of a label set counts.
+# Sharpness of the posterior, and exponent of the frequency of a label set.
 TAU = 20.0
 RHO = 0.5
-# What rounding may add to an exponent.
+# The largest error of an exponent that rounding to float32 may cause.
 _MAX_ERROR = 0.02
 
 
 class PosteriorEncoder:
-    """Expected codes (n, n_bits) of mapped features (n, d).
+    """Encoder from mapped features (n, d) to expected codes (n, n_bits).
 
     With ridge scores of the labels ``s = x (X'X + xi I)^{-1} X'L``, the posterior over the label sets u seen is
     ``P(u) ~ n_u^rho exp(tau (s . u - |u|^2 / 2))``, and the expected code ``f = sum_u P(u) mean code of u``.
@@ -38,7 +38,7 @@ class PosteriorEncoder:
     def __init__(self, label_weights: Matrix, label_sets: LabelSets, tau: float = TAU, rho: float = RHO) -> None:
         sets = label_sets.matrix
         bias = rho * np.log(label_sets.counts) - 0.5 * tau * sets.sum(axis=1)
-        # One product instead of two where it is the smaller one, as where each class is a set of its own.
+        # A single factor if it is smaller than two, for example if each class is a set of its own.
         d, c = label_weights.shape
         if d * len(sets) <= (d + len(sets)) * c:
             factors = [tau * (label_weights @ sets.T)]
@@ -50,9 +50,9 @@ class PosteriorEncoder:
         self.mean_codes = label_sets.mean_codes.astype(np.float32)
 
     def __call__(self, X: Features) -> NDArray[np.float32]:
-        """Expected codes, in [-1, 1]."""
-        # The scores of all classes are many more products than those of a few bits: float32 halves their cost, where it
-        # cannot move an exponent far. The bound holds for the worst rounding; what happens is some hundredth of it.
+        """Return expected codes (n, n_bits), in [-1, 1]."""
+        # float32 halves the cost of these products. It is used if even the worst rounding changes no exponent by more
+        # than _MAX_ERROR; typical errors are about a hundredth of the bound.
         largest = float(np.abs(X.data if is_sparse(X) else X).max(initial=0.0))
         error = float(np.finfo(np.float32).eps) * self._largest_gain * largest
         dtype = np.float32 if error < _MAX_ERROR else np.float64
