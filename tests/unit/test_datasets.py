@@ -4,7 +4,7 @@ import pytest
 from pyhash.datasets import Dataset, make_hierarchical, make_multilabel
 
 
-def test_emoji_is_what_it_says(emoji):
+def test_emoji_has_the_documented_shapes(emoji):
     assert len(emoji) == 9150
     assert {name: view.shape for name, view in emoji.views.items()} == {
         "image_deep": (9150, 256),
@@ -147,7 +147,7 @@ def dataset(**changed):
     return Dataset("mine", **{**parts, **changed})
 
 
-def test_a_data_set_holds_arrays_whatever_it_was_given():
+def test_a_data_set_converts_its_parts_to_arrays():
     import pandas as pd
     import polars as pl
     from scipy.sparse import coo_array, csr_array

@@ -42,7 +42,7 @@ def kernel(X, anchors, width):
     return np.array([[np.exp(-sum((x - a) ** 2) / (2 * width**2)) for a in anchors] for x in X])
 
 
-def test_maps_are_what_their_formulas_say(X, unseen):
+def test_maps_follow_their_formulas(X, unseen):
     """Fitted on some rows, applied to others, a number at a time."""
     centred, standard, unit = (m.fit(X).transform(unseen) for m in (Centering(), Standardizing(), UnitLength()))
     for i, row in enumerate(unseen):
@@ -55,7 +55,7 @@ def test_maps_are_what_their_formulas_say(X, unseen):
             assert unit[i, j] == pytest.approx(value / length if length else 0, abs=1e-12)
 
 
-def test_kernels_are_what_their_formula_says(X, unseen):
+def test_kernels_follow_their_formula(X, unseen):
     for feature_map in (RBFAnchors(12, seed=3), RBFAnchors(12, width="mean_squared_distance"), RBFAnchors(12, width=2)):
         feature_map.fit(X)
         anchors = feature_map.anchors_
@@ -175,7 +175,7 @@ def test_rows_of_every_dtype_map_as_float64(feature_map, X):
 
 
 @pytest.mark.parametrize("form", [np.array, csr_array])
-def test_what_is_mapped_stays_as_it_was(feature_map, X, form):
+def test_mapping_does_not_change_its_input(feature_map, X, form):
     rows = form(X)
     feature_map.fit(rows).transform(rows)
     np.testing.assert_array_equal(rows.toarray() if issparse(rows) else rows, X)
@@ -196,7 +196,7 @@ def test_fitting_in_blocks_is_fitting_at_once(feature_map, X, form, monkeypatch)
 @pytest.mark.parametrize("form", [np.array, csr_array])
 @pytest.mark.parametrize("chosen", [None, *MAPS], ids=repr)
 def test_products_over_blocks_are_those_over_one(X, rng, form, chosen, monkeypatch):
-    """Kept in float32 where a map made many, made anew where there is no map."""
+    """Mapped rows of many blocks are kept in float32; without a map, blocks are converted again at every product."""
     monkeypatch.setattr(feature_rows, "MAX_FLOAT64_BYTES", 0)
     fitted = None if chosen is None else clone(chosen).fit(X)
     rows = form(X.astype(np.float32))

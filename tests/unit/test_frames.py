@@ -120,7 +120,7 @@ def test_series_of_every_kind(dtype):
         ),
     ],
 )
-def test_what_is_refused(frame, error, message):
+def test_columns_that_are_no_numbers_are_refused(frame, error, message):
     with pytest.raises(error, match=message):
         as_rows("X", frame)
 

@@ -30,7 +30,7 @@ def samples(rng, kind, n=60, d=7, c=5, r=12):
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
 @pytest.mark.parametrize(("tau", "rho"), [(TAU, RHO), (1.0, 0.0), (3.0, 2.0)])
-def test_expected_codes_are_what_the_formula_says(rng, kind, tau, rho):
+def test_expected_codes_follow_the_formula(rng, kind, tau, rho):
     X, L, B = samples(rng, kind)
     sets = LabelSets.empty(5, 12).add(L[:20], B[:20]).add(L[20:], B[20:])
     weights = np.linalg.solve(X.T @ X + 0.7 * np.eye(7), X.T @ L)
@@ -93,7 +93,7 @@ def test_models_encode_by_the_formula(rng, kind, make):
     np.testing.assert_allclose(model.project(queries, modality="x"), expected, atol=TOLERANCE)
 
 
-def test_what_queries_by_label_sets_need_does_not_grow_with_samples(rng):
+def test_memory_of_posterior_encoding_does_not_grow_with_samples(rng):
     X, L, _ = samples(rng, "multi", n=300)
     model, sizes = LEMON(12, encoder="auto", n_iter=1), []
     for _ in range(12):
@@ -167,7 +167,7 @@ def test_at_most_500_rows_of_a_chunk_query(rng):
 @pytest.mark.parametrize("method", [LEMON, BATCH, SEOCH])
 @pytest.mark.parametrize(("n_classes", "n_bits", "noise"), [(87, 8, 1.0), (87, 16, 2.0), (4, 64, 1.0)])
 def test_auto_comes_within_001_of_the_better_encoder(method, n_classes, n_bits, noise):
-    """On queries that it never saw; where classes outnumber bits many times, that is clearly "posterior"."""
+    """On unseen queries. If there are many more classes than bits, the better one is clearly "posterior"."""
     data = make_hierarchical(
         2600, n_classes=(min(n_classes, 8), n_classes), n_features={"image": 40}, noise=noise, seed=1
     )

@@ -173,7 +173,7 @@ def test_train_and_test(tmp_path, write, arrays):
 
 
 @pytest.mark.parametrize("as_stored", [np.asarray, csc_matrix], ids=["dense", "sparse"])
-def test_train_rows_of_the_database_are_there_once(tmp_path, write, arrays, as_stored):
+def test_train_rows_of_the_database_appear_once(tmp_path, write, arrays, as_stored):
     # The published row order: training rows are somewhere within the database.
     variables = parts(arrays, tr=[5, 2], te=slice(8, N), db=slice(0, 8))
     write(tmp_path / "a.mat", {name: as_stored(v) for name, v in variables.items()})
@@ -309,7 +309,7 @@ def test_a_sparse_matrix_without_values(tmp_path, write, arrays):
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_layout_lists_what_is_there(tmp_path, write, arrays):
+def test_an_unknown_layout_lists_the_variables(tmp_path, write, arrays):
     write(tmp_path / "a.mat", {"X1": arrays[0], "X2": csc_matrix(arrays[1]), "meta": {"a": 1}, "words": ["a"] * N})
     with pytest.raises(ValueError, match="has none of the layouts 'shoh', 'dcmh', 'tr-te-db', 'tr-te', 'cap") as raised:
         load_mat(tmp_path / "a.mat")
@@ -405,7 +405,7 @@ NAMES = {"image": "X", "labels": "L"}
         ),
     ],
 )
-def test_what_is_refused(tmp_path, write, variables, arguments, message):
+def test_files_that_do_not_fit_are_refused(tmp_path, write, variables, arguments, message):
     write(tmp_path / "a.mat", variables)
     with pytest.raises(ValueError, match=message):
         load_mat(tmp_path / "a.mat", **arguments)

@@ -42,7 +42,7 @@ def test_an_exception_of_a_worker_thread_reaches_python(monkeypatch):
 
 
 def test_the_lock_is_released(rng):
-    """Python goes on while the core works."""
+    """Other Python threads run while the core computes."""
     import threading
 
     codes = rng.integers(0, 256, size=(200_000, 8), dtype=np.uint8)
