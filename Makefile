@@ -13,7 +13,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint bench cpp-test cpp-tsan fuzz fuzz-cpp fuzz-python wheel format clean
+.PHONY: demo test test-all lint bench cpp-test cpp-tsan fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -59,15 +59,15 @@ cpp-test cpp-tsan fuzz-cpp: $(VENV)/.build-needs
 	$(BIN)/cmake --build --preset $(PRESET) $(if $(filter fuzz-cpp,$@),--target fuzz_search)
 	$(if $(filter fuzz-cpp,$@),build/asan/fuzz_search --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED)),$(BIN)/ctest --preset $(PRESET))
 
-# For SECONDS, C++ and Python in turn, from a SEED that is printed.
-fuzz fuzz-python: SECONDS ?= 60
-fuzz fuzz-python: SEED := $(or $(SEED),$(shell date +%s))
+# The three fuzzers in turn, for SECONDS (60) together, from a SEED that is printed.
+fuzz fuzz-files fuzz-calls: SECONDS ?= 60
+fuzz fuzz-files fuzz-calls: SEED := $(or $(SEED),$(shell date +%s))
 fuzz:
-	$(MAKE) fuzz-cpp fuzz-python SECONDS=$$(($(SECONDS) / 2)) SEED=$(SEED)
+	$(MAKE) fuzz-cpp fuzz-files fuzz-calls SECONDS=$$(($(SECONDS) / 3)) SEED=$(SEED)
 
-fuzz-python: $(VENV)/.test
-	$(BIN)/python -m tools.fuzz.files --seconds $$(($(SECONDS) / 2)) --seed $(SEED)
-	$(BIN)/python -m tools.fuzz.calls --seconds $$(($(SECONDS) / 2)) --seed $(SEED)
+# Damaged files; wrong arguments of the public interface.
+fuzz-files fuzz-calls: $(VENV)/.test
+	$(BIN)/python -m tools.fuzz.$(@:fuzz-%=%) --seconds $(SECONDS) --seed $(SEED)
 
 wheel: $(VENV)/.wheel
 	PYTHON=$(PYTHON) TORCH=$(TORCH) bash tools/test_wheel.sh
