@@ -69,7 +69,7 @@ def _load_scipy() -> None:
 
 
 def _learn_stream(
-    experiment: Experiment, model: OnlineMethod, order: NDArray[np.int64]
+    experiment: Experiment, model: OnlineMethod[Any, Any], order: NDArray[np.int64]
 ) -> tuple[list[Round], NDArray[np.uint8]]:
     """Learn in chunks; return the measurements after each chunk, and the learned codes in the order of learning."""
     rounds: list[Round] = []

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import check_integer, check_real
 from pyhash.codes import sign
-from pyhash.methods.linear import LinearMethod
-from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.linear import LinearMethod, Settings
+from pyhash.methods.parts.arrays import Matrix, Signs
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.parts.label_sets import unit_rows
@@ -26,15 +25,16 @@ _EMBEDDING_RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The parameters, checked."""
+class BATCHSettings(Settings):
+    """The checked parameters of BATCH."""
 
     eta: dict[str, float]
     eta_0: float
     omega: float
+    n_iter: int
 
 
-class BATCH(LinearMethod):
+class BATCH(LinearMethod[BATCHSettings, None]):
     """Scalable asymmetric discrete cross-modal hashing (Wang et al., TKDE 2021).
 
     Learns codes for all modalities from whole labelled data. An embedding, balanced and with uncorrelated columns,
@@ -133,45 +133,43 @@ class BATCH(LinearMethod):
     def _default_map(self) -> RBFAnchors:
         return RBFAnchors(1000, width="mean_squared_distance", centered=True, seed=self.seed)
 
-    def _weights_of_terms(self, modalities: list[str]) -> Weights:
-        return Weights(
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> BATCHSettings:
+        return BATCHSettings(
+            **vars(shared),
             eta=per_modality("eta", self.eta, modalities),
             eta_0=check_real("eta_0", self.eta_0, 0.0),
             omega=check_real("omega", self.omega, 0.0),
+            n_iter=check_integer("n_iter", self.n_iter, 1),
         )
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        self._weights_of_terms(modalities)
-        check_integer("n_iter", self.n_iter, 1)
-
-    def _learn(self, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, NDArray[np.int8]]:
-        n, r, L = chunk.n, check_n_bits(self.n_bits), chunk.finest
-        weights, G = self._weights_of_terms(list(chunk.views)), unit_rows(L)
+    def _learn(self, settings: BATCHSettings, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, Signs]:
+        n, r, L = chunk.n, settings.n_bits, chunk.finest
+        G = unit_rows(L)
         B = random_signs(rng, n, r).astype(np.float64)
         V = random_balanced_factor(n, r, rng)
-        for _ in range(self.n_iter):
+        for _ in range(settings.n_iter):
             U = {name: update_U(V, K.transposed_dot(V).T) for name, K in chunk.views.items()}
             KU = {name: K.dot(U[name].T) for name, K in chunk.views.items()}
-            V = update_V(weights, B, G, KU, L @ update_U(V, V.T @ L).T, rng)
-            B = update_B(weights, V, G)
+            V = update_V(settings, B, G, KU, L @ update_U(V, V.T @ L).T, rng)
+            B = update_B(settings, V, G)
         return None, B.astype(np.int8)
 
 
 def update_U(V: Matrix, VF: Matrix) -> Matrix:
-    """U (r, d), from the embedding to features or labels F; `VF` is V'F."""
+    """Return U (r, d), from the embedding to features or labels F; `VF` is V'F."""
     return solve_ridge(V.T @ V, VF, _EMBEDDING_RIDGE)
 
 
 def update_V(
-    weights: Weights, B: Matrix, G: Matrix, KU: Mapping[str, Matrix], LU: Matrix, rng: np.random.Generator
+    settings: BATCHSettings, B: Matrix, G: Matrix, KU: Mapping[str, Matrix], LU: Matrix, rng: np.random.Generator
 ) -> Matrix:
-    """The embedding V (n, r); `KU` is K_m U_m' for each modality, `LU` is L U_0'."""
-    Z = B.shape[1] * (G @ (G.T @ B)) + weights.omega * B + weights.eta_0 * LU
+    """Return the embedding V (n, r); `KU` is K_m U_m' for each modality, `LU` is L U_0'."""
+    Z = B.shape[1] * (G @ (G.T @ B)) + settings.omega * B + settings.eta_0 * LU
     for name, of_modality in KU.items():
-        Z += weights.eta[name] * of_modality
+        Z += settings.eta[name] * of_modality
     return balanced_factor(Z, rng)
 
 
-def update_B(weights: Weights, V: Matrix, G: Matrix) -> Matrix:
-    """Signs B (n, r)."""
-    return sign(V.shape[1] * (G @ (G.T @ V)) + weights.omega * V).astype(np.float64)
+def update_B(settings: BATCHSettings, V: Matrix, G: Matrix) -> Matrix:
+    """Return signs B (n, r)."""
+    return sign(V.shape[1] * (G @ (G.T @ V)) + settings.omega * V).astype(np.float64)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pyhash._inputs.checks import check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import check_integer, check_real
+from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.canonical import canonical_directions
 from pyhash.methods.parts.itq import itq_rotation
@@ -15,7 +17,15 @@ from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod, sum_of_projections
 
 
-class CCAITQ(ProjectionMethod):
+@dataclass(frozen=True)
+class CCAITQSettings(Settings):
+    """The checked parameters of CCAITQ."""
+
+    covariance_ridge: float
+    n_iter: int
+
+
+class CCAITQ(ProjectionMethod[CCAITQSettings]):
     """Canonical correlations, rotated by iterative quantization (Gong et al., TPAMI 2013).
 
     Learns projections of all modalities from pairs alone, without labels, such that a sample's projections agree and
@@ -80,11 +90,14 @@ class CCAITQ(ProjectionMethod):
         self.feature_maps = feature_maps
         self.seed = seed
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        check_real("ridge", self.ridge, 0.0, exclusive=True)
-        check_integer("n_iter", self.n_iter, 1)
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> CCAITQSettings:
+        return CCAITQSettings(
+            **vars(shared),
+            covariance_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True),
+            n_iter=check_integer("n_iter", self.n_iter, 1),
+        )
 
-    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
-        W = canonical_directions(chunk, check_n_bits(self.n_bits), self.ridge)
-        R = itq_rotation(sum_of_projections(chunk, W), self.n_iter, rng)
+    def _directions(self, settings: CCAITQSettings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        W = canonical_directions(chunk, settings.n_bits, settings.covariance_ridge)
+        R = itq_rotation(sum_of_projections(chunk, W), settings.n_iter, rng)
         return {name: of_modality @ R for name, of_modality in W.items()}

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pyhash._inputs.checks import check_n_bits, check_real
+from pyhash._inputs.checks import check_real
+from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.canonical import canonical_directions
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
 
-class CCASign(ProjectionMethod):
+@dataclass(frozen=True)
+class CCASignSettings(Settings):
+    """The checked parameters of CCASign."""
+
+    covariance_ridge: float
+
+
+class CCASign(ProjectionMethod[CCASignSettings]):
     """Signs of canonical correlations.
 
     Learns projections of all modalities from pairs alone, without labels, such that a sample's projections agree.
@@ -64,8 +73,11 @@ class CCASign(ProjectionMethod):
         self.ridge = ridge
         self.feature_maps = feature_maps
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        check_real("ridge", self.ridge, 0.0, exclusive=True)
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> CCASignSettings:
+        return CCASignSettings(
+            **vars(shared),
+            covariance_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True),
+        )
 
-    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
-        return canonical_directions(chunk, check_n_bits(self.n_bits), self.ridge)
+    def _directions(self, settings: CCASignSettings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        return canonical_directions(chunk, settings.n_bits, settings.covariance_ridge)

@@ -22,7 +22,7 @@ from pyhash.errors import NotFittedError
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.encoder_trial import ENCODERS, EncoderTrial
 from pyhash.methods.parts.feature_maps import check_feature_maps
-from pyhash.methods.parts.hierarchy import count_classes, label_layers, label_matrices
+from pyhash.methods.parts.hierarchy import ClassLayers, label_layers, label_matrices
 from pyhash.methods.parts.parameters import Parameters, restore_parameter, store_parameter
 
 if TYPE_CHECKING:
@@ -116,19 +116,6 @@ class HashingMethod(Parameters, ABC):
     def _default_map(self) -> Any:
         """The feature map of modalities for which the user names none."""
 
-    def _n_classes(self, layers: list[Features]) -> list[int]:
-        """Classes of each layer of labels, coarse to fine."""
-        n_classes = getattr(self, "n_classes", None)
-        return [count_classes(layers[0]) if n_classes is None else check_integer("n_classes", n_classes, 1)]
-
-    def _label_layers(self, labels: Any, n: int) -> list[Features]:
-        """Labels as a list of arrays of `n` rows, one a layer; values are not looked at yet."""
-        return label_layers(labels, 1, n)
-
-    def _label_matrices(self, layers: list[Features], n_classes: list[int], first_row: int) -> list[Matrix]:
-        """Labels as 0/1 matrices (n, c_k), checked."""
-        return label_matrices(layers, [], n_classes, first_row)
-
     # --- what every method has ----------------------------------------------------------------------------------------
 
     @property
@@ -165,7 +152,9 @@ class HashingMethod(Parameters, ABC):
     @property
     def encoders_(self) -> dict[str, str]:
         """The encoder that each modality is encoded by, "bits" or "posterior": what ``encoder="auto"`` chose."""
-        return {modality: self._encoder_of(modality) for modality in self._learned().n_features}
+        state = self._learned()
+        encoder = self._encoder_in(state)
+        return {modality: _chosen(encoder, state, modality) for modality in state.n_features}
 
     def project(self, X: ArrayLike, *, modality: str) -> NDArray[np.float32]:
         """Projections of samples of one modality: codes before the sign.
@@ -263,18 +252,21 @@ class HashingMethod(Parameters, ABC):
         # One call, which no interrupt can divide as it could several assignments.
         self.__dict__.update(_state=state, _codes=codes, _fingerprint=fingerprint)
 
-    def _layers_of(self, labels: Any, n: int) -> list[Features]:
+    def _layers_of(self, labels: Any, n: int, n_layers: int = 1) -> list[Features]:
+        """Return labels as arrays of `n` rows, one a layer; none for methods without labels."""
         if not self.is_supervised:
             return []
         if labels is None:
             raise TypeError(f"labels must be given: {type(self).__name__} learns from them")
-        return self._label_layers(labels, n)
+        return label_layers(labels, n_layers, n)
 
     def _classes_of(self, layers: list[Features]) -> list[int]:
-        return self._n_classes(layers) if self.is_supervised else []
+        return ClassLayers.check(None, getattr(self, "n_classes", None)).count(layers)
+
+    def _label_matrices(self, layers: list[Features], n_classes: list[int], first_row: int) -> list[Matrix]:
+        return label_matrices(layers, [], n_classes, first_row)
 
     def _rng(self, stream: int) -> np.random.Generator:
-        # A stream of its own for each chunk: what a chunk draws does not depend on how it came here.
         return np.random.default_rng([check_integer("seed", getattr(self, "seed", 0), 0), stream])
 
     def _encoder(self) -> str:
@@ -282,18 +274,22 @@ class HashingMethod(Parameters, ABC):
             return "bits"
         return check_choice("encoder", getattr(self, "encoder"), (*ENCODERS, "auto"))  # noqa: B009
 
+    def _encoder_in(self, state: Any) -> str:
+        """Return the parameter `encoder`, where what was learned serves it."""
+        return self._encoder()
+
     def _encoder_of(self, modality: str) -> str:
-        encoder = self._encoder()
-        if encoder != "auto":
-            return encoder
-        trial = self._learned().trial
-        return "bits" if trial is None else trial.choice(modality)
+        state = self._learned()
+        return _chosen(self._encoder_in(state), state, modality)
 
     def _check_continuity(self, state: Any) -> None:
-        """Refuses parameters that what was learned can no longer take."""
-        n_bits = self._n_bits_of(state)
-        if check_n_bits(self.n_bits) != n_bits:
-            raise ValueError(f"n_bits must stay {n_bits} once chunks were learned, got {self.n_bits}")
+        """Raise an error if a parameter is invalid or does not fit what was learned."""
+        self._check_length(check_n_bits(self.n_bits), state)
+
+    def _check_length(self, n_bits: int, state: Any) -> None:
+        learned = self._n_bits_of(state)
+        if n_bits != learned:
+            raise ValueError(f"n_bits must stay {learned} once chunks were learned, got {n_bits}")
 
     def _maps(self, modalities: list[str]) -> dict[str, Any]:
         given = check_feature_maps(self.feature_maps)
@@ -304,6 +300,13 @@ class HashingMethod(Parameters, ABC):
                 f"got one for {unknown[0]!r}"
             )
         return {name: given[name] if name in given else self._default_map() for name in modalities}
+
+
+def _chosen(encoder: str, state: Learned, modality: str) -> str:
+    """Return the encoder of a modality: for "auto" the one that did better in the trial."""
+    if encoder != "auto":
+        return encoder
+    return "bits" if state.trial is None else state.trial.choice(modality)
 
 
 def _fingerprint_of_codes(name: str, n_features: Mapping[str, int], codes: NDArray[np.uint8]) -> str:

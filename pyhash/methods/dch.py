@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_integer, check_n_bits, check_real
-from pyhash.methods.linear import LinearMethod
-from pyhash.methods.parts.arrays import Matrix
+from pyhash._inputs.checks import check_integer, check_real
+from pyhash._inputs.threads import resolve_n_threads
+from pyhash.methods.linear import LinearMethod, Settings
+from pyhash.methods.parts.arrays import Matrix, Signs
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.parts.parameters import per_modality
@@ -22,14 +22,16 @@ _SWEEPS = 10
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The parameters, checked."""
+class DCHSettings(Settings):
+    """The checked parameters of DCH."""
 
-    ridge: float
+    classifier_ridge: float
     mu: dict[str, float]
+    n_iter: int
+    n_threads: int
 
 
-class DCH(LinearMethod):
+class DCH(LinearMethod[DCHSettings, None]):
     """Discriminative binary codes for cross-modal retrieval (Xu et al., TIP 2017).
 
     Learns codes for all modalities from whole labelled data, such that a linear classifier on the codes predicts the
@@ -124,36 +126,36 @@ class DCH(LinearMethod):
     def _default_map(self) -> RBFAnchors:
         return RBFAnchors(1000, seed=self.seed)
 
-    def _weights_of_terms(self, modalities: list[str]) -> Weights:
-        return Weights(
-            ridge=check_real("ridge", self.ridge, 0.0, exclusive=True), mu=per_modality("mu", self.mu, modalities)
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> DCHSettings:
+        return DCHSettings(
+            **vars(shared),
+            classifier_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True),
+            mu=per_modality("mu", self.mu, modalities),
+            n_iter=check_integer("n_iter", self.n_iter, 1),
+            n_threads=resolve_n_threads(self.n_threads),
         )
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        self._weights_of_terms(modalities)
-        check_integer("n_iter", self.n_iter, 1)
-
-    def _learn(self, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, NDArray[np.int8]]:
-        weights, L = self._weights_of_terms(list(chunk.views)), chunk.finest
-        solvers = {name: RidgeSolver(chunk.XX[name], xi) for name, xi in self._ridges(list(chunk.views)).items()}
-        B = random_signs(rng, chunk.n, check_n_bits(self.n_bits))
-        for _ in range(self.n_iter):
-            W = update_W(B.astype(np.float64), L, weights)
+    def _learn(self, settings: DCHSettings, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, Signs]:
+        L = chunk.finest
+        solvers = {name: RidgeSolver(chunk.XX[name], xi) for name, xi in settings.ridge.items()}
+        B = random_signs(rng, chunk.n, settings.n_bits)
+        for _ in range(settings.n_iter):
+            W = update_W(B.astype(np.float64), L, settings)
             P = {name: solver.solve(chunk.cross_sum(name, B)) for name, solver in solvers.items()}
-            H, Q = problem_of_B(W, L, {name: K.dot(P[name]) for name, K in chunk.views.items()}, weights)
-            cyclic_descent(B, H, Q, _SWEEPS, n_threads=self.n_threads)
+            H, Q = problem_of_B(W, L, {name: K.dot(P[name]) for name, K in chunk.views.items()}, settings)
+            cyclic_descent(B, H, Q, _SWEEPS, n_threads=settings.n_threads)
         return None, B
 
 
-def update_W(B: Matrix, L: Matrix, weights: Weights) -> Matrix:
-    """W (r, c), the classifier."""
-    return solve_ridge(B.T @ B, B.T @ L, weights.ridge)
+def update_W(B: Matrix, L: Matrix, settings: DCHSettings) -> Matrix:
+    """Return W (r, c), the classifier."""
+    return solve_ridge(B.T @ B, B.T @ L, settings.classifier_ridge)
 
 
-def problem_of_B(W: Matrix, L: Matrix, KP: Mapping[str, Matrix], weights: Weights) -> tuple[Matrix, Matrix]:
-    """H (r, r) and Q (n, r) of ``tr(B H B') - 2 tr(B Q')``, which B is to lower."""
+def problem_of_B(W: Matrix, L: Matrix, KP: Mapping[str, Matrix], settings: DCHSettings) -> tuple[Matrix, Matrix]:
+    """Return H (r, r) and Q (n, r) of ``tr(B H B') - 2 tr(B Q')``, which B minimises."""
     Q = L @ W.T
     for name, of_modality in KP.items():
-        Q += weights.mu[name] * of_modality
+        Q += settings.mu[name] * of_modality
     H = W @ W.T
     return (H + H.T) / 2, Q

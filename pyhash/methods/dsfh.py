@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_choice, check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import check_choice, check_integer, check_real
 from pyhash.codes import sign
-from pyhash.methods.linear import LinearMethod
-from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.linear import LinearMethod, Settings
+from pyhash.methods.parts.arrays import Matrix, Signs
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.parts.label_sets import distinct_label_sets, unit_rows
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
 _ROWS_FOR_CLUSTERS = 10_000
 
 
-class DSFH(LinearMethod):
+@dataclass(frozen=True)
+class DSFHSettings(Settings):
+    """The checked parameters of DSFH."""
+
+    n_clusters: int
+    normalization: str
+    alpha: float
+    n_iter: int
+
+
+class DSFH(LinearMethod[DSFHSettings, None]):
     """Dual semantic fusion hashing (Liu et al., IJCAI 2024).
 
     Learns codes for all modalities from whole data with several labels a sample. Two kinds of similarity guide it:
@@ -127,28 +138,31 @@ class DSFH(LinearMethod):
     def _default_map(self) -> RBFAnchors:
         return RBFAnchors(1500, seed=self.seed)
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        check_integer("n_clusters", self.n_clusters, 0)
-        check_choice("normalization", self.normalization, ("unit", "none"))
-        check_real("alpha", self.alpha, 0.0, exclusive=True)
-        check_integer("n_iter", self.n_iter, 1)
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> DSFHSettings:
+        return DSFHSettings(
+            **vars(shared),
+            n_clusters=check_integer("n_clusters", self.n_clusters, 0),
+            normalization=check_choice("normalization", self.normalization, ("unit", "none")),
+            alpha=check_real("alpha", self.alpha, 0.0, exclusive=True),
+            n_iter=check_integer("n_iter", self.n_iter, 1),
+        )
 
-    def _learn(self, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, NDArray[np.int8]]:
-        n, r = chunk.n, check_n_bits(self.n_bits)
-        similarity = factor_of_similarity(chunk.finest, self.normalization, self.n_clusters, rng)
+    def _learn(self, settings: DSFHSettings, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, Signs]:
+        n, r = chunk.n, settings.n_bits
+        similarity = factor_of_similarity(chunk.finest, settings.normalization, settings.n_clusters, rng)
         B = random_signs(rng, n, r).astype(np.float64)
         H = {name: random_balanced_factor(n, r, rng) for name in chunk.views}
-        for _ in range(self.n_iter):
+        for _ in range(settings.n_iter):
             SB = similarity @ (similarity.T @ B)
             for name, K in chunk.views.items():
                 W = nearest_rotation(K.transposed_dot(H[name]))
-                H[name] = update_H(K.dot(W), SB, self.alpha, rng)
+                H[name] = update_H(K.dot(W), SB, settings.alpha, rng)
             B = update_B(similarity, H)
         return None, B.astype(np.int8)
 
 
 def factor_of_similarity(L: Matrix, normalization: str, n_clusters: int, rng: np.random.Generator) -> csr_array:
-    """[Y, C] (n, c + k), sparse, whose product with its transpose is S."""
+    """Return [Y, C] (n, c + k), sparse, whose product with its transpose is S."""
     from scipy.sparse import csr_array, hstack
 
     Y = unit_rows(L) if normalization == "unit" else L
@@ -161,18 +175,18 @@ def factor_of_similarity(L: Matrix, normalization: str, n_clusters: int, rng: np
 
 
 def update_H(KW: Matrix, SB: Matrix, alpha: float, rng: np.random.Generator) -> Matrix:
-    """H_m (n, r), Eq. 10 to 13."""
+    """Return H_m (n, r), Eq. 10 to 13."""
     return balanced_factor(KW + alpha * SB.shape[1] * SB, rng)
 
 
 def update_B(similarity: csr_array, H: Mapping[str, Matrix]) -> Matrix:
-    """Signs B (n, r), Eq. 16."""
+    """Return signs B (n, r), Eq. 16."""
     total = np.add.reduce(list(H.values()))
     return sign(similarity @ (similarity.T @ total)).astype(np.float64)
 
 
 def _clusters(Y: Matrix, L: Matrix, n_clusters: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """The k-means cluster of each row of Y, at most `n_clusters`; equal label rows share one."""
+    """Return the k-means cluster of each row of Y, at most `n_clusters`; equal label rows share one."""
     from scipy.cluster.vq import kmeans2, vq
 
     sets, row_sets = distinct_label_sets(L)
@@ -191,9 +205,9 @@ def _clusters(Y: Matrix, L: Matrix, n_clusters: int, rng: np.random.Generator) -
 
 
 def _spread_rows(rows: Matrix, counts: NDArray[np.int64], k: int, rng: np.random.Generator) -> Matrix:
-    """K of the rows, each drawn with probability by its count and squared distance to those drawn: k-means++.
+    """Return k of the rows, drawn with probability proportional to count times squared distance to those drawn.
 
-    scipy's own start compares all samples with all centers drawn, again for every center; few label sets are distinct.
+    This is k-means++ over distinct rows; scipy's own compares all samples with all drawn centers for every center.
     """
     drawn = [int(rng.choice(len(rows), p=counts / counts.sum()))]
     nearest = np.full(len(rows), np.inf)

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pyhash._inputs.checks import check_n_bits
+from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.directions import check_n_directions
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
 
-class FeatureSign(ProjectionMethod):
+class FeatureSign(ProjectionMethod[Settings]):
     """Signs of centred features: those of the ``n_bits`` features that vary most.
 
     Learns nothing across modalities: codes of different modalities have nothing to do with each other.
@@ -46,8 +46,8 @@ class FeatureSign(ProjectionMethod):
         self.n_bits = n_bits
         self.feature_maps = feature_maps
 
-    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
-        n_bits = check_n_bits(self.n_bits)
+    def _directions(self, settings: Settings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        n_bits = settings.n_bits
         check_n_directions(n_bits, {name: X.shape[1] for name, X in chunk.views.items()})
         W = {}
         for name, X in chunk.views.items():

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer, check_n_bits, check_real
 from pyhash.codes import sign
-from pyhash.methods.linear import OnlineMethod
-from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.linear import OnlineMethod, Settings
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.label_sets import unit_rows
 from pyhash.methods.parts.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
@@ -24,7 +23,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sums:
+class LEMONSettings(Settings):
+    """The checked parameters of LEMON."""
+
+    alpha: float
+    beta: float
+    gamma: float
+    n_iter: int
+
+
+@dataclass(frozen=True)
+class EmbeddingSums:
     """Sums over samples with codes B (n, r), embedding V (n, r), labels L (n, c) and unit label rows G (n, c)."""
 
     VV: Matrix  # (r, r): V'V
@@ -36,14 +45,14 @@ class Sums:
     B: Matrix  # (r,): B'1
 
     @classmethod
-    def empty(cls, r: int, c: int) -> Sums:
-        """Before any sample."""
+    def empty(cls, r: int, c: int) -> EmbeddingSums:
+        """Return the sums of no samples."""
         square, wide = np.zeros((r, r)), np.zeros((c, r))
         return cls(square, wide.T, square, wide, wide, np.zeros(r), np.zeros(r))
 
-    def add(self, L: Matrix, G: Matrix, V: Matrix, B: Matrix) -> Sums:
-        """With the samples of a chunk; this object stays as it is."""
-        return Sums(
+    def add(self, L: Matrix, G: Matrix, V: Matrix, B: Matrix) -> EmbeddingSums:
+        """Return the sums with the samples of a chunk added."""
+        return EmbeddingSums(
             self.VV + V.T @ V,
             self.VL + V.T @ L,
             self.VB + V.T @ B,
@@ -54,16 +63,7 @@ class Sums:
         )
 
 
-@dataclass(frozen=True)
-class Weights:
-    """The parameters, checked."""
-
-    alpha: float
-    beta: float
-    gamma: float
-
-
-class LEMON(OnlineMethod):
+class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     """Label embedding online hashing (Wang et al., MM 2020).
 
     Learns codes for all modalities from a stream of labelled chunks. A real embedding of the samples, balanced and with
@@ -160,63 +160,77 @@ class LEMON(OnlineMethod):
         self.encoder = encoder
         self.seed = seed
 
-    def _weights_of_terms(self) -> Weights:
-        return Weights(
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> LEMONSettings:
+        return LEMONSettings(
+            **vars(shared),
             alpha=check_real("alpha", self.alpha, 0.0),
             beta=check_real("beta", self.beta, 0.0),
             gamma=check_real("gamma", self.gamma, 0.0, exclusive=True),
+            n_iter=check_integer("n_iter", self.n_iter, 1),
         )
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        self._weights_of_terms()
-        check_integer("n_iter", self.n_iter, 1)
+    def _begin(
+        self, settings: LEMONSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
+    ) -> EmbeddingSums:
+        return EmbeddingSums.empty(settings.n_bits, n_classes[-1])
 
-    def _begin(self, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator) -> Sums:
-        return Sums.empty(check_n_bits(self.n_bits), n_classes[-1])
-
-    def _learn(self, own: Sums, chunk: Chunk, rng: np.random.Generator) -> tuple[Sums, NDArray[np.int8]]:
-        weights, L = self._weights_of_terms(), chunk.finest
+    def _learn(
+        self, settings: LEMONSettings, own: EmbeddingSums, chunk: Chunk, rng: np.random.Generator
+    ) -> tuple[EmbeddingSums, Signs]:
+        L = chunk.finest
         G = unit_rows(L)
         n, r = chunk.n, len(own.VV)
         B = random_signs(rng, n, r).astype(np.float64)
         V = random_balanced_factor(n, r, rng)
         R = random_rotation(r, rng)
-        for _ in range(self.n_iter):
-            P = update_P(own.add(L, G, V, B), weights)
-            V = update_V(own.add(L, G, V, B), weights, L, G, B, P, R, rng)
+        for _ in range(settings.n_iter):
+            P = update_P(own.add(L, G, V, B), settings)
+            V = update_V(own.add(L, G, V, B), settings, L, G, B, P, R, rng)
             R = update_R(own.add(L, G, V, B))
-            B = update_B(own.add(L, G, V, B), weights, G, V, R)
+            B = update_B(own.add(L, G, V, B), settings, G, V, R)
         return own.add(L, G, V, B), B.astype(np.int8)
 
-    def _own_to_file(self, own: Sums) -> tuple[Fields, Arrays]:
+    def _own_to_file(self, own: EmbeddingSums) -> tuple[Fields, Arrays]:
         return {}, {f"sum.{name}": np.ascontiguousarray(array) for name, array in vars(own).items()}
 
-    def _own_from_file(self, archive: Archive, state: State) -> Sums:
+    def _own_from_file(self, archive: Archive, state: State[Any]) -> EmbeddingSums:
         r = check_n_bits(archive.field("state")["n_bits"])
-        shapes = {name: array.shape for name, array in vars(Sums.empty(r, archive.field("state")["n_classes"])).items()}
-        return Sums(**{name: archive.array(f"sum.{name}", np.float64, shape) for name, shape in shapes.items()})
+        shapes = {
+            name: array.shape
+            for name, array in vars(EmbeddingSums.empty(r, archive.field("state")["n_classes"])).items()
+        }
+        return EmbeddingSums(
+            **{name: archive.array(f"sum.{name}", np.float64, shape) for name, shape in shapes.items()}
+        )
 
 
-def update_P(sums: Sums, weights: Weights) -> Matrix:
-    """P (r, c), from labels to the embedding."""
-    return solve_ridge(sums.VV, sums.VL, weights.gamma)
+def update_P(sums: EmbeddingSums, settings: LEMONSettings) -> Matrix:
+    """Return P (r, c), from the embedding to the labels."""
+    return solve_ridge(sums.VV, sums.VL, settings.gamma)
 
 
 def update_V(
-    sums: Sums, weights: Weights, L: Matrix, G: Matrix, B: Matrix, P: Matrix, R: Matrix, rng: np.random.Generator
+    sums: EmbeddingSums,
+    settings: LEMONSettings,
+    L: Matrix,
+    G: Matrix,
+    B: Matrix,
+    P: Matrix,
+    R: Matrix,
+    rng: np.random.Generator,
 ) -> Matrix:
-    """The chunk's embedding V (n, r)."""
-    alpha_r = weights.alpha * B.shape[1]
-    Z = B @ R.T + weights.beta * (L @ P.T) + 2 * alpha_r * (G @ sums.GB) - alpha_r * sums.B
+    """Return the chunk's embedding V (n, r)."""
+    alpha_r = settings.alpha * B.shape[1]
+    Z = B @ R.T + settings.beta * (L @ P.T) + 2 * alpha_r * (G @ sums.GB) - alpha_r * sums.B
     return balanced_factor(Z, rng)
 
 
-def update_R(sums: Sums) -> Matrix:
-    """R (r, r), the rotation from the embedding to the codes."""
+def update_R(sums: EmbeddingSums) -> Matrix:
+    """Return R (r, r), the rotation from the embedding to the codes."""
     return nearest_rotation(sums.VB)
 
 
-def update_B(sums: Sums, weights: Weights, G: Matrix, V: Matrix, R: Matrix) -> Matrix:
-    """The chunk's signs B (n, r)."""
-    alpha_r = weights.alpha * V.shape[1]
+def update_B(sums: EmbeddingSums, settings: LEMONSettings, G: Matrix, V: Matrix, R: Matrix) -> Matrix:
+    """Return the chunk's signs B (n, r)."""
+    alpha_r = settings.alpha * V.shape[1]
     return sign(2 * alpha_r * (G @ sums.GV) - alpha_r * sums.V + V @ R).astype(np.float64)

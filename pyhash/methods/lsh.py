@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
 
-class LSH(ProjectionMethod):
+class LSH(ProjectionMethod[Settings]):
     """Locality sensitive hashing by random hyperplanes (Charikar, STOC 2002).
 
     Learns nothing across modalities: codes of different modalities have nothing to do with each other.
@@ -47,5 +48,5 @@ class LSH(ProjectionMethod):
         self.feature_maps = feature_maps
         self.seed = seed
 
-    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
-        return {name: rng.standard_normal((X.shape[1], self.n_bits)) for name, X in chunk.views.items()}
+    def _directions(self, settings: Settings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        return {name: rng.standard_normal((X.shape[1], settings.n_bits)) for name, X in chunk.views.items()}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pyhash._inputs.checks import check_integer, check_n_bits
+from pyhash._inputs.checks import check_integer
+from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.itq import itq_rotation
 from pyhash.methods.parts.principal import principal_directions
@@ -15,7 +17,14 @@ from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
 
-class PCAITQ(ProjectionMethod):
+@dataclass(frozen=True)
+class PCAITQSettings(Settings):
+    """The checked parameters of PCAITQ."""
+
+    n_iter: int
+
+
+class PCAITQ(ProjectionMethod[PCAITQSettings]):
     """Principal components, rotated by iterative quantization (Gong et al., TPAMI 2013).
 
     Learns nothing across modalities: codes of different modalities have nothing to do with each other.
@@ -56,9 +65,14 @@ class PCAITQ(ProjectionMethod):
         self.feature_maps = feature_maps
         self.seed = seed
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        check_integer("n_iter", self.n_iter, 1)
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> PCAITQSettings:
+        return PCAITQSettings(
+            **vars(shared),
+            n_iter=check_integer("n_iter", self.n_iter, 1),
+        )
 
-    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
-        directions = principal_directions(chunk, check_n_bits(self.n_bits))
-        return {name: W @ itq_rotation(chunk.views[name].dot(W), self.n_iter, rng) for name, W in directions.items()}
+    def _directions(self, settings: PCAITQSettings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        directions = principal_directions(chunk, settings.n_bits)
+        return {
+            name: W @ itq_rotation(chunk.views[name].dot(W), settings.n_iter, rng) for name, W in directions.items()
+        }

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pyhash._inputs.checks import check_n_bits
+from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.principal import principal_directions
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
 
-class PCASign(ProjectionMethod):
+class PCASign(ProjectionMethod[Settings]):
     """Signs of principal components.
 
     Learns nothing across modalities: codes of different modalities have nothing to do with each other.
@@ -46,5 +46,5 @@ class PCASign(ProjectionMethod):
         self.n_bits = n_bits
         self.feature_maps = feature_maps
 
-    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
-        return principal_directions(chunk, check_n_bits(self.n_bits))
+    def _directions(self, settings: Settings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        return principal_directions(chunk, settings.n_bits)

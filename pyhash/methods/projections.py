@@ -1,16 +1,15 @@
-"""Methods without codes of their own for what they learn from: every modality is projected, and signs are the codes."""
+"""Methods that learn projections, whose signs are the codes."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyhash.codes import sign
-from pyhash.methods.linear import LinearMethod
-from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.linear import LinearMethod, SettingsT
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.feature_maps import Centering
 from pyhash.methods.parts.state import Chunk, State
 
@@ -18,33 +17,34 @@ if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
 
-class ProjectionMethod(LinearMethod):
+class ProjectionMethod(LinearMethod[SettingsT, dict[str, Matrix]]):
     """Learns a projection of each modality; ``codes_`` are the signs of the sum of a sample's projections."""
 
     def _default_map(self) -> Centering:
         return Centering()
 
     @abstractmethod
-    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
-        """The projection (d, n_bits) of each modality."""
+    def _directions(self, settings: SettingsT, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+        """Return the projection (d, n_bits) of each modality."""
 
-    def _learn(self, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[dict[str, Matrix], NDArray[np.int8]]:
-        W = self._project_all(chunk, rng)
+    def _learn(
+        self, settings: SettingsT, own: dict[str, Matrix], chunk: Chunk, rng: np.random.Generator
+    ) -> tuple[dict[str, Matrix], Signs]:
+        W = self._directions(settings, chunk, rng)
         return W, sign(sum_of_projections(chunk, W))
 
-    def _solve(self, state: State, modality: str) -> Matrix:
-        weights: Matrix = state.own[modality]
-        return weights
+    def _solve(self, state: State[dict[str, Matrix]], modality: str) -> Matrix:
+        return state.own[modality]
 
     def _own_to_file(self, own: dict[str, Matrix]) -> tuple[Fields, Arrays]:
         return {}, {}  # the base writes every projection
 
-    def _own_from_file(self, archive: Archive, state: State) -> dict[str, Matrix]:
-        return {name: state.solved["bits", name] for name in state.n_mapped}
+    def _own_from_file(self, archive: Archive, state: State[Any]) -> dict[str, Matrix]:
+        return dict(state.projections)
 
 
 def sum_of_projections(chunk: Chunk, W: dict[str, Matrix]) -> Matrix:
-    """The sum over modalities of X_m W_m, (n, n_bits)."""
+    """Return the sum over modalities of X_m W_m, (n, n_bits)."""
     with np.errstate(over="ignore", invalid="ignore"):
         total: Matrix = np.add.reduce([X.dot(W[name]) for name, X in chunk.views.items()])
     if not np.isfinite(total).all():

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_n_bits, check_real
+from pyhash._inputs.checks import check_real
 from pyhash.codes import sign
+from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.directions import leading_directions
-from pyhash.methods.parts.feature_maps import Centering
 from pyhash.methods.parts.label_sets import unit_rows
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
 
-class SCMSeq(ProjectionMethod):
+@dataclass(frozen=True)
+class SCMSeqSettings(Settings):
+    """The checked parameters of SCMSeq."""
+
+    feature_ridge: float
+
+
+class SCMSeq(ProjectionMethod[SCMSeqSettings]):
     """Semantic correlation maximization, sequential learning (Zhang & Li, AAAI 2014).
 
     Learns projections of all modalities from whole labelled data, one bit after the other: each bit takes what the
@@ -91,24 +99,19 @@ class SCMSeq(ProjectionMethod):
         self.feature_maps = feature_maps
         self.encoder = encoder
 
-    def _default_map(self) -> Centering:
-        return Centering()
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> SCMSeqSettings:
+        # The label scores behind posterior codes need a stronger ridge than the directions.
+        shared = replace(shared, ridge=dict.fromkeys(modalities, 1.0))
+        return SCMSeqSettings(**vars(shared), feature_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True))
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        check_real("ridge", self.ridge, 0.0, exclusive=True)
-
-    def _ridges(self, modalities: list[str]) -> dict[str, float]:
-        # The label scores behind posterior codes need a ridge that counts.
-        return dict.fromkeys(modalities, 1.0)
-
-    def _project_all(self, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
+    def _directions(self, settings: SCMSeqSettings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
         from scipy.linalg import cholesky, solve_triangular
 
-        r, names, G = check_n_bits(self.n_bits), list(chunk.views), unit_rows(chunk.finest)
+        r, names, G = settings.n_bits, list(chunk.views), unit_rows(chunk.finest)
         # Whitened coordinates: w_m = factor_m^{-1} u_m with |u_m| = 1, so that every bit is one eigenproblem.
         factors = {}
         for name, XX in chunk.XX.items():
-            factors[name] = cholesky(XX / chunk.n + self.ridge * np.eye(len(XX)), check_finite=False)
+            factors[name] = cholesky(XX / chunk.n + settings.feature_ridge * np.eye(len(XX)), check_finite=False)
 
         def whitened(name: str, columns: NDArray[Any]) -> Matrix:
             solved: Matrix = solve_triangular(

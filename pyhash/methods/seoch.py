@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_choice, check_integer, check_n_bits, check_real
+from pyhash._inputs.threads import resolve_n_threads
 from pyhash.codes import sign
-from pyhash.methods.linear import OnlineMethod
-from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.linear import OnlineMethod, Settings
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.ridge import RidgeSolver, solve_ridge
@@ -25,7 +25,7 @@ _SWEEPS = 10
 
 
 @dataclass(frozen=True)
-class Own:
+class ConceptSums:
     """What SEOCH keeps beside the sums of all methods."""
 
     BB: Matrix  # (r, r): sum B'B
@@ -37,16 +37,20 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The parameters, checked."""
+class SEOCHSettings(Settings):
+    """The checked parameters of SEOCH."""
 
+    n_concepts: int
     lambda_1: float
     lambda_m: dict[str, float]
     alpha: float
     beta: float
+    solver: str
+    n_iter: int
+    n_threads: int
 
 
-class SEOCH(OnlineMethod):
+class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
     """Semantic embedding based online cross-modal hashing (Zhang et al., Scientific Reports 2024).
 
     Learns codes for any number of modalities from a stream of samples with several labels each. Codes and labels meet
@@ -164,28 +168,28 @@ class SEOCH(OnlineMethod):
         self.seed = seed
         self.n_threads = n_threads
 
-    def _weights_of_terms(self, modalities: list[str]) -> Weights:
-        return Weights(
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> SEOCHSettings:
+        alpha = check_real("alpha", self.alpha, 0.0, exclusive=True)
+        lambda_m = per_modality("lambda_m", self.lambda_m, modalities, exclusive=True)
+        ridge = {name: alpha / weight for name, weight in lambda_m.items()}
+        return SEOCHSettings(
+            **vars(replace(shared, ridge=ridge)),
+            n_concepts=check_integer("n_concepts", self.n_concepts, 1),
             lambda_1=check_real("lambda_1", self.lambda_1, 0.0, exclusive=True),
-            lambda_m=per_modality("lambda_m", self.lambda_m, modalities, exclusive=True),
-            alpha=check_real("alpha", self.alpha, 0.0, exclusive=True),
+            lambda_m=lambda_m,
+            alpha=alpha,
             beta=check_real("beta", self.beta, 0.0),
+            solver=check_choice("solver", self.solver, ("relaxed", "dcc")),
+            n_iter=check_integer("n_iter", self.n_iter, 1),
+            n_threads=resolve_n_threads(self.n_threads),
         )
 
-    def _check_parameters(self, modalities: list[str]) -> None:
-        self._weights_of_terms(modalities)
-        check_integer("n_iter", self.n_iter, 1)
-        check_integer("n_concepts", self.n_concepts, 1)
-        check_choice("solver", self.solver, ("relaxed", "dcc"))
-
-    def _ridges(self, modalities: list[str]) -> dict[str, float]:
-        weights = self._weights_of_terms(modalities)
-        return {name: weights.alpha / lambda_m for name, lambda_m in weights.lambda_m.items()}
-
-    def _begin(self, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator) -> Own:
-        """Random concepts, no projections, and sums of nothing."""
-        r, g, c = check_n_bits(self.n_bits), check_integer("n_concepts", self.n_concepts, 1), n_classes[-1]
-        return Own(
+    def _begin(
+        self, settings: SEOCHSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
+    ) -> ConceptSums:
+        """Return random concepts, zero projections and empty sums."""
+        r, g, c = settings.n_bits, settings.n_concepts, n_classes[-1]
+        return ConceptSums(
             BB=np.zeros((r, r)),
             LB=np.zeros((c, r)),
             LL=np.zeros((c, c)),
@@ -194,59 +198,61 @@ class SEOCH(OnlineMethod):
             U={name: np.zeros((d, r)) for name, d in n_mapped.items()},
         )
 
-    def _check_continuity(self, state: State) -> None:
-        super()._check_continuity(state)
-        if self.n_concepts != len(state.own.Q):
-            raise ValueError(f"n_concepts must stay {len(state.own.Q)} once chunks were learned, got {self.n_concepts}")
+    def _check_unchanged(self, settings: SEOCHSettings, state: State[ConceptSums]) -> None:
+        super()._check_unchanged(settings, state)
+        g = len(state.own.Q)
+        if settings.n_concepts != g:
+            raise ValueError(f"n_concepts must stay {g} once chunks were learned, got {settings.n_concepts}")
 
-    def _learn(self, own: Own, chunk: Chunk, rng: np.random.Generator) -> tuple[Own, NDArray[np.int8]]:
-        weights, L = self._weights_of_terms(list(chunk.views)), chunk.finest
+    def _learn(
+        self, settings: SEOCHSettings, own: ConceptSums, chunk: Chunk, rng: np.random.Generator
+    ) -> tuple[ConceptSums, Signs]:
+        L = chunk.finest
         B = random_signs(rng, chunk.n, len(own.BB)).astype(np.float64)
         sets = chunk.label_sets_before
-        similar = 0.0 if sets is None else sets.codes_of_similar(L, self.n_threads)
+        similar = 0.0 if sets is None else sets.codes_of_similar(L, settings.n_threads)
         LL = own.LL + L.T @ L
-        solvers = {name: RidgeSolver(chunk.XX[name], xi) for name, xi in self._ridges(list(chunk.views)).items()}
+        solvers = {name: RidgeSolver(chunk.XX[name], xi) for name, xi in settings.ridge.items()}
         Q, P, U = own.Q, own.P, own.U
-        for _ in range(self.n_iter):
+        for _ in range(settings.n_iter):
             XU = {name: X.dot(U[name]) for name, X in chunk.views.items()}
-            H, R = problem_of_B(weights, own.BB, Q, P, L, XU, similar)
-            if self.solver == "relaxed":
+            H, R = problem_of_B(settings, own.BB, Q, P, L, XU, similar)
+            if settings.solver == "relaxed":
                 B = sign(np.linalg.solve(H, R.T).T).astype(np.float64)
             else:
                 signs = B.astype(np.int8)
-                cyclic_descent(signs, H, R, _SWEEPS, n_threads=self.n_threads)
+                cyclic_descent(signs, H, R, _SWEEPS, n_threads=settings.n_threads)
                 B = signs.astype(np.float64)
             BB, LB = own.BB + B.T @ B, own.LB + L.T @ B
-            Q = update_Q(weights, P, LB, BB)
-            P = update_P(weights, Q, LB, LL)
+            Q = update_Q(settings, P, LB, BB)
+            P = update_P(settings, Q, LB, LL)
             U = {name: solver.solve(chunk.cross_sum(name, B)) for name, solver in solvers.items()}
-        return Own(BB, LB, LL, Q, P, U), B.astype(np.int8)
+        return ConceptSums(BB, LB, LL, Q, P, U), B.astype(np.int8)
 
-    def _solve(self, state: State, modality: str) -> Matrix:
-        """U_m of the last update."""
-        weights: Matrix = state.own.U[modality]
-        return weights
+    def _solve(self, state: State[ConceptSums], modality: str) -> Matrix:
+        """Return U_m of the last update."""
+        return state.own.U[modality]
 
-    def _own_to_file(self, own: Own) -> tuple[Fields, Arrays]:
+    def _own_to_file(self, own: ConceptSums) -> tuple[Fields, Arrays]:
         arrays = {name: np.ascontiguousarray(getattr(own, name)) for name in ("BB", "LB", "LL", "Q", "P")}
         return {}, arrays
 
-    def _own_from_file(self, archive: Archive, state: State) -> Own:
+    def _own_from_file(self, archive: Archive, state: State[Any]) -> ConceptSums:
         fields = archive.field("state")
         r, c = check_n_bits(fields["n_bits"]), check_integer("n_classes", fields["n_classes"], 1)
         Q = archive.array("Q", np.float64, (None, r))
-        return Own(
+        return ConceptSums(
             BB=archive.array("BB", np.float64, (r, r)),
             LB=archive.array("LB", np.float64, (c, r)),
             LL=archive.array("LL", np.float64, (c, c)),
             Q=Q,
             P=archive.array("P", np.float64, (len(Q), c)),
-            U={name: state.solved["bits", name] for name in state.n_mapped},
+            U=dict(state.projections),
         )
 
 
 def problem_of_B(
-    weights: Weights,
+    settings: SEOCHSettings,
     BB_old: Matrix,
     Q: Matrix,
     P: Matrix,
@@ -254,22 +260,22 @@ def problem_of_B(
     XU: dict[str, Matrix],
     similar: Matrix | float,
 ) -> tuple[Matrix, Matrix]:
-    """H (r, r) and R (n, r) of ``tr(B H B') - 2 tr(B R')``, which B is to lower (Eq. 2); `similar` is S B_old."""
+    """Return H (r, r) and R (n, r) of ``tr(B H B') - 2 tr(B R')``, which B minimises (Eq. 2); `similar` is S B_old."""
     r = len(BB_old)
-    H = weights.lambda_1 * (Q.T @ Q) + sum(weights.lambda_m.values()) * np.eye(r) + weights.beta * BB_old
-    R = weights.lambda_1 * (L @ (P.T @ Q)) + weights.beta * r * similar
+    H = settings.lambda_1 * (Q.T @ Q) + sum(settings.lambda_m.values()) * np.eye(r) + settings.beta * BB_old
+    R = settings.lambda_1 * (L @ (P.T @ Q)) + settings.beta * r * similar
     for name, of_modality in XU.items():
-        R += weights.lambda_m[name] * of_modality
+        R += settings.lambda_m[name] * of_modality
     return (H + H.T) / 2, R
 
 
-def update_Q(weights: Weights, P: Matrix, LB: Matrix, BB: Matrix) -> Matrix:
-    """Q (g, r), Eq. 7."""
-    Q: Matrix = solve_ridge(BB, (P @ LB).T, weights.alpha / weights.lambda_1).T
+def update_Q(settings: SEOCHSettings, P: Matrix, LB: Matrix, BB: Matrix) -> Matrix:
+    """Return Q (g, r), Eq. 7."""
+    Q: Matrix = solve_ridge(BB, (P @ LB).T, settings.alpha / settings.lambda_1).T
     return Q
 
 
-def update_P(weights: Weights, Q: Matrix, LB: Matrix, LL: Matrix) -> Matrix:
-    """P (g, c), Eq. 11."""
-    P: Matrix = solve_ridge(LL, (Q @ LB.T).T, weights.alpha / weights.lambda_1).T
+def update_P(settings: SEOCHSettings, Q: Matrix, LB: Matrix, LL: Matrix) -> Matrix:
+    """Return P (g, c), Eq. 11."""
+    P: Matrix = solve_ridge(LL, (Q @ LB.T).T, settings.alpha / settings.lambda_1).T
     return P

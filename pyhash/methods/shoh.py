@@ -14,16 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash._inputs.checks import as_array, check_choice, check_integer, check_n_bits, check_real
-from pyhash.methods.linear import OnlineMethod
-from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash._inputs.threads import resolve_n_threads
+from pyhash.methods.linear import OnlineMethod, Settings
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
-from pyhash.methods.parts.hierarchy import (
-    affiliations_with_finest,
-    check_affiliations,
-    count_classes,
-    label_layers,
-    label_matrices,
-)
+from pyhash.methods.parts.hierarchy import affiliations_with_finest
 from pyhash.methods.parts.ridge import solve_ridge
 from pyhash.methods.parts.state import Chunk, State
 
@@ -31,14 +26,27 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pyhash._files.archive import Archive
-    from pyhash._inputs.checks import Features
 
 
 @dataclass(frozen=True)
-class _Own:
+class SHOHSettings(Settings):
+    """The checked parameters of SHOH."""
+
+    alpha: list[float]
+    beta: list[float]
+    gamma: float
+    eta: float
+    mu: float
+    n_iter: int
+    init: str
+    n_threads: int
+
+
+@dataclass(frozen=True)
+class Centers:
     """What SHOH keeps beside the sums of all methods."""
 
-    centers: list[NDArray[np.int8]]  # C^k (c_k, r)
+    centers: list[Signs]  # C^k (c_k, r)
     D: list[Matrix]  # (c_k, r): sum S^k' B
     E: Matrix  # (r, r): sum B'B
     class_counts: list[Matrix]  # (c_k,): rows of each class
@@ -47,28 +55,7 @@ class _Own:
     mu: float
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """The parameters, checked."""
-
-    n_bits: int
-    affiliations: list[NDArray[np.bool_]]
-    n_classes: list[int] | None  # of each layer; None: one layer, known with the first labels
-    alpha: list[float]
-    beta: list[float]
-    gamma: float
-    eta: float
-    mu: float
-    n_iter: int
-    init: str
-    seed: int
-
-    @property
-    def n_layers(self) -> int:
-        return len(self.affiliations) + 1
-
-
-class SHOH(OnlineMethod):
+class SHOH(OnlineMethod[SHOHSettings, Centers]):
     """Supervised hierarchical online hashing (Han et al., TOMM 2024).
 
     Learns codes for all modalities from a stream of labelled chunks. Classes form K >= 1 layers, coarse to fine; each
@@ -196,27 +183,15 @@ class SHOH(OnlineMethod):
         self.n_threads = n_threads
 
     @property
-    def centers_(self) -> list[NDArray[np.int8]]:
+    def centers_(self) -> list[Signs]:
         """Class centers of each layer, coarse to fine: (c_k, n_bits) signs."""
         return [center.copy() for center in self._learned().own.centers]
 
-    # --- parameters ---------------------------------------------------------------------------------------------------
-
-    def _settings(self) -> _Settings:
-        affiliations = check_affiliations(self.hierarchy)
-        n_layers = len(affiliations) + 1
-        n_classes = None
-        if affiliations:
-            if self.n_classes is not None:
-                raise ValueError(f"n_classes must be None with a hierarchy, which has it, got {self.n_classes}")
-            n_classes = [len(affiliations[0]), *(a.shape[1] for a in affiliations)]
-        elif self.n_classes is not None:
-            n_classes = [check_integer("n_classes", self.n_classes, 1)]
+    def _check_parameters(self, shared: Settings, modalities: list[str]) -> SHOHSettings:
+        n_layers = shared.classes.n_layers
         ratios = 4.0 ** np.arange(n_layers)
-        return _Settings(
-            n_bits=check_n_bits(self.n_bits),
-            affiliations=affiliations,
-            n_classes=n_classes,
+        return SHOHSettings(
+            **vars(shared),
             alpha=_check_weights("alpha", self.alpha, ratios / ratios.sum()),
             beta=_check_weights("beta", self.beta, np.full(n_layers - 1, 1 / max(n_layers - 1, 1))),
             gamma=check_real("gamma", self.gamma, 0.0),
@@ -224,42 +199,20 @@ class SHOH(OnlineMethod):
             mu=check_real("mu", self.mu, 0.0),
             n_iter=check_integer("n_iter", self.n_iter, 1),
             init=check_choice("init", self.init, ("centers", "random")),
-            seed=check_integer("seed", self.seed, 0),
+            n_threads=resolve_n_threads(self.n_threads),
         )
-
-    def _check_parameters(self, modalities: list[str]) -> None:
-        self._settings()
 
     # --- learning -----------------------------------------------------------------------------------------------------
 
-    def _label_layers(self, labels: Any, n: int) -> list[Features]:
-        return label_layers(labels, self._settings().n_layers, n)
+    def _n_classes_of(self, state: State[Centers]) -> list[int]:
+        return [len(center) for center in state.own.centers]
 
-    def _n_classes(self, layers: list[Features]) -> list[int]:
-        n_classes = self._settings().n_classes
-        return [count_classes(layers[0])] if n_classes is None else n_classes
-
-    def _classes_learned(self, state: State) -> list[int]:
-        settings, learned = self._settings(), [len(center) for center in state.own.centers]
-        if settings.n_layers != len(learned) or settings.n_classes not in (None, learned):
-            raise ValueError(
-                f"hierarchy and n_classes must stay as learned, {learned} classes by layer, "
-                f"got {settings.n_classes or 'one layer'}"
-            )
-        return learned
-
-    def _check_continuity(self, state: State) -> None:
-        super()._check_continuity(state)
-        self._classes_learned(state)
-
-    def _label_matrices(self, layers: list[Features], n_classes: list[int], first_row: int) -> list[Matrix]:
-        return label_matrices(layers, self._settings().affiliations, n_classes, first_row)
-
-    def _begin(self, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator) -> _Own:
-        """Random centers, and sums of nothing."""
-        settings = self._settings()
+    def _begin(
+        self, settings: SHOHSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
+    ) -> Centers:
+        """Return random centers and empty sums."""
         r = settings.n_bits
-        return _Own(
+        return Centers(
             centers=[random_signs(rng, c, r) for c in n_classes],
             D=[np.zeros((c, r)) for c in n_classes],
             E=np.zeros((r, r)),
@@ -269,13 +222,14 @@ class SHOH(OnlineMethod):
             mu=settings.mu,
         )
 
-    def _learn(self, own: _Own, chunk: Chunk, rng: np.random.Generator) -> tuple[_Own, NDArray[np.int8]]:
-        settings = self._settings()
+    def _learn(
+        self, settings: SHOHSettings, own: Centers, chunk: Chunk, rng: np.random.Generator
+    ) -> tuple[Centers, Signs]:
         L = chunk.labels
-        S = _soft_labels(L, settings.affiliations, settings.gamma)
+        S = _soft_labels(L, settings.classes.affiliations, settings.gamma)
         B = _first_codes(settings, own.centers, L, rng)
-        B, centers, D, E = _optimise(settings, own, S, B, self.n_threads)
-        learned = _Own(
+        B, centers, D, E = _optimise(settings, own, S, B)
+        learned = Centers(
             centers=centers,
             D=D,
             E=E,
@@ -289,9 +243,9 @@ class SHOH(OnlineMethod):
         )
         return learned, B
 
-    def _solve(self, state: State, modality: str) -> Matrix:
-        """W_m (Eq. 27)."""
-        own: _Own = state.own
+    def _solve(self, state: State[Centers], modality: str) -> Matrix:
+        """Return W_m (Eq. 27)."""
+        own = state.own
         sums = state.sums[modality]
         G, F = sums.XX, sums.XB
         for alpha, class_sums, counts, center in zip(
@@ -305,7 +259,7 @@ class SHOH(OnlineMethod):
 
     # --- files --------------------------------------------------------------------------------------------------------
 
-    def _own_to_file(self, own: _Own) -> tuple[Fields, Arrays]:
+    def _own_to_file(self, own: Centers) -> tuple[Fields, Arrays]:
         arrays: Arrays = {"E": own.E}
         for k, (center, D, counts) in enumerate(zip(own.centers, own.D, own.class_counts, strict=True)):
             arrays |= {f"centers.{k}": center, f"D.{k}": D, f"class_counts.{k}": counts}
@@ -313,12 +267,12 @@ class SHOH(OnlineMethod):
             arrays |= {f"class_sums.{m}.{k}": class_sums for k, class_sums in enumerate(sums)}
         return {"n_layers": len(own.centers), "alpha": own.alpha, "mu": own.mu}, arrays
 
-    def _own_from_file(self, archive: Archive, state: State) -> _Own:
+    def _own_from_file(self, archive: Archive, state: State[Any]) -> Centers:
         fields = archive.field("state")
         r = check_n_bits(fields["n_bits"])
         layers = range(check_integer("n_layers", fields["n_layers"], 1))
         centers = [archive.array(f"centers.{k}", np.int8, (None, r)) for k in layers]
-        return _Own(
+        return Centers(
             centers=centers,
             D=[archive.array(f"D.{k}", np.float64, (len(centers[k]), r)) for k in layers],
             E=archive.array("E", np.float64, (r, r)),
@@ -338,7 +292,7 @@ class SHOH(OnlineMethod):
 
 
 def _renamed(archive: Archive) -> Archive:
-    """A file of the time when SHOH was the only method, under today's names; it has no table of label sets."""
+    """Return a file of the time when SHOH was the only method under today's names; it has no table of label sets."""
     fields, arrays = dict(archive.field("state")), dict(archive.arrays)
     if "mapped" in fields:
         return archive
@@ -364,7 +318,7 @@ def _fingerprint_of_file(archive: Archive) -> str:
 
 
 def _check_weights(name: str, weights: Sequence[float] | None, default: NDArray[np.float64]) -> list[float]:
-    """One weight >= 0 for each layer that `default` has one for."""
+    """Return one weight >= 0 for each layer that `default` has one for."""
     if weights is None:
         return [float(weight) for weight in default]
     array = as_array(name, weights)
@@ -374,7 +328,7 @@ def _check_weights(name: str, weights: Sequence[float] | None, default: NDArray[
 
 
 def _soft_labels(L: list[Matrix], affiliations: list[NDArray[np.bool_]], gamma: float) -> list[Matrix]:
-    """S^1, ..., S^K (n, c_k), Eq. 3 and 4."""
+    """Return S^1, ..., S^K (n, c_k), Eq. 3 and 4."""
     S = [L[0]]
     for k, affiliation in enumerate(affiliations):
         V = L[k] @ affiliation + L[k + 1]
@@ -382,26 +336,24 @@ def _soft_labels(L: list[Matrix], affiliations: list[NDArray[np.bool_]], gamma: 
     return S
 
 
-def _first_codes(
-    settings: _Settings, centers: list[NDArray[np.int8]], L: list[Matrix], rng: np.random.Generator
-) -> NDArray[np.int8]:
+def _first_codes(settings: SHOHSettings, centers: list[Signs], L: list[Matrix], rng: np.random.Generator) -> Signs:
     if settings.init == "random":
         return random_signs(rng, len(L[-1]), settings.n_bits)
-    signs: NDArray[np.int8] = np.where(L[-1] @ centers[-1] > 0, np.int8(1), np.int8(-1))
+    signs: Signs = np.where(L[-1] @ centers[-1] > 0, np.int8(1), np.int8(-1))
     return signs
 
 
 def _optimise(
-    settings: _Settings, own: _Own, S: list[Matrix], B: NDArray[np.int8], n_threads: int | None
-) -> tuple[NDArray[np.int8], list[NDArray[np.int8]], list[Matrix], Matrix]:
-    """Codes, centers, D^k and E after the chunk with soft labels S: Eq. 9-21, `n_iter` times."""
+    settings: SHOHSettings, own: Centers, S: list[Matrix], B: Signs
+) -> tuple[Signs, list[Signs], list[Matrix], Matrix]:
+    """Return codes, centers, D^k and E after the chunk with soft labels S: Eq. 9-21, `n_iter` times."""
     r, alpha, beta, eta = settings.n_bits, settings.alpha, settings.beta, settings.eta
-    A = affiliations_with_finest(settings.affiliations)
+    A = affiliations_with_finest(settings.classes.affiliations)
     C = [center.astype(np.float64) for center in own.centers]
     coarse = range(len(C) - 1)
 
-    def descend(signs: NDArray[np.int8], H: Matrix, Q: Matrix) -> NDArray[np.int8]:
-        cyclic_descent(signs, H, Q, max_sweeps=1, n_threads=n_threads)
+    def descend(signs: Signs, H: Matrix, Q: Matrix) -> Signs:
+        cyclic_descent(signs, H, Q, max_sweeps=1, n_threads=settings.n_threads)
         return signs
 
     for _ in range(settings.n_iter):

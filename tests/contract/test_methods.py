@@ -1,9 +1,11 @@
 """The contract of every method; a method joins by its line in the registry."""
 
+import collections
 import copy
 import functools
 import pickle
 import re
+import sys
 import time
 import tracemalloc
 
@@ -17,11 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from pyhash import NotFittedError, load
+from pyhash._inputs import checks
 from pyhash.codes import unpack
 from pyhash.datasets import make_hierarchical
 from pyhash.deep.base import DeepMethod
 from pyhash.methods import LEMON, LSH, SHOH, Centering, RBFAnchors, Standardizing, UnitLength
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.linear import LinearMethod, OnlineMethod
 from pyhash.methods.registry import METHODS, method_class
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -88,6 +91,7 @@ make_unlimited = cases_of(sorted(METHODS.keys() - LIMITED))
 make_cross_modal = cases_of(sorted(METHODS.keys() - ONE_MODALITY))
 # LSH's hyperplanes do not depend on data, and networks sum up nothing but what they made.
 make_summing = cases_where(lambda method: method is not LSH and not issubclass(method, DeepMethod))
+make_linear = cases_where(lambda method: issubclass(method, LinearMethod))
 make_uni_modal = cases_of(sorted(ONE_MODALITY))
 
 
@@ -626,6 +630,45 @@ def test_modalities_stay_as_learned(make_online, views, message):
     with pytest.raises(ValueError, match=message):
         model.partial_fit(views, LABELS)
     assert everything(model) == before
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """How often each value was checked, by the name that an error would give it."""
+    counts = collections.Counter()
+
+    def counting(check):
+        def counted(name, *arguments, **options):
+            counts[name] += 1
+            return check(name, *arguments, **options)
+
+        return counted
+
+    for name in ("check_integer", "check_real", "check_choice", "check_bool"):
+        original = getattr(checks, name)
+        for module in [module for path, module in sys.modules.items() if path.split(".")[0] == "pyhash"]:
+            if getattr(module, name, None) is original:
+                monkeypatch.setattr(module, name, counting(original))
+    return counts
+
+
+@pytest.mark.parametrize("encoder", ["bits", "auto"])
+def test_parameters_are_checked_once_a_call(make_linear, encoder, checked, tmp_path):
+    model = make_linear(feature_maps=dict.fromkeys(DATA.views))
+    if model.is_supervised:
+        model.set_params(encoder=encoder)
+    numbers = {name for name, value in model.get_params().items() if isinstance(value, (int, float, str))}
+    calls = [lambda: learned(model), lambda: learned(model), lambda: model.save(tmp_path / "model")]
+    if isinstance(model, OnlineMethod):
+        calls += [lambda: model.partial_fit(DATA.views, LABELS), lambda: model.fit(DATA.views, LABELS, chunk_size=50)]
+    for call in calls:
+        checked.clear()
+        call()
+        assert {name: checked[name] for name in numbers} == dict.fromkeys(numbers, 1)
+    checked.clear()
+    model.encode(DATA.views["text"], modality="text")
+    assert set(checked) <= {"encoder"}
+    assert checked["encoder"] <= 1
 
 
 def test_an_interrupt_changes_nothing(make, monkeypatch):

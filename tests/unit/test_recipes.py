@@ -37,9 +37,9 @@ def test_kernels_for_dense_views():
 def test_the_ridge_of_seoch_is_that_of_kernels():
     model = make_method("seoch+rbf", n_bits=8, views=VIEWS)
     assert isinstance(model, SEOCH)
-    ridges = model._ridges(["image", "text"])
+    ridges = model._settings(["image", "text"]).ridge
     assert ridges["image"] == pytest.approx(0.01)
-    assert ridges["text"] == SEOCH()._ridges(["text"])["text"]
+    assert ridges["text"] == SEOCH()._settings(["text"]).ridge["text"]
 
 
 @pytest.mark.parametrize("name", [f"{name}+rbf" for name in METHOD_NAMES])

@@ -25,8 +25,8 @@ class Toy(LinearMethod):
     def __init__(self, n_bits=8, *, xi=1.0, feature_maps=None, encoder="bits", seed=0):
         self.n_bits, self.xi, self.feature_maps, self.encoder, self.seed = n_bits, xi, feature_maps, encoder, seed
 
-    def _learn(self, own, chunk, rng):
-        codes = rng.choice([-1, 1], size=(chunk.finest.shape[1], self.n_bits))
+    def _learn(self, settings, own, chunk, rng):
+        codes = rng.choice([-1, 1], size=(chunk.finest.shape[1], settings.n_bits))
         return None, np.where(chunk.finest @ codes > 0, 1, -1).astype(np.int8)
 """
 VIEWS, LABELS = {"x": np.repeat(np.eye(4), 5, axis=0)}, np.repeat(np.arange(4), 5)

@@ -7,6 +7,7 @@ from pyhash import SHOH, codes
 from pyhash.datasets import make_hierarchical
 from pyhash.methods import shoh
 from pyhash.methods.parts.descent import random_signs
+from pyhash.methods.parts.hierarchy import check_affiliations
 from pyhash.methods.parts.state import store_state
 
 PARAMETERS = {"n_bits": 24, "n_iter": 3, "mu": 100.0, "xi": 0.5, "eta": 2.0}
@@ -25,9 +26,9 @@ def one_hot_chunk(data, rows):
 def reference_like(model):
     """The oracle, started from the model's own random centers."""
     fresh = SHOH(**{**model.get_params(), "n_iter": 1})
-    settings = fresh._settings()
-    C1, C2 = fresh._begin({"image": 12}, [3, 7], np.random.default_rng([fresh.seed, 0])).centers
-    A = settings.affiliations[0]
+    settings = fresh._settings(["image"])
+    C1, C2 = fresh._begin(settings, {"image": 12}, [3, 7], settings.rng(0)).centers
+    A = settings.classes.affiliations[0]
     return ReferenceSHOH(A, C1, C2, eta=2.0, mu=100.0, xi=0.5, n_iter=3)
 
 
@@ -69,7 +70,7 @@ def test_sums_of_chunks_are_those_of_the_whole(data):
     np.testing.assert_allclose(own.E, B.T @ B)
     S2 = shoh._soft_labels(
         [np.eye(3)[data.labels["level1"]], np.eye(7)[data.labels["level2"]]],
-        shoh.check_affiliations(data.hierarchy),
+        check_affiliations(data.hierarchy),
         1.0,
     )
     for D, S in zip(own.D, S2, strict=True):

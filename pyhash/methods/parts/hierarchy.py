@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import as_rows, is_sparse
+from pyhash._inputs.checks import as_rows, check_integer, is_sparse
 from pyhash._inputs.frames import is_frame
 from pyhash._inputs.labels import (
     check_class_indices,
@@ -23,8 +24,48 @@ if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
 
+@dataclass(frozen=True)
+class ClassLayers:
+    """The layers of classes that a model learns, coarse to fine, as its parameters give them."""
+
+    affiliations: list[NDArray[np.bool_]]  # A^{k,k+1} of neighbouring layers; empty for a single layer
+    n_classes: list[int] | None  # of each layer; None: a single layer, as many as the labels show
+
+    @classmethod
+    def check(cls, hierarchy: object, n_classes: object) -> ClassLayers:
+        """Return the layers of the parameters `hierarchy` and `n_classes`, checked."""
+        affiliations = check_affiliations(hierarchy)
+        if not affiliations:
+            return cls([], None if n_classes is None else [check_integer("n_classes", n_classes, 1)])
+        if n_classes is not None:
+            raise ValueError(f"n_classes must be None with a hierarchy, which has it, got {n_classes}")
+        return cls(affiliations, [len(affiliations[0]), *(a.shape[1] for a in affiliations)])
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.affiliations) + 1
+
+    def count(self, layers: list[Features]) -> list[int]:
+        """Return the number of classes of each layer, given labels; none for methods without labels."""
+        if self.n_classes is not None:
+            return self.n_classes
+        return [count_classes(layer) for layer in layers]
+
+    def check_unchanged(self, learned: list[int]) -> None:
+        """Raise ValueError if a model that learned so many classes of each layer cannot go on with these."""
+        if self.n_layers == len(learned) == 1:
+            if self.n_classes is not None and self.n_classes != learned:
+                raise ValueError(f"n_classes must stay {learned[0]} once chunks were learned, got {self.n_classes[0]}")
+        elif self.n_classes != learned:
+            raise ValueError(
+                f"hierarchy and n_classes must stay as learned, {learned} classes by layer, "
+                f"got {self.n_classes or 'one layer'}"
+            )
+
+
 def check_affiliations(hierarchy: object) -> list[NDArray[np.bool_]]:
-    """The affiliation matrices A^{k,k+1} (c_k, c_{k+1}) of a hierarchy given as a user gives it, coarse to fine.
+    """Return the affiliation matrices A^{k,k+1} (c_k, c_{k+1}) of a hierarchy as a user gives it, coarse to fine.
 
     Each entry is the parent of every class of the next layer, (c_{k+1},) integers, or a 0/1 matrix (c_k, c_{k+1}).
     """
@@ -56,7 +97,7 @@ def check_affiliations(hierarchy: object) -> list[NDArray[np.bool_]]:
 
 
 def affiliations_with_finest(affiliations: list[NDArray[np.bool_]]) -> list[NDArray[np.float64]]:
-    """A^{k,K} (c_k, c_K) for each k < K, the product of the matrices from k on.
+    """Return A^{k,K} (c_k, c_K) for each k < K, the product of the matrices from k on.
 
     In a tree it says which class of layer k each finest class descends from; elsewhere it counts the ways.
     """
@@ -68,7 +109,7 @@ def affiliations_with_finest(affiliations: list[NDArray[np.bool_]]) -> list[NDAr
 
 
 def label_layers(labels: Any, n_layers: int, n: int) -> list[Features]:
-    """Labels as one array for each layer, or one for the finest layer alone; `n` rows each, values not looked at.
+    """Return labels of `n` rows as one array for each layer, or for the finest layer alone; values are not checked.
 
     A list or tuple of arrays has one entry for each layer, coarse to fine; anything else is the finest layer.
     """
@@ -108,7 +149,15 @@ def label_matrices(
     n_classes: Sequence[int],
     first_row: int,
 ) -> list[NDArray[np.float64]]:
-    """L^1, ..., L^K (n, c_k) of a chunk; refuses rows without labels and rows that contradict the hierarchy."""
+    """Return L^1, ..., L^K (n, c_k) of a chunk, checked.
+
+    Raises
+    ------
+    ValueError
+        If a row has no label.
+    ValueError
+        If the labels of a row contradict the hierarchy.
+    """
     n_layers = len(n_classes)
     hint = "" if affiliations else "; n_classes makes room for classes that the first labels lack"
     names = ["labels"] if len(layers) == 1 else [f"labels[{k}]" for k in range(n_layers)]

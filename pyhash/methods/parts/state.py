@@ -1,10 +1,10 @@
-"""What a model has learned: the part that all methods share, how it grows, and how a file keeps it."""
+"""State of a linear method: what all of them keep, and how a file keeps it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,16 @@ from pyhash.methods.parts.feature_maps import MAPS, FeatureMap, apply_map
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
+from pyhash.methods.parts.posterior import PosteriorEncoder
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
+Own = TypeVar("Own")
+
 
 @dataclass(frozen=True)
-class Sums:
+class FeatureSums:
     """Sums over all samples of one modality with d mapped features."""
 
     XX: Matrix  # (d, d): sum X'X
@@ -30,8 +33,8 @@ class Sums:
     XL: Matrix  # (d, c): sum X'L, of the finest labels
 
     @classmethod
-    def empty(cls, d: int, r: int, c: int) -> Sums:
-        """Before any sample."""
+    def empty(cls, d: int, r: int, c: int) -> FeatureSums:
+        """Return the sums of no samples."""
         return cls(np.zeros((d, d)), np.zeros((d, r)), np.zeros((d, c)))
 
 
@@ -41,7 +44,7 @@ class Chunk:
 
     views: dict[str, FeatureRows]
     labels: list[Matrix]  # 0/1 (n, c_k) of each layer, coarse to fine; empty for methods without labels
-    sums_before: dict[str, Sums]
+    sums_before: dict[str, FeatureSums]
     XX: dict[str, Matrix]  # sum X'X with this chunk
     label_sets_before: LabelSets | None
 
@@ -56,15 +59,15 @@ class Chunk:
         return self.labels[-1]
 
     def cross_sum(self, modality: str, B: NDArray[Any]) -> Matrix:
-        """Sum X'B with this chunk at the codes B."""
+        """Return the sum X'B with this chunk at the codes B."""
         return self.sums_before[modality].XB + self.views[modality].transposed_dot(B)
 
 
 @dataclass(frozen=True)
-class State:
+class State(Generic[Own]):
     """All that a model keeps of what it saw: its size depends on features, label sets and bits, never on samples.
 
-    ``own`` is what one method alone keeps; ``solved`` caches what is computed from the rest when it is first needed.
+    ``own`` is what one method alone keeps. The last two are solved from the rest when they are first needed.
     """
 
     n_features: dict[str, int]  # of each modality as the user gives it
@@ -72,16 +75,22 @@ class State:
     maps: dict[str, Any]
     n_chunks: int
     n_samples: int
-    sums: dict[str, Sums]  # empty for methods without labels, as is the next
+    sums: dict[str, FeatureSums]  # empty for methods without labels, as is the next
     ridge: dict[str, float]
     label_sets: LabelSets | None  # None where neither method nor encoder asks for it
-    own: Any
+    own: Own
     trial: EncoderTrial | None = None
-    solved: dict[tuple[str, str], Any] = field(default_factory=dict)
+    projections: dict[str, Matrix] = field(default_factory=dict)  # by modality (n_mapped, n_bits)
+    posteriors: dict[str, PosteriorEncoder] = field(default_factory=dict)
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of the finest layer; only for methods with labels."""
+        return int(next(iter(self.sums.values())).XL.shape[1])
 
 
-def store_state(state: State, n_bits: int, arrays: Arrays) -> Fields:
-    """Header fields of all but ``own``; its arrays go into `arrays`."""
+def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
+    """Return header fields of all but ``own``; its arrays go into `arrays`."""
     fields: Fields = {
         "n_bits": n_bits,
         "n_chunks": state.n_chunks,
@@ -96,7 +105,7 @@ def store_state(state: State, n_bits: int, arrays: Arrays) -> Fields:
             sums = state.sums[name]
             arrays |= {f"XX.{m}": sums.XX, f"XB.{m}": sums.XB, f"XL.{m}": sums.XL}
     if state.sums:
-        fields["n_classes"] = next(iter(state.sums.values())).XL.shape[1]
+        fields["n_classes"] = state.n_classes
     if state.label_sets is not None:
         state.label_sets.store(arrays)
     if state.trial is not None:
@@ -104,8 +113,8 @@ def store_state(state: State, n_bits: int, arrays: Arrays) -> Fields:
     return fields
 
 
-def restore_state(archive: Archive) -> State:
-    """What ``store_state`` stored, without ``own``; every dtype and shape is checked."""
+def restore_state(archive: Archive) -> State[Any]:
+    """Return what ``store_state`` stored, without ``own``; every dtype and shape is checked."""
     fields = archive.field("state")
     r = check_integer("n_bits", fields["n_bits"], 1)
     n_features = {name: check_integer("n_features", d, 1) for name, d in fields["modalities"].items()}
@@ -119,13 +128,13 @@ def restore_state(archive: Archive) -> State:
         width = apply_map(name, maps[name], np.zeros((1, d))).shape[1]
         if width != n_mapped[name]:
             raise ValueError(f"the map of {name!r} makes {width} features, the header says {n_mapped[name]}")
-    sums: dict[str, Sums] = {}
+    sums: dict[str, FeatureSums] = {}
     label_sets = None
     c = None if fields.get("n_classes") is None else check_integer("n_classes", fields["n_classes"], 1)
     if c is not None:
         label_sets = LabelSets.restore(archive, c, r) if LabelSets.is_in(archive) else None
         sums = {
-            name: Sums(
+            name: FeatureSums(
                 archive.array(f"XX.{m}", np.float64, (d, d)),
                 archive.array(f"XB.{m}", np.float64, (d, r)),
                 archive.array(f"XL.{m}", np.float64, (d, c)),
@@ -156,7 +165,7 @@ def _check_keys(what: str, found: Mapping[str, Any], modalities: Mapping[str, An
 
 
 def store_maps(maps: Mapping[str, Any], arrays: Arrays) -> Fields:
-    """Header fields of fitted maps; their arrays go into `arrays`."""
+    """Return header fields of fitted maps; their arrays go into `arrays`."""
     return {
         name: _store_map(name, feature_map, f"map.{m}.", arrays)
         for m, (name, feature_map) in enumerate(maps.items())
@@ -165,7 +174,7 @@ def store_maps(maps: Mapping[str, Any], arrays: Arrays) -> Fields:
 
 
 def restore_maps(stored: Mapping[str, Any], n_features: Mapping[str, int], archive: Archive) -> dict[str, Any]:
-    """What ``store_maps`` stored, by modality; None for those without a map."""
+    """Return what ``store_maps`` stored, by modality; None for those without a map."""
     unknown = stored.keys() - n_features.keys()
     if unknown:
         raise ValueError(f"maps must be of the modalities {list(n_features)}, got {sorted(unknown)}")
