@@ -634,19 +634,19 @@ def test_modalities_stay_as_learned(make_online, views, message):
 
 @pytest.fixture
 def checked(monkeypatch):
-    """How often each value was checked, by the name that an error would give it."""
+    """How often pyhash.methods checked each value, by the name that an error would give it."""
     counts = collections.Counter()
 
     def counting(check):
-        def counted(name, *arguments, **options):
-            counts[name] += 1
-            return check(name, *arguments, **options)
+        def counted(*arguments, **options):
+            counts["n_bits" if check is checks.check_n_bits else arguments[0]] += 1
+            return check(*arguments, **options)
 
         return counted
 
-    for name in ("check_integer", "check_real", "check_choice", "check_bool"):
+    for name in ("check_integer", "check_real", "check_choice", "check_bool", "check_n_bits"):
         original = getattr(checks, name)
-        for module in [module for path, module in sys.modules.items() if path.split(".")[0] == "pyhash"]:
+        for module in [module for path, module in sys.modules.items() if path.startswith("pyhash.methods.")]:
             if getattr(module, name, None) is original:
                 monkeypatch.setattr(module, name, counting(original))
     return counts
