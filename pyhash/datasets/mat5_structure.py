@@ -33,6 +33,8 @@ _MAX_DIMENSIONS = 32
 # Of cells within cells, which readers read by recursion.
 _MAX_DEPTH = 32
 _MAX_NAME_BYTES = 4096
+# Readers need memory for every row of a sparse matrix, also for empty ones.
+_MAX_SPARSE_ROWS = 1 << 28
 # A text without bytes stands for blanks.
 _MAX_BLANKS = 1 << 16
 # Zeros inflate to at most 1,032 times their compressed size, data sets to far less.
@@ -205,6 +207,8 @@ class _Variable:
         elif array_class == _SPARSE:
             if len(dimensions) != 2:
                 raise ValueError(f"is sparse with {len(dimensions)} dimensions")
+            if dimensions[0] > _MAX_SPARSE_ROWS:
+                raise ValueError(f"is sparse with {dimensions[0]} rows, more than {_MAX_SPARSE_ROWS}")
             self._numbers("rows of entries", end)
             self._numbers("starts of columns", end, dimensions[1] + 1)
             for part in parts:

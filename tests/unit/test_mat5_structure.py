@@ -165,6 +165,7 @@ NUMBERS = element(9, bytes(48))
             array(b"x", 5, (3, 3), element(5, bytes(8)), element(5, bytes(8)), NUMBERS),
             "starts of columns of 8 bytes, not of 4 numbers of 4",
         ),
+        (array(b"x", 5, (1 << 30, 3)), "is sparse with 1073741824 rows, more than 268435456"),
         (struct.pack(">II", MATRIX, 1000), "variable 1 needs 1000 bytes, the file has 0 more"),
         (element(9, bytes(8)), "variable 1 is an element of type 9, not an array"),
         (struct.pack(">II", MATRIX, 0), "variable 1 has flags of 8 bytes where 0 are left"),

@@ -279,6 +279,13 @@ def test_files_of_version_4_and_of_others_than_matlab(tmp_path, arrays):
         load_mat(tmp_path / "b.mat", "shoh")
 
 
+def test_sparse_matrices_of_version_4(tmp_path, arrays):
+    image, text, labels = arrays
+    savemat(tmp_path / "a.mat", {"X": image, "T": csc_matrix(text), "L": labels}, format="4")
+    data = load_mat(tmp_path / "a.mat", names={"image": "X", "text": "T", "labels": "L"})
+    np.testing.assert_array_equal(data.views["text"].toarray(), text)
+
+
 def test_names_match_whatever_the_case_unless_several_do(tmp_path, arrays):
     savemat(tmp_path / "a.mat", {"X": arrays[0], "x": arrays[0] + 1, "L": arrays[2]})
     for name, shift in (("X", 0), ("x", 1)):
