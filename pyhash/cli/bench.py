@@ -1,4 +1,4 @@
-"""``pyhash bench``: methods compared under equal conditions, with a table and charts."""
+"""``pyhash bench``: compare methods under equal conditions, with a table and charts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(
     charts: bool,
     n_threads: int | None,
 ) -> None:
-    """Compares, prints the table, and writes results, table and charts to a folder."""
+    """Run the comparison, print the table, and write results, table and charts to a folder."""
     if charts:
         try:
             plotting.require_matplotlib()
@@ -68,9 +68,9 @@ def run(
             n_threads=n_threads,
         )
     except KeyboardInterrupt:
-        print(f"\nwhat is done is in {out}: the same command goes on from there", file=sys.stderr)
+        print(f"\nfinished runs are in {out}: the same command resumes from there", file=sys.stderr)
         raise
-    _say_what_was_there(result, out)
+    _print_reused(result, out)
     tables = "\n".join(f"{result.describe(name)}\n\n{result.table(name)}" for name in result.protocols)
     print(f"\n{tables}")
     command = _command(result, data, names, methods, bits, seeds, protocols, out)
@@ -83,7 +83,7 @@ def run(
 
 
 def _load(data: str, names: Mapping[str, str] | None) -> Dataset:
-    """A data set by its name or its file."""
+    """Return the data set of that name or file."""
     built_in = {
         "emoji": datasets.load_emoji,
         "hierarchical": datasets.make_hierarchical,
@@ -109,9 +109,9 @@ def _describe_split(dataset: Dataset, split: str | None) -> str:
     return f"split {split or next(iter(dataset.splits))}"
 
 
-def _say_what_was_there(result: Comparison, out: Path) -> None:
+def _print_reused(result: Comparison, out: Path) -> None:
     if result.n_dropped:
-        print(f"the last line of {out / RESULTS} was not whole and was dropped")
+        print(f"the last line of {out / RESULTS} was incomplete and was removed")
     if result.n_reused:
         print(f"{result.n_reused} of {len(result)} combinations were in {out / RESULTS} and were not run again")
 
@@ -146,7 +146,7 @@ def _command(
     protocols: Sequence[str],
     out: Path,
 ) -> str:
-    """The command that repeats this run anywhere: defaults written out, files by their names."""
+    """Return the command that repeats this run: with all defaults, and files without their folders."""
     first = result.records[0]
     options = {
         "--data": Path(data).name,

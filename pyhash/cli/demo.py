@@ -1,4 +1,4 @@
-"""``pyhash demo``: the built-in data as a stream, from the first chunk to answers."""
+"""``pyhash demo``: learn the built-in data as a stream, measure, and answer queries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from pyhash.methods.linear import OnlineMethod
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Query modality, and the name of the direction: the codes that are searched stand for both modalities of a pair.
+    from pyhash._inputs.checks import Features
+
+# Direction of each query modality; a code that is searched stands for both modalities of its pair.
 _DIRECTIONS = {"image_deep": "image->text", "text": "text->image"}
 _PROTOCOL = evaluation.Protocol.preset("shoh")
 _RELEVANCE = "level2"
@@ -36,18 +38,18 @@ _CURVE_CHART = "precision_recall.png"
 
 @dataclass(frozen=True)
 class Round:
-    """What was measured after a chunk, or after all pairs at once."""
+    """Measurements after a chunk, or after all pairs at once."""
 
     n_seen: int
     learn_seconds: float
     solve_seconds: float
-    scores: dict[str, float]  # mAP by direction, plain and weighted
+    scores: dict[str, float]  # mAP by direction, by Hamming and by weighted distance
 
 
 def run(
     *, methods: Sequence[str], n_bits: int, seed: int, split: str, chunk_size: int, out: Path, charts: bool
 ) -> None:
-    """Learns, measures, answers, and writes it all to a folder; the last method answers."""
+    """Learn and measure with every method, answer queries with the last, and write all results to a folder."""
     if charts:
         try:
             plotting.require_matplotlib()
@@ -58,7 +60,7 @@ def run(
         raise ValueError(f"--methods must name every method once, got {twice[0]} twice")
     data = load_emoji()
     views = {name: data.views[name] for name in _DIRECTIONS}
-    # All at once: wrong names, and what is not installed, show before any work.
+    # Make all models first: wrong names and missing extras are noticed before any work.
     models = {
         name: make_method(name, n_bits=n_bits, seed=seed, views=views, hierarchy=data.hierarchy) for name in methods
     }
@@ -86,8 +88,8 @@ def run(
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A model that has seen the stream, the index of its codes, and what was measured on the way."""
+class MethodResult:
+    """A model that has learned the stream, the index of its codes, and its measurements."""
 
     model: HashingMethod
     index: CodeIndex
@@ -102,8 +104,8 @@ def _learn_stream(
     model: HashingMethod,
     chunk_size: int,
     seed: int,
-) -> Learned:
-    """Learns chunk by chunk; methods that are not online learn all pairs in one round."""
+) -> MethodResult:
+    """Learn in chunks; methods that are not online learn all pairs in one round."""
     print(f"\n{name}: {model!r}\n")
     index = CodeIndex(model.n_bits)
     size = chunk_size if isinstance(model, OnlineMethod) else len(data)
@@ -117,21 +119,23 @@ def _learn_stream(
     with tqdm(chunks, desc="learning", unit="chunk", disable=disable, leave=False) as bar:
         for chunk in bar:
             start = time.perf_counter()
-            _learn(model, chunk.views, chunk.labels, len(data.label_names[_RELEVANCE]))
+            _learn_chunk(model, chunk.views, chunk.labels, len(data.label_names[_RELEVANCE]))
             learned = time.perf_counter()
             for modality in _DIRECTIONS:
-                model.project(data.views[modality][:1], modality=modality)  # solves for the projections
+                model.project(data.views[modality][:1], modality=modality)  # the first use solves for the projections
             solved = time.perf_counter()
             index.add(model.codes_, chunk.rows, model=model)
             scores = _measure(data, queries, model, index)
             rounds.append(Round(len(index), learned - start, solved - learned, scores))
             cells = [f"{rounds[-1].n_seen:>5}", *(f"{scores[column]:>{len(column)}.3f}" for column in columns)]
             bar.write("  ".join([*cells, f"{learned - start:>7.3f}", f"{solved - learned:>7.3f}"]))
-    return Learned(model, index, rounds)
+    return MethodResult(model, index, rounds)
 
 
-def _learn(model: HashingMethod, views: dict[str, Any], labels: Any, n_classes: int) -> None:
-    # One layer as a matrix, so that a first chunk that lacks a class does not hide it.
+def _learn_chunk(
+    model: HashingMethod, views: dict[str, Features], labels: NDArray[Any] | list[NDArray[Any]], n_classes: int
+) -> None:
+    # As a matrix of all classes: the first chunk may lack some of them.
     known = labels if isinstance(labels, list) else one_hot(labels, n_classes)
     if isinstance(model, OnlineMethod):
         model.partial_fit(views, known)
@@ -159,19 +163,19 @@ def _measure(data: Dataset, queries: NDArray[np.int64], model: HashingMethod, in
     return scores
 
 
-def _show_examples(name: str, data: Dataset, queries: NDArray[np.int64], learned: Learned, seed: int) -> None:
-    """A dozen texts of the query rows, what they find, and where the right one ranks."""
+def _show_examples(name: str, data: Dataset, queries: NDArray[np.int64], learned: MethodResult, seed: int) -> None:
+    """Print twelve texts of the query rows, the emoji that they find, and the rank of the right one."""
     model, index = learned.model, learned.index
     emoji, subgroup = data.items["emoji_id"], data.labels[_RELEVANCE]
-    print(f"\ntexts never learned, and what they find ({name}, weighted distance):\n")
+    print(f"\ntexts that were not learned, and the emoji that they find ({name}, weighted distance):\n")
     for row in np.random.default_rng(seed).choice(queries, size=min(_N_EXAMPLES, len(queries)), replace=False):
         projections = model.project(data.views["text"][[row]], modality="text")
         ids = index.search_weighted(projections, k=len(index)).ids[0]
         found = list(dict.fromkeys(data.items["codepoints"][ids].tolist()))[:6]
         right, what = emoji[ids] == emoji[row], "right one"
         if not right.any():  # the split holds back every picture of this emoji
-            right, what = subgroup[ids] == subgroup[row], "first of its kind, the emoji itself is not in the index,"
-        where = f"{what} at rank {int(np.argmax(right)) + 1}" if right.any() else "none of its kind in the index"
+            right, what = subgroup[ids] == subgroup[row], "emoji not in the index; first of its group"
+        where = f"{what} at rank {int(np.argmax(right)) + 1}" if right.any() else "none of its group in the index"
         print(f"  {_glyph(str(data.items['codepoints'][row]))}  {data.items['text'][row]}")
         print(f"      {'  '.join(_glyph(points) for points in found)}   {where}")
 
@@ -197,7 +201,7 @@ def _catalogue(data: Dataset, index: CodeIndex) -> Catalogue:
     )
 
 
-def _draw_rounds(learned: dict[str, Learned], path: Path) -> None:
+def _draw_rounds(learned: dict[str, MethodResult], path: Path) -> None:
     ax = None
     for name, of_method in learned.items():
         n_seen = [r.n_seen for r in of_method.rounds]
@@ -208,7 +212,9 @@ def _draw_rounds(learned: dict[str, Learned], path: Path) -> None:
     plotting.save_figure(cast("Axes", ax), path)
 
 
-def _draw_precision_recall(data: Dataset, queries: NDArray[np.int64], learned: dict[str, Learned], path: Path) -> None:
+def _draw_precision_recall(
+    data: Dataset, queries: NDArray[np.int64], learned: dict[str, MethodResult], path: Path
+) -> None:
     labels, ax = data.labels[_RELEVANCE], None
     for name, of_method in learned.items():
         for modality, direction in _DIRECTIONS.items():

@@ -1,4 +1,4 @@
-"""The signals that end a command, and the moments when they must not."""
+"""Signals that end a command, and a block that they cannot interrupt."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Ctrl-C, a request to end, and the alarm by which ``main`` repeats either.
+# Ctrl-C, a request to end, and the alarm with which ``main`` repeats either.
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 
 
 @contextmanager
 def undivided() -> Iterator[None]:
-    """Ignores interrupts for a moment: what happens in the block happens whole."""
+    """Ignore interrupts until the end of the block."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
     try:
         yield

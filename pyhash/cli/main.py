@@ -1,6 +1,6 @@
 """Arguments, exit codes and errors of the ``pyhash`` command.
 
-Exit codes: 0 done, 2 wrong usage, 1 anything else that kept it from being done.
+Exit codes: 0 success, 1 error or interrupt, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SECONDS_TO_CATCH = 0.5
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Parser that prints an error of usage in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -77,7 +77,7 @@ def _folder(text: str) -> Path:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Option that prints the version; pyhash is imported only if it is given."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         import pyhash
@@ -87,53 +87,55 @@ class _Version(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="pyhash", description="Learn short binary codes from a stream, and search them.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    parser = _Parser(prog="pyhash", description="Learn short binary codes from a stream and search them.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     command = commands.add_parser(
         "demo",
         help="learn the built-in emoji data as a stream, measure, and answer some queries",
-        description="Streams 8,000 real image-text pairs through one method after another, measures retrieval after "
-        "every chunk, answers a dozen text queries with the last method, and writes its model, its index, and charts "
-        "of all, to a folder that `pyhash search` takes.",
+        description="Learn 8,000 image-text pairs in chunks with each method, measure retrieval after every chunk, and "
+        "answer twelve text queries with the last method. The model and the index of the last method, and charts of "
+        "all methods, are written to a folder that `pyhash search` reads.",
     )
     command.add_argument(
         "--methods",
         type=_names,
         default=["shoh", "lemon+rbf"],
-        help="names joined by commas, such as dsfh or dhsl; the last answers the queries and is saved. Methods that "
-        "are not online learn all pairs in one round (default: shoh,lemon+rbf)",
+        help="names joined by commas, such as dsfh or dhsl; the last method answers the queries and is saved. Methods "
+        "that are not online learn all pairs in one round (default: shoh,lemon+rbf)",
     )
-    command.add_argument("--bits", type=_integer(1), default=64, help="length of a code (default: %(default)s)")
-    command.add_argument("--seed", type=_integer(0), default=0, help="of all random choices (default: %(default)s)")
+    command.add_argument("--bits", type=_integer(1), default=64, help="length of a code in bits (default: %(default)s)")
+    command.add_argument(
+        "--seed", type=_integer(0), default=0, help="seed of all random choices (default: %(default)s)"
+    )
     command.add_argument(
         "--split",
         choices=("pair", "emoji"),
         default="pair",
-        help="queries: new pictures of known emoji, or emoji never seen (default: %(default)s)",
+        help="queries: new pictures of known emoji (pair), or emoji never seen (emoji) (default: %(default)s)",
     )
     command.add_argument(
         "--chunk-size",
         type=_integer(1),
         default=2000,
-        help="pairs that online methods learn at a time (default: %(default)s)",
+        help="number of pairs that online methods learn at a time (default: %(default)s)",
     )
     command.add_argument(
         "--out", type=_folder, default=Path("pyhash-demo"), help="folder to write (default: %(default)s)"
     )
-    command.add_argument("--no-charts", action="store_true", help="draw no charts: matplotlib is not needed then")
+    command.add_argument("--no-charts", action="store_true", help="draw no charts; matplotlib is then not needed")
     command.set_defaults(run=_demo)
 
     command = commands.add_parser(
         "search",
-        help="find pictures for words, with what the demo wrote",
-        description="Finds the emoji pictures that words describe, in the folder that `pyhash demo` wrote.",
+        help="find pictures for words in the folder that the demo wrote",
+        description="Find the emoji pictures that are nearest to some words, in the folder that `pyhash demo` wrote.",
     )
     command.add_argument("model_dir", type=Path, metavar="MODEL_DIR", help="folder that `pyhash demo` wrote")
-    command.add_argument("query", type=_words, metavar="WORDS", help='what to look for, such as "cat face"')
-    command.add_argument("-k", type=_integer(1), default=10, help="pictures to show (default: %(default)s)")
-    command.add_argument("--json", action="store_true", help="answer as JSON")
+    command.add_argument("query", type=_words, metavar="WORDS", help='words to search for, such as "cat face"')
+    command.add_argument("-k", type=_integer(1), default=10, help="number of pictures to show (default: %(default)s)")
+    command.add_argument("--json", action="store_true", help="print the answer as JSON")
     command.set_defaults(run=_search)
     _add_bench(commands.add_parser)
     return parser
@@ -143,64 +145,71 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     command = add_parser(
         "bench",
         help="compare methods under equal conditions, with a table and charts",
-        description="Runs every method at every length with every seed, and writes results.jsonl, table.md and charts. "
-        "What the folder holds already is not run again: after Ctrl-C the same command goes on.",
+        description="Run every method at every length with every seed, and write results.jsonl, table.md and charts. "
+        "Runs whose results are in the folder are not repeated: after Ctrl-C, the same command resumes.",
     )
     command.add_argument(
         "--data",
         default="emoji",
-        help="emoji, hierarchical, multilabel, or a file .mat or .npz (default: %(default)s)",
+        help="emoji, hierarchical, multilabel, or a .mat or .npz file (default: %(default)s)",
     )
     command.add_argument(
         "--names",
         type=_pairs,
         metavar="VIEW=ARRAY,...",
-        help="which arrays of a file are what, such as image=X1,text=X2,labels=L (default: by their names)",
+        help="names of the arrays in a file, such as image=X1,text=X2,labels=L (default: usual names)",
     )
-    command.add_argument("--labels", help="which labels say what is relevant (default: the finest of the hierarchy)")
+    command.add_argument("--labels", help="labels that define relevance (default: the finest of the hierarchy)")
     command.add_argument(
         "--split",
-        help="which rows are queries: a split that the data has, 'random' (a tenth), or one as large as papers report: "
-        "mirflickr, nus-wide, nus-wide-2100, iapr-tc12, fashionvc, ssense (default: the first of the data, or random)",
+        help="rows that are queries: a split of the data, 'random' (a tenth of the rows), or a random split of a "
+        "published size: mirflickr, nus-wide, nus-wide-2100, iapr-tc12, fashionvc, ssense (default: the first of the "
+        "data, or random)",
     )
     command.add_argument(
-        "--views", type=_names, help="modalities to learn, such as image,text (default: all; of emoji image_deep,text)"
+        "--views", type=_names, help="modalities to learn, such as image,text (default: all; for emoji image_deep,text)"
     )
     command.add_argument(
         "--methods",
         type=_names,
         default=["shoh", "lemon+rbf", "cca-itq"],
-        help="such as shoh,lemon+rbf,dsfh+posterior (default: shoh,lemon+rbf,cca-itq)",
+        help="names joined by commas, such as shoh,lemon+rbf,dsfh+posterior (default: shoh,lemon+rbf,cca-itq)",
     )
-    command.add_argument("--bits", type=_integers(1), default=[16, 32, 64], help="lengths of codes (default: 16,32,64)")
-    command.add_argument("--seeds", type=_integer(1), default=3, help="how many: 0, 1, ... (default: %(default)s)")
+    command.add_argument(
+        "--bits", type=_integers(1), default=[16, 32, 64], help="lengths of codes in bits (default: 16,32,64)"
+    )
+    command.add_argument(
+        "--seeds", type=_integer(1), default=3, help="number of seeds: 0, 1, ... (default: %(default)s)"
+    )
     command.add_argument(
         "--chunk-size",
         type=_integer(1),
         default=2000,
-        help="rows that online methods learn at a time (default: %(default)s)",
+        help="number of rows that online methods learn at a time (default: %(default)s)",
     )
     command.add_argument(
         "--protocol",
         type=_names,
         default=["shoh"],
-        help="presets, or choices such as cutoff=50:ties=expected; several joined by commas (default: shoh)",
+        help="presets, or choices such as cutoff=50:ties=expected, joined by commas (default: shoh)",
     )
     command.add_argument(
         "--database",
         choices=("learned", "encoded"),
         default="learned",
-        help="search the codes that were learned, or those encoded from the modality searched (default: %(default)s)",
+        help="codes to search: those learned, or those encoded from the modality searched (default: %(default)s)",
     )
     command.add_argument(
         "--out", type=_folder, default=Path("pyhash-bench"), help="folder to write (default: %(default)s)"
     )
-    command.add_argument("--no-charts", action="store_true", help="draw no charts: matplotlib is not needed then")
-    command.add_argument("--threads", type=_integer(1), help="threads (default: all CPUs)")
+    command.add_argument("--no-charts", action="store_true", help="draw no charts; matplotlib is then not needed")
+    command.add_argument(
+        "--threads", type=_integer(1), help="number of threads (default: PYHASH_NUM_THREADS, or all CPUs)"
+    )
     command.set_defaults(run=_bench)
 
 
-# The commands load when they run: help and errors of usage are quick, and an interrupt while they load is caught.
+# Commands are imported when they run: help and errors of usage are quick, and interrupts during imports are caught.
 
 
 def _demo(a: argparse.Namespace) -> None:
@@ -245,8 +254,8 @@ def _bench(a: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    # What is ignored stays so: a shell has commands in the background ignore Ctrl-C.
+    """Run the command; return its exit code."""
+    # Signals that are ignored stay so: a shell lets commands in the background ignore Ctrl-C.
     numbers = [n for n in INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in numbers}
     try:
@@ -262,11 +271,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("pyhash: interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # The reader has left, as in `pyhash search ... | head -1`; what is still buffered has nowhere to go.
+        # The reader has ended, as in `pyhash search ... | head -1`; discard what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, ValueError, ImportError, MemoryError, OverflowError) as error:
-        # A MemoryError of Python's own says nothing.
+        # A MemoryError raised by Python has no message.
         print(f"pyhash: {str(error) or 'out of memory'}", file=sys.stderr)
         return 1
     finally:
@@ -277,16 +286,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Interrupt(KeyboardInterrupt):
-    """Ctrl-C, or a request to end.
+    """Ctrl-C or SIGTERM.
 
-    A class of its own, since Python lets a KeyboardInterrupt that passes through exec(), as it may while modules
-    load, decide the exit code even where it was caught.
+    Not KeyboardInterrupt itself: if that passes through exec(), as during an import, it decides the exit code of
+    Python even if it is caught.
     """
 
 
 def _interrupt(*_: object) -> NoReturn:
-    # Finalizers, those of imports among them, and some C code drop what is raised in them: it comes again, by SIGALRM,
-    # until it was caught above.
+    # Finalizers, also those of imports, and some C code drop exceptions: SIGALRM raises it again until ``main`` has
+    # caught it.
     signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_CATCH)
     raise _Interrupt
 

@@ -1,4 +1,4 @@
-"""The folder that the demo writes and the search reads: model, index, and a catalogue of what the ids stand for."""
+"""Folder that the demo writes and the search reads: model, index, and a catalogue of the pictures by id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pyhash.methods import load
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.registry import modules_of_classes
 
-# A folder has one of them: deep methods have files of a form of their own.
+# A folder has one of the two: files of deep methods have another format.
 MODEL, DEEP_MODEL = "model.npz", "model.safetensors"
 MODELS = (MODEL, DEEP_MODEL)
 INDEX = "index"
@@ -29,7 +29,7 @@ CATALOGUE = "catalogue.json"
 
 @dataclass(frozen=True)
 class Picture:
-    """What is known of a picture in the index."""
+    """Description of a picture in the index."""
 
     emoji: str
     name: str
@@ -39,7 +39,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The words that queries may use, and the pictures by id."""
+    """Words of queries, and pictures by id."""
 
     modality: str  # of the queries
     vocabulary: list[str]
@@ -48,7 +48,7 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """All that answering a query needs."""
+    """Model, index and catalogue: everything needed to answer a query."""
 
     model: HashingMethod
     index: CodeIndex
@@ -56,13 +56,13 @@ class ModelFolder:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, whole or not at all."""
+    """Write JSON; an error leaves an existing file unchanged."""
     with atomic_file(path) as file:
         file.write(json.dumps(value, ensure_ascii=False, indent=1).encode())
 
 
 def write_model_folder(directory: Path, folder: ModelFolder) -> None:
-    """Writes model, index and catalogue into an existing directory."""
+    """Write model, index and catalogue into an existing directory."""
     is_deep = type(folder.model).__name__ in modules_of_classes("pyhash.deep")
     folder.model.save(directory / (DEEP_MODEL if is_deep else MODEL))
     folder.index.save(directory / INDEX)
@@ -76,7 +76,7 @@ def write_model_folder(directory: Path, folder: ModelFolder) -> None:
 
 
 def read_model_folder(directory: Path) -> ModelFolder:
-    """Reads what ``write_model_folder`` wrote; a ModelFormatError says which file is not as it must be."""
+    """Read the files of ``write_model_folder``; raise ModelFormatError, which names the file, if one is damaged."""
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory} is not a folder; `pyhash demo --out {directory}` writes one")
     model, index, catalogue = (_existing(directory, names) for names in (MODELS, (INDEX,), (CATALOGUE,)))
@@ -93,7 +93,7 @@ def read_model_folder(directory: Path) -> ModelFolder:
 
 
 def _existing(directory: Path, names: Sequence[str]) -> Path:
-    """The first of the names that is there."""
+    """Return the path of the first of the names that exists."""
     for name in names:
         if (directory / name).exists():
             return directory / name
@@ -114,9 +114,9 @@ def _read_catalogue(path: Path) -> Catalogue:
 
 @contextmanager
 def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
-    """A folder to write into, whose files move to `directory` when the block ends well and vanish when it does not.
+    """Yield a folder to write into; its files move to `directory` at the end, or are removed after an error.
 
-    Of an earlier run's files, those named in `owned` that were not written again are removed.
+    Files of an earlier run that are named in `owned`, and were not written again, are removed too.
     """
     directory = directory.resolve()
     if directory.exists() and not directory.is_dir():
@@ -132,7 +132,7 @@ def staged(directory: Path, owned: tuple[str, ...]) -> Iterator[Path]:
             directory.mkdir(exist_ok=True)
             for name in sorted(written):
                 new, old = stage / name, directory / name
-                # Nothing replaces a folder, nor does a folder replace anything, but by a rename out of its way.
+                # os.replace replaces neither a folder nor anything by a folder: move the old one away first.
                 if old.is_dir() or (new.is_dir() and old.exists()):
                     os.replace(old, stage / f"{name}.before")
                 os.replace(new, old)

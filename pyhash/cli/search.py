@@ -1,4 +1,4 @@
-"""``pyhash search``: words in, pictures out."""
+"""``pyhash search``: find pictures for words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyhash.cli.model_folder import ModelFolder, read_model_folder
 
 
 def run(directory: Path, query: str, *, k: int, as_json: bool) -> None:
-    """Prints the `k` pictures of the folder's index that are nearest to the words, by weighted Hamming distance."""
+    """Print the `k` pictures of the folder's index that are nearest to the words, by weighted Hamming distance."""
     folder = read_model_folder(directory)
     known, unknown = split_words(query, folder)
     if not known:
@@ -30,14 +30,14 @@ def run(directory: Path, query: str, *, k: int, as_json: bool) -> None:
 
 
 def split_words(query: str, folder: ModelFolder) -> tuple[list[str], list[str]]:
-    """The words of a query that the model knows, and the others."""
+    """Return the words of a query that the vocabulary has, and the others."""
     vocabulary = set(folder.catalogue.vocabulary)
     words = list(dict.fromkeys(query.lower().split()))
     return [word for word in words if word in vocabulary], [word for word in words if word not in vocabulary]
 
 
 def find(words: list[str], folder: ModelFolder, k: int) -> list[dict[str, object]]:
-    """The nearest pictures, nearest first, each as a JSON object."""
+    """Return the nearest pictures as JSON objects, nearest first."""
     catalogue = folder.catalogue
     bag = np.isin(catalogue.vocabulary, words).astype(np.float32)[None, :]
     projections = folder.model.project(bag, modality=catalogue.modality)

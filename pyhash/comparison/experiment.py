@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
 from pyhash.evaluation.protocol import Protocol, resolve_protocol
 from pyhash.methods.contract import HashingMethod
+
+if TYPE_CHECKING:
+    from pyhash._inputs.checks import Features
 
 Direction = tuple[str, str]
 
@@ -77,7 +80,7 @@ class Experiment:
         """Return the database rows in the order in which every method learns them."""
         return np.random.default_rng(seed).permutation(self.database_rows)
 
-    def views_of(self, rows: NDArray[np.int64]) -> dict[str, Any]:
+    def views_of(self, rows: NDArray[np.int64]) -> dict[str, Features]:
         """Return the features of the given rows."""
         return {name: self.data.views[name][rows] for name in self.views}
 
@@ -86,7 +89,7 @@ class Experiment:
         labels: NDArray[Any] = self.data.labels[self.labels][rows]
         return labels
 
-    def labels_for(self, model: HashingMethod, rows: NDArray[np.int64]) -> Any:
+    def labels_for(self, model: HashingMethod, rows: NDArray[np.int64]) -> NDArray[Any] | list[NDArray[Any]]:
         """Return the labels of the given rows in the form that the method learns from."""
         if getattr(model, "hierarchy", None) is not None:
             return [self.data.labels[layer][rows] for layer in self.data.layers]

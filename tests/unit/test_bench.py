@@ -90,7 +90,7 @@ def test_a_line_that_is_not_whole(capsys, file, tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     code, said, _ = run(capsys, *arguments)
     assert code == 0
-    assert f"the last line of {path} was not whole and was dropped" in said
+    assert f"the last line of {path} was incomplete and was removed" in said
     assert "1 of 2 combinations" in said
     assert [record["seed"] for record in records_of(tmp_path)] == [0, 1]
 
@@ -266,7 +266,7 @@ def test_ctrl_c_keeps_what_is_done(capsys, file, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err.endswith(f"what is done is in {out}: the same command goes on from there\npyhash: interrupted\n")
+    assert err.endswith(f"finished runs are in {out}: the same command resumes from there\npyhash: interrupted\n")
     assert not (out / "table.md").exists()
     code, said, _ = run(capsys, *arguments, "--seeds", "1")
     assert code == 0

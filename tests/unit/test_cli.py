@@ -84,7 +84,7 @@ def test_the_demo_reports_every_round(capsys, tmp_path):
             assert all(0.02 < score < 1 for score in r["scores"].values())
             row = next(line for line in shown if line.split()[:1] == [str(r["n_seen"])])
             assert [f"{score:.3f}" for score in r["scores"].values()] == row.split()[1:5]
-    assert out.count(" at rank ") + out.count("none of its kind") == 12
+    assert out.count(" at rank ") + out.count("none of its group") == 12
     assert err == ""  # no progress bar: stderr is not a terminal
     assert f"written to {tmp_path / 'demo'}: catalogue.json" in out
     assert not (tmp_path / "demo" / "map_by_round.png").exists()
@@ -141,7 +141,7 @@ def test_the_demo_learns_whole_data_in_one_round(capsys, tmp_path, fewer_pairs):
     }
     scores = {name: of_method[0]["scores"].values() for name, of_method in rounds.items()}
     assert min(scores["dsfh"]) > 3 * max(scores["lsh"])  # labels were learned, and pairs stayed pairs
-    assert "what they find (dsfh, weighted distance)" in out
+    assert "the emoji that they find (dsfh, weighted distance)" in out
     assert type(load(tmp_path / "demo" / "model.npz")).__name__ == "DSFH"
     assert "cat" in run(capsys, "search", str(tmp_path / "demo"), "cat face")[1].splitlines()[1]
 
