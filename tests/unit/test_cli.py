@@ -326,7 +326,7 @@ def other_model(folder):
         (damage("index/manifest.json", lambda b: b[:-9]), "manifest.json is not a whole manifest"),
         (damage("index/manifest.json", lambda b: b.replace(b"64", b"65", 1)), "manifest.json is damaged"),
         (lambda f: part_of_index(f, "*.ids.npy").unlink(), ".ids.npy is missing"),
-        (lambda f: part_of_index(f, "*.codes.npy").write_bytes(b"junk"), ".codes.npy is not a whole .npy file"),
+        (lambda f: part_of_index(f, "*.codes.npy").write_bytes(b"junk"), "not a whole .npy file"),
         (flip_a_code, ".codes.npy is damaged"),
         (damage("catalogue.json", lambda b: b[:-30]), "catalogue.json is not a whole catalogue"),
         (damage("catalogue.json", lambda b: b"[]"), "catalogue.json is not a whole catalogue"),
