@@ -26,7 +26,7 @@ MAX_HEADER_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Archive:
-    """What a pyhash file holds."""
+    """The content of a pyhash file."""
 
     path: Path
     kind: str

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pyhash._inputs.paths import check_path
+
 
 @contextmanager
 def atomic_file(
@@ -34,6 +36,8 @@ def atomic_file(
 
     Raises
     ------
+    TypeError
+        If `path` is not a path.
     IsADirectoryError
         If `path` names a directory.
     FileExistsError
@@ -41,7 +45,7 @@ def atomic_file(
     OSError
         If the file cannot be written.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(check_path("path", path)))
     mode = _mode_of(target)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     # "x": never another's file. Nobody but the owner can open it before it has the permissions of the old one.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from pyhash._files.archive import Archive
 from pyhash._files.npz import read_npz
 from pyhash._files.safetensors import read_tensor_file
+from pyhash._inputs.paths import check_path
 
 _ZIP_START = b"PK\x03\x04"
 
@@ -19,12 +19,14 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
     ------
     ImportError
         If it is a safetensors file, and that package is not installed.
+    TypeError
+        If `path` is not a path.
     ModelFormatError
         If the file is damaged, or not one of pyhash; the message names it.
     OSError
         If it cannot be read.
     """
-    target = Path(path)
+    target = check_path("path", path)
     with open(target, "rb") as file:
         if not _is_tensor_file(file.read(9)):
             return read_npz(target, file)

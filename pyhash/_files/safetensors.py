@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from pyhash._files.archive import (
     parsed_header,
 )
 from pyhash._files.atomic import atomic_file
+from pyhash._inputs.paths import check_path
 from pyhash.errors import ModelFormatError
 
 _KEY = "pyhash"
@@ -75,12 +75,14 @@ def read_tensor_file(path: str | os.PathLike[str]) -> Archive:
     ------
     ImportError
         If safetensors is not installed.
+    TypeError
+        If `path` is not a path.
     ModelFormatError
         If the file is damaged, or not one of pyhash; the message names it.
     OSError
         If it cannot be read.
     """
-    target = Path(path)
+    target = check_path("path", path)
     with open(target, "rb"):  # what cannot be opened is an OSError, not a damaged file
         _require_safetensors(f"reading {target}")
     from safetensors import safe_open

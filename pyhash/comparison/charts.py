@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash._inputs.paths import check_path
 from pyhash.comparison.records import Record, Round, Score, ScoreKind, directions_of, runs_of, score_of, unique
 from pyhash.evaluation.class_centers import ClassDistances
 from pyhash.evaluation.curves import PrecisionAt, PrecisionRecallCurve
@@ -36,7 +36,7 @@ _MAX_LEGEND_INSIDE = 5
 def draw_comparison(records: Sequence[Record], protocol: str, directory: str | os.PathLike[str]) -> list[str]:
     """Draw every chart for which the records have data into a folder; return the names of the files."""
     require_matplotlib()
-    folder = Path(directory)
+    folder = check_path("directory", directory)
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for stem, ax in _Charts(records, protocol).drawn():

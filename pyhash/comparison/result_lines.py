@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyhash._files.atomic import sync_directory
+from pyhash._inputs.paths import check_path
 from pyhash.comparison.records import Record
 
 RESULTS = "results.jsonl"
@@ -47,7 +48,7 @@ class ResultLines:
 @contextmanager
 def open_results(directory: str | os.PathLike[str]) -> Iterator[ResultLines]:
     """Open the results of a folder, which is created if missing; lock them against other processes."""
-    folder = Path(directory)
+    folder = check_path("out", directory)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
     try:

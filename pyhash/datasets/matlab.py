@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash._inputs.paths import check_path
 from pyhash.datasets.layouts import Source, Variable
 from pyhash.datasets.mat5_structure import check_mat5_structure
 
@@ -24,7 +25,7 @@ class MatSource(Source):
     """A MATLAB file, or all MATLAB files of a folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = check_path("path", path)
         self.variables = {}
         self._files: dict[str, _MatFile] = {}
         paths = sorted(self.path.glob("*.mat")) if self.path.is_dir() else [self.path]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyhash._files.atomic import atomic_file
 from pyhash._inputs.checks import is_sparse
 from pyhash._inputs.labels import check_class_indices, check_label_matrix
+from pyhash._inputs.paths import check_path
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.layouts import SAY_WHICH, Source, Variable, dataset_of
 
@@ -68,7 +69,8 @@ def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = Non
     ...     load_npz(path, names={"image": "X", "text": "Y", "labels": "L"})
     Dataset('mine', 6 rows; views: image 4, text 6; labels: classes)
     """
-    source = _NpzSource(Path(path), _read_arrays(Path(path)))
+    path = check_path("path", path)
+    source = _NpzSource(path, _read_arrays(path))
     if names is not None:
         return dataset_of(source, None, names)
     return _dataset_of_members(source)
@@ -111,7 +113,7 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
     for name, array in members.items():
         if array.dtype.hasobject:
             raise TypeError(f"dataset must hold numbers and texts, got Python objects in {name}")
-    _check_names(dataset, _dataset_of_members(_NpzSource(Path(path), members)))
+    _check_names(dataset, _dataset_of_members(_NpzSource(check_path("path", path), members)))
     with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         # ZipInfo's own date, 1980, keeps the clock out of the file.
         for name, array in members.items():

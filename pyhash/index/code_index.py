@@ -41,7 +41,7 @@ class CodeIndex(EditableCodes):
     n_bits : int
         Length of a code in bits, at least 1.
     model : fitted model or str, optional
-        The model that makes the codes, or its ``fingerprint``. Codes that are said to come of another are refused then.
+        The model that makes the codes, or its ``fingerprint``. Codes of another model are refused then.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class CodeIndex(EditableCodes):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """One change at a time, by the one writer of the directory."""
+        """Take the locks of this process and of the directory for one change."""
         with super()._changing():
             if self._directory is not None:
                 self._directory.lock()

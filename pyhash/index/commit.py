@@ -1,4 +1,4 @@
-"""The files of one commit: what the last one has not written yet."""
+"""The files that one commit writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyhash.index.segment_files import SegmentContent, SegmentFiles, write_alive
 
 
 class CommitFiles:
-    """Writes the files of the commit after `manifest`, and knows their names.
+    """Writer of the files of the commit after `manifest`.
 
     Parameters
     ----------
@@ -24,6 +24,11 @@ class CommitFiles:
         Of the last commit.
     check_lock : callable
         Raises where the directory is no longer locked; called before each file.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the files, each before it is made.
     """
 
     def __init__(self, path: Path, manifest: Manifest, check_lock: Callable[[], None]) -> None:

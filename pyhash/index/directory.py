@@ -23,7 +23,7 @@ from pyhash.index.segment_files import SegmentArrays, SegmentContent, SegmentFil
 
 
 class IndexDirectory:
-    """A directory that holds an index: what its last commit says, and the way to the next.
+    """A directory that holds an index: it reads the last commit and makes the next.
 
     Any number of processes may read while one writes. An object is for one thread at a time.
 
@@ -45,7 +45,7 @@ class IndexDirectory:
 
     @property
     def fingerprint(self) -> str | None:
-        """What the last commit said of the model that made the codes."""
+        """The fingerprint of the model that made the codes, as of the last commit."""
         return self._manifest.fingerprint
 
     @property

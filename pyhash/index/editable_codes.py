@@ -174,7 +174,7 @@ class EditableCodes(SearchableCodes):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """One change at a time, in this process."""
+        """Take the lock of this process for one change."""
         if self._lock_pid != os.getpid():  # forked while a thread that is not here held it, perhaps
             self._lock, self._lock_pid = threading.Lock(), os.getpid()
         with self._lock:

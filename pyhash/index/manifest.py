@@ -46,7 +46,7 @@ def alive_name(segment: str, generation: int) -> str:
 
 @dataclass(frozen=True)
 class StoredSegment:
-    """What the manifest says of one segment.
+    """A segment as the manifest names it.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class StoredSegment:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one commit says; generation 0 is an index that was never committed, and has no file.
+    """The content of one commit; generation 0 is an index that was never committed, and has no file.
 
     Attributes
     ----------

@@ -85,7 +85,7 @@ class NpyFile:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[IO[bytes], int]]:
-        """The file at its first row, when its header and its size are right; the crc32 of what is before."""
+        """Open the file at its first row, with header and size checked; yield it and the crc32 of the header."""
         try:
             with open(self.path, "rb") as file:
                 yield file, self._check_header(file)
@@ -137,7 +137,7 @@ def _rows_per_block(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _slices(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[slice]:
-    """Blocks of rows of an array."""
+    """Return the slices of rows that make up the blocks of an array."""
     step = _rows_per_block(shape, dtype)
     return (slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step))
 

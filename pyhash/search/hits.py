@@ -1,4 +1,4 @@
-"""What searches find: a table of hits, or lists of them."""
+"""The results of searches: a table of hits, or lists of them."""
 
 from __future__ import annotations
 

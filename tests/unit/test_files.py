@@ -423,3 +423,25 @@ def test_content_that_does_not_fit_together_is_a_format_error(path, error):
 
     with pytest.raises(ModelFormatError, match=r"file is not a valid model: .*trial\.scores"):
         take()
+
+
+MODEL = SHOH(8).partial_fit({"x": np.eye(3)}, [0, 1, 2])
+
+
+@pytest.mark.parametrize("wrong", [b"file", 3, None])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pyhash.load,
+        MODEL.save,
+        pyhash.datasets.load_npz,
+        pyhash.datasets.load_mat,
+        lambda path: pyhash.datasets.save_npz(path, pyhash.datasets.make_hierarchical(20)),
+    ],
+    ids=["load", "save", "load_npz", "load_mat", "save_npz"],
+)
+def test_paths_of_another_type_are_refused(tmp_path, monkeypatch, call, wrong):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TypeError, match=r"^path must be a str or an os\.PathLike of str, got "):
+        call(wrong)
+    assert os.listdir() == []

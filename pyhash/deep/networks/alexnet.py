@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from pyhash._inputs.checks import check_bool, check_integer, check_real
+from pyhash._inputs.paths import check_path
 from pyhash.errors import ModelFormatError
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class AlexNet(nn.Module):
         >>> again.channels, again.width, again.padding
         ((4, 6, 8, 6, 6), 32, 2)
         """
-        path = Path(path)
+        path = check_path("path", path)
         weights = _weights_from_torchvision(path, _read_state_dict(path))
         network = cls(
             channels=[len(weights[f"{layer}.bias"]) for layer, _, side in _IN_TORCHVISION if side is not None],
