@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer, check_real, n_bytes_of
 from pyhash.codes import pack
+from pyhash.evaluation.average_precision import mean_average_precision
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.label_sets import pack_label_sets, unpack_label_sets
 
@@ -64,8 +65,6 @@ class EncoderTrial:
         self, L: Matrix, modalities: list[str], project: Callable[[str, str], NDArray[np.float32]]
     ) -> EncoderTrial:
         """Return the trial with more queries: labels L (n, c), projections from ``project(modality, encoder)``."""
-        from pyhash.evaluation.average_precision import mean_average_precision  # evaluation's module loads the methods
-
         if len(self.codes) == 0 or len(L) == 0:
             return self
         database_labels = unpack_label_sets(self.labels, L.shape[1])
