@@ -1,4 +1,4 @@
-"""Options, the fixture that times ours and its peers in turns, and the table and file of what was measured."""
+"""Options, the fixture that times ours and its peers in turns, and the table and file of results."""
 
 import json
 import time
@@ -11,18 +11,18 @@ from benchmarks.timing import Effort, time_in_turns
 
 _RUN = pytest.StashKey()
 _FULL, _QUICK = Effort(seconds=0.5, fewest=5, most=15), Effort(seconds=0.02, fewest=2, most=2)
-_LIGHT = Effort(seconds=0.2, fewest=3, most=9)  # of the points of a chart
+_LIGHT = Effort(seconds=0.2, fewest=3, most=9)  # for the points of a chart
 
 
 class Run:
-    """One session of benchmarks, and what it measured."""
+    """One session of benchmarks and its results."""
 
     def __init__(self, *, quick):
         self.quick, self.machine, self.records, self.roofline = quick, machine.describe(), [], None
         self._start = time.perf_counter()
 
     def sized(self, n):
-        """A number of codes, or what stands for it in a quick run."""
+        """Return a number of codes, reduced in a quick run."""
         return max(n // 100, min(n, 1000)) if self.quick else n
 
     def effort(self, *, light):
@@ -47,16 +47,16 @@ class Run:
 
 
 class Comparison:
-    """Interleaved timing of one function of ours and its peers, all of them warmed up."""
+    """Interleaved timing of one function of ours and its peers, after a warm-up of each."""
 
     def __init__(self, benchmark, run):
         self._benchmark, self._run = benchmark, run
 
     def __call__(self, ours, peers, *, table, case, clock="cpu", light=False, notes=None):
-        """Ratios of the peers' median times to ours.
+        """Return the ratios of the peers' median times to ours.
 
-        `clock` says which times count: "cpu" of the process, or "wall" where threads are what is compared. `light` asks
-        for fewer rounds.
+        `clock` chooses the times: "cpu" of the process, or "wall" to compare numbers of threads. `light` takes fewer
+        rounds.
         """
         times = time_in_turns({"ours": ours, **peers}, self._run.effort(light=light))
         record = {"table": table, "case": case, "clock": clock, "notes": notes or {}, "times": times}
@@ -69,8 +69,8 @@ class Comparison:
 
 def pytest_addoption(parser):
     group = parser.getgroup("benchmarks of this project")
-    group.addoption("--quick", action="store_true", help="small data and few rounds: whether the benchmarks work")
-    group.addoption("--record", type=Path, metavar="FILE", help="where to write what was measured, as JSON")
+    group.addoption("--quick", action="store_true", help="small data and few rounds, to check that the benchmarks work")
+    group.addoption("--record", type=Path, metavar="FILE", help="write the results to this file, as JSON")
 
 
 def pytest_configure(config):
@@ -87,7 +87,7 @@ def compare(benchmark, run):
     return Comparison(benchmark, run)
 
 
-@pytest.hookimpl(trylast=True)  # below pytest-benchmark's own table
+@pytest.hookimpl(trylast=True)  # after pytest-benchmark's own table
 def pytest_terminal_summary(terminalreporter, config):
     run = config.stash[_RUN]
     failed = [report.nodeid for outcome in ("failed", "error") for report in terminalreporter.stats.get(outcome, [])]

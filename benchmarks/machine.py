@@ -1,4 +1,4 @@
-"""What a run ran on: hardware, system, versions."""
+"""Environment of a run: hardware, system, versions."""
 
 import datetime
 import os
@@ -14,7 +14,7 @@ _PACKAGES = {"pyhash": "pyhash-crossmodal", "numpy": "numpy", "faiss-cpu": "fais
 
 
 def describe() -> dict[str, object]:
-    """The machine, the versions and the day."""
+    """Return the machine, the versions and the date."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "cpu": _cpu_model(),
@@ -34,7 +34,7 @@ def _cpu_model() -> str:
         fields = dict(line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
         fields = {name.strip(): value.strip() for name, value in fields.items()}
         if "model name" in fields:
-            # Virtual machines hide the model's name; family and model still tell the microarchitecture.
+            # Virtual machines hide the model's name; family and model identify the microarchitecture.
             return f"{fields['model name']} (family {fields.get('cpu family')}, model {fields.get('model')})"
     if platform.system() == "Darwin":
         call = ["sysctl", "-n", "machdep.cpu.brand_string"]

@@ -1,4 +1,4 @@
-"""The data that all search benchmarks share, and the peers that search it."""
+"""Data of all search benchmarks, and the peers that search it."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from pyhash import CodeIndex
 
 faiss = pytest.importorskip("faiss")
 
-# Pairs of code and query that a slow peer is given in one round, at most.
+# Most pairs of code and query for a slow peer in one round.
 _NUMPY_PAIRS, _USEARCH_PAIRS = 6_000_000, 2_000_000
 
 
 def make_codes(data, n, n_queries, n_bits):
-    """Packed codes and queries: "uniform", or "clustered" around 64 centres with 12.5 % of the bits flipped."""
+    """Return packed codes and queries: "uniform", or "clustered" around 64 centres with 12.5 % of the bits flipped."""
     rng, n_bytes = np.random.default_rng(n_bits), n_bits // 8
     if data == "uniform":
         return tuple(rng.integers(0, 256, (size, n_bytes), dtype=np.uint8) for size in (n, n_queries))
@@ -43,7 +43,7 @@ class World:
         return Contestant(lambda given: self.index.search(given, k, n_threads=n_threads), lambda: queries)
 
     def peers(self, queries, k, *, usearch=True):
-        """Each gives the sorted distances of its hits."""
+        """Return the peers; each returns the sorted distances of its hits."""
         n_all, n = len(queries), len(self.database)
         few, fewer = (max(1, min(n_all, pairs // n)) for pairs in (_NUMPY_PAIRS, _USEARCH_PAIRS))
         columns = word_columns(self.database)
@@ -65,23 +65,23 @@ class World:
         return self.flat.search(queries, k)[0]
 
     def notes(self):
-        """How the index searches the codes, once it has."""
+        """Return how the index searches the codes; known after the first search."""
         stats = self.index.stats()
         return {"distinct": stats["n_scanned"]} if stats["grouped"] else {}
 
 
 class Worlds:
-    """Makes worlds and holds one at a time: with its layouts, one of ten million codes is a GiB."""
+    """Worlds by their sizes, one in memory at a time: with its layouts, one of ten million codes takes a GiB."""
 
     def __init__(self, run):
         self._run, self._key, self._held = run, None, None
 
     def get(self, n, n_queries, n_bits, data):
-        """A world and the queries; in a quick run smaller ones."""
+        """Return a world and the queries, both smaller in a quick run."""
         key = (self._run.sized(n), n_bits, data)
         n_queries = self._run.sized(n_queries)
         if key != self._key:
-            self._held = None  # before the next is made
+            self._held = None  # free it before the next is made
             database, pool = make_codes(data, key[0], 2000, n_bits)
             self._key, self._held = key, (World(database, n_bits), pool)
         world, pool = self._held
@@ -89,13 +89,13 @@ class Worlds:
 
 
 def word_columns(codes):
-    """Codes as contiguous columns of the widest words that divide them: what numpy counts fastest."""
+    """Return codes as contiguous columns of the widest words that divide them, which numpy counts fastest."""
     width = max(size for size in (1, 2, 4, 8) if codes.shape[1] % size == 0)
     return np.ascontiguousarray(codes.view(f"u{width}").T)
 
 
 def numpy_distances(query, columns):
-    """uint8 distances of a query, given as one word of each column; uint16 for codes of more than 255 bits."""
+    """Return the distances of a query, given as one word of each column: uint8, or uint16 for more than 255 bits."""
     total = np.bitwise_count(columns[0] ^ query[0])
     if len(columns) * columns.itemsize * 8 > 255:
         total = total.astype(np.uint16)
@@ -123,7 +123,7 @@ def usearch_top_k(database, k):
 
 
 def check_top_k(world, queries, hits, peers):
-    """Ours has the distances of each peer, and the codes that it names are that far away."""
+    """Check that our distances equal those of each peer, and that the codes of our ids have these distances."""
     found = np.bitwise_count(world.database[hits.ids] ^ queries[:, None]).sum(axis=2)
     np.testing.assert_array_equal(found, hits.distances)
     for name, peer in peers.items():

@@ -1,4 +1,4 @@
-"""What one core of this machine can do at most: read memory, and count bits of what is in its first cache."""
+"""Limits of one core of this machine: bytes read from memory, and bits counted in the first-level cache."""
 
 import ctypes
 import shutil
@@ -38,7 +38,7 @@ _CACHED_WORDS = 2048  # 16 KiB: half of a first-level cache
 
 
 def measure(*, quick: bool = False) -> dict[str, object]:
-    """Bytes a second from memory and 64-bit words a second from cache, of one core; the best of several tries."""
+    """Return bytes a second from memory and 64-bit words a second from cache, of one core; the best of several runs."""
     memory = np.ones((1 << 23) if quick else (1 << 26), dtype=np.uint64)  # half a GiB: no cache holds it
     cached, repeats = np.arange(_CACHED_WORDS, dtype=np.uint64), 1000 if quick else 20_000
     compiled = _compile()
@@ -75,7 +75,7 @@ def _address(words: np.ndarray) -> ctypes.c_void_p:
 
 
 def _compile() -> ctypes.CDLL | None:
-    """The probe as machine code for this CPU; None without a compiler that can do it."""
+    """Return the probe compiled for this CPU; None if there is no suitable compiler."""
     compiler = shutil.which("c++")
     if compiler is None:
         return None

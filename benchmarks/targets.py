@@ -1,4 +1,4 @@
-"""What the benchmarks should reach, in one place. A target that is missed is reported, and fails nothing."""
+"""Targets of the benchmarks. A missed target is reported; it is not a failure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """So many times as fast as the fastest peer whose name begins with `peers`, where a record has all of `case`."""
+    """A ratio of speeds: ours to the fastest peer whose name begins with `peers`, for records with all of `case`."""
 
     table: str
     case: dict[str, Any]
@@ -49,7 +49,7 @@ TARGETS = [
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was measured beside what should be; target is None where there is none for the record."""
+    """The measured ratio and the target, which is None if the record has none."""
 
     peer: str
     ratio: float
@@ -64,23 +64,23 @@ class Verdict:
 
 
 def seconds(record: Record, name: str) -> float:
-    """Median seconds of a contestant, by the clock that counts for the record."""
+    """Return the median seconds of a contestant, by the clock of the record."""
     return record["times"][name][record["clock"]]
 
 
 def fastest(record: Record, prefix: str) -> str | None:
-    """The fastest contestant whose name begins with a prefix."""
+    """Return the fastest contestant whose name begins with a prefix."""
     names = [name for name in record["times"] if name.startswith(prefix)]
     return min(names, key=lambda name: seconds(record, name), default=None)
 
 
 def ratio(record: Record, peer: str) -> float:
-    """How many times as fast as a peer ours is."""
+    """Return the ratio of speeds, ours to a peer."""
     return seconds(record, peer) / seconds(record, "ours")
 
 
 def verdicts(record: Record) -> Iterator[Verdict]:
-    """One for each target of a record."""
+    """Return one verdict for each target of a record."""
     for target in TARGETS:
         peer = fastest(record, target.peers)
         fits = target.table == record["table"] and target.case.items() <= record["case"].items()

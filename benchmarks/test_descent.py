@@ -18,7 +18,7 @@ def numpy_sweeps(problem):
 
 
 def make(n, n_bits):
-    """A problem as SHOH poses it: centers of 87 classes, random codes."""
+    """Return a problem like those of SHOH: centers of 87 classes, random codes."""
     rng = np.random.default_rng(0)
     C = rng.choice([-1.0, 1.0], size=(87, n_bits))
     Q = n_bits * (2 * C[rng.integers(0, 87, n)] + 0.1 * rng.standard_normal((n, n_bits)))

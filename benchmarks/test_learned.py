@@ -12,7 +12,7 @@ _N_BITS, _K, _SPLIT, _VIEWS = 64, 10, "pair", ("image_deep", "text")
 
 @pytest.fixture(scope="module")
 def learned():
-    """Codes of the built-in data, learned as a stream, and of the texts that were held back."""
+    """Return the codes of the built-in data, learned as a stream, and of the texts of its queries."""
     data = load_emoji()
     model = SHOH(n_bits=_N_BITS, hierarchy=data.hierarchy, seed=0)
     parts = []

@@ -12,7 +12,7 @@ _N_CLASSES, _N_FEATURES = 87, 1500
 
 
 def expected_codes(model, X):
-    """By the definition, in float64."""
+    """Compute it by the definition, in float64."""
     sums, sets, xi = model._state.sums["x"], model._state.label_sets, model._state.ridge["x"]
     scores = X.astype(float) @ solve_ridge(sums.XX, sums.XL, xi)
     U = sets.matrix

@@ -77,6 +77,6 @@ def test_two_threads(compare, worlds, data):
 
 
 def test_faiss_uses_one_thread(worlds):
-    """One thread each is what the figures claim."""
+    """Peers run on one thread, as the figures claim."""
     worlds.get(18_000, 1, 64, "uniform")
     assert faiss.omp_get_max_threads() == 1

@@ -1,4 +1,4 @@
-"""The points of the charts: throughput by bits, by number of codes, by batch; and what the machine could do at most."""
+"""Points of the charts: throughput by bits, by number of codes, by batch; and the limits of the machine."""
 
 import pytest
 

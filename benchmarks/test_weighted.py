@@ -1,4 +1,4 @@
-"""Weighted Hamming search, exact in float64, against what approximates it: FAISS's quantiser, and a float32 product."""
+"""Weighted Hamming search, exact in float64, against approximations: FAISS's quantizer, and a float32 product."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def signs_of(codes):
 
 
 def nibble_quantizer(signs):
-    """A product quantiser without loss: each nibble of a code is one of the 16 sign patterns."""
+    """Return a product quantizer without loss: each nibble of a code is one of the 16 sign patterns."""
     n_bits = signs.shape[1]
     index = faiss.IndexPQFastScan(n_bits, n_bits // 4, 4, faiss.METRIC_INNER_PRODUCT)
     patterns = np.array([[1 if value >> bit & 1 else -1 for bit in range(4)] for value in range(16)], np.float32)
@@ -29,20 +29,20 @@ def nibble_quantizer(signs):
 
 
 def product_top_k(weights, transposed, k):
-    """All weighted distances as one product, as published code has it: t_l [q_l != d_l] = (t_l - t_l q_l d_l) / 2."""
+    """Search by one product for all weighted distances, as published code: t_l [q_l != d_l] = (t_l - t_l q_l d_l) / 2."""
     distances = 0.5 * (np.abs(weights).sum(axis=1)[:, None] - weights @ transposed)
     return np.argpartition(distances, k - 1, axis=1)[:, :k]
 
 
 def distances_of(projections, signs, ids):
-    """Float64 distances of the named codes of each query, by the definition."""
+    """Return the float64 distances of the given codes of each query, by the definition."""
     weights = np.minimum(np.abs(projections), 1)
     differs = signs[ids] != np.where(projections > 0, 1, -1)[:, None]
     return (weights[:, None] * differs).sum(axis=2)
 
 
 def check_against_oracle(projections, signs, hits, k):
-    """Float64 distances of all codes, and a sort, for a sample of the queries."""
+    """Search a sample of the queries by the float64 distances of all codes and a sort."""
     sample = np.unique(np.linspace(0, len(projections) - 1, _N_CHECKED).astype(int))
     weights = np.minimum(np.abs(projections[sample]), 1)
     signed = weights * np.sign(projections[sample])
@@ -54,7 +54,7 @@ def check_against_oracle(projections, signs, hits, k):
 
 
 def recall(projections, signs, hits, ids):
-    """The part of the peer's hits that are as near as our k-th; by distance, since codes may repeat."""
+    """Return the share of the peer's hits within the distance of our k-th hit; by distance, since codes may repeat."""
     within = distances_of(projections, signs, ids) <= hits.distances[:, -1:] + 1e-10
     return float(within.mean())
 

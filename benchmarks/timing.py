@@ -1,4 +1,4 @@
-"""Timing in turns: what counts is the ratio of medians of one run, not the seconds."""
+"""Timing in turns: ratios of medians within one run are comparable, seconds are not."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Contestant:
-    """Something to time; only run(prepare()) is timed, without prepare."""
+    """A function to time: of run(prepare()), only run is timed."""
 
     run: Callable[[Any], Any]
     prepare: Callable[[], Any] = lambda: None
@@ -19,7 +19,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long one contestant is timed."""
+    """Time and rounds for one contestant."""
 
     seconds: float  # about, of all its rounds
     fewest: int
@@ -32,12 +32,12 @@ class Effort:
 
 
 def clocks() -> np.ndarray:
-    """CPU seconds of the process, and seconds on the wall."""
+    """Return CPU seconds of the process, and wall-clock seconds."""
     return np.array([time.process_time(), time.perf_counter()])
 
 
 def time_in_turns(contestants: dict[str, Contestant], effort: Effort) -> dict[str, dict[str, float]]:
-    """Medians of each contestant: {name: {"cpu", "wall", "spread", "rounds", "share"}}."""
+    """Return the medians of each contestant: {name: {"cpu", "wall", "spread", "rounds", "share"}}."""
     rounds = {name: effort.rounds(_warm_up(c, effort), c.share) for name, c in contestants.items()}
     n_rounds = max(rounds.values())
     times: dict[str, list[np.ndarray]] = {name: [] for name in contestants}
@@ -50,7 +50,7 @@ def time_in_turns(contestants: dict[str, Contestant], effort: Effort) -> dict[st
 
 
 def _warm_up(contestant: Contestant, effort: Effort) -> float:
-    """Wall seconds of a call, after one that may still make layouts; a slow one is not called twice."""
+    """Return the wall-clock seconds of a call, after a first one that may build layouts; a slow one runs once."""
     wall = _once(contestant)[1]
     return wall if 4 * wall > effort.seconds else _once(contestant)[1]
 

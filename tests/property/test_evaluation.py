@@ -1,4 +1,4 @@
-"""Scores against trying every order of ties, on rankings that hypothesis chooses."""
+"""Scores against the mean over every order of ties, on rankings that hypothesis chooses."""
 
 import numpy as np
 from hypothesis import given
@@ -72,7 +72,7 @@ def test_precision_and_recall_by_rank(ties, n, n_bits, seed):
 
 @given(n=st.integers(30, 400), n_bits=st.integers(1, 6), cutoff=st.integers(1, 400), seed=st.integers(0, 2**32))
 def test_expected_ties_lie_between_worst_and_best(n, n_bits, cutoff, seed):
-    """Where all orders are too many to try."""
+    """On rankings with too many orders to try."""
     rng = np.random.default_rng(seed)
     query, database = codes.pack([[1] * n_bits]), codes.pack(rng.choice([-1, 1], size=(n, n_bits)))
     labels = rng.integers(0, 3, n)

@@ -1,1 +1,1 @@
-"""Slow, readable oracles, written from the definitions; the product must agree with them."""
+"""Slow, readable implementations of the definitions, with which the library must agree."""

@@ -4,7 +4,7 @@ import math
 
 
 def class_centers(signs, label_sets, n_classes):
-    """Signs of the center of each class, None for a class without samples; signs (n, n_bits), a set of labels each."""
+    """Return the signs of the center of each class, None for a class without samples."""
     centers = []
     for c in range(n_classes):
         members = [row for row, labels in zip(signs, label_sets, strict=True) if c in labels]
@@ -17,7 +17,7 @@ def class_centers(signs, label_sets, n_classes):
 
 
 def class_distances(centers):
-    """(n_classes, n_classes) floats, NaN where one of the two has no center."""
+    """Return (n_classes, n_classes) floats, NaN where one of the two classes has no center."""
     out = [[math.nan] * len(centers) for _ in centers]
     for i, a in enumerate(centers):
         for j, b in enumerate(centers):

@@ -1,4 +1,4 @@
-"""The losses of the deep methods, pair by pair and triplet by triplet, from the papers' equations."""
+"""Losses of the deep methods, computed pair by pair and triplet by triplet from the papers' equations."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Follows an alternating descent step by step, beside its objective written down once."""
+"""Steps of an alternating descent, each checked against the objective."""
 
 import inspect
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Descent:
-    """The variables of a descent as they are now; ``take`` checks that a step does not raise the objective.
+    """Current variables of a descent; ``take`` checks that a step does not raise the objective.
 
     `objective` takes the variables as keywords; what else it takes is bound by ``functools.partial``. Until all have a
     value there is nothing to compare.
@@ -49,7 +49,7 @@ class Descent:
 
 
 def moved(value):
-    """A real value, and neighbours in random directions and against them."""
+    """Return a real value, and neighbours in random directions and their opposites."""
     rng = np.random.default_rng(0)
     yield value
     for size in (1e-5, 1e-3, 1.0):
@@ -59,7 +59,7 @@ def moved(value):
 
 
 def turned(value):
-    """A value with orthogonal columns of one length, and such neighbours."""
+    """Return a value with orthogonal columns of one length, and neighbours of the same kind."""
     length = np.sqrt(np.mean(np.sum(value**2, axis=0)))
     for other in moved(value / length):
         left, _, right = np.linalg.svd(other, full_matrices=False)
@@ -67,7 +67,7 @@ def turned(value):
 
 
 def turned_and_centred(value):
-    """The same, and centred."""
+    """Return the same with columns of mean zero."""
     length = np.sqrt(np.mean(np.sum(value**2, axis=0)))
     for other in moved(value / length):
         left, _, right = np.linalg.svd(other - other.mean(axis=0), full_matrices=False)
@@ -75,7 +75,7 @@ def turned_and_centred(value):
 
 
 def flipped(signs):
-    """Signs, and neighbours with one of them flipped."""
+    """Return signs, and neighbours with one sign flipped."""
     rng = np.random.default_rng(0)
     yield signs
     for _ in range(12):
@@ -85,14 +85,14 @@ def flipped(signs):
 
 
 def share_a_label(labels, others):
-    """S[i, j] = 1 where sample i of `labels` and j of `others` have a label in common, pair by pair."""
+    """Return S with S[i, j] = 1 where sample i of `labels` and j of `others` have a label in common, pair by pair."""
     return np.array([[float(any(a and b for a, b in zip(x, y, strict=True))) for y in others] for x in labels]).reshape(
         len(labels), len(others)
     )
 
 
 def cosines(labels, others):
-    """Cosine of every two label rows, pair by pair."""
+    """Return the cosine of every two label rows."""
     return np.array([[sum(x * y) / np.sqrt(sum(x * x)) / np.sqrt(sum(y * y)) for y in others] for x in labels]).reshape(
         len(labels), len(others)
     )

@@ -1,4 +1,4 @@
-"""Distances bit by bit."""
+"""Distances, computed bit by bit."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def hamming(queries, codes, n_bits):
 
 
 def weighted(projections, codes):
-    """SHOH, Eq. 32 and 33, bits in ascending order within nibbles, then the nibbles of a byte, then bytes."""
+    """Return SHOH's Eq. 32 and 33, summed as the library does: bits of a nibble, nibbles of a byte, bytes."""
     projections = np.asarray(projections, dtype=np.float64)
     out = np.zeros((len(projections), len(codes)))
     for byte in range(codes.shape[1]):

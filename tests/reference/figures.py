@@ -1,4 +1,4 @@
-"""The scores of a method on the built-in data, as the figures in the golden tests were measured."""
+"""Scores of a method on the built-in data, measured as the figures of the golden tests."""
 
 import numpy as np
 

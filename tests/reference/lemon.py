@@ -22,7 +22,7 @@ def objective(P, V, R, B, *, L, S, old_V, old_B, alpha, beta, gamma):
 
 
 def sums(L, V, B):
-    """What LEMON keeps, from all samples at once."""
+    """Return the sums that LEMON keeps, from all samples at once."""
     G = np.array([row / np.linalg.norm(row) for row in L])
     ones = np.ones(len(L))
     return {

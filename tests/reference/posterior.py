@@ -1,4 +1,4 @@
-"""Posterior encoding (docs/methods.md), a query and a label set at a time."""
+"""Posterior encoding (docs/methods.md), computed for one query and one label set at a time."""
 
 import numpy as np
 

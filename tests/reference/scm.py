@@ -1,4 +1,4 @@
-"""SCM-seq for two modalities, as its equations read: one dense generalised eigenproblem a bit."""
+"""SCM-seq for two modalities from its equations: one dense generalized eigenproblem for each bit."""
 
 import numpy as np
 from scipy.linalg import eigh
@@ -7,7 +7,7 @@ from reference.shoh import sgn
 
 
 def directions(X, T, L, r, ridge):
-    """W_x (d_x, r) and W_t (d_t, r), of centred features."""
+    """Return W_x (d_x, r) and W_t (d_t, r) for centred features."""
     n = len(X)
     G = np.array([row / np.linalg.norm(row) for row in L])
     ones = np.ones((n, 1))

@@ -1,4 +1,4 @@
-"""Scores from their definitions; ties by trying every order there is."""
+"""Scores from their definitions; ties by trying every order."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def average_precision(relevance, *, cutoff, denominator):
-    """AP of relevance in rank order, and None where the denominator is zero."""
+    """Return the average precision of relevance in rank order, or None if the divisor is zero."""
     n_relevant = int(sum(relevance))
     cutoff = len(relevance) if cutoff is None else cutoff
     hits, total = 0, 0.0
@@ -19,7 +19,7 @@ def average_precision(relevance, *, cutoff, denominator):
 
 
 def orders(distances, relevance):
-    """Relevance in rank order, for every order of the items within each group of equal distance."""
+    """Yield relevance in rank order, for every order of the items within each group of equal distance."""
     groups = [
         [rel for dist, rel in zip(distances, relevance, strict=True) if dist == value]
         for value in sorted(set(distances))
@@ -29,7 +29,7 @@ def orders(distances, relevance):
 
 
 def average_precision_with_ties(distances, relevance, *, cutoff, denominator, ties):
-    """The protocol's average precision of one query, or None where it is empty."""
+    """Return the average precision of one query under the protocol, or None if the query is empty."""
     if ties == "id":
         order = np.argsort(distances, kind="stable")
         return average_precision([relevance[i] for i in order], cutoff=cutoff, denominator=denominator)
@@ -44,7 +44,7 @@ def average_precision_with_ties(distances, relevance, *, cutoff, denominator, ti
 
 
 def hits_by_rank(distances, relevance, ties):
-    """Relevant items among the first 1, 2, ... (their mean over orders for expected ties)."""
+    """Return the number of relevant items among the first 1, 2, ...; for expected ties the mean over orders."""
     if ties == "id":
         order = np.argsort(distances, kind="stable")
         return np.cumsum([relevance[i] for i in order])

@@ -1,4 +1,4 @@
-"""SHOH from its equations, for two layers, in plain numpy, every sum over all rows taken afresh."""
+"""SHOH for two layers, from its equations in plain numpy; every sum is computed anew over all rows."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ def sgn(x):
 
 
 def sweep(B, H, Q):
-    """One sweep of discrete cyclic coordinate descent, a column of B at a time."""
+    """Run one sweep of discrete cyclic coordinate descent, one column of B at a time."""
     for bit in range(B.shape[1]):
         others = [other for other in range(B.shape[1]) if other != bit]
         B[:, bit] = sgn(Q[:, bit] - B[:, others] @ H[others, bit])
@@ -20,7 +20,7 @@ def soft_labels(L1, L2, A, gamma):
 
 
 def objective(B, C1, C2, S1, S2, A, *, alpha, eta):
-    """Eq. 8, over all rows (beta = 1: two layers have one weight)."""
+    """Return Eq. 8 over all rows (beta = 1: two layers have one weight)."""
     r = B.shape[1]
     return (
         alpha[0] * np.sum((r * S1 - B @ C1.T) ** 2)
@@ -30,7 +30,7 @@ def objective(B, C1, C2, S1, S2, A, *, alpha, eta):
 
 
 class ReferenceSHOH:
-    """Keeps all rows: memory grows, and nothing is summed up that could be summed up wrongly."""
+    """SHOH that keeps all rows instead of sums: memory grows, but no sum can be updated wrongly."""
 
     def __init__(self, A, C1, C2, *, alpha=(0.2, 0.8), gamma=1.0, eta=10.0, mu=1000.0, xi=1.0, n_iter=7):
         self.A, self.C1, self.C2 = A.astype(float), C1.astype(float), C2.astype(float)
@@ -79,7 +79,7 @@ class ReferenceSHOH:
         )
 
     def projection(self, modality):
-        """Eq. 26 as one least-squares problem over rows, class means and the ridge."""
+        """Solve Eq. 26 as one least-squares problem over rows, class means and the ridge."""
         X = np.concatenate([views[modality] for views in self.X])
         B = np.concatenate(self.B)
         rows, targets = [X], [B]

@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-m", "pyhash.cli.main", "bench"]
 
 @pytest.fixture
 def file(tmp_path):
-    """A small data set of one's own."""
+    """A small data set in a file."""
     path = tmp_path / "mine.npz"
     save_npz(path, make_hierarchical(150, n_classes=(2, 5), n_features={"image": 10, "text": 12}))
     return path
@@ -70,7 +70,7 @@ def test_results_table_and_charts(capsys, file, tmp_path):
 
 
 def test_lines_of_both_streams_in_one_file_are_whole(file, tmp_path):
-    """As with `pyhash bench > log 2>&1`: stdout is not behind stderr, and no bar draws over a line."""
+    """As with `pyhash bench > log 2>&1`: stdout is not behind stderr, and no bar overwrites a line."""
     arguments = ["--data", str(file), "--methods", "lsh", "--bits", "4", "--seeds", "2", "--out", str(tmp_path / "out")]
     with open(tmp_path / "log", "w") as log:
         command = [*COMMAND, *arguments, "--no-charts"]
@@ -252,7 +252,7 @@ def test_ctrl_c_keeps_what_is_done(capsys, file, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background, the shell has them ignore Ctrl-C, and children inherit that.
+        # Of tests in the background, the shell ignores Ctrl-C, which children inherit.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(2400):
@@ -275,7 +275,7 @@ def test_ctrl_c_keeps_what_is_done(capsys, file, tmp_path):
 
 
 def test_the_table_of_versions_that_differ():
-    """As where a run goes on with another numpy."""
+    """As after a run that was resumed with another numpy."""
     versions = {"pyhash": "0.1.0", "numpy": "2.0.0", "scipy": "1.1", "python": "3.11"}
     records = [{"versions": versions}, {"versions": {**versions, "numpy": "2.1.0"}}]
     from pyhash.comparison import Comparison

@@ -22,7 +22,7 @@ COMMAND = [sys.executable, "-m", "pyhash.cli.main"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the demo writes, in two chunks."""
+    """The folder that the demo writes, after two chunks."""
     out = tmp_path_factory.mktemp("cli") / "deep" / "demo"
     assert main(["demo", "--out", str(out), "--chunk-size", "5000"]) == 0
     return out
@@ -34,7 +34,7 @@ def copy(folder, tmp_path):
 
 
 def content(folder):
-    """Every file by its path, but for the lock, which tells the process."""
+    """Return the content of every file by its path, without the lock, which names the process."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -104,7 +104,7 @@ def test_the_demo_is_deterministic(folder, tmp_path, capsys):
 
 @pytest.fixture
 def fewer_pairs(monkeypatch):
-    """Lets the demo learn an eighth of the built-in data: 1031 pairs, 113 queries."""
+    """Let the demo learn an eighth of the built-in data: 1031 pairs, 113 queries."""
     whole = load_emoji()
     fewer = {
         kind: {name: array[::8] for name, array in getattr(whole, kind).items()}
@@ -165,7 +165,7 @@ def test_the_demo_with_a_deep_method_and_then_with_another(capsys, tmp_path, mon
     hits = index.search_weighted(model.project(bag, modality="text"), 10)
     assert [hit["id"] for hit in answer["hits"]] == hits.ids[0].tolist()
 
-    # What is written next has a model of the other form: that of this run would not belong to its index.
+    # The next model has a file of the other form; the old one would not belong to the new index.
     assert run(capsys, "demo", "--methods", "cca-sign", "--bits", "8", "--no-charts", "--out", str(out))[0] == 0
     assert {file.name for file in out.iterdir()} == {"catalogue.json", "index", "model.npz", "results.json"}
     assert run(capsys, "search", str(out), "cat face")[0] == 0
@@ -363,7 +363,7 @@ def test_without_matplotlib_the_demo_says_so_before_it_works(capsys, monkeypatch
 
 
 def wait_for_work(directory):
-    """Until the demo has begun: its stage is there."""
+    """Wait until the demo has begun: its temporary folder exists."""
     for _ in range(2400):
         if any(".partial-" in name for name in os.listdir(directory)):
             return
@@ -372,7 +372,7 @@ def wait_for_work(directory):
 
 
 def test_a_request_to_end_leaves_nothing(tmp_path):
-    """What `timeout` and container runtimes send."""
+    """SIGTERM, which `timeout` and container runtimes send."""
     process = subprocess.Popen([*COMMAND, "demo", "--out", str(tmp_path / "demo"), "--chunk-size", "200"])
     wait_for_work(tmp_path)
     process.terminate()
@@ -415,7 +415,7 @@ def test_too_much_memory_is_one_clear_line(capsys, tmp_path):
 
 @pytest.mark.parametrize("wait", [0.0, 1.0, 2.0])
 def test_ctrl_c_leaves_what_was_there(copy, wait):
-    """Interrupts a second run into the same folder: the first one's files stay, and nothing else is there."""
+    """Interrupt a second run into the same folder: the files of the first stay, and no other file is left."""
     before = content(copy)
     arguments = ["demo", "--out", str(copy), "--seed", "9", "--chunk-size", "200"]
     process = subprocess.Popen(
@@ -423,7 +423,7 @@ def test_ctrl_c_leaves_what_was_there(copy, wait):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background, the shell has them ignore Ctrl-C, and children inherit that.
+        # Of tests in the background, the shell ignores Ctrl-C, which children inherit.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for_work(copy)
@@ -437,7 +437,7 @@ def test_ctrl_c_leaves_what_was_there(copy, wait):
 
 
 def test_an_interrupt_that_is_dropped_comes_again(capsys, monkeypatch):
-    """As by a finalizer, or by C code that clears what was raised in it."""
+    """As by a finalizer, or by C code that drops exceptions."""
 
     def drop_it(_):
         with contextlib.suppress(KeyboardInterrupt):
@@ -492,7 +492,7 @@ def test_the_installed_command_runs(folder):
 def test_the_demo_can_be_written_twice(folder, copy, capsys):
     assert run(capsys, "demo", "--out", str(copy), "--bits", "32", "--no-charts")[0] == 0
     assert load(copy / "model.npz").n_bits == 32
-    # The charts of the first run would be of another model.
+    # The charts of the first run are removed: they show another model.
     assert {file.name for file in copy.iterdir()} == {"catalogue.json", "index", "model.npz", "results.json"}
     index = CodeIndex.open(copy / "index")
     assert index.n_bits == 32
@@ -502,7 +502,7 @@ def test_the_demo_can_be_written_twice(folder, copy, capsys):
 
 
 def test_the_demo_writes_over_what_is_called_index(tmp_path):
-    """A file gives way to a folder, and a folder with anything in it too."""
+    """A folder replaces a file, and a folder with files in it."""
     from pyhash.cli.model_folder import staged
 
     (tmp_path / "out").mkdir()

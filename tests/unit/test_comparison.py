@@ -35,7 +35,7 @@ def result(data):
 
 @pytest.fixture
 def count(monkeypatch):
-    """What was run."""
+    """The combinations that were run."""
     from pyhash.comparison import comparison
 
     ran, run = [], comparison.run_trial
@@ -86,7 +86,7 @@ def test_what_a_record_holds(result):
 
 
 def test_scores_are_those_of_the_model(data):
-    """The same done by hand."""
+    """Compute the scores again without compare."""
     result = compare(data, ["lemon"], bits=[8], seeds=[3], chunk_size=50, labels="level1")
     database, queries = data.split("random")
     model = LEMON(n_bits=8, seed=3)
@@ -370,7 +370,7 @@ def test_progress(data, capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- wrong arguments --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,7 @@ def test_labels_without_a_hierarchy():
         compare(data, ["lsh"], labels="hierarchy")
 
 
-# --- the rest ---------------------------------------------------------------------------------------------------------
+# --- parameters and charts --------------------------------------------------------------------------------------------
 
 
 def test_parameters_as_json():
@@ -484,7 +484,7 @@ def test_charts(result, tmp_path):
 
 
 def test_charts_of_encoded_codes_and_of_scores_that_are_missing(data, tmp_path):
-    """No query has anything relevant, and is skipped."""
+    """No query has a relevant item; all are skipped."""
     labels = np.where(data.splits["random"], 1, 0)
     lonely = replace(data, labels={"of": labels}, label_names={}, hierarchy=[], layers=("of",))
     result = compare(lonely, {"a/b": lambda n, s: LEMON(n)}, bits=[4], database="encoded", protocols=[Protocol()])
@@ -532,7 +532,7 @@ def test_charts_need_matplotlib(result, tmp_path, monkeypatch):
 
 
 class Trained(LSH):
-    """Keeps a history, as deep methods do."""
+    """A method that keeps a history, as deep methods do."""
 
     history_ = [  # noqa: RUF012 - a method of two lines
         {
@@ -589,7 +589,7 @@ def test_records_keep_how_a_method_was_trained(with_training):
 
 
 def test_training_is_drawn_for_methods_that_keep_it(with_training, tmp_path):
-    """Of the first seed, at the greatest length."""
+    """The chart shows the first seed at the greatest length."""
     records = [
         {**record, "training": record["training"] and [{**record["training"][1], "loss": 10.0 * n + 1}]}
         for n, record in enumerate(with_training.records)

@@ -8,7 +8,7 @@ from pyhash.evaluation import Protocol, precision_at, precision_recall_curve
 
 @pytest.fixture
 def data(rng):
-    """Few bits: ties everywhere. The last query has no relevant item."""
+    """Few bits, hence many ties; the last query has no relevant item."""
     rows = codes.pack(rng.choice([-1, 1], size=(9, 3)))
     queries = codes.pack(rng.choice([-1, 1], size=(4, 3)))
     return queries, rows, np.array([0, 1, 2, 9]), rng.integers(0, 3, 9)
@@ -21,7 +21,7 @@ def test_by_rank(data, ties, empty):
     protocol = Protocol(ties=ties, empty_queries=empty)
     curve = precision_recall_curve(*data, n_bits=3, protocol=protocol)
     at = precision_at(*data, n_bits=3, protocol=protocol, top_n=[1, 4, 9])
-    # Nine items have too many orders: the oracle's expectation takes a query's first six items only.
+    # Nine items have too many orders: the reference averages over the orders of six.
     if ties == "expected":
         rows, labels = rows[:6], labels[:6]
         curve = precision_recall_curve(queries, rows, query_labels, labels, n_bits=3, protocol=protocol)

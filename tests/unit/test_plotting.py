@@ -417,7 +417,7 @@ def test_every_public_name_shows_itself_at_work():
 
 
 def epoch(number, loss=1.0, losses=None, validation=None):
-    """As deep methods keep it."""
+    """A history of the form that deep methods keep."""
     return {
         "epoch": number,
         "losses": {"triplet": loss} if losses is None else losses,
