@@ -29,7 +29,7 @@ def nibble_quantizer(signs):
 
 
 def product_top_k(weights, transposed, k):
-    """Search by one product for all weighted distances, as published code: t_l [q_l != d_l] = (t_l - t_l q_l d_l) / 2."""
+    """Search by one product for all weighted distances: t_l [q_l != d_l] = (t_l - t_l q_l d_l) / 2."""
     distances = 0.5 * (np.abs(weights).sum(axis=1)[:, None] - weights @ transposed)
     return np.argpartition(distances, k - 1, axis=1)[:, :k]
 
