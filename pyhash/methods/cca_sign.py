@@ -31,18 +31,19 @@ class CCASign(ProjectionMethod[CCASignSettings]):
     Parameters
     ----------
     n_bits : int
-        Length r of a code, at most the number of features of any modality.
+        Code length r in bits, at most the number of features of any modality.
     ridge : float
         Added to the variances of each modality, in units of their mean.
     feature_maps : mapping of str to feature map, or None
-        What is done to the features of a modality first; by default ``Centering()`` for each.
+        Feature map of each modality, applied before learning and encoding; modalities without an entry have
+        ``Centering()``.
 
     Attributes
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
-        Signs of the sum of the modalities' projections, packed.
+        Packed signs of the sum of the modalities' projections.
     modalities_ : dict of str to int
-        The modalities learned, with their numbers of features.
+        The learned modalities with their numbers of features.
 
     Notes
     -----

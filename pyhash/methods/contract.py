@@ -1,4 +1,4 @@
-"""The contract of every method: what it learns from, what it gives, how it is kept."""
+"""The contract of all methods: learning, projections, codes, files."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ Views = Mapping[str, Any]
 
 
 class Learned(Protocol):
-    """What every method keeps of what it learned; it is never changed, only replaced."""
+    """State of a model that has learned; it is never changed, only replaced."""
 
     @property
     def n_features(self) -> dict[str, int]:
-        """Of each modality as the user gives it."""
+        """Number of features of each modality, as the user gives it."""
 
     @property
     def n_samples(self) -> int:
-        """Rows learned."""
+        """Number of rows learned."""
 
     @property
     def trial(self) -> EncoderTrial | None:
-        """Which encoder does better, where that was tried."""
+        """Trial of both encoders, where one was made."""
 
 
 class HashingMethod(Parameters, ABC):
@@ -67,7 +67,7 @@ class HashingMethod(Parameters, ABC):
 
     @abstractmethod
     def fit(self, views: Views, labels: Any = None) -> Self:
-        """Learns whole data from the start.
+        """Learn whole data from scratch.
 
         Parameters
         ----------
@@ -84,43 +84,49 @@ class HashingMethod(Parameters, ABC):
 
         Raises
         ------
-        TypeError, ValueError
-            If a parameter, a view or the labels are not as they must be; the model is as it was before then.
+        TypeError
+            If a parameter, a view or the labels have a wrong type; the model is unchanged, as for every error.
+        ValueError
+            If a parameter is out of range.
+        ValueError
+            If views have different numbers of rows, no rows, or values that are not finite.
+        ValueError
+            If a row has no label, or one of an unknown class.
         """
 
     @abstractmethod
     def _project(self, state: Any, rows: Features, modality: str, encoder: str) -> NDArray[np.float32]:
-        """Projections (n, n_bits) of rows whose values are not looked at yet."""
+        """Return projections (n, n_bits) of rows whose values are not checked yet."""
 
     @abstractmethod
     def _n_bits_of(self, state: Any) -> int:
-        """The length of the codes learned."""
+        """Return the length of the learned codes."""
 
     @abstractmethod
     def _to_file(self, state: Any) -> tuple[Fields, Arrays]:
-        """What was learned, as header fields and arrays."""
+        """Return the state as header fields and arrays."""
 
     @abstractmethod
     def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> Learned:
-        """What ``_to_file`` gave, every dtype and shape checked."""
+        """Return the state of a file, every dtype and shape checked."""
 
     def _stored_params(self) -> dict[str, Any]:
-        """The parameters that a file keeps."""
+        """Return the parameters that a file keeps."""
         return self.get_params()
 
     @staticmethod
     def _write(path: str | os.PathLike[str], kind: str, fields: Fields, arrays: Arrays) -> None:
-        """Writes a file, whole or not at all."""
+        """Write a file, whole or not at all."""
         write_archive(path, kind, fields, arrays)
 
     def _default_map(self) -> Any:
-        """The feature map of modalities for which the user names none."""
+        """Return the feature map of modalities for which the user names none."""
 
     # --- what every method has ----------------------------------------------------------------------------------------
 
     @property
     def codes_(self) -> NDArray[np.uint8]:
-        """Packed codes (n, ceil(n_bits / 8)) uint8 of the rows of the last ``fit`` or ``partial_fit``; read only."""
+        """Packed codes (n, ceil(n_bits / 8)) uint8 of the rows of the last ``fit`` or ``partial_fit``; read-only."""
         if self._codes is None:
             raise NotFittedError(
                 "codes_ are those of the last fit or partial_fit, and this model has made none (files do not keep them)"
@@ -129,10 +135,10 @@ class HashingMethod(Parameters, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """What tells this model's codes from those of others: 32 hexadecimal digits.
+        """Identity of the model whose codes belong together: 32 hexadecimal digits.
 
-        Made of the class, the modalities and the codes of the first chunk, or of all data in ``fit``. It stays as the
-        model learns further and when it is saved: the codes of all chunks belong together.
+        A hash of the class, the modalities and the codes of the first chunk, or of all data in ``fit``. It does not
+        change when the model learns further or is saved.
         """
         self._learned()
         if self._fingerprint is None:
@@ -141,23 +147,23 @@ class HashingMethod(Parameters, ABC):
 
     @property
     def modalities_(self) -> dict[str, int]:
-        """The modalities learned, with their numbers of features."""
+        """The learned modalities with their numbers of features."""
         return dict(self._learned().n_features)
 
     @property
     def n_samples_seen_(self) -> int:
-        """Rows learned so far."""
+        """Number of rows learned so far."""
         return int(self._learned().n_samples)
 
     @property
     def encoders_(self) -> dict[str, str]:
-        """The encoder that each modality is encoded by, "bits" or "posterior": what ``encoder="auto"`` chose."""
+        """Encoder of each modality, "bits" or "posterior"; for ``encoder="auto"`` the one that was chosen."""
         state = self._learned()
         encoder = self._encoder_in(state)
         return {modality: _chosen(encoder, state, modality) for modality in state.n_features}
 
     def project(self, X: ArrayLike, *, modality: str) -> NDArray[np.float32]:
-        """Projections of samples of one modality: codes before the sign.
+        """Return the projections of samples of one modality: codes before the sign.
 
         Parameters
         ----------
@@ -175,15 +181,21 @@ class HashingMethod(Parameters, ABC):
         ------
         NotFittedError
             If nothing was learned yet.
-        TypeError, ValueError
-            If the modality is unknown, or X has another number of columns or values that are not finite.
+        TypeError
+            If X does not hold real numbers.
+        ValueError
+            If the modality is unknown.
+        ValueError
+            If X has another number of columns than the learned modality.
+        ValueError
+            If X has values that are not finite, or too large to be projected.
         """
         state = self._learned()
         check_modality(state, modality)
         return self._project(state, as_rows("X", X), modality, self._encoder_of(modality))
 
     def encode(self, X: ArrayLike, *, modality: str) -> NDArray[np.uint8]:
-        """Packed codes of samples of one modality: ``sgn(project(X))``.
+        """Return the packed codes of samples of one modality: ``sgn(project(X))``.
 
         Parameters
         ----------
@@ -202,7 +214,7 @@ class HashingMethod(Parameters, ABC):
         return pack(self.project(X, modality=modality))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes parameters and what was learned to a file, whole or not at all; ``pyhash.load`` reads it.
+        """Write parameters and the learned state to a file, whole or not at all; ``pyhash.load`` reads it.
 
         Parameters
         ----------
@@ -215,8 +227,10 @@ class HashingMethod(Parameters, ABC):
             If nothing was learned yet.
         TypeError
             If a feature map is not one of pyhash's: files hold no code.
+        ValueError
+            If a parameter is out of range, or does not fit what was learned.
         OSError
-            If the file cannot be written; an existing one is then as it was.
+            If the file cannot be written; an existing file is unchanged.
         """
         state = self._learned()
         self._check_continuity(state)
@@ -227,7 +241,7 @@ class HashingMethod(Parameters, ABC):
 
     @classmethod
     def from_archive(cls, archive: Archive, backbones: Mapping[str, Any] | None = None) -> Self:
-        """The model of a file; see ``pyhash.load``."""
+        """Return the model of a file; see ``pyhash.load``."""
         with archive.taken_for(cls.__name__):
             parameters = {
                 name: restore_parameter(stored, archive.arrays) for name, stored in archive.field("parameters").items()
@@ -322,7 +336,7 @@ def _check_fingerprint(fingerprint: object) -> str:
 
 
 def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Features]:
-    """Views in a form whose rows can be sliced; `n_features` are the modalities learned, empty before any."""
+    """Return views in a form whose rows can be sliced; `n_features` are the learned modalities, empty before any."""
     if not isinstance(views, Mapping):
         raise TypeError(f"views must be a mapping of modality names to features, got {type(views).__name__}")
     if not views:
@@ -355,7 +369,7 @@ def check_modality(state: Learned, modality: object) -> None:
 
 
 def refuse_overflow(projections: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Projections of X, unless some are not finite."""
+    """Return projections of X; raise ValueError if some are not finite."""
     too_large = np.flatnonzero(~np.isfinite(projections).all(axis=1))
     if too_large.size:
         raise ValueError(
@@ -365,5 +379,5 @@ def refuse_overflow(projections: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def n_rows_of(rows: Mapping[str, Features]) -> int:
-    """Rows of views that have equally many."""
+    """Return the number of rows of views that have equally many."""
     return int(next(iter(rows.values())).shape[0])

@@ -40,36 +40,37 @@ class DCH(LinearMethod[DCHSettings, None]):
     Parameters
     ----------
     n_bits : int
-        Length r of a code.
+        Code length r in bits.
     n_classes : int or None
-        Where labels are class indices; by default what the labels show.
+        Number of classes, for labels that are class indices; None: as many as the labels show.
     ridge : float
         Ridge of the classifier, lambda in the paper.
     mu : float or mapping of str to float
         Weight of the features, one for all modalities or one for each.
     xi : float or mapping of str to float
-        Ridge of the projections; the paper has none.
+        Ridge of the projections, above 0, one for all modalities or one for each; the paper has none.
     n_iter : int
         Rounds of updates.
     feature_maps : mapping of str to feature map, or None
-        What is done to the features of a modality first; by default ``RBFAnchors(1000)`` for each.
+        Feature map of each modality, applied before learning and encoding; modalities without an entry have
+        ``RBFAnchors(1000)``.
     encoder : {"bits", "posterior", "auto"}
-        How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
-        may have; or by what does better on a part held back, at the price of learning twice. May change after learning,
-        but for "auto".
+        Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
+        that the query may have, "auto" the better of the two. For "auto" a fifth of the rows, at most 500, is held back
+        and the method learns twice: choose it before learning. The other two may be chosen at any time.
     seed : int
-        Of all random choices: the same seed and data give the same codes.
+        Seed of all random choices: the same seed and data give the same codes.
     n_threads : int or None
-        Of the descent; by default PYHASH_NUM_THREADS, else the CPUs that this process may use.
+        Number of threads of the descent; None: PYHASH_NUM_THREADS, else the CPUs that this process may use.
 
     Attributes
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit``.
     modalities_ : dict of str to int
-        The modalities learned, with their numbers of features.
+        The learned modalities with their numbers of features.
     n_samples_seen_ : int
-        Rows learned.
+        Number of rows learned.
     encoders_ : dict of str to str
         The encoder of each modality.
 

@@ -67,14 +67,16 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     """Label embedding online hashing (Wang et al., MM 2020).
 
     Learns codes for all modalities from a stream of labelled chunks. A real embedding of the samples, balanced and with
-    uncorrelated columns, ties codes to labels and to the similarity of all samples, old and new.
+    uncorrelated columns, ties codes to labels and to the similarity of all samples, old and new. The cost of a chunk
+    does not depend on the chunks before it.
 
     Parameters
     ----------
     n_bits : int
-        Length r of a code.
+        Code length r in bits.
     n_classes : int or None
-        Where labels are class indices and the first chunk may lack some; by default what the first labels show.
+        Number of classes, for labels that are class indices; None: as many as the first labels show (in ``fit``, all
+        labels).
     alpha : float
         Weight of the similarity between samples.
     beta : float
@@ -82,26 +84,28 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     gamma : float
         Ridge of the label embedding.
     xi : float or mapping of str to float
-        Ridge of the projections, one for all modalities or one for each; about 0.01 suits kernel features, 1 raw ones.
+        Ridge of the projections, above 0, one for all modalities or one for each; about 0.01 suits kernel features, 1
+        raw ones.
     n_iter : int
-        Rounds of updates for each chunk.
+        Rounds of updates per chunk.
     feature_maps : mapping of str to feature map, or None
-        What is done to the features of a modality first, such as ``{"image": RBFAnchors(1500)}``; by default nothing.
+        Feature map of each modality, applied before learning and encoding, such as ``{"image": RBFAnchors(1000)}``;
+        modalities without an entry have none.
     encoder : {"bits", "posterior", "auto"}
-        How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
-        may have; or by what did better on data not yet learned, tried while learning. "posterior" and "auto"
-        keep the label sets: choose one of them before the first chunk, "bits" at any time.
+        Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
+        that the query may have, "auto" the better of the two, tried on data not yet learned. "posterior" and "auto"
+        keep the table of label sets: choose one of them before the first chunk, "bits" at any time.
     seed : int
-        Of all random choices: the same seed and chunks give the same codes.
+        Seed of all random choices: the same seed and chunks give the same codes.
 
     Attributes
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit`` or ``partial_fit``.
     modalities_ : dict of str to int
-        The modalities learned, with their numbers of features.
+        The learned modalities with their numbers of features.
     n_samples_seen_ : int
-        Rows learned so far.
+        Number of rows learned so far.
     encoders_ : dict of str to str
         The encoder of each modality.
 
@@ -115,9 +119,8 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
 
     where the first sum is over the pairs within the chunk and, both ways, over pairs of a new and an old sample, and
     the other terms are over all samples; ``V'V = n I`` and ``1'V = 0`` in every chunk, and ``R'R = I``. Projections
-    solve ``(X'X + xi I) W = X'B`` over all samples when they are first needed. Sums over old samples make the cost of
-    a chunk independent of what came before. Where a chunk has fewer than ``n_bits + 1`` rows no such V exists: the
-    part of rank n - 1 stays, and the rest is zero.
+    solve ``(X'X + xi I) W = X'B`` over all samples when they are first needed. Only sums over old samples are kept.
+    For a chunk of fewer than ``n_bits + 1`` rows no such V exists: V has rank n - 1 and is zero otherwise.
 
     References
     ----------

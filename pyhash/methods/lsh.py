@@ -16,23 +16,24 @@ from pyhash.methods.projections import ProjectionMethod
 class LSH(ProjectionMethod[Settings]):
     """Locality sensitive hashing by random hyperplanes (Charikar, STOC 2002).
 
-    Learns nothing across modalities: codes of different modalities have nothing to do with each other.
+    Each modality is learned alone: codes of different modalities are unrelated.
 
     Parameters
     ----------
     n_bits : int
-        Length of a code.
+        Code length in bits.
     feature_maps : mapping of str to feature map, or None
-        What is done to the features of a modality first; by default ``Centering()`` for each.
+        Feature map of each modality, applied before learning and encoding; modalities without an entry have
+        ``Centering()``.
     seed : int
-        Of the hyperplanes.
+        Seed of the hyperplanes.
 
     Attributes
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
-        Signs of the sum of the modalities' projections, packed; with one modality simply its codes.
+        Packed signs of the sum of the modalities' projections; with one modality these are its codes.
     modalities_ : dict of str to int
-        The modalities learned, with their numbers of features.
+        The learned modalities with their numbers of features.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Methods by name, with the settings that go together: what comparisons run, and which one is recommended."""
+"""Models by name, such as "lemon+rbf", with parameters that suit each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORM = "a method, then +rbf or nothing, then +posterior, +auto or nothing"
 _N_ANCHORS = 1500
 _XI_OF_KERNELS = 0.01
 
-# What to use where nothing speaks for another: the best mAP of queries by image on the built-in data.
+# What to use unless there is a reason for another: the best mAP of image queries on the built-in data.
 RECOMMENDED = "lemon+rbf"
 
 
@@ -36,7 +36,7 @@ def make_method(
     views: Mapping[str, Any] | None = None,
     hierarchy: Sequence[ArrayLike] | None = None,
 ) -> HashingMethod:
-    """A method by its name, such as ``"lemon"`` or ``"lemon+rbf+posterior"``.
+    """Return a new model by the name of its method, such as ``"lemon"`` or ``"lemon+rbf+posterior"``.
 
     Parameters
     ----------
@@ -48,28 +48,33 @@ def make_method(
           Sparse views keep the method's default map and `xi`.
         - ``+posterior`` or ``+auto``: the encoder of queries; for supervised methods.
     n_bits : int
-        Length of a code.
+        Code length in bits.
     seed : int
-        Of the method, where it has one, and of the anchors.
+        Seed of the method, if it has one, and of the anchors.
     views : mapping of str to array_like or scipy.sparse of shape (n, n_features), optional
-        The views that it will learn; only ``+rbf`` needs them, to tell dense ones from sparse ones.
+        The views that the model will learn; only ``+rbf`` needs them, to tell dense views from sparse ones.
     hierarchy : sequence of array_like, optional
         For methods that take one; see ``SHOH``. Others ignore it.
 
     Returns
     -------
     HashingMethod
-        Nothing is learned yet.
+        A model that has not learned yet.
 
     Raises
     ------
     TypeError
-        If the name is not a string, or n_bits or seed not integers.
+        If name is not a string, or n_bits or seed is not an integer.
     ImportError
         If the method is a deep one, and torch is not installed.
     ValueError
-        If the name is unknown or put together otherwise, n_bits or seed out of range, the encoder for a method without
-        labels, or there is no dense view for ``+rbf``.
+        If the name is unknown, or its parts are in another order.
+    ValueError
+        If n_bits or seed is out of range.
+    ValueError
+        If the method learns without labels and the name has an encoder.
+    ValueError
+        If the name has ``+rbf`` and no view is dense.
 
     Notes
     -----
@@ -104,7 +109,7 @@ def make_method(
 
 
 def _parse(name: object) -> tuple[str, bool, str | None]:
-    """The method, whether it has kernels, and its encoder."""
+    """Return the name of the method, whether ``+rbf`` follows, and the encoder."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {type(name).__name__}")
     base, *suffixes = name.split("+")
@@ -122,7 +127,7 @@ def _parse(name: object) -> tuple[str, bool, str | None]:
 def _kernel_parameters(
     name: str, takes: Mapping[str, inspect.Parameter], views: Mapping[str, Any] | None, seed: int
 ) -> dict[str, Any]:
-    """Feature maps of the dense views, and the ridge that suits them."""
+    """Return feature maps of the dense views, and a ridge that suits them."""
     if views is None:
         raise ValueError(f"views must be given for {name!r}: +rbf maps those that are dense")
     dense = [view for view, rows in views.items() if not (is_sparse(rows) or is_sparse_frame(rows))]

@@ -54,14 +54,16 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
     """Semantic embedding based online cross-modal hashing (Zhang et al., Scientific Reports 2024).
 
     Learns codes for any number of modalities from a stream of samples with several labels each. Codes and labels meet
-    in a latent space of concepts, and the codes of new samples keep the similarity to all old ones.
+    in a latent space of concepts, and the codes of new samples keep the similarity to all old ones. The cost of a chunk
+    grows with the number of distinct label sets so far.
 
     Parameters
     ----------
     n_bits : int
-        Length r of a code.
+        Code length r in bits.
     n_classes : int or None
-        Where labels are class indices and the first chunk may lack some; by default what the first labels show.
+        Number of classes, for labels that are class indices; None: as many as the first labels show (in ``fit``, all
+        labels).
     n_concepts : int
         Dimension g of the latent space; 50 in the paper for MIRFlickr, 100 for NUS-WIDE.
     lambda_1 : float
@@ -77,25 +79,28 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
         How codes are found: by solving for real values and taking signs, as in the paper, or by discrete cyclic
         coordinate descent, which solves the same problem over signs and retrieves less well.
     n_iter : int
-        Rounds of updates for each chunk; the paper names none.
+        Rounds of updates per chunk; the paper names none.
     feature_maps : mapping of str to feature map, or None
-        What is done to the features of a modality first, such as ``{"image": RBFAnchors(1000)}``; by default nothing.
+        Feature map of each modality, applied before learning and encoding, such as ``{"image": RBFAnchors(1000)}``;
+        modalities without an entry have none.
     encoder : {"bits", "posterior", "auto"}
-        How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
-        may have; or by what did better on data not yet learned, tried while learning. May change after learning.
+        Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
+        that the query may have, "auto" the better of the two, tried on data not yet learned. It may be
+        changed at any time.
     seed : int
-        Of all random choices: the same seed and chunks give the same codes.
+        Seed of all random choices: the same seed and chunks give the same codes.
     n_threads : int or None
-        Of the descent; by default PYHASH_NUM_THREADS, else the CPUs that this process may use.
+        Number of threads of the descent and of the sum over similar samples; None: PYHASH_NUM_THREADS, else the CPUs
+        that this process may use.
 
     Attributes
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit`` or ``partial_fit``.
     modalities_ : dict of str to int
-        The modalities learned, with their numbers of features.
+        The learned modalities with their numbers of features.
     n_samples_seen_ : int
-        Rows learned so far.
+        Number of rows learned so far.
     encoders_ : dict of str to str
         The encoder of each modality.
 

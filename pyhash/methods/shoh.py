@@ -59,19 +59,19 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     """Supervised hierarchical online hashing (Han et al., TOMM 2024).
 
     Learns codes for all modalities from a stream of labelled chunks. Classes form K >= 1 layers, coarse to fine; each
-    class has a center in Hamming space, and codes lie the closer together the closer their classes are in the
-    hierarchy. What a chunk costs does not depend on what came before.
+    class has a center in Hamming space, and codes of classes that are close in the hierarchy are close to each other.
+    The cost of a chunk does not depend on the chunks before it.
 
     Parameters
     ----------
     n_bits : int
-        Length r of a code.
+        Code length r in bits.
     hierarchy : list or None
         One entry for each pair of neighbouring layers, coarse to fine: the parent of every class of the finer layer,
         (c_{k+1},) integers, or a 0/1 matrix (c_k, c_{k+1}). None or empty: one layer.
     n_classes : int or None
-        Classes of a single layer, where labels are class indices and the first chunk may lack some; by default what the
-        first labels show (in ``fit``, all labels). With a hierarchy it is known, and must be None.
+        Number of classes of a single layer, for labels that are class indices; None: as many as the first labels show
+        (in ``fit``, all labels). Must be None with a hierarchy, which fixes it.
     alpha : sequence of K floats or None
         Weight of each layer; by default each layer weighs four times the one above, and all sum to 1: (0.2, 0.8) for
         two.
@@ -84,21 +84,22 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     mu : float
         Weight of class means in the projections (Eq. 26).
     xi : float or mapping of str to float
-        Ridge of the projections (Eq. 26), above 0, one for all modalities or one for each.
+        Ridge of the projections, above 0, one for all modalities or one for each (Eq. 26).
     n_iter : int
-        Rounds of updates for each chunk.
+        Rounds of updates per chunk.
     init : {"centers", "random"}
         Codes of a chunk before its first update: the signs of the sum of its class centers, or random as in the paper.
     feature_maps : mapping of str to feature map, or None
-        What is done to the features of a modality first, such as ``{"image": RBFAnchors(1000)}``; by default nothing.
+        Feature map of each modality, applied before learning and encoding, such as ``{"image": RBFAnchors(1000)}``;
+        modalities without an entry have none.
     encoder : {"bits", "posterior", "auto"}
-        How queries are encoded: by the projection of each bit; by the code expected of the label sets that the query
-        may have; or by what did better on data not yet learned, tried while learning. "posterior" and "auto"
-        keep the label sets: choose one of them before the first chunk, "bits" at any time.
+        Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
+        that the query may have, "auto" the better of the two, tried on data not yet learned. "posterior" and "auto"
+        keep the table of label sets: choose one of them before the first chunk, "bits" at any time.
     seed : int
-        Of all random choices: the same seed and chunks give the same codes.
+        Seed of all random choices: the same seed and chunks give the same codes.
     n_threads : int or None
-        By default PYHASH_NUM_THREADS, else the CPUs that this process may use.
+        Number of threads of the descent; None: PYHASH_NUM_THREADS, else the CPUs that this process may use.
 
     Attributes
     ----------
@@ -107,9 +108,9 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     centers_ : list of ndarray of shape (c_k, n_bits), int8
         Class centers of each layer, coarse to fine.
     modalities_ : dict of str to int
-        The modalities learned, with their numbers of features.
+        The learned modalities with their numbers of features.
     n_samples_seen_ : int
-        Rows learned so far.
+        Number of rows learned so far.
 
     Notes
     -----
@@ -122,7 +123,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
 
         sum_k alpha_k ||r S^k - B C^k'||^2 + eta sum_{k<K} beta_k ||r A^{k,K} - C^k C^K'||^2        (Eq. 8)
 
-    over all data, with the old data's part in sums; in turn for B, C^K and the other C^k by one sweep of discrete
+    over all data; sums stand for the old data. B, C^K and the other C^k are updated in turn by one sweep of discrete
     cyclic coordinate descent each (Eq. 9-21). Projections ``W_m`` solve Eq. 27 when they are first needed.
 
     The paper states eta = 1 and random codes at the start of every chunk; defaults here are eta = 10, as in its

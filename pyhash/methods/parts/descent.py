@@ -1,4 +1,4 @@
-"""The one discrete problem behind the methods: discrete cyclic coordinate descent (DCC)."""
+"""Discrete cyclic coordinate descent (DCC), the solver behind several methods."""
 
 from __future__ import annotations
 
@@ -24,38 +24,45 @@ def cyclic_descent(
     *,
     n_threads: int | None = None,
 ) -> NDArray[np.int64]:
-    """Lowers ``tr(B H B') - 2 tr(B Q')`` over signs `B`, in place, bit by bit.
+    """Lower ``tr(B H B') - 2 tr(B Q')`` over signs `B`, in place, bit by bit.
 
-    One sweep sets ``b_l <- sgn(q_l - sum_{l' != l} H[l, l'] b_l')`` for l = 1, ..., n_bits in each row, bits already
-    visited at their new value. A row stops when a sweep flips nothing. The objective never rises.
+    One sweep sets ``b_l <- sgn(q_l - sum_{l' != l} H[l, l'] b_l')`` for l = 1, ..., n_bits in each row; bits visited
+    before have their new value. A row stops when a sweep flips nothing. The objective never rises.
 
     Parameters
     ----------
     B : ndarray of shape (n, n_bits), int8
         Signs -1 and +1; C-contiguous and writeable, updated in place.
     H : ndarray of shape (n_bits, n_bits), float32 or float64
-        Symmetric; its diagonal does not matter.
+        Symmetric; the diagonal is ignored.
     Q : ndarray of shape (n, n_bits), of the dtype of `H`
     max_sweeps : int
-        From 1 to 100,000; rows stop by themselves after a few dozen.
+        Largest number of sweeps, from 1 to 100,000; rows usually stop after a few dozen.
     n_threads : int, optional
-        By default PYHASH_NUM_THREADS, else the CPUs that this process may use.
+        Number of threads; by default PYHASH_NUM_THREADS, else the CPUs that this process may use.
 
     Returns
     -------
     ndarray of shape (max_sweeps,), int64
-        Flips of each sweep.
+        Number of flips in each sweep.
 
     Raises
     ------
-    TypeError, ValueError
-        If dtypes or shapes do not fit, values are not finite, `H` is not symmetric, or `B` holds anything but -1 and
-        +1. `B` is unchanged then.
+    TypeError
+        If B, H or Q is not a numpy array, or has a wrong dtype; `B` is unchanged, as for every error.
+    ValueError
+        If the shapes of B, H and Q do not fit each other.
+    ValueError
+        If B is not C-contiguous and writeable, or holds values other than -1 and +1.
+    ValueError
+        If H or Q has values that are not finite, or H is not symmetric.
+    ValueError
+        If max_sweeps or n_threads is out of range.
 
     Notes
     -----
-    Values within ``8 eps (|q_l| + sum_l' |H[l, l']|)`` of zero count as zero, hence -1: real ties fall the same way for
-    every order of summation, number of threads and instruction set.
+    Values within ``8 eps (|q_l| + sum_l' |H[l, l']|)`` of zero count as zero, and give -1. So ties have the same result
+    for every order of summation, number of threads and instruction set.
 
     Examples
     --------
@@ -95,6 +102,6 @@ def cyclic_descent(
 
 
 def random_signs(rng: np.random.Generator, n: int, r: int) -> NDArray[np.int8]:
-    """Random signs (n, r), where descents begin."""
+    """Return random signs (n, r), the start of a descent."""
     signs: NDArray[np.int8] = rng.integers(0, 2, size=(n, r), dtype=np.int8) * np.int8(2) - np.int8(1)
     return signs

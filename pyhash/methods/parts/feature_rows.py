@@ -1,4 +1,4 @@
-"""Mapped features of some rows of one modality, and the three products that methods need of them."""
+"""Mapped features of one modality, and the products that methods compute with them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ MAX_FLOAT64_BYTES = 1 << 28
 class FeatureRows:
     """Rows (n, d) after their feature map.
 
-    Made in blocks. What a map made is kept, in float64 where it is little and else in float32: memory stays near what
-    the mapped rows take in float32. Without a map a single block is kept, and more are made anew from the user's rows.
+    Rows are mapped in blocks. Mapped rows are kept: in float64 if they are small, else in float32, so that memory stays
+    near that of the mapped rows in float32. Without a map a single block is kept, and several are converted again from
+    the user's rows on each pass.
     """
 
     def __init__(self, modality: str, rows: Features, feature_map: Any, first_row: int = 0) -> None:
@@ -44,19 +45,19 @@ class FeatureRows:
         self.shape: tuple[int, int] = (rows.shape[0], width)
 
     def blocks(self) -> Iterator[tuple[slice, Features]]:
-        """Slices of rows and their features as float64, dense or csr."""
+        """Iterate over slices of rows and their features as float64, dense or csr."""
         for i, block in enumerate(row_blocks(self.shape[0])):
             yield block, (self._kept[i] if self._kept else self._rows[block]).astype(np.float64, copy=False)
 
     def add_gram(self, G: Matrix) -> Matrix:
-        """G + X'X (d, d), a new array; a ValueError where float64 cannot hold it."""
+        """Return G + X'X (d, d), a new array; raise ValueError if float64 cannot hold it."""
         with np.errstate(over="ignore", invalid="ignore"):
             for _, X in self.blocks():
                 G = add_gram(G, X)
         return self._summable(G)
 
     def column_squares(self) -> NDArray[np.float64]:
-        """Sum of the squares of each column (d,); a ValueError where float64 cannot hold it."""
+        """Return the sum of squares of each column (d,); raise ValueError if float64 cannot hold it."""
         total = np.zeros(self.shape[1])
         with np.errstate(over="ignore"):
             for _, X in self.blocks():
@@ -64,14 +65,14 @@ class FeatureRows:
         return self._summable(total)
 
     def transposed_dot(self, M: NDArray[Any]) -> Matrix:
-        """X'M (d, k) for M (n, k)."""
+        """Return X'M (d, k) for M (n, k)."""
         total = np.zeros((self.shape[1], M.shape[1]))
         for block, X in self.blocks():
             total += X.T @ M[block].astype(np.float64, copy=False)
         return total
 
     def dot(self, W: Matrix) -> Matrix:
-        """X W (n, k) for W (d, k)."""
+        """Return X W (n, k) for W (d, k)."""
         out = np.empty((self.shape[0], W.shape[1]))
         for block, X in self.blocks():
             out[block] = X @ W

@@ -1,4 +1,4 @@
-"""Iterative quantization: the rotation that brings projections nearest to signs."""
+"""Iterative quantization: a rotation that brings projections close to their signs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyhash.methods.parts.orthonormal import nearest_rotation, random_rotation
 
 
 def itq_rotation(V: Matrix, n_iter: int, rng: np.random.Generator) -> Matrix:
-    """R (r, r) that lowers ``||sgn(V R) - V R||^2`` over rotations, from a random start, for V (n, r).
+    """Return a rotation R (r, r) that lowers ``||sgn(V R) - V R||^2`` for V (n, r), from a random start.
 
     Every step is exact: ``B = sgn(V R)``, then R from the SVD of V'B (Gong et al., TPAMI 2013, Sec. 3).
     """

@@ -12,10 +12,10 @@ _CENTRING_TOLERANCE = 1e3 * np.finfo(float).eps ** 2
 
 
 def balanced_factor(Z: Matrix, rng: np.random.Generator) -> Matrix:
-    """V (n, r) that maximises ``tr(Z'V)`` with ``V'V = n I`` and ``1'V = 0``.
+    """Return V (n, r) that maximises ``tr(Z'V)`` with ``V'V = n I`` and ``1'V = 0``.
 
-    ``V = sqrt(n) J Z (Z'JZ)^{-1/2}`` with J the centring. Where JZ has lower rank, random directions orthogonal to the
-    rest complete it; where n - 1 < r no such V exists, and the part of rank n - 1 stays with zero for the rest.
+    ``V = sqrt(n) J Z (Z'JZ)^{-1/2}`` with J the centring. If JZ has lower rank, random directions orthogonal to the
+    others complete it. If n - 1 < r no such V exists; the result has rank n - 1.
     """
     n, r = Z.shape
     JZ = Z - Z.mean(axis=0)
@@ -32,24 +32,24 @@ def balanced_factor(Z: Matrix, rng: np.random.Generator) -> Matrix:
 
 
 def random_balanced_factor(n: int, r: int, rng: np.random.Generator) -> Matrix:
-    """A random V (n, r) with ``V'V = n I`` and ``1'V = 0``."""
+    """Return a random V (n, r) with ``V'V = n I`` and ``1'V = 0``."""
     return balanced_factor(rng.standard_normal((n, r)), rng)
 
 
 def random_rotation(r: int, rng: np.random.Generator) -> Matrix:
-    """A random orthogonal (r, r) matrix."""
+    """Return a random orthogonal (r, r) matrix."""
     return nearest_rotation(rng.standard_normal((r, r)))
 
 
 def nearest_rotation(M: Matrix) -> Matrix:
-    """The orthogonal matrix (or one with orthonormal columns) R that maximises ``tr(M'R)``, M (p, q) with p >= q."""
+    """Return R (p, q) with orthonormal columns that maximises ``tr(M'R)``, for M (p, q) with p >= q."""
     left, _, right = np.linalg.svd(M, full_matrices=False)
     rotation: Matrix = left @ right
     return rotation
 
 
 def _random_complement(basis: Matrix, n_columns: int, rng: np.random.Generator) -> Matrix:
-    """Random orthonormal columns, centred and orthogonal to the columns of `basis`."""
+    """Return random orthonormal columns, centred and orthogonal to the columns of `basis`."""
     columns = rng.standard_normal((len(basis), n_columns))
     for _ in range(2):  # once more, for what rounding left
         columns -= columns.mean(axis=0)

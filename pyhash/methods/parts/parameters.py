@@ -1,4 +1,4 @@
-"""Parameters of an estimator, as scikit-learn has them: the keywords of its constructor, kept untouched."""
+"""Parameters of an estimator, as in scikit-learn: the keywords of its constructor, stored unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Parameters:
-    """get_params and set_params over the constructor's keywords; works with ``sklearn.base.clone``."""
+    """Gives get_params and set_params over the constructor's keywords; works with ``sklearn.base.clone``."""
 
     by_name: ClassVar[dict[str, type[Parameters]]] = {}  # every subclass, for those within a model's parameters
 
@@ -29,12 +29,12 @@ class Parameters:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name.
+        """Return the parameters by name.
 
         Parameters
         ----------
         deep : bool
-            Taken for scikit-learn's sake: there are no estimators within.
+            Ignored; scikit-learn passes it.
 
         Returns
         -------
@@ -43,7 +43,7 @@ class Parameters:
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Sets parameters by name.
+        """Set parameters by name.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class Parameters:
         Raises
         ------
         ValueError
-            If there is no such parameter; none is set then.
+            If there is no parameter of a name; then none is set.
         """
         names = self._parameter_names()
         for name in parameters:
@@ -79,7 +79,7 @@ class Parameters:
 
 
 def store_parameter(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    """A parameter as JSON; arrays within it go into `arrays` and leave their name."""
+    """Return a parameter as JSON; arrays within it go into `arrays`, and their names into the JSON."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -99,7 +99,7 @@ def store_parameter(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> A
 
 
 def restore_parameter(stored: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """What ``store_parameter`` stored; a KeyError where its array is missing."""
+    """Return the parameter that ``store_parameter`` stored; raise KeyError if its array is missing."""
     if isinstance(stored, list):
         return [restore_parameter(item, arrays) for item in stored]
     if isinstance(stored, dict):
@@ -115,7 +115,7 @@ def restore_parameter(stored: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
 def per_modality(
     name: str, value: Any, modalities: Sequence[str], minimum: float = 0.0, *, exclusive: bool = False
 ) -> dict[str, float]:
-    """A number >= `minimum` for each modality, given as one for all or as a mapping that names each."""
+    """Return a number >= `minimum` for each modality, given as one for all or as a mapping that names each."""
     if not isinstance(value, Mapping):
         return dict.fromkeys(modalities, check_real(name, value, minimum, exclusive=exclusive))
     wrong = [key for key in value if key not in modalities] + [key for key in modalities if key not in value]

@@ -1,4 +1,4 @@
-"""Sums of X'X over a stream, and the ridge regressions made of them."""
+"""Sums of X'X over a stream, and ridge regression from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
-    """G + X'X as a new array; the product of sparse rows costs what their non-zeros cost."""
+    """Return G + X'X as a new array; sparse rows are multiplied as such."""
     if not is_sparse(X):
         product: NDArray[np.float64] = X.T @ X
         product += G
@@ -27,9 +27,10 @@ def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
 
 
 class RidgeSolver:
-    """Solves ``(G + ridge I) W = F`` for one G (d, d), positive semidefinite, and any F, by Cholesky, factored once.
+    """Solver of ``(G + ridge I) W = F`` for one positive semidefinite G (d, d) and any F.
 
-    Where the ridge is lost in G's rounding, by eigenvectors: the true eigenvalues are not below the ridge.
+    G is factored once, by Cholesky. If rounding of G swallows the ridge, eigenvectors are used instead: the true
+    eigenvalues are at least the ridge.
     """
 
     def __init__(self, G: NDArray[np.float64], ridge: float) -> None:
@@ -47,10 +48,10 @@ class RidgeSolver:
             self._solve = lambda F: vectors @ ((vectors.T @ F) / scale)
 
     def solve(self, F: NDArray[np.float64]) -> NDArray[np.float64]:
-        """W (d, k) for F (d, k)."""
+        """Return W (d, k) for F (d, k)."""
         return self._solve(F)
 
 
 def solve_ridge(G: NDArray[np.float64], F: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
-    """W (d, k) of ``(G + ridge I) W = F``, once."""
+    """Return W (d, k) of ``(G + ridge I) W = F``."""
     return RidgeSolver(G, ridge).solve(F)

@@ -40,7 +40,7 @@ class FeatureSums:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Samples to learn from, checked and mapped, and the shared sums around them."""
+    """Samples to learn from, checked and mapped, with the sums before them."""
 
     views: dict[str, FeatureRows]
     labels: list[Matrix]  # 0/1 (n, c_k) of each layer, coarse to fine; empty for methods without labels
@@ -50,7 +50,7 @@ class Chunk:
 
     @property
     def n(self) -> int:
-        """Samples in the chunk."""
+        """Number of samples in the chunk."""
         return next(iter(self.views.values())).shape[0]
 
     @property
@@ -65,7 +65,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class State(Generic[Own]):
-    """All that a model keeps of what it saw: its size depends on features, label sets and bits, never on samples.
+    """All that a model keeps of its data: the size depends on features, label sets and bits, not on samples.
 
     ``own`` is what one method alone keeps. The last two are solved from the rest when they are first needed.
     """
