@@ -184,7 +184,7 @@ class _Charts:
         ax = None
         for method, runs in self._online():
             seen = [entry["n_seen"] for entry in runs[0]]
-            scores = _mean([[entry["map"][direction] for entry in rounds] for rounds in runs])
+            scores = _mean([[entry["map"][direction] for entry in rounds if entry["map"]] for rounds in runs])
             known = ~np.isnan(scores)
             if known.any():
                 display = RoundsDisplay(np.array(seen)[known].tolist(), scores[known].tolist(), method)
