@@ -48,7 +48,7 @@ def check_class_indices(
     return classes
 
 
-def count_class_indices(name: str, classes: NDArray[np.int64], hint: str = "; pass n_classes") -> int:
+def count_class_indices(name: str, classes: NDArray[np.int64], hint: str = ", pass n_classes") -> int:
     """Return the greatest class index plus 1; raise if it is far above the numbers of rows and distinct indices.
 
     Memory and time grow with the number of classes, and such indices are most likely a mistake, for example ids in

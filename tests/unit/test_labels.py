@@ -30,7 +30,7 @@ def test_classes_that_may_be_meant_are_counted(classes):
     [
         (
             [10_000],
-            r"got 10000 in row 0 where 1 rows have 1 distinct ones; .* if there are 10001 classes; pass n_classes",
+            r"got 10000 in row 0 where 1 rows have 1 distinct ones; .* if there are 10001 classes, pass n_classes",
         ),
         ([1, 5_000_000, 2, 2], "got 5000000 in row 1 where 4 rows have 3 distinct ones; relabel them by numpy.unique"),
         (16 * np.arange(4_000), "got 63984 in row 3999 where 4000 rows have 4000 distinct ones"),
