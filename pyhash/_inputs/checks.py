@@ -59,6 +59,14 @@ def check_real(name: str, value: object, minimum: float, *, exclusive: bool = Fa
     return number
 
 
+def check_fraction(name: str, value: object) -> float:
+    """Return `value` as a float that is at least 0 and below 1."""
+    number = check_real(name, value, 0.0)
+    if number >= 1:
+        raise ValueError(f"{name} must be a number from 0 to below 1, got {number:g}")
+    return number
+
+
 def check_bool(name: str, value: object) -> bool:
     """Return `value` as a bool; raise for anything else, such as 0 and 1."""
     if not isinstance(value, (bool, np.bool_)):

@@ -9,5 +9,6 @@ from pyhash.deep.collapse import CollapseWarning
 from pyhash.deep.dhsl import DHSL
 from pyhash.deep.networks.alexnet import AlexNet
 from pyhash.deep.sdch import SDCH
+from pyhash.deep.training_options import TrainingOptions
 
-__all__ = ["DHSL", "SDCH", "AlexNet", "CollapseWarning"]
+__all__ = ["DHSL", "SDCH", "AlexNet", "CollapseWarning", "TrainingOptions"]

@@ -1,17 +1,14 @@
-"""What the deep methods have in common: data, training, encoders and files, under the contract of all methods."""
+"""The base of deep methods: parameters, training, encoding and files under the contract of all methods."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,37 +17,31 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pyhash._files.safetensors import write_tensor_file
-from pyhash._inputs.checks import (
-    as_rows,
-    check_bool,
-    check_choice,
-    check_integer,
-    check_n_bits,
-    check_real,
-    is_sparse,
-    shape_of_features,
-)
-from pyhash.codes import pack, sign
-from pyhash.deep.backbones import check_backbones, check_given, check_modalities, restore_backbones, store_backbones
-from pyhash.deep.checkpoint import as_arrays, as_weights, load_weights, weights_of
+from pyhash._inputs.checks import as_rows, check_choice, check_integer, check_n_bits, is_sparse, shape_of_features
+from pyhash.codes import pack
+from pyhash.deep.backbones import check_backbones, check_given, check_modalities
+from pyhash.deep.checkpoint import identity_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
+from pyhash.deep.encoders import label_weights, try_encoders, with_one
+from pyhash.deep.loader_rows import LoaderRows
+from pyhash.deep.model_file import restore_state, store_state
 from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.deep.networks.inputs import is_bag_of_words
+from pyhash.deep.objective import Objective
 from pyhash.deep.onnx_export import write_onnx
+from pyhash.deep.outputs import encode_rows, fused_signs
 from pyhash.deep.progress_bar import progress_bar
-from pyhash.deep.rows import ArrayRows, LoaderRows, TrainingRows, check_flat_views, query_inputs, rows_per_block
-from pyhash.deep.training import Objective, Options, Outputs, Training, encode_rows, forked_rng, one_thread, set_seed
-from pyhash.deep.validation import Validation
-from pyhash.methods.contract import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow
+from pyhash.deep.rows import ArrayRows, query_inputs, rows_per_block
+from pyhash.deep.state import DeepState, Plan
+from pyhash.deep.torch_state import forked_rng, one_thread, set_seed
+from pyhash.deep.training import Training
+from pyhash.deep.training_options import ResolvedOptions, TrainingOptions
+from pyhash.deep.validation import Validation, split_rows
+from pyhash.deep.views import FlatViews, fit_maps, open_views
+from pyhash.methods.contract import HashingMethod, Views, check_modality, refuse_overflow
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
-from pyhash.methods.parts.encoder_trial import EncoderTrial
-from pyhash.methods.parts.feature_maps import Standardizing, check_rows, fitted_copy, row_blocks
 from pyhash.methods.parts.label_sets import LabelSets
-from pyhash.methods.parts.parameters import per_modality, restore_parameter, store_parameter
-from pyhash.methods.parts.posterior import PosteriorEncoder
-from pyhash.methods.parts.ridge import add_gram, solve_ridge
-from pyhash.methods.parts.state import restore_maps, store_maps
+from pyhash.methods.parts.parameters import per_modality
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,110 +49,142 @@ if TYPE_CHECKING:
     from pyhash._files.archive import Archive
     from pyhash._inputs.checks import Features
 
-# Rows whose values stand for all of them when a checkpoint is asked whether it is of this training.
-_ROWS_IN_IDENTITY = 16
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What networks are made for: it fixes every shape."""
-
-    n_bits: int
-    n_classes: int
-    shapes: dict[str, tuple[int, ...]]  # of a row of each modality, as the user gives it
-    widths: dict[str, int]  # of a row after its feature map
-
-    @property
-    def n_features(self) -> dict[str, int]:
-        """Of each modality as the user gives it."""
-        return {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
-
-
-@dataclass(frozen=True)
-class DeepState:
-    """All that a trained model keeps."""
-
-    plan: Plan
-    settings: dict[str, Any]  # parameters that say what the networks are, as they were when they were trained
-    maps: dict[str, Any]
-    n_samples: int
-    network: HashingNetwork
-    label_weights: dict[str, Matrix]  # (k + 1, c): scores of the labels from features and 1
-    label_sets: LabelSets
-    history: list[dict[str, Any]]
-    best_epoch: int
-    trial: EncoderTrial | None = None
-    posteriors: dict[str, PosteriorEncoder] = field(default_factory=dict)  # made when they are first needed
-
-    @property
-    def n_features(self) -> dict[str, int]:
-        """Of each modality as the user gives it."""
-        return self.plan.n_features
+# ``set_params(training__epochs=20)`` replaces one option, as scikit-learn names parameters within parameters.
+_OPTION_PREFIX = "training__"
 
 
 class DeepMethod(HashingMethod):
-    """A method that trains networks.
+    """A method that trains networks on whole data.
 
-    A subclass says what its networks are and what they lower; data, epochs, validation, encoders and files are here.
+    A subclass defines its networks and the loss that they minimize, and passes the parameters that all deep methods
+    share to this constructor. A parameter of None has the value of the preset.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Packed fused codes of the rows of the last ``fit``: signs of the sum of their modalities' outputs. ``encode``
+        gives those of one modality.
+    history_ : list of dict
+        Measurements of every epoch.
+    best_epoch_ : int
+        The epoch whose weights were kept.
+    modalities_ : dict of str to int
+        The modalities learned, with their numbers of features.
+    n_samples_seen_ : int
+        Number of rows learned.
+    encoders_ : dict of str to str
+        The encoder of each modality.
     """
 
-    _state: DeepState | None = None
+    # The values that parameters and training options of None have, by the name of the preset.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
 
-    # Constructor keywords that every deep method has.
-    n_classes: int | None
-    preset: str
-    backbones: Mapping[str, Any] | None
-    epochs: int | None
-    batch_size: int | None
-    optimizer: str | None
-    decay: str | None
-    validation_fraction: float
-    patience: int | None
-    max_grad_norm: float | None
-    mixed_precision: bool
-    device: str
-    encoder: str
-    xi: float | Mapping[str, float]
-    seed: int
+    _state: DeepState | None = None
+    backbones: Mapping[str, Any] | None = None
+
+    def __init__(
+        self,
+        n_bits: int,
+        *,
+        preset: str,
+        n_classes: int | None,
+        training: TrainingOptions | None,
+        feature_maps: Mapping[str, Any] | None,
+        encoder: str,
+        xi: float | Mapping[str, float],
+        seed: int,
+    ) -> None:
+        self.n_bits = n_bits
+        self.preset = preset
+        self.n_classes = n_classes
+        self.training = training
+        self.feature_maps = feature_maps
+        self.encoder = encoder
+        self.xi = xi
+        self.seed = seed
 
     # --- what a subclass provides -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _presets(self) -> dict[str, dict[str, Any]]:
-        """The values that parameters of None have, by the name of the preset."""
-
-    @abstractmethod
     def _check_settings(self, chosen: dict[str, Any], modalities: list[str], device: torch.device) -> dict[str, Any]:
-        """The method's own parameters, checked, by name: JSON that a network can be made of again."""
+        """Return the method's own parameters, checked, by name: JSON that determines the networks."""
 
     @abstractmethod
     def _make_network(self, plan: Plan, settings: dict[str, Any], backbones: dict[str, nn.Module]) -> HashingNetwork:
-        """Untrained networks; `backbones` are theirs to train."""
+        """Return untrained networks, which may train `backbones` in place."""
 
     @abstractmethod
     def _make_objective(
         self, network: HashingNetwork, settings: dict[str, Any], L: Matrix, device: torch.device
     ) -> Objective:
-        """What is lowered; L (n, c) are the labels of all rows."""
+        """Return the objective of a training; L (n, c) are the labels of all rows."""
 
     @abstractmethod
     def _advice(self) -> str:
-        """What to change where codes have collapsed."""
+        """Return what to change where codes have collapsed."""
+
+    # --- parameters ---------------------------------------------------------------------------------------------------
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters by name.
+
+        Parameters
+        ----------
+        **parameters
+            New values; ``training__epochs=20`` replaces one option of `training`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter or training option; none is set.
+        TypeError
+            If a training option has another type; none is set.
+        ValueError
+            If a training option is out of range; none is set.
+        """
+        options = {name: value for name, value in parameters.items() if name.startswith(_OPTION_PREFIX)}
+        if options:
+            parameters = {name: value for name, value in parameters.items() if name not in options}
+            options = {name.removeprefix(_OPTION_PREFIX): value for name, value in options.items()}
+            for name in options:
+                if name not in TrainingOptions.names():
+                    raise ValueError(f"training has no option {name!r}; it has {', '.join(TrainingOptions.names())}")
+            training = _check_training(parameters.get("training", self.training))
+            parameters["training"] = dataclasses.replace(training, **options)
+        return super().set_params(**parameters)
+
+    def _flat_params(self) -> dict[str, Any]:
+        """Return the parameters by name, training options among them."""
+        parameters = self.get_params()
+        options = _check_training(parameters.pop("training"))
+        return parameters | {name: getattr(options, name) for name in TrainingOptions.names()}
+
+    def _settings(self, modalities: list[str], device: torch.device) -> tuple[dict[str, Any], ResolvedOptions]:
+        """Return the method's own parameters and those of training, checked, with the preset's values for None."""
+        preset = self.presets[check_choice("preset", self.preset, tuple(self.presets))]
+        chosen = self._flat_params()
+        chosen |= {name: value for name, value in preset.items() if chosen[name] is None}
+        settings = self._check_settings(chosen, modalities, device)
+        return settings, ResolvedOptions.of(chosen | {"device": device, "seed": check_integer("seed", self.seed, 0)})
 
     # --- what every deep method has -----------------------------------------------------------------------------------
 
     @property
     def history_(self) -> list[dict[str, Any]]:
-        """What was measured in every epoch of training: a dict each.
+        """Measurements of every epoch of training, one dict each.
 
-        ``epoch`` (from 1), ``losses`` by term, as they add up to ``loss``, ``validation`` (mAP by direction, or None),
+        ``epoch`` (from 1), ``losses`` by term, ``loss`` (their sum), ``validation`` (mAP by direction, or None),
         ``learning_rates`` by group, ``seconds``.
         """
         return [dict(entry) for entry in self._learned().history]
 
     @property
     def best_epoch_(self) -> int:
-        """The epoch whose weights were kept: the one of the best validation mAP; without validation the last."""
+        """The epoch whose weights were kept: the one with the best validation mAP; without validation the last."""
         return int(self._learned().best_epoch)
 
     def fit(
@@ -213,7 +236,7 @@ class DeepMethod(HashingMethod):
         On the CPU networks without a backbone are trained on one thread: a second one gains little, and loses much
         where others use the CPUs.
         """
-        state, signs = self._learn(views, labels, checkpoint, progress)
+        state, signs = self._train(views, labels, checkpoint, progress)
         self._take(state, pack(signs), None)
         return self
 
@@ -302,35 +325,42 @@ class DeepMethod(HashingMethod):
             state.plan.shapes[modality],
             state.plan.n_bits,
             state.maps[modality],
-            self._posterior(state, modality) if encoder == "posterior" else None,
+            state.posterior(modality) if encoder == "posterior" else None,
             {"class": type(self).__name__, "encoder": encoder, "fingerprint": self.fingerprint},
         )
 
     # --- learning -----------------------------------------------------------------------------------------------------
 
-    def _learn(
+    def _train(
         self,
         views: Any,
         labels: Any,
         checkpoint: str | os.PathLike[str] | None,
         progress: bool | None,
     ) -> tuple[DeepState, NDArray[np.int8]]:
+        """Return what was learned, and the fused signs (n, n_bits) of all rows."""
         n_bits, encoder = check_n_bits(self.n_bits), self._encoder()
-        device = resolve_device(self.device)
+        device = resolve_device(_check_training(self.training).device)
         if checkpoint is not None and not Path(checkpoint).parent.is_dir():
             raise FileNotFoundError(f"checkpoint must be in a folder that exists, got {os.fspath(checkpoint)!r}")
-        backbones = check_backbones(self.backbones if "backbones" in self._parameter_names() else None)
-        loaded, flat, shapes = _open_views(views, backbones)
-        modalities = list(shapes)
+        backbones = check_backbones(self.backbones)
+        opened = open_views(views, backbones)
+        modalities = list(opened.shapes)
         check_modalities(backbones, modalities)
         settings, options = self._settings(modalities, device)
         xi = per_modality("xi", self.xi, modalities, exclusive=True)
-        maps = self._fitted_maps(modalities, flat, backbones)
-        n = n_rows_of(flat) if loaded is None else loaded.n
-        layers = self._layers_of(loaded.labels() if labels is None and loaded is not None else labels, n)
+        if options.validation_fraction == 0 and (encoder == "auto" or options.patience is not None):
+            needs = "encoder 'auto'" if encoder == "auto" else "patience"
+            raise ValueError(f"validation_fraction must be above 0 for {needs}, got 0")
+        # By default dense features are standardized, but not in the paper's preset.
+        left_as_they_are = modalities if self.preset == "paper" else [*backbones, *(self.feature_maps or {})]
+        maps = fit_maps(opened, self._maps(modalities), set(modalities) - set(left_as_they_are))
+        if labels is None and isinstance(opened, LoaderRows):
+            labels = opened.labels()
+        layers = self._layers_of(labels, opened.n)
         L = self._label_matrices(layers, self._classes_of(layers), 0)[-1]
-        held_out, trained = self._split(n, encoder)
-        rows = ArrayRows(flat, shapes, maps, backbones) if loaded is None else loaded
+        held_out, trained = split_rows(opened.n, options.validation_fraction, self._rng(0))
+        rows = ArrayRows(opened.rows, opened.shapes, maps, backbones) if isinstance(opened, FlatViews) else opened
         plan = Plan(n_bits, L.shape[1], rows.shapes, rows.widths)
         is_small = device.type == "cpu" and not backbones
         with forked_rng(device), one_thread() if is_small else nullcontext():
@@ -339,120 +369,34 @@ class DeepMethod(HashingMethod):
             objective = self._make_objective(network, settings, L, device)
             validation = Validation.draw(L, held_out, trained, self._rng(1)) if len(held_out) else None
             training = Training(objective, rows, trained, validation, options)
-            identity = "" if checkpoint is None else self._identity(plan, rows, L, network)
+            identity = ""
+            if checkpoint is not None:
+                # A feature map shows in the rows; its repr may differ from one process to the next.
+                left_out = ("device", "feature_maps")
+                parameters = {name: value for name, value in self._flat_params().items() if name not in left_out}
+                identity = identity_of(type(self).__name__, parameters, plan, rows, L, network)
             with progress_bar(progress, type(self).__name__, options.epochs) as bar:
                 done = training.run(checkpoint, identity, bar)
-            features, outputs = encode_rows(network, rows, np.arange(n), device)
+            features, outputs = encode_rows(network, rows, np.arange(opened.n), device)
         signs = fused_signs(outputs)
+        label_sets = LabelSets.empty(plan.n_classes, n_bits).add(L, signs)
+        is_auto = encoder == "auto"
         state = DeepState(
             plan=plan,
             settings=settings,
             maps=maps,
-            n_samples=n,
+            n_samples=opened.n,
             network=network,
             label_weights=label_weights(features, L, xi),
-            label_sets=LabelSets.empty(plan.n_classes, n_bits).add(L, signs),
+            label_sets=label_sets,
             history=done.history,
             best_epoch=done.best_epoch,
+            trial=try_encoders(features, outputs, L, xi, held_out, trained, self._rng(2)) if is_auto else None,
         )
-        if encoder == "auto":
-            trial = self._try_encoders(features, outputs, L, xi, held_out, trained)
-            state = dataclasses.replace(state, trial=trial)
         packed = {name: pack(found) for name, found in outputs.items()}
-        n_kinds = min(plan.n_classes, len(state.label_sets.counts))  # of several labels nearly every row may be one
+        n_kinds = min(plan.n_classes, len(label_sets.counts))  # of several labels nearly every row may be one
         warn_of_collapse(packed, n_bits, n_kinds, self._advice())
         return state, signs
-
-    def _settings(self, modalities: list[str], device: torch.device) -> tuple[dict[str, Any], Options]:
-        """The method's own parameters and those of training, checked."""
-        presets = self._presets()
-        preset = presets[check_choice("preset", self.preset, tuple(presets))]
-        chosen = {name: getattr(self, name) for name in self._parameter_names()}
-        chosen |= {name: value for name, value in preset.items() if chosen[name] is None}
-        options = Options(
-            epochs=check_integer("epochs", chosen["epochs"], 1),
-            batch_size=check_integer("batch_size", chosen["batch_size"], 2),
-            optimizer=check_choice("optimizer", chosen["optimizer"], ("adam", "sgd")),
-            decay=check_choice("decay", chosen["decay"], ("cosine", "none")),
-            patience=None if self.patience is None else check_integer("patience", self.patience, 1),
-            max_grad_norm=check_real("max_grad_norm", chosen["max_grad_norm"], 0.0),
-            mixed_precision=check_bool("mixed_precision", self.mixed_precision),
-            seed=check_integer("seed", self.seed, 0),
-            device=device,
-        )
-        return self._check_settings(chosen, modalities, device), options
-
-    def _fitted_maps(
-        self, modalities: list[str], flat: dict[str, Features], pictures: Collection[str]
-    ) -> dict[str, Any]:
-        """Maps fitted on all rows; by default dense features are standardized, but for the paper's preset."""
-        given = self._maps(modalities)
-        if not flat:
-            mapped = [name for name, feature_map in given.items() if feature_map is not None]
-            if mapped:
-                raise ValueError(f"feature_maps must be None where views are a DataLoader, got one for {mapped[0]!r}")
-            return given
-        maps = {}
-        for name, rows in flat.items():
-            chosen = given[name]
-            if chosen is None and name not in (self.feature_maps or {}) and self.preset != "paper":
-                chosen = None if name in pictures or is_bag_of_words(rows) else Standardizing()
-            if chosen is not None:
-                check_rows(f"views[{name!r}]", rows)  # before the map is fitted on them
-            maps[name] = fitted_copy(chosen, rows)
-        return maps
-
-    def _split(self, n: int, encoder: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows held out for validation, and those trained on."""
-        fraction = check_real("validation_fraction", self.validation_fraction, 0.0)
-        if fraction >= 1:
-            raise ValueError(f"validation_fraction must be a number from 0 to below 1, got {fraction:g}")
-        if fraction == 0 and (encoder == "auto" or self.patience is not None):
-            needs = "encoder 'auto'" if encoder == "auto" else "patience"
-            raise ValueError(f"validation_fraction must be above 0 for {needs}, got 0")
-        n_held = int(n * fraction)
-        order = self._rng(0).permutation(n)
-        return np.sort(order[:n_held]), np.sort(order[n_held:])
-
-    def _identity(self, plan: Plan, rows: TrainingRows, L: Matrix, network: HashingNetwork) -> str:
-        """What a checkpoint is of: parameters, data (its shapes, its labels, some of its rows), backbones and seed."""
-        # Feature maps are in the rows that they gave; the name of one may be another in every process.
-        left_out = ("device", "feature_maps")
-        parameters = {name: repr(value) for name, value in self.get_params().items() if name not in left_out}
-        digest = hashlib.sha256(json.dumps([type(self).__name__, parameters, repr(plan)]).encode())
-        digest.update(L.tobytes())
-        for backbone in network.backbones.values():
-            for weights in weights_of(backbone).values():
-                digest.update(weights.numpy().tobytes())
-        some = np.unique(np.linspace(0, rows.n - 1, _ROWS_IN_IDENTITY).astype(np.int64))
-        for inputs in rows.batches([some]):
-            for x in inputs.values():
-                for tensor in [x] if isinstance(x, torch.Tensor) else [x.columns, x.values]:
-                    digest.update(tensor.numpy().tobytes())
-        return digest.hexdigest()[:32]
-
-    def _try_encoders(
-        self,
-        features: Outputs,
-        outputs: Outputs,
-        L: Matrix,
-        xi: dict[str, float],
-        held_out: NDArray[np.int64],
-        trained: NDArray[np.int64],
-    ) -> EncoderTrial:
-        """Both encoders on rows held out, which search those trained on."""
-        signs = fused_signs({name: found[trained] for name, found in outputs.items()})
-        weights = label_weights({name: found[trained] for name, found in features.items()}, L[trained], xi)
-        sets = LabelSets.empty(L.shape[1], signs.shape[1]).add(L[trained], signs)
-
-        def project(modality: str, encoder: str) -> NDArray[np.float32]:
-            if encoder == "bits":
-                return outputs[modality][held_out]
-            return PosteriorEncoder(weights[modality], sets)(with_one(features[modality][held_out]))
-
-        trial = EncoderTrial.empty(signs.shape[1], L.shape[1])
-        queries = trial.with_samples(L[trained], signs, self._rng(2)).with_queries(L[held_out], list(outputs), project)
-        return dataclasses.replace(trial, scores=queries.scores, n_queries=queries.n_queries)
 
     # --- encoding -----------------------------------------------------------------------------------------------------
 
@@ -461,7 +405,7 @@ class DeepMethod(HashingMethod):
         out = np.empty((n, state.plan.n_bits), dtype=np.float32)
         if n == 0:
             return out
-        posterior = self._posterior(state, modality) if encoder == "posterior" else None
+        posterior = state.posterior(modality) if encoder == "posterior" else None
         device, is_picture = next(state.network.parameters()).device, modality in state.network.backbones
         with torch.no_grad():
             size = rows_per_block([state.plan.shapes[modality]])
@@ -471,12 +415,6 @@ class DeepMethod(HashingMethod):
                 )
                 out[block] = outputs if posterior is None else posterior(with_one(features))
         return refuse_overflow(out)
-
-    @staticmethod
-    def _posterior(state: DeepState, modality: str) -> PosteriorEncoder:
-        if modality not in state.posteriors:
-            state.posteriors[modality] = PosteriorEncoder(state.label_weights[modality], state.label_sets)
-        return state.posteriors[modality]
 
     def _n_bits_of(self, state: DeepState) -> int:
         return state.plan.n_bits
@@ -488,31 +426,19 @@ class DeepMethod(HashingMethod):
         write_tensor_file(path, kind, fields, arrays)
 
     def _stored_params(self) -> dict[str, Any]:
-        parameters = {name: value for name, value in self.get_params().items() if name != "backbones"}
-        return parameters | {"device": str(self.device)}
+        # Flat, as files have been since before there was `training`: both directions of reading work.
+        parameters = self._flat_params()
+        parameters.pop("backbones", None)
+        return parameters | {"device": str(parameters["device"])}
+
+    @classmethod
+    def _from_stored_params(cls, parameters: dict[str, Any]) -> Self:
+        options = {name: parameters.pop(name) for name in TrainingOptions.names() if name in parameters}
+        training = TrainingOptions(**options)
+        return cls(**parameters, training=None if training == TrainingOptions() else training)
 
     def _to_file(self, state: DeepState) -> tuple[Fields, Arrays]:
-        plan, arrays = state.plan, as_arrays("network.", weights_of(state.network))
-        fields: Fields = {
-            "plan": {
-                "n_bits": plan.n_bits,
-                "n_classes": plan.n_classes,
-                "shapes": {name: list(shape) for name, shape in plan.shapes.items()},
-                "widths": plan.widths,
-            },
-            "settings": {name: store_parameter(name, value, arrays) for name, value in state.settings.items()},
-            "maps": store_maps(state.maps, arrays),
-            "backbones": store_backbones(state.network.backbones),
-            "n_samples": state.n_samples,
-            "history": state.history,
-            "best_epoch": state.best_epoch,
-        }
-        for m, name in enumerate(plan.shapes):
-            arrays[f"V.{m}"] = state.label_weights[name]
-        state.label_sets.store(arrays)
-        if state.trial is not None:
-            fields["trial"] = state.trial.store(arrays)
-        return fields, arrays
+        return store_state(state)
 
     @classmethod
     def from_archive(cls, archive: Archive, backbones: Mapping[str, Any] | None = None) -> Self:  # noqa: D102
@@ -525,77 +451,23 @@ class DeepMethod(HashingMethod):
         return super().from_archive(archive, backbones)
 
     def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> DeepState:
-        fields = archive.field("state")
-        stored = fields["plan"]
-        shapes = {
-            str(name): tuple(check_integer("shapes", d, 1) for d in shape) for name, shape in stored["shapes"].items()
-        }
-        plan = Plan(
-            n_bits=check_integer("n_bits", stored["n_bits"], 1),
-            n_classes=check_integer("n_classes", stored["n_classes"], 1),
-            shapes=shapes,
-            widths={name: check_integer("widths", stored["widths"][name], 1) for name in shapes},
-        )
-        settings = {name: restore_parameter(value, archive.arrays) for name, value in fields["settings"].items()}
-        modules = restore_backbones(fields["backbones"], backbones)
+        state = restore_state(archive, backbones, self._make_network)
+        training = _check_training(self.training)
         try:
-            device = resolve_device(self.device)
-        except ValueError:  # trained where there is one that this machine lacks
-            self.device = "auto"
-            device = resolve_device(self.device)
-        with forked_rng(torch.device("cpu")):
-            network = self._make_network(plan, settings, modules)
-        load_weights(network, as_weights("network.", archive.arrays))
-        network.to(device).eval()
-        if modules:
-            self.backbones = modules
-        label_sets = LabelSets.restore(archive, plan.n_classes, plan.n_bits)
-        label_weights = {
-            name: archive.array(f"V.{m}", np.float64, (None, plan.n_classes)) for m, name in enumerate(shapes)
-        }
-        return DeepState(
-            plan=plan,
-            settings=settings,
-            maps=restore_maps(fields["maps"], plan.n_features, archive),
-            n_samples=check_integer("n_samples", fields["n_samples"], 1),
-            network=network,
-            label_weights=label_weights,
-            label_sets=label_sets,
-            history=list(fields["history"]),
-            best_epoch=check_integer("best_epoch", fields["best_epoch"], 0),
-            trial=EncoderTrial.restore(fields["trial"], archive, plan.n_bits, plan.n_classes)
-            if "trial" in fields
-            else None,
-        )
+            device = resolve_device(training.device)
+        except ValueError:  # trained on one that this machine does not have
+            self.training = dataclasses.replace(training, device="auto")
+            device = resolve_device("auto")
+        state.network.to(device)
+        if state.network.backbones:
+            self.backbones = state.network.backbones
+        return state
 
 
-def _open_views(
-    views: Any, backbones: Collection[str]
-) -> tuple[LoaderRows | None, dict[str, Features], dict[str, tuple[int, ...]]]:
-    """A DataLoader's rows, or arrays with a row of numbers for each sample; and the shapes of samples."""
-    if isinstance(views, DataLoader):
-        loaded = LoaderRows(views, backbones)
-        return loaded, {}, loaded.shapes
-    return None, *check_flat_views(views, backbones)
-
-
-def fused_signs(outputs: Outputs) -> NDArray[np.int8]:
-    """Signs (n, n_bits) of the sum of all modalities' outputs."""
-    return sign(np.add.reduce(list(outputs.values())))
-
-
-def label_weights(features: Outputs, L: Matrix, xi: Mapping[str, float]) -> dict[str, Matrix]:
-    """Ridge weights (k + 1, c) of label scores from each modality's features and 1."""
-    weights = {}
-    for name, found in features.items():
-        G, XL = np.zeros((found.shape[1] + 1,) * 2), np.zeros((found.shape[1] + 1, L.shape[1]))
-        for block in row_blocks(len(found)):
-            X = with_one(found[block]).astype(np.float64)
-            G, XL = add_gram(G, X), XL + X.T @ L[block]
-        weights[name] = solve_ridge(G, XL, xi[name])
-    return weights
-
-
-def with_one(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features and a column of 1."""
-    return np.concatenate([features, np.ones((len(features), 1), np.float32)], axis=1)
+def _check_training(training: object) -> TrainingOptions:
+    """Return the options, all unset for None."""
+    if training is None:
+        return TrainingOptions()
+    if not isinstance(training, TrainingOptions):
+        raise TypeError(f"training must be a TrainingOptions or None, got {training!r}")
+    return training

@@ -1,30 +1,37 @@
-"""Training that goes on where it was stopped."""
+"""Checkpoints: a training that was stopped continues from the last epoch."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
 from pyhash._files.safetensors import read_tensor_file, write_tensor_file
+from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.rows import TrainingRows
+from pyhash.deep.state import Plan
 from pyhash.errors import ModelFormatError
+from pyhash.methods.parts.arrays import Arrays, Matrix
 
 _KIND = "checkpoint"
+# Rows whose values enter an identity in the place of all.
+_ROWS_IN_IDENTITY = 16
 
-Weights = dict[str, Tensor]
-Arrays = dict[str, NDArray[Any]]
+Weights: TypeAlias = dict[str, Tensor]
 
 
 @dataclass
 class Progress:
-    """Where a training stands between two epochs: with the network and the optimizer all that the next one needs."""
+    """The state of a training between two epochs, apart from the network and the optimizer."""
 
     epoch: int  # epochs done
     history: list[dict[str, Any]]
@@ -32,27 +39,48 @@ class Progress:
     best_score: float | None
     best: Weights  # on the CPU
     is_over: bool = False
-    scaler: dict[str, float] | None = None  # of gradients, where mixed precision has one
+    scaler: dict[str, float] | None = None  # state of the gradient scaler, where mixed precision has one
+
+
+def identity_of(
+    method: str, parameters: Mapping[str, Any], plan: Plan, rows: TrainingRows, L: Matrix, network: HashingNetwork
+) -> str:
+    """Return what tells a training from others: a digest of parameters, data, and the weights of backbones.
+
+    Of the data the shapes, all labels and a few rows enter it.
+    """
+    described = {name: repr(value) for name, value in sorted(parameters.items())}
+    digest = hashlib.sha256(json.dumps([method, described, repr(plan)]).encode())
+    digest.update(L.tobytes())
+    for backbone in network.backbones.values():
+        for weights in weights_of(backbone).values():
+            digest.update(weights.numpy().tobytes())
+    some = np.unique(np.linspace(0, rows.n - 1, _ROWS_IN_IDENTITY).astype(np.int64))
+    for inputs in rows.batches([some]):
+        for x in inputs.values():
+            for tensor in [x] if isinstance(x, Tensor) else [x.columns, x.values]:
+                digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def weights_of(module: torch.nn.Module) -> Weights:
-    """A copy on the CPU of all parameters and buffers."""
+    """Return copies of all parameters and buffers, on the CPU."""
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
 
 
 def as_arrays(prefix: str, weights: Weights) -> Arrays:
-    """Weights by name, as arrays of a file."""
+    """Return weights as arrays of a file, their names after a prefix."""
     return {prefix + name: tensor.numpy() for name, tensor in weights.items()}
 
 
 def as_weights(prefix: str, arrays: Arrays) -> Weights:
-    """What ``as_arrays`` made."""
+    """Return the weights that ``as_arrays`` made arrays of."""
     n = len(prefix)
     return {name[n:]: torch.from_numpy(np.array(array)) for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def load_weights(network: torch.nn.Module, weights: Weights) -> None:
-    """Puts weights into a network; a ValueError where they do not fit."""
+    """Put weights into a network; raise a ValueError if they do not fit."""
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -62,7 +90,7 @@ def load_weights(network: torch.nn.Module, weights: Weights) -> None:
 def write_checkpoint(
     path: str | os.PathLike[str], identity: str, network: torch.nn.Module, optimizer: Optimizer, progress: Progress
 ) -> None:
-    """Writes where a training stands, whole or not at all."""
+    """Write the state of a training to a file, whole or not at all."""
     arrays = as_arrays("network.", weights_of(network)) | as_arrays("best.", progress.best)
     for number, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
@@ -84,9 +112,18 @@ def write_checkpoint(
 def read_checkpoint(
     path: str | os.PathLike[str], identity: str, network: torch.nn.Module, optimizer: Optimizer
 ) -> Progress | None:
-    """Where a training stood, put into its network and optimizer; None where there is no file.
+    """Read the state of a training and put it into the network and the optimizer; None if there is no file.
 
-    A ValueError if the file is of another training: other parameters, data or seed.
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ModelFormatError
+        If the file is damaged.
+    ModelFormatError
+        If the file is not a checkpoint.
+    ValueError
+        If the checkpoint is of a training with other parameters, data or seed.
     """
     if not Path(path).exists():
         return None

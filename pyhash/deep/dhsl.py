@@ -11,14 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pyhash._inputs.checks import check_choice, check_integer, check_real
-from pyhash.deep.base import DeepMethod, Plan
+from pyhash._inputs.checks import check_choice, check_fraction, check_integer, check_real
+from pyhash.deep.base import DeepMethod
 from pyhash.deep.losses import QuantizationLoss, RelationLoss, RowSparsityPenalty, WeightedCosineTripletLoss
 from pyhash.deep.networks.dhsl_network import DHSLNetwork
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.inputs import Input
+from pyhash.deep.objective import Objective
 from pyhash.deep.similarity import SharedLabels, ordered_pairs_of, sum_of
-from pyhash.deep.training import Objective
+from pyhash.deep.state import Plan
+from pyhash.deep.training_options import TrainingOptions
 from pyhash.deep.widths import check_widths
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.parameters import per_modality
@@ -118,53 +120,20 @@ class DHSL(DeepMethod):
         Weighted means over triplets and entries, or sums as printed; "mean", paper "sum".
     learning_rate, relation_learning_rate : float or None
         Of the main networks with their selectors, and of the relation network; 2e-3 for both, paper 1e-4 and 5e-4.
-    epochs : int or None
-        Passes over the data; 60, paper 120.
-    batch_size : int or None
-        Rows of a step; 256, paper 128.
-    optimizer : {"adam", "sgd"} or None
-        How steps are taken; "adam", paper "sgd".
-    decay : {"cosine", "none"} or None
-        Whether learning rates fall to 0 along a cosine; "cosine", paper "none".
-    validation_fraction : float
-        Part of the rows that is held out of training: after every epoch they query (at most 500 of them) the others (at
-        most 5,000), and the weights of the epoch with the best mean mAP are kept. 0: no validation, the last weights.
-    patience : int or None
-        Epochs without a better validation mAP after which training ends early; by default it never does.
-    max_grad_norm : float or None
-        Length that gradients are clipped to, 0 for none; 0.
-    mixed_precision : bool
-        Whether networks compute in bfloat16 (on cuda devices without it float16, with scaled gradients) where that is
-        safe.
-    device : str
-        "auto" (cuda where there is one, else mps, else cpu), or a torch device.
+    training : TrainingOptions or None
+        Epochs, batches, optimizer, validation, device. Options of None: 60 epochs, batches of 256, "adam", decay
+        "cosine", gradients not clipped; paper 120, 128, "sgd", "none", not clipped.
     feature_maps : mapping of str to feature map, or None
-        What is done to the features of a modality first; by default dense features are standardized, bags of words and
-        pictures stay as they are (preset "paper": all stay as they are). None for a modality: nothing.
+        Applied to the features of a modality first; None: not at all. By default dense features are standardized; bags
+        of words, pictures, and all features in the paper's preset are not.
     encoder : {"bits", "posterior", "auto"}
-        How queries are encoded: by the signs of the outputs; by the code expected of the label sets that the query may
-        have; or by what does better on the rows held out. May change after learning.
+        How queries are encoded: by the signs of the outputs, by the code expected of their label sets, or by what is
+        better on the rows held out. May change after training.
     xi : float or mapping of str to float
-        Ridge of the label scores behind posterior codes, one for all modalities or one for each.
+        Ridge of the label scores behind posterior codes, for all modalities or for each.
     seed : int
-        Of all random choices: on the CPU, with one version of torch, the same seed and data give the same codes (with a
-        backbone, for as many threads).
-
-    Attributes
-    ----------
-    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
-        Packed fused codes of the rows of the last ``fit``: signs of the sum of their modalities' outputs. ``encode``
-        gives those of one modality.
-    history_ : list of dict
-        What was measured in every epoch.
-    best_epoch_ : int
-        The epoch whose weights were kept.
-    modalities_ : dict of str to int
-        The modalities learned, with their numbers of features.
-    n_samples_seen_ : int
-        Rows learned.
-    encoders_ : dict of str to str
-        The encoder of each modality.
+        Seed of all random choices. On the CPU, with one version of torch (and, with a backbone, as many threads), the
+        same seed and data give the same codes.
 
     Notes
     -----
@@ -192,14 +161,17 @@ class DHSL(DeepMethod):
     Examples
     --------
     >>> from pyhash.datasets import make_multilabel
-    >>> from pyhash.deep import DHSL
+    >>> from pyhash.deep import DHSL, TrainingOptions
     >>> data = make_multilabel(300)
-    >>> model = DHSL(n_bits=16, hidden=[32, 16], epochs=5).fit(data.views, data.labels["classes"])
+    >>> model = DHSL(n_bits=16, hidden=[32, 16], training=TrainingOptions(epochs=5))
+    >>> model = model.fit(data.views, data.labels["classes"])
     >>> model.encode(data.views["text"], modality="text").shape
     (300, 2)
     >>> [sorted(epoch["losses"]) for epoch in model.history_][0]
     ['quantization', 'relation', 'selector', 'triplets']
     """
+
+    presets = _PRESETS
 
     def __init__(
         self,
@@ -223,23 +195,22 @@ class DHSL(DeepMethod):
         reduction: str | None = None,
         learning_rate: float | None = None,
         relation_learning_rate: float | None = None,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        optimizer: str | None = None,
-        decay: str | None = None,
-        validation_fraction: float = 0.1,
-        patience: int | None = None,
-        max_grad_norm: float | None = None,
-        mixed_precision: bool = False,
-        device: str = "auto",
+        training: TrainingOptions | None = None,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
         xi: float | Mapping[str, float] = 1.0,
         seed: int = 0,
     ) -> None:
-        self.n_bits = n_bits
-        self.preset = preset
-        self.n_classes = n_classes
+        super().__init__(
+            n_bits,
+            preset=preset,
+            n_classes=n_classes,
+            training=training,
+            feature_maps=feature_maps,
+            encoder=encoder,
+            xi=xi,
+            seed=seed,
+        )
         self.variant = variant
         self.hidden = hidden
         self.selector_hidden = selector_hidden
@@ -256,22 +227,6 @@ class DHSL(DeepMethod):
         self.reduction = reduction
         self.learning_rate = learning_rate
         self.relation_learning_rate = relation_learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.decay = decay
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.max_grad_norm = max_grad_norm
-        self.mixed_precision = mixed_precision
-        self.device = device
-        self.feature_maps = feature_maps
-        self.encoder = encoder
-        self.xi = xi
-        self.seed = seed
-
-    def _presets(self) -> dict[str, dict[str, Any]]:
-        return _PRESETS
 
     def _check_settings(self, chosen: dict[str, Any], modalities: list[str], device: torch.device) -> dict[str, Any]:
         variant = check_choice("variant", chosen["variant"], _VARIANTS)
@@ -280,16 +235,13 @@ class DHSL(DeepMethod):
             hidden = _HIDDEN_ON_CPU if device.type == "cpu" else _HIDDEN_ON_GPU
         weights = ("alpha", "beta", "eta", "phi", "sigma", "margin")
         rates = ("learning_rate", "relation_learning_rate")
-        dropout = check_real("dropout", chosen["dropout"], 0.0)
-        if dropout >= 1:
-            raise ValueError(f"dropout must be a number from 0 to below 1, got {dropout:g}")
         selector_hidden = check_widths("selector_hidden", chosen["selector_hidden"], 2)
         relation_hidden = check_integer("relation_hidden", chosen["relation_hidden"], 1)
         return {
             "variant": variant,
             "hidden": check_widths("hidden", hidden),
             "selector_hidden": None if variant == "DHSL2" else selector_hidden,
-            "dropout": dropout,
+            "dropout": check_fraction("dropout", chosen["dropout"]),
             "relation_hidden": None if variant == "DHSL4" else relation_hidden,
             "relation_rows": check_integer("relation_rows", chosen["relation_rows"], 2),
             **{name: check_real(name, chosen[name], 0.0) for name in weights},

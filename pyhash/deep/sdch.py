@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 from pyhash._inputs.checks import check_choice, check_integer, check_real
 from pyhash.codes import sign
-from pyhash.deep.base import DeepMethod, Plan
+from pyhash.deep.base import DeepMethod
 from pyhash.deep.losses import BalanceLoss, CodeSimilarityLoss, IndependenceLoss, PairLikelihoodLoss, QuantizationLoss
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.inputs import Input
 from pyhash.deep.networks.sdch_network import SDCHNetwork
+from pyhash.deep.objective import Objective
+from pyhash.deep.outputs import Outputs
 from pyhash.deep.similarity import SharedLabels, pairs_of, sum_of
-from pyhash.deep.training import Objective, Outputs
+from pyhash.deep.state import Plan
+from pyhash.deep.training_options import TrainingOptions
 from pyhash.deep.widths import check_widths
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.itq import itq_rotation
@@ -106,53 +109,20 @@ class SDCH(DeepMethod):
         "itq".
     learning_rate, hash_learning_rate, backbone_learning_rate : float or None
         Of the features, the hash layer and backbones; 2e-3, 1e-2 and a tenth of the first, paper 1e-3, 1e-2 and 1e-4.
-    epochs : int or None
-        Passes over the data; 40, paper 50.
-    batch_size : int or None
-        Rows of a step; 128, paper 64.
-    optimizer : {"adam", "sgd"} or None
-        How steps are taken; "adam"; the paper names none.
-    decay : {"cosine", "none"} or None
-        Whether learning rates fall to 0 along a cosine; "cosine", paper "none".
-    validation_fraction : float
-        Part of the rows that is held out of training: after every epoch they query (at most 500 of them) the others (at
-        most 5,000), and the weights of the epoch with the best mean mAP are kept. 0: no validation, the last weights.
-    patience : int or None
-        Epochs without a better validation mAP after which training ends early; by default it never does.
-    max_grad_norm : float or None
-        Length that gradients are clipped to, 0 for none; 1, paper 0.
-    mixed_precision : bool
-        Whether networks compute in bfloat16 (on cuda devices without it float16, with scaled gradients) where that is
-        safe.
-    device : str
-        "auto" (cuda where there is one, else mps, else cpu), or a torch device.
+    training : TrainingOptions or None
+        Epochs, batches, optimizer, validation, device. Options of None: 40 epochs, batches of 128, "adam", decay
+        "cosine", gradients clipped to 1; paper 50, 64, "adam" (it names none), "none", not clipped.
     feature_maps : mapping of str to feature map, or None
-        What is done to the features of a modality first; by default dense features are standardized, bags of words and
-        pictures stay as they are (preset "paper": all stay as they are). None for a modality: nothing.
+        Applied to the features of a modality first; None: not at all. By default dense features are standardized; bags
+        of words, pictures, and all features in the paper's preset are not.
     encoder : {"bits", "posterior", "auto"}
-        How queries are encoded: by the signs of the outputs; by the code expected of the label sets that the query may
-        have; or by what does better on the rows held out. May change after learning.
+        How queries are encoded: by the signs of the outputs, by the code expected of their label sets, or by what is
+        better on the rows held out. May change after training.
     xi : float or mapping of str to float
-        Ridge of the label scores behind posterior codes, one for all modalities or one for each.
+        Ridge of the label scores behind posterior codes, for all modalities or for each.
     seed : int
-        Of all random choices: on the CPU, with one version of torch, the same seed and data give the same codes (with a
-        backbone, for as many threads).
-
-    Attributes
-    ----------
-    codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
-        Packed fused codes of the rows of the last ``fit``: signs of the sum of their modalities' outputs. ``encode``
-        gives those of one modality.
-    history_ : list of dict
-        What was measured in every epoch.
-    best_epoch_ : int
-        The epoch whose weights were kept.
-    modalities_ : dict of str to int
-        The modalities learned, with their numbers of features.
-    n_samples_seen_ : int
-        Rows learned.
-    encoders_ : dict of str to str
-        The encoder of each modality.
+        Seed of all random choices. On the CPU, with one version of torch (and, with a backbone, as many threads), the
+        same seed and data give the same codes.
 
     Notes
     -----
@@ -174,14 +144,17 @@ class SDCH(DeepMethod):
     Examples
     --------
     >>> from pyhash.datasets import make_multilabel
-    >>> from pyhash.deep import SDCH
+    >>> from pyhash.deep import SDCH, TrainingOptions
     >>> data = make_multilabel(300)
-    >>> model = SDCH(n_bits=16, hidden=[32], feature_width=16, epochs=5).fit(data.views, data.labels["classes"])
+    >>> model = SDCH(n_bits=16, hidden=[32], feature_width=16, training=TrainingOptions(epochs=5))
+    >>> model = model.fit(data.views, data.labels["classes"])
     >>> model.encode(data.views["text"], modality="text").shape
     (300, 2)
     >>> [sorted(epoch["losses"]) for epoch in model.history_][0]
     ['balance', 'features', 'independence', 'quantization', 'similarity']
     """
+
+    presets = _PRESETS
 
     def __init__(
         self,
@@ -203,23 +176,22 @@ class SDCH(DeepMethod):
         learning_rate: float | None = None,
         hash_learning_rate: float | None = None,
         backbone_learning_rate: float | None = None,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        optimizer: str | None = None,
-        decay: str | None = None,
-        validation_fraction: float = 0.1,
-        patience: int | None = None,
-        max_grad_norm: float | None = None,
-        mixed_precision: bool = False,
-        device: str = "auto",
+        training: TrainingOptions | None = None,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
         xi: float | Mapping[str, float] = 1.0,
         seed: int = 0,
     ) -> None:
-        self.n_bits = n_bits
-        self.preset = preset
-        self.n_classes = n_classes
+        super().__init__(
+            n_bits,
+            preset=preset,
+            n_classes=n_classes,
+            training=training,
+            feature_maps=feature_maps,
+            encoder=encoder,
+            xi=xi,
+            seed=seed,
+        )
         self.hidden = hidden
         self.feature_width = feature_width
         self.backbones = backbones
@@ -234,22 +206,6 @@ class SDCH(DeepMethod):
         self.learning_rate = learning_rate
         self.hash_learning_rate = hash_learning_rate
         self.backbone_learning_rate = backbone_learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.decay = decay
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.max_grad_norm = max_grad_norm
-        self.mixed_precision = mixed_precision
-        self.device = device
-        self.feature_maps = feature_maps
-        self.encoder = encoder
-        self.xi = xi
-        self.seed = seed
-
-    def _presets(self) -> dict[str, dict[str, Any]]:
-        return _PRESETS
 
     def _check_settings(self, chosen: dict[str, Any], modalities: list[str], device: torch.device) -> dict[str, Any]:
         rates = ("learning_rate", "hash_learning_rate", "backbone_learning_rate")

@@ -1,129 +1,27 @@
-"""The loop that lowers an objective: epochs, validation, early stopping, checkpoints."""
+"""The training loop: epochs, validation, early stopping, checkpoints."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from pyhash.deep.checkpoint import Progress, read_checkpoint, weights_of, write_checkpoint
-from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.inputs import Input
-from pyhash.deep.rows import TrainingRows, rows_per_block
+from pyhash.deep.objective import Objective
+from pyhash.deep.outputs import ADVICE, OUTPUTS, Outputs, encode_rows
+from pyhash.deep.rows import TrainingRows
+from pyhash.deep.torch_state import set_seed
+from pyhash.deep.training_options import ResolvedOptions
 from pyhash.deep.validation import Validation
-
-Outputs = dict[str, NDArray[np.float32]]
-
-# The parts of what a network's ``encode`` gives.
-FEATURES, OUTPUTS = 0, 1
-
-_ADVICE = "lower the learning rates, or scale the features by feature_maps"
-
-
-class Objective(ABC):
-    """What a method lowers, and the networks that it lowers it by."""
-
-    network: HashingNetwork
-
-    @abstractmethod
-    def groups(self) -> dict[str, tuple[list[nn.Parameter], float]]:
-        """Parameters and learning rate of each group."""
-
-    @abstractmethod
-    def losses(self, rows: NDArray[np.int64], inputs: Mapping[str, Input]) -> dict[str, Tensor]:
-        """The weighted terms of the loss of a batch, which add up to it; `rows` are the numbers of its rows."""
-
-    def begin_epoch(self, epoch: int, outputs: Callable[[], Outputs]) -> None:  # noqa: B027 - most have nothing to do
-        """What is to be done before an epoch, the first of which is 1; `outputs` gives those of all rows."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How an objective is lowered."""
-
-    epochs: int
-    batch_size: int
-    optimizer: str
-    decay: str
-    patience: int | None
-    max_grad_norm: float  # 0: gradients are not clipped
-    mixed_precision: bool
-    seed: int
-    device: torch.device
-
-
-@contextmanager
-def forked_rng(device: torch.device) -> Iterator[None]:
-    """Torch's own random numbers come out of the block as they went in."""
-    kind = "cuda" if device.type == "cpu" else device.type
-    index = device.index
-    if index is None:
-        index = torch.cuda.current_device() if device.type == "cuda" else 0
-    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [index], device_type=kind):
-        yield
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Within the block torch computes on one thread.
-
-    Steps of small networks gain a quarter by a second one, and lose a factor of ten where another process has the core.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def set_seed(seed: int, stream: int, device: torch.device) -> None:
-    """Seeds the CPU's and the device's random numbers by a seed and the number of what draws.
-
-    Unlike ``torch.manual_seed``, which seeds all devices: of those that nothing runs on the state is not saved.
-    """
-    drawn = int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1)
-    torch.default_generator.manual_seed(drawn)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(drawn)
-    elif device.type != "cpu":
-        getattr(torch, device.type).manual_seed(drawn)
-
-
-def encode_rows(
-    network: HashingNetwork,
-    rows: TrainingRows,
-    chosen: NDArray[np.int64],
-    device: torch.device,
-    parts: Sequence[int] = (FEATURES, OUTPUTS),
-) -> list[Outputs]:
-    """Features and outputs, or one of them, of the chosen rows of every modality; a ValueError if not finite."""
-    network.eval()
-    size = rows_per_block(rows.shapes.values())
-    blocks = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-    blocks_of: list[dict[str, list[NDArray[np.float32]]]] = [{name: [] for name in rows.shapes} for _ in parts]
-    with torch.no_grad(), closing(rows.batches(blocks)) as batches:
-        for inputs in batches:
-            for name, x in inputs.items():
-                encoded = network.encode(name, x.to(device))
-                for part, of_part in zip(parts, blocks_of, strict=True):
-                    of_part[name].append(encoded[part].float().cpu().numpy())
-    found = [{name: np.concatenate(of_name) for name, of_name in of_part.items()} for of_part in blocks_of]
-    for name in rows.shapes:
-        if not all(np.isfinite(of_part[name]).all() for of_part in found):
-            raise ValueError(f"training must keep outputs finite, some of {name!r} are not: {_ADVICE}")
-    return found
 
 
 class Training:
@@ -135,7 +33,7 @@ class Training:
         rows: TrainingRows,
         trained: NDArray[np.int64],
         validation: Validation | None,
-        options: Options,
+        options: ResolvedOptions,
     ) -> None:
         self._objective = objective
         self._network = objective.network
@@ -212,7 +110,7 @@ class Training:
         values = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(sum(values.values())):
             raise ValueError(
-                f"training must keep a finite loss, it is {sum(values.values())} in epoch {epoch}: {_ADVICE}"
+                f"training must keep a finite loss, it is {sum(values.values())} in epoch {epoch}: {ADVICE}"
             )
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if self._options.max_grad_norm > 0:
@@ -256,7 +154,7 @@ class Training:
         return self._validation.scores(queries, {name: found[n:] for name, found in outputs.items()})
 
 
-def _make_optimizer(options: Options, parameters: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def _make_optimizer(options: ResolvedOptions, parameters: list[dict[str, Any]]) -> torch.optim.Optimizer:
     if options.optimizer == "sgd":
         return torch.optim.SGD(parameters)
     # One pass over the weights of a step in place of ten; on the CPU torch has it since 2.4.

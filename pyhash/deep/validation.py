@@ -1,4 +1,4 @@
-"""How well rows that are not trained on find those that are."""
+"""Validation: how well rows held out of training find the others."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ from pyhash.methods.parts.encoder_trial import MAX_QUERIES
 _MAX_DATABASE = 5000
 
 
+def split_rows(n: int, fraction: float, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of rows that are held out, and of those that are trained on, both ascending."""
+    n_held = int(n * fraction)
+    order = rng.permutation(n)
+    return np.sort(order[:n_held]), np.sort(order[n_held:])
+
+
 @dataclass(frozen=True)
 class Validation:
-    """Rows that are held out of training, and some of those that are trained on."""
+    """Rows held out of training, as queries, and rows trained on, as the database."""
 
     queries: NDArray[np.int64]
     database: NDArray[np.int64]
@@ -31,13 +38,13 @@ class Validation:
     def draw(
         cls, L: NDArray[Any], held_out: NDArray[np.int64], trained: NDArray[np.int64], rng: np.random.Generator
     ) -> Validation:
-        """At most 500 of the rows held out, and at most 5,000 of the others; L (n, c) are the labels of all."""
+        """Draw at most 500 of the rows held out and at most 5,000 of the others; L (n, c) are the labels of all."""
         queries = np.sort(rng.permutation(held_out)[:MAX_QUERIES])
         database = np.sort(rng.permutation(trained)[:_MAX_DATABASE])
         return cls(queries, database, L[queries], L[database])
 
     def scores(self, queries: Mapping[str, NDArray[Any]], database: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-        """Plain mAP (full list) of each ordered pair of modalities, from outputs (n, n_bits) of either side."""
+        """Return the plain mAP (full list) of each ordered pair of modalities, from the outputs (n, n_bits)."""
         return {
             f"{query}->{searched}": mean_average_precision(
                 pack(queries[query]),

@@ -114,6 +114,11 @@ class HashingMethod(Parameters, ABC):
         """Return the parameters that a file keeps."""
         return self.get_params()
 
+    @classmethod
+    def _from_stored_params(cls, parameters: dict[str, Any]) -> Self:
+        """Return an unfitted model with the parameters of a file."""
+        return cls(**parameters)
+
     @staticmethod
     def _write(path: str | os.PathLike[str], kind: str, fields: Fields, arrays: Arrays) -> None:
         """Write a file, whole or not at all."""
@@ -246,7 +251,7 @@ class HashingMethod(Parameters, ABC):
             parameters = {
                 name: restore_parameter(stored, archive.arrays) for name, stored in archive.field("parameters").items()
             }
-            model = cls(**parameters)
+            model = cls._from_stored_params(parameters)
             model._state = model._from_file(archive, backbones)
             model._check_continuity(model._state)
             model._fingerprint = _check_fingerprint(archive.field("fingerprint"))

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from pyhash import NotFittedError, load
 from pyhash._inputs import checks
 from pyhash.codes import unpack
 from pyhash.datasets import make_hierarchical
+from pyhash.deep import TrainingOptions
 from pyhash.deep.base import DeepMethod
 from pyhash.methods import LEMON, LSH, SHOH, Centering, RBFAnchors, Standardizing, UnitLength
 from pyhash.methods.linear import LinearMethod, OnlineMethod
@@ -34,8 +36,8 @@ DATA = make_hierarchical(120, n_classes=(3, 6), n_features={"image": 24, "text":
 LABELS = DATA.labels["level2"]
 
 
-TINY = {"epochs": 6, "batch_size": 20, "learning_rate": 1e-2, "validation_fraction": 0.2}
-QUICK = {"epochs": 3, "learning_rate": 3e-2}  # its losses of three modalities are many
+TINY = TrainingOptions(epochs=6, batch_size=20, validation_fraction=0.2)
+QUICK = replace(TINY, epochs=3)  # with a larger learning rate: the losses of three modalities are many
 # Parameters that make a method quick here; those that are not named have their defaults.
 PARAMETERS = {
     "shoh": {"hierarchy": DATA.hierarchy},
@@ -44,8 +46,21 @@ PARAMETERS = {
     "cca-itq": {"n_iter": 10},
     "pca-itq": {"n_iter": 10},
     # Small networks, trained shortly.
-    "sdch": {**TINY, "hidden": [24], "feature_width": 12, "hash_learning_rate": 2e-2},
-    "dhsl": {**TINY, **QUICK, "hidden": [24, 16], "selector_hidden": [8, 8], "relation_hidden": 16, "relation_rows": 8},
+    "sdch": {
+        "training": TINY,
+        "hidden": [24],
+        "feature_width": 12,
+        "learning_rate": 1e-2,
+        "hash_learning_rate": 2e-2,
+    },
+    "dhsl": {
+        "training": QUICK,
+        "hidden": [24, 16],
+        "selector_hidden": [8, 8],
+        "relation_hidden": 16,
+        "relation_rows": 8,
+        "learning_rate": 3e-2,
+    },
 }
 ALL_METHODS = {name: method_class(name) for name in METHODS}
 
@@ -674,13 +689,14 @@ def test_parameters_are_checked_once_a_call(make_linear, encoder, checked, tmp_p
 def test_an_interrupt_changes_nothing(make, monkeypatch):
     model = fitted(make)
     before = everything(model)
-    learn = type(model)._learn
+    name = "_train" if isinstance(model, DeepMethod) else "_learn"
+    learn = getattr(type(model), name)
 
     def interrupted(self, *arguments):
         learn(self, *arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(type(model), "_learn", interrupted)
+    monkeypatch.setattr(type(model), name, interrupted)
     for call in [model.fit, *([model.partial_fit] if isinstance(model, OnlineMethod) else [])]:
         with pytest.raises(KeyboardInterrupt):
             call(DATA.views, LABELS)

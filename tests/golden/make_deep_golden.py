@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import pyhash
-from pyhash.deep import DHSL, SDCH
+from pyhash.deep import DHSL, SDCH, TrainingOptions
 
 ENCODERS = ("bits", "posterior")
 
@@ -32,7 +32,8 @@ def backbone():
 
 def models():
     views, fine = data()
-    small = {"epochs": 30, "batch_size": 8, "validation_fraction": 0.2, "encoder": "auto", "seed": 3}
+    training = TrainingOptions(epochs=30, batch_size=8, validation_fraction=0.2)
+    small = {"training": training, "encoder": "auto", "seed": 3}
     of_features = {name: views[name] for name in ("dense", "words")}
     torch.manual_seed(0)
     yield "dhsl", DHSL(12, hidden=[8, 6], selector_hidden=[4, 4], relation_hidden=6, **small).fit(of_features, fine)

@@ -7,7 +7,7 @@ what was measured on one machine: rounding differs between machines, and trained
 import numpy as np
 import pytest
 
-from pyhash.deep import DHSL, SDCH
+from pyhash.deep import DHSL, SDCH, TrainingOptions
 from pyhash.evaluation import mean_average_precision
 
 pytestmark = pytest.mark.slow("trains a network on the built-in data")
@@ -26,7 +26,7 @@ def test_a_short_training_finds_as_much_as_it_did(emoji, method, encoded, fused)
     database, queries = emoji.split("pair")
     labels = emoji.labels["level2"]
     views = {name: emoji.views[name][database] for name in VIEWS}
-    model = method(n_bits=32, epochs=4).fit(views, labels[database])
+    model = method(n_bits=32, training=TrainingOptions(epochs=4)).fit(views, labels[database])
 
     def score(query, codes):
         found = model.encode(emoji.views[query][queries], modality=query)

@@ -88,10 +88,11 @@ if {missing!r} == "torch":
     [("torch", "extra extra extra lemon 8 exit 1"), ("safetensors", "extra lemon 8")],
 )
 def test_without_an_extra_one_error_names_it_and_the_rest_works(missing, said, tmp_path):
-    from pyhash.deep import DHSL
+    from pyhash.deep import DHSL, TrainingOptions
 
     X = [[0.0, 1.0], [1.0, 0.0]] * 4
-    DHSL(8, hidden=[4], epochs=1, validation_fraction=0.0).fit({"x": X}, [0, 1] * 4).save(tmp_path / "deep")
+    training = TrainingOptions(epochs=1, validation_fraction=0.0)
+    DHSL(8, hidden=[4], training=training).fit({"x": X}, [0, 1] * 4).save(tmp_path / "deep")
     printed = " ".join(run(_WITHOUT.format(missing=missing, folder=str(tmp_path))))
     assert re.sub(r"Dataset\(.*split random ", "", printed) == said
 

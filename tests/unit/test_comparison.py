@@ -15,7 +15,7 @@ from pyhash.comparison.identity import describe, versions
 from pyhash.comparison.result_lines import open_results
 from pyhash.comparison.table import mean_and_spread
 from pyhash.datasets import make_hierarchical, make_multilabel, published_split
-from pyhash.deep import DHSL, SDCH
+from pyhash.deep import DHSL, SDCH, TrainingOptions
 from pyhash.evaluation import Protocol
 from pyhash.methods import CCAITQ, LSH, RBFAnchors
 from pyhash.plotting import save_figure
@@ -624,7 +624,8 @@ def test_torch_is_among_the_versions_only_where_it_is_loaded(monkeypatch):
 
 def test_deep_methods_are_compared_as_all_others(tmp_path):
     def deep(method, **parameters):
-        return lambda n_bits, seed: method(n_bits, seed=seed, hidden=[16], epochs=2, **parameters)
+        training = TrainingOptions(epochs=2)
+        return lambda n_bits, seed: method(n_bits, seed=seed, hidden=[16], training=training, **parameters)
 
     data = published_split(make_multilabel(200), 20, name="random")
     methods = {"dhsl": deep(DHSL, selector_hidden=[8, 8]), "sdch": deep(SDCH, encoder="posterior")}

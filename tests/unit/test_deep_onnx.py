@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 import pyhash
 from pyhash import Centering, NotFittedError, RBFAnchors, Standardizing, UnitLength, codes
-from pyhash.deep import DHSL, SDCH, AlexNet
+from pyhash.deep import DHSL, SDCH, AlexNet, TrainingOptions
 from pyhash.deep.networks.sdch_network import SDCHNetwork
 from pyhash.deep.onnx_export import write_onnx
 
@@ -24,7 +25,7 @@ MAPS = {
     "centered_kernel": RBFAnchors(30, width=4.0, centered=True),
     "words_kernel": RBFAnchors(30),
 }
-PARAMETERS = {"validation_fraction": 0.2, "epochs": 8, "batch_size": 32}
+TRAINING = TrainingOptions(validation_fraction=0.2, epochs=8, batch_size=32)
 SIDE = 10
 
 
@@ -56,14 +57,14 @@ def sdch(labels):
     """A modality for every map, and one of words without."""
     views = {name: rows_of(name, N_ROWS, m) for m, name in enumerate([*MAPS, "words"])}
     views |= {name: csr_array(views[name]) for name in ("words", "words_kernel")}
-    model = SDCH(N_BITS, hidden=(32,), feature_width=16, feature_maps=MAPS, **PARAMETERS)
-    return model.set_params(epochs=2).fit(views, labels, progress=False)
+    model = SDCH(N_BITS, hidden=(32,), feature_width=16, feature_maps=MAPS, training=TRAINING)
+    return model.set_params(training__epochs=2).fit(views, labels, progress=False)
 
 
 @pytest.fixture(scope="module")
 def dhsl(labels):
     views = {"image": dense_rows(N_ROWS, 1), "words": csr_array(word_rows(N_ROWS, 2))}
-    return DHSL(N_BITS, hidden=(32, 16), **PARAMETERS).fit(views, labels, progress=False)
+    return DHSL(N_BITS, hidden=(32, 16), training=TRAINING).fit(views, labels, progress=False)
 
 
 class Convolutions(nn.Module):
@@ -88,7 +89,7 @@ def pictures(labels, seed):
 def with_backbone(labels):
     torch.manual_seed(0)
     views = {"image": pictures(labels, 1), "text": dense_rows(N_ROWS, 1)}
-    model = SDCH(12, hidden=(16,), feature_width=8, backbones={"image": Convolutions()}, **PARAMETERS)
+    model = SDCH(12, hidden=(16,), feature_width=8, backbones={"image": Convolutions()}, training=TRAINING)
     return model.set_params(backbone_learning_rate=1e-2).fit(views, labels, progress=False)
 
 
@@ -160,16 +161,16 @@ def test_posterior_codes_of_many_label_sets_are_exported(tmp_path, rng):
     # So many that scores of labels and scores of sets are two products.
     L = (rng.random((N_ROWS, 6)) < 0.5).astype(np.int8)
     L[:, 0] |= ~L.any(axis=1)
-    model = DHSL(N_BITS, hidden=(32, 16), encoder="posterior", **{**PARAMETERS, "epochs": 2})
+    model = DHSL(N_BITS, hidden=(32, 16), encoder="posterior", training=replace(TRAINING, epochs=2))
     model.fit({"image": dense_rows(N_ROWS, 1)}, L, progress=False)
     model.export_onnx(tmp_path / "encoder.onnx", modality="image")
-    assert len(model._posterior(model._state, "image").factors[np.float64]) == 2
+    assert len(model._state.posterior("image").factors[np.float64]) == 2
     assert_agrees(model, tmp_path / "encoder.onnx", "image", dense_rows(50, 3))
 
 
 def test_a_file_holds_the_encoder_that_auto_chose(labels, tmp_path):
     views = {"image": dense_rows(N_ROWS, 1), "noise": dense_rows(N_ROWS, 2)}
-    model = DHSL(N_BITS, hidden=(32, 16), encoder="auto", **{**PARAMETERS, "epochs": 2})
+    model = DHSL(N_BITS, hidden=(32, 16), encoder="auto", training=replace(TRAINING, epochs=2))
     model.fit(views, labels, progress=False)
     model.export_onnx(tmp_path / "encoder.onnx", modality="image")
     assert properties_of(tmp_path / "encoder.onnx")["pyhash.encoder"] == model.encoders_["image"]
@@ -297,7 +298,7 @@ class ShiftedCentering(Centering):
 
 @pytest.mark.parametrize("feature_map", [Doubling(), ShiftedCentering()], ids=lambda made: type(made).__name__)
 def test_maps_that_are_not_pyhash_s_are_refused(feature_map, labels, tmp_path):
-    model = DHSL(8, hidden=(16, 8), feature_maps={"image": feature_map}, **{**PARAMETERS, "epochs": 1})
+    model = DHSL(8, hidden=(16, 8), feature_maps={"image": feature_map}, training=replace(TRAINING, epochs=1))
     model.fit({"image": dense_rows(N_ROWS, 1)}, labels, progress=False)
     kind = type(feature_map).__name__
     with pytest.raises(TypeError, match=rf"^feature_maps\['image'\] must be one of .* got a {kind}"):

@@ -26,7 +26,7 @@ from torch.utils.data import (
 import pyhash
 from pyhash.codes import unpack
 from pyhash.datasets import make_hierarchical
-from pyhash.deep import DHSL, SDCH, AlexNet
+from pyhash.deep import DHSL, SDCH, AlexNet, TrainingOptions
 from pyhash.deep.rows import ArrayRows, rows_per_block
 from pyhash.deep.training import Training
 
@@ -52,14 +52,20 @@ def one_torch_thread():
     torch.set_num_threads(before)
 
 
+def make(method, n_bits, parameters):
+    """A method whose training options stand among its other parameters."""
+    options = {name: parameters.pop(name) for name in TrainingOptions.names() if name in parameters}
+    return method(n_bits, training=TrainingOptions(**options), **parameters)
+
+
 def sdch(**parameters):
     tiny = {"epochs": 2, "batch_size": 32, "hidden": (16,), "feature_width": 8, "validation_fraction": 0.2}
-    return SDCH(16, **tiny | parameters)
+    return make(SDCH, 16, tiny | parameters)
 
 
 def dhsl(**parameters):
     tiny = {"epochs": 2, "batch_size": 32, "hidden": (16, 12), "selector_hidden": (8, 8), "relation_hidden": 8}
-    return DHSL(16, **tiny | {"validation_fraction": 0.2} | parameters)
+    return make(DHSL, 16, tiny | {"validation_fraction": 0.2} | parameters)
 
 
 def history_of(model):
@@ -571,7 +577,7 @@ THREADED = """
     import multiprocessing.util, os, signal, sys, time
     import numpy as np, torch, pyhash
     from torch.utils.data import DataLoader, Dataset
-    from pyhash.deep import SDCH
+    from pyhash.deep import SDCH, TrainingOptions
 
     torch.set_num_threads(2)
     stops = sys.argv[1]
@@ -589,7 +595,8 @@ THREADED = """
             return {"x": np.full(4, value, np.float32) + np.arange(4) * (i % 3)}, i % 3
 
     def fit():
-        model = SDCH(8, epochs=1, batch_size=4, hidden=(8,), feature_width=8, validation_fraction=0.0)
+        training = TrainingOptions(epochs=1, batch_size=4, validation_fraction=0.0)
+        model = SDCH(8, hidden=(8,), feature_width=8, training=training)
         return model.fit(DataLoader(Items(), num_workers=2), np.arange(12) % 3)
 
     # Threads of all three libraries have run before any worker is forked.

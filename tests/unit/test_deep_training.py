@@ -14,7 +14,7 @@ import pyhash
 from pyhash._files.safetensors import read_tensor_file
 from pyhash.codes import pack, unpack
 from pyhash.datasets import make_hierarchical
-from pyhash.deep import DHSL, SDCH, AlexNet, CollapseWarning
+from pyhash.deep import DHSL, SDCH, AlexNet, CollapseWarning, TrainingOptions
 from pyhash.deep.checkpoint import weights_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
@@ -43,15 +43,21 @@ def one_torch_thread():
     torch.set_num_threads(before)
 
 
+def make(method, n_bits, parameters):
+    """A method whose training options stand among its other parameters."""
+    options = {name: parameters.pop(name) for name in TrainingOptions.names() if name in parameters}
+    return method(n_bits, training=TrainingOptions(**options), **parameters)
+
+
 def sdch(**parameters):
     tiny = {"epochs": EPOCHS, "batch_size": 32, "hidden": (16,), "feature_width": 12, "validation_fraction": 0.2}
-    return SDCH(N_BITS, **tiny | parameters)
+    return make(SDCH, N_BITS, tiny | parameters)
 
 
 def dhsl(**parameters):
     tiny = {"epochs": EPOCHS, "batch_size": 32, "hidden": (24, 16), "validation_fraction": 0.2}
     own = {"selector_hidden": (8, 8), "relation_hidden": 16, "relation_rows": 12}
-    return DHSL(N_BITS, **tiny | own | parameters)
+    return make(DHSL, N_BITS, tiny | own | parameters)
 
 
 STAGED = {"schedule": "staged", "start": "itq"}
@@ -108,7 +114,7 @@ def test_a_device_may_be_named(trained, tmp_path, device):
     model = sdch(device=device).fit(VIEWS, LABELS)
     assert_same(model, trained["SDCH"])
     model.save(tmp_path / "model")
-    assert pyhash.load(tmp_path / "model").device == "cpu"
+    assert pyhash.load(tmp_path / "model").training.device == "cpu"
 
 
 MISSING = ["cuda:99", "mps", "meta", "hpu", "privateuseone", "vulkan", "gpu", "auto:0", ""]
@@ -504,7 +510,7 @@ def test_models_and_checkpoints_are_not_mixed_up(trained, finished, tmp_path):
 def test_an_interrupt_leaves_the_model_and_its_checkpoint(monkeypatch, trained, tmp_path, name):
     model = METHODS[name](seed=7, epochs=2).fit(VIEWS, LABELS)
     expected = copy.deepcopy(model)
-    model.set_params(seed=0, epochs=EPOCHS)
+    model.set_params(seed=0, training__epochs=EPOCHS)
     n_steps, step = 0, Training._step
 
     def interrupted(*args):
@@ -587,16 +593,14 @@ def test_mixed_precision_is_yes_or_no():
         sdch(mixed_precision=1).fit(VIEWS, LABELS)
 
 
-DIVERGING = {"optimizer": "sgd", "decay": "none", "learning_rate": 1e20}
-
-
 @pytest.mark.parametrize("name", ["SDCH", "DHSL"])
 @pytest.mark.parametrize(
     "options", [{}, {"epochs": 1, "batch_size": N, "validation_fraction": 0.0}], ids=["in a step", "in the last step"]
 )
 def test_a_loss_that_is_not_finite_says_what_to_change(trained, name, options):
     model = copy.deepcopy(trained[name])
-    model.set_params(**DIVERGING, **options)
+    diverging = {"optimizer": "sgd", "decay": "none"} | options
+    model.set_params(learning_rate=1e20, **{f"training__{name}": value for name, value in diverging.items()})
     with pytest.raises(ValueError, match=r"training must keep .* lower the learning rates, or scale .* feature_maps"):
         model.fit(VIEWS, LABELS)
     assert_same(model, trained[name])
@@ -825,10 +829,10 @@ def test_threads_of_torch_do_not_matter_and_stay_as_they_were(trained, name):
 
 
 def test_a_model_of_a_device_that_is_not_here_is_loaded_where_it_can_be(monkeypatch, trained, tmp_path):
-    model = copy.deepcopy(trained["SDCH"]).set_params(device="cuda:99")
+    model = copy.deepcopy(trained["SDCH"]).set_params(training__device="cuda:99")
     model.save(tmp_path / "model")
     again = pyhash.load(tmp_path / "model")
-    assert again.device == "auto"
+    assert again.training.device == "auto"
     assert (
         again.encode(VIEWS["text"], modality="text").tobytes() == model.encode(VIEWS["text"], modality="text").tobytes()
     )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pyhash._inputs.checks import check_bool, check_integer, check_real
+from pyhash._inputs.checks import check_bool, check_fraction, check_integer, check_real
 from pyhash._inputs.paths import check_path
 from pyhash.errors import ModelFormatError
 
@@ -119,9 +119,7 @@ class AlexNet(nn.Module):
         self.width = check_integer("width", width, 1)
         self.local_response = check_bool("local_response", local_response)
         self.padding = check_integer("padding", padding, 0, 10)
-        self.dropout = check_real("dropout", dropout, 0.0)
-        if self.dropout >= 1.0:
-            raise ValueError(f"dropout must be below 1, got {self.dropout}")
+        self.dropout = check_fraction("dropout", dropout)
         self.normalization = _check_normalization(normalization)
         if self.normalization is not None:
             # Parameters, not weights: they come from the constructor, hence are not in the state dict.

@@ -46,7 +46,7 @@ class DHSLNetwork(HashingNetwork):
         sigma: float,
         relation_hidden: int | None,
     ) -> None:
-        super().__init__()
+        super().__init__(hidden[-1])
         self._names = {name: f"m{m}" for m, name in enumerate(widths)}  # a module's name may hold no dot
         self._sigma = sigma
         self.main = nn.ModuleDict()

@@ -1,4 +1,4 @@
-"""What trained networks have in common: every modality gets features and, of them, outputs."""
+"""The interface of trained networks: features of every modality, and outputs computed from them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ class HashingNetwork(nn.Module, ABC):
 
     Attributes
     ----------
+    feature_width : int
+        Width k of the features.
     backbones : dict of str to Module
-        By modality; part of the networks, for a modality each at most.
+        By modality, at most one each; part of the networks.
     """
 
-    def __init__(self, backbones: Mapping[str, nn.Module] | None = None) -> None:
+    def __init__(self, feature_width: int, backbones: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__()
+        self.feature_width = feature_width
         self.backbones = dict(backbones or {})
         self._backbones = nn.ModuleList(self.backbones.values())
 
     @abstractmethod
     def encode(self, modality: str, x: Input) -> tuple[Tensor, Tensor]:
-        """Features (n, k) and outputs (n, n_bits) of rows of a modality; codes are the signs of the outputs."""
+        """Return features (n, k) and outputs (n, n_bits) of rows of a modality; codes are the signs of the outputs."""
 
     def forward(self, modality: str, x: Input) -> Tensor:
-        """Outputs (n, n_bits)."""
+        """Return the outputs (n, n_bits)."""
         return self.encode(modality, x)[1]

@@ -28,7 +28,7 @@ class SDCHNetwork(HashingNetwork):
         feature_width: int,
         backbones: Mapping[str, nn.Module],
     ) -> None:
-        super().__init__(backbones)
+        super().__init__(feature_width, backbones)
         self._names = {name: f"m{m}" for m, name in enumerate(widths)}  # a module's name may hold no dot
         self._shapes = dict(shapes)
         self.hidden = nn.ModuleDict()

@@ -1,0 +1,56 @@
+"""What a deep method has learned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.encoder_trial import EncoderTrial
+from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.posterior import PosteriorEncoder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sizes that determine the shapes of all weights."""
+
+    n_bits: int
+    n_classes: int
+    shapes: dict[str, tuple[int, ...]]  # of a row of each modality, as the user gives it
+    widths: dict[str, int]  # of a row after its feature map
+
+    @property
+    def n_features(self) -> dict[str, int]:
+        """Number of features of each modality, as the user gives it."""
+        return {name: math.prod(shape) for name, shape in self.shapes.items()}
+
+
+@dataclass(frozen=True)
+class DeepState:
+    """The networks and all that encodes with them; never changed, only replaced."""
+
+    plan: Plan
+    settings: dict[str, Any]  # the method's own parameters at the time of training
+    maps: dict[str, Any]  # fitted feature maps by modality
+    n_samples: int
+    network: HashingNetwork
+    label_weights: dict[str, Matrix]  # (feature_width + 1, c): label scores from features and 1
+    label_sets: LabelSets
+    history: list[dict[str, Any]]
+    best_epoch: int
+    trial: EncoderTrial | None = None
+    posteriors: dict[str, PosteriorEncoder] = field(default_factory=dict)  # a cache
+
+    @property
+    def n_features(self) -> dict[str, int]:
+        """Number of features of each modality, as the user gives it."""
+        return self.plan.n_features
+
+    def posterior(self, modality: str) -> PosteriorEncoder:
+        """Return the posterior encoder of a modality, made when it is first needed."""
+        if modality not in self.posteriors:
+            self.posteriors[modality] = PosteriorEncoder(self.label_weights[modality], self.label_sets)
+        return self.posteriors[modality]
