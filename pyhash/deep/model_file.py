@@ -76,7 +76,6 @@ def restore_state(
         raise ValueError(f"its networks cannot be made: {str(error).splitlines()[0]}") from error
     load_weights(network, as_weights("network.", archive.arrays))
     weights_shape = (network.feature_width + 1, plan.n_classes)
-    trial = fields.get("trial")
     history = [dict(entry) for entry in fields["history"]]
     return DeepState(
         plan=plan,
@@ -88,7 +87,7 @@ def restore_state(
         label_sets=LabelSets.restore(archive, plan.n_classes, plan.n_bits),
         history=history,
         best_epoch=check_integer("best_epoch", fields["best_epoch"], 0, len(history)),
-        trial=None if trial is None else EncoderTrial.restore(trial, archive, plan.n_bits, plan.n_classes),
+        trial=_restore_trial(fields["trial"], archive, plan) if "trial" in fields else None,
     )
 
 
@@ -104,6 +103,13 @@ def _restore_plan(stored: Mapping[str, Any]) -> Plan:
         shapes=shapes,
         widths={name: check_integer("widths", stored["widths"][name], 1) for name in shapes},
     )
+
+
+def _restore_trial(stored: Any, archive: Archive, plan: Plan) -> EncoderTrial:
+    trial = EncoderTrial.restore(stored, archive, plan.n_bits, plan.n_classes)
+    if trial.n_queries > 0 and trial.scores.keys() != plan.shapes.keys():
+        raise ValueError(f"scores must be of {', '.join(plan.shapes)}, got {', '.join(trial.scores) or 'none'}")
+    return trial
 
 
 def _check_widths(plan: Plan, maps: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from pyhash._inputs.checks import check_real
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.input_layer import InputLayer
 from pyhash.deep.networks.inputs import Input
@@ -48,7 +49,7 @@ class DHSLNetwork(HashingNetwork):
     ) -> None:
         super().__init__(hidden[-1])
         self._names = {name: f"m{m}" for m, name in enumerate(widths)}  # a module's name may hold no dot
-        self._sigma = sigma
+        self._sigma = check_real("sigma", sigma, 0.0)
         self.main = nn.ModuleDict()
         self.last = nn.ModuleDict()
         self.selectors = nn.ModuleDict()
