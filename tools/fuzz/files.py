@@ -106,9 +106,10 @@ class Checkpoint:
 
     def read(self, path: Path, epochs: int = 2) -> None:
         """Train from what the checkpoint holds."""
-        from pyhash.deep import SDCH
+        from pyhash.deep import SDCH, TrainingOptions
 
-        model = SDCH(8, hidden=(4,), feature_width=4, epochs=epochs, batch_size=8, validation_fraction=0.0)
+        training = TrainingOptions(epochs=epochs, batch_size=8, validation_fraction=0.0)
+        model = SDCH(8, hidden=(4,), feature_width=4, training=training)
         model.fit(self._views, self._labels, checkpoint=path)
 
 

@@ -169,7 +169,8 @@ def _model_state(model: Any) -> object:
 def targets() -> list[Target]:
     """Return every call that is fuzzed."""
     small = {"n_bits": 8}
-    trained = {"n_bits": 8, "epochs": 1, "hidden": (4,), "batch_size": 8, "validation_fraction": 0.0}
+    training = deep.TrainingOptions(epochs=1, batch_size=8, validation_fraction=0.0)
+    trained = {"n_bits": 8, "hidden": (4,), "training": training}
     found = []
     for module in MODULES:
         for name in module.__all__:
