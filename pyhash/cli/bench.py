@@ -7,10 +7,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pyhash import datasets, plotting
+from pyhash import datasets
 from pyhash._files.atomic import atomic_file
+from pyhash.cli.charts import require_charts
 from pyhash.comparison import Comparison, compare
-from pyhash.comparison.experiment import RANDOM_SPLIT
+from pyhash.comparison.experiment import RANDOM_SPLIT, Database
 from pyhash.comparison.result_lines import RESULTS
 from pyhash.datasets import Dataset
 from pyhash.datasets.published import PUBLISHED_QUERIES
@@ -33,17 +34,14 @@ def run(
     views: Sequence[str] | None,
     chunk_size: int,
     protocols: Sequence[str],
-    database: str,
+    database: Database,
     out: Path,
     charts: bool,
     n_threads: int | None,
 ) -> None:
     """Run the comparison, print the table, and write results, table and charts to a folder."""
     if charts:
-        try:
-            plotting.require_matplotlib()
-        except ImportError as error:
-            raise ImportError(f"{error}, or run with --no-charts") from None
+        require_charts()
     resolved = [_protocol(text) for text in protocols]
     dataset = _load(data, names)
     if split in PUBLISHED_QUERIES and split not in dataset.splits:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pyhash import evaluation, plotting
 from pyhash._inputs.labels import one_hot
+from pyhash.cli.charts import require_charts
 from pyhash.cli.model_folder import MODELS, Catalogue, ModelFolder, Picture, staged, write_json, write_model_folder
 from pyhash.codes import pack
 from pyhash.datasets import Dataset, load_emoji
@@ -51,10 +52,7 @@ def run(
 ) -> None:
     """Learn and measure with every method, answer queries with the last, and write all results to a folder."""
     if charts:
-        try:
-            plotting.require_matplotlib()
-        except ImportError as error:
-            raise ImportError(f"{error}, or run with --no-charts") from None
+        require_charts()
     twice = [name for name in methods if methods.count(name) > 1]
     if twice:
         raise ValueError(f"--methods must name every method once, got {twice[0]} twice")

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pyhash._files.atomic import atomic_file
 from pyhash.cli.interrupts import undivided
@@ -55,7 +54,7 @@ class ModelFolder:
     catalogue: Catalogue
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write JSON; an error leaves an existing file unchanged."""
     with atomic_file(path) as file:
         file.write(json.dumps(value, ensure_ascii=False, indent=1).encode())

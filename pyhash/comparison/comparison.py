@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from pyhash._inputs.checks import MAX_BITS, check_choice, check_integer
-from pyhash.comparison.experiment import Direction, Experiment, listed, plan_experiment
+from pyhash.comparison.experiment import Database, Direction, Experiment, listed, plan_experiment
 from pyhash.comparison.identity import identify
 from pyhash.comparison.records import Identity, Record, unique
 from pyhash.comparison.result_lines import ResultLines, open_results
@@ -150,7 +150,7 @@ def compare(
     split: str | None = None,
     views: Sequence[str] | None = None,
     directions: Sequence[Direction] | None = None,
-    database: str = "learned",
+    database: Database = "learned",
     chunk_size: int = 2000,
     protocols: Sequence[Protocol | str] = ("shoh",),
     top_n: Sequence[int] = (1, 5, 10, 50, 100, 500, 1000),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
 Direction = tuple[str, str]
+Database = Literal["learned", "encoded"]
 
 RANDOM_SPLIT = "random"
-DATABASES = ("learned", "encoded")
 # Share of the rows that become queries if a data set has no split.
 QUERY_FRACTION = 0.1
 
@@ -57,7 +57,7 @@ class Experiment:
     split: str
     views: tuple[str, ...]
     directions: tuple[Direction, ...]
-    database: str
+    database: Database
     chunk_size: int
     protocols: Mapping[str, Protocol]
     top_n: tuple[int, ...]
@@ -140,7 +140,7 @@ def plan_experiment(
     split: str | None,
     views: Sequence[str] | None,
     directions: Sequence[Direction] | None,
-    database: str,
+    database: Database,
     chunk_size: int,
     protocols: Sequence[Protocol | str],
     top_n: Sequence[int],
@@ -166,7 +166,7 @@ def plan_experiment(
         split=split,
         views=chosen,
         directions=_choose_directions(directions, chosen),
-        database=check_choice("database", database, DATABASES),
+        database=cast("Database", check_choice("database", database, get_args(Database))),
         chunk_size=check_integer("chunk_size", chunk_size, 1),
         protocols=_choose_protocols(protocols),
         top_n=tuple(sorted({check_integer("top_n", n, 1) for n in listed("top_n", top_n, "integers")})),

@@ -25,7 +25,8 @@ _MAX_LISTED = 1000
 
 def identify(experiment: Experiment, method: str, model: HashingMethod, n_bits: int, seed: int) -> Identity:
     """Return the fields of a record that are known before learning; ``key`` is a hash of the others."""
-    fields = {
+    identity: Identity = {
+        "key": "",
         "method": method,
         "class": type(model).__name__,
         "n_bits": n_bits,
@@ -35,8 +36,9 @@ def identify(experiment: Experiment, method: str, model: HashingMethod, n_bits: 
         **experiment.conditions,
         "pyhash": version(_DISTRIBUTION),
     }
-    key = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
-    return {"key": key, **fields}  # type: ignore[typeddict-item]
+    fields = {name: value for name, value in identity.items() if name != "key"}
+    identity["key"] = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
+    return identity
 
 
 def describe(value: Any) -> Any:

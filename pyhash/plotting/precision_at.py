@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyhash._inputs.checks import as_array, is_sparse
+from pyhash._inputs.checks import as_rows
 from pyhash.evaluation import PrecisionAt, Protocol, precision_at
 from pyhash.evaluation.protocol import resolve_protocol
 from pyhash.evaluation.rankings import Metric
@@ -107,9 +107,8 @@ class PrecisionAtDisplay:
         require_matplotlib()
         protocol = resolve_protocol(protocol)
         if top_n is None:
-            labels = database_labels if is_sparse(database_labels) else as_array("database_labels", database_labels)
-            shape: tuple[int, ...] = labels.shape  # type: ignore[union-attr]
-            n_database = shape[0] if shape else 0
+            labels = as_rows("database_labels", database_labels)
+            n_database = labels.shape[0] if labels.ndim else 0
             # At least 1: precision_at has the message for an empty database.
             top_n = _one_two_five(max(1, min(protocol.cutoff or n_database, n_database)))
         result = precision_at(
