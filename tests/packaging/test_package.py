@@ -34,6 +34,8 @@ def test_the_first_names_load_only_what_they_need():
 _SCORE = """
 import sys
 import numpy as np
+import pyhash  # loads the table of the methods' names, and no method
+before = set(sys.modules)
 from pyhash import evaluation
 rows = np.array([[1], [2], [3]], dtype=np.uint8)
 labels = [0, 1, 1]
@@ -41,8 +43,9 @@ evaluation.mean_average_precision(rows, rows, labels, labels)
 evaluation.precision_at(rows, rows, labels, labels, top_n=2)
 evaluation.precision_recall_curve(rows, rows, labels, labels)
 evaluation.class_distances(rows, labels, n_bits=8)
-folders = {name.split(".")[1] for name in sys.modules if name.startswith("pyhash.")}
-print(*sorted(folders - {"evaluation", "codes"}), *(name for name in %s if name in sys.modules))
+folders = {name.split(".")[1] for name in set(sys.modules) - before if name.startswith("pyhash.")}
+methods = {name for name in sys.modules if name.startswith("pyhash.methods.")} - {"pyhash.methods.registry"}
+print(*sorted(folders - {"evaluation", "codes"}), *methods, *(name for name in %s if name in sys.modules))
 """
 
 
