@@ -70,7 +70,7 @@ std::vector<std::int64_t> cyclic_descent(std::span<std::int8_t> signs, std::span
         } else {
             kernels.descend_f64(problem, begin, end, values.data(), words.data(), own.data());
         }
-        const std::lock_guard<std::mutex> guard(flips_lock);
+        const std::scoped_lock guard(flips_lock);
         std::transform(own.begin(), own.end(), flips.begin(), flips.begin(), std::plus<>());
     });
     return flips;

@@ -38,7 +38,7 @@ void parallel_for(std::size_t n, std::size_t n_threads, std::size_t grain,
             try {
                 body(begin, end);
             } catch (...) {
-                const std::lock_guard<std::mutex> guard(failure_lock);
+                const std::scoped_lock guard(failure_lock);
                 if (!failure) failure = std::current_exception();
                 next = n_slices;
             }

@@ -121,8 +121,8 @@ double seed_distance(const NibbleKernels& kernels, WeightedQuery& query, CodeVie
     std::vector<std::uint8_t> sums(n), least;
     std::uint8_t bound = 255;
     // The nearest are hardly a quarter of the way off; where they are, steps must be larger.
-    for (double share = 0.25; bound == 255 && share <= 1; share *= 2) {
-        query.fill_tables(query.greatest_distance() * share, steps_of_bound, tables);
+    for (int parts = 4; bound == 255 && parts > 0; parts /= 2) {
+        query.fill_tables(query.greatest_distance() / parts, steps_of_bound, tables);
         kernels.sum(planes.block(piece.first_row / block_rows), n / block_rows, planes.n_planes(), tables, sums.data());
         for (std::size_t i = 0; mask != nullptr && i < n; ++i) {
             if (!lets_through(mask, piece.first_row + i)) sums[i] = 255;

@@ -80,7 +80,7 @@ void hamming_8(const std::uint8_t* query, const std::uint8_t* codes, std::size_t
     const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
     std::size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        const __m256i* c = reinterpret_cast<const __m256i*>(codes + 8 * i);
+        const auto* c = reinterpret_cast<const __m256i*>(codes + 8 * i);
         const __m256i low =
             _mm256_sad_epu8(count_bits_of_bytes(_mm256_xor_si256(q, _mm256_loadu_si256(c))), _mm256_setzero_si256());
         const __m256i high = _mm256_sad_epu8(count_bits_of_bytes(_mm256_xor_si256(q, _mm256_loadu_si256(c + 1))),
@@ -162,7 +162,7 @@ inline void sum_block(const std::uint8_t* block, std::size_t n_planes, const std
         const __m256i odd_high = _mm256_and_si256(_mm256_srli_epi16(odd, 4), half);
 #pragma GCC unroll 4
         for (std::size_t q = 0; q < Queries; ++q) {
-            const __m128i* table = reinterpret_cast<const __m128i*>(tables + (q * n_planes + p) * 16);
+            const auto* table = reinterpret_cast<const __m128i*>(tables + (q * n_planes + p) * 16);
             const __m256i of_even = _mm256_broadcastsi128_si256(_mm_load_si128(table));
             const __m256i of_odd = _mm256_broadcastsi128_si256(_mm_load_si128(table + 1));
             low[q] = _mm256_adds_epu8(

@@ -73,7 +73,7 @@ struct Words {
     };
 
     template <class Operation>
-    static inline Vector each(Vector a, Vector b, Operation operation) {
+    static Vector each(Vector a, Vector b, Operation operation) {
         Vector out;
         for (std::size_t w = 0; w < 4; ++w) out.words[w] = operation(a.words[w], b.words[w]);
         return out;

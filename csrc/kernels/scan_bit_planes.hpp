@@ -25,14 +25,14 @@ struct BitCounter {
     using Vector = typename Ops::Vector;
 
     // sum, carry of sum + a + b.
-    static inline void add(Vector& sum, Vector& carry, Vector a, Vector b) {
+    static void add(Vector& sum, Vector& carry, Vector a, Vector b) {
         const Vector differ = Ops::differ(a, b);
         carry = Ops::either(Ops::first_not_second(a, differ), Ops::both(differ, sum));
         sum = Ops::differ(differ, sum);
     }
 
     template <std::size_t Digits>
-    static inline void carry_on(Vector* digits, std::size_t from, Vector carry) {
+    static void carry_on(Vector* digits, std::size_t from, Vector carry) {
 #pragma GCC unroll 16
         for (std::size_t d = from; d < Digits; ++d) {
             const Vector next = Ops::both(digits[d], carry);
@@ -43,7 +43,7 @@ struct BitCounter {
 
     // digits of Z = N / 2 + set bits of the planes, for the 256 codes whose planes begin at `part`.
     template <std::size_t Digits>
-    static inline void count(const BitScan& scan, const std::uint8_t* part, Vector* digits) {
+    static void count(const BitScan& scan, const std::uint8_t* part, Vector* digits) {
 #pragma GCC unroll 16
         for (std::size_t d = 0; d + 1 < Digits; ++d)
             digits[d] = Ops::load(part + scan.counts + bit_plane_bytes * (d + 1));
@@ -78,7 +78,7 @@ struct BitCounter {
     }
 
     // Positions of the set bits of a word. Most words have few: three are written without asking, up to three too many.
-    static inline std::size_t write_positions(std::uint64_t word, std::uint32_t first, std::uint32_t* out) {
+    static std::size_t write_positions(std::uint64_t word, std::uint32_t first, std::uint32_t* out) {
         const std::size_t n = Ops::count_bits(word);
 #pragma GCC unroll 3
         for (std::size_t i = 0; i < 3; ++i, word &= word - 1) out[i] = first + Ops::trailing_zeros(word);

@@ -112,7 +112,7 @@ static void the_farthest_code_is_found() {
             for (std::size_t i = n_bits; i < projections.size(); ++i) projections[i] = projections[i - n_bits];
             auto bytes = random_bytes(random, n * n_bytes);
             for (std::size_t bit = 0; bit < n_bits; ++bit) {
-                const std::uint8_t mask = static_cast<std::uint8_t>(1u << (bit % 8));
+                const auto mask = static_cast<std::uint8_t>(1u << (bit % 8));
                 std::uint8_t& byte = bytes[5 * n_bytes + bit / 8];
                 byte = static_cast<std::uint8_t>(projections[bit] > 0 ? byte & ~mask : byte | mask);
             }

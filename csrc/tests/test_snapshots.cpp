@@ -24,11 +24,11 @@ struct Snapshot {
 class Index {
 public:
     std::shared_ptr<const Snapshot> current() const {
-        const std::lock_guard<std::mutex> guard(lock_);
+        const std::scoped_lock guard(lock_);
         return snapshot_;
     }
     void replace(std::shared_ptr<const Snapshot> next) {
-        const std::lock_guard<std::mutex> guard(lock_);
+        const std::scoped_lock guard(lock_);
         snapshot_.swap(next);
     }
 
@@ -61,6 +61,7 @@ static void layouts_are_made_once_for_all() {
         const auto bytes = random_bytes(random, 3000 * 8);
         const CodeSet set({bytes.data(), 3000, 8});
         std::vector<std::thread> threads;
+        threads.reserve(4);
         for (int t = 0; t < 4; ++t) {
             threads.emplace_back([&] {
                 Wanted<std::uint32_t> near;
@@ -77,6 +78,7 @@ static void searches_see_one_generation() {
     Index index;
     std::atomic<bool> stop{false};
     std::vector<std::thread> readers;
+    readers.reserve(3);
     for (int t = 0; t < 3; ++t) {
         readers.emplace_back([&] {
             while (!stop) search_all_ways(*index.current());
