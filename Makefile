@@ -13,7 +13,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint bench cpp-test cpp-tsan fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
+.PHONY: demo test test-all lint bench cpp-test cpp-tsan cpp-tidy fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -24,7 +24,7 @@ test: $(VENV)/.test
 test-all: $(VENV)/.test
 	$(PYTEST) --durations 20
 
-lint: $(VENV)/.lint
+lint: $(VENV)/.lint cpp-tidy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -51,13 +51,20 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m pytest benchmarks --benchmark-disable-gc --benchmark-columns=median,iqr,rounds $(if $(QUICK),--quick) --record $(RESULTS)
 	$(BIN)/python -m benchmarks.report $(RESULTS) $(PAGE)
 
+CONFIGURE = $(BIN)/cmake -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
+
 # The C++ part alone, under sanitizers: unit tests, and for SECONDS (30) random searches at every CPU level (SEED repeats).
 cpp-test fuzz-cpp: PRESET := asan
 cpp-tsan: PRESET := tsan
 cpp-test cpp-tsan fuzz-cpp: $(VENV)/.build-needs
-	$(BIN)/cmake --preset $(PRESET) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
+	$(CONFIGURE) --preset $(PRESET)
 	$(BIN)/cmake --build --preset $(PRESET) $(if $(filter fuzz-cpp,$@),--target fuzz_search)
 	$(if $(filter fuzz-cpp,$@),build/asan/fuzz_search --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED)),$(BIN)/ctest --preset $(PRESET))
+
+# clang-tidy and clang's own warnings on every C++ file, the bindings included.
+cpp-tidy: $(VENV)/.lint
+	$(CONFIGURE) --preset tidy -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
+	printf '%s\n' $(filter %.cpp,$(CPP)) | xargs -P $$(getconf _NPROCESSORS_ONLN) -n 1 $(BIN)/clang-tidy --quiet -p build/tidy
 
 # The three fuzzers in turn, for SECONDS (60) together, from a SEED that is printed.
 fuzz fuzz-files fuzz-calls: SECONDS ?= 60

@@ -87,7 +87,7 @@ BitQuery::BitQuery(const KernelTable& kernels, const BitPlanes& planes, const st
         on_ones_ ? static_cast<std::size_t>(n_ones_) : planes.n_bits() - static_cast<std::size_t>(n_ones_);
     offsets_.reserve(n_chosen + 1);
     for (std::size_t j = 0; j < n_bytes; ++j) {
-        for (unsigned rest = on_ones_ ? code[j] : 255u & ~code[j]; rest != 0; rest &= rest - 1) {
+        for (unsigned rest = on_ones_ ? code[j] : 255u - code[j]; rest != 0; rest &= rest - 1) {
             const std::size_t bit = 8 * j + static_cast<std::size_t>(std::countr_zero(rest));
             offsets_.push_back(static_cast<std::uint32_t>(bit * BitPlanes::bytes_per_plane));
         }

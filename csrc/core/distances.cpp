@@ -37,7 +37,8 @@ void nibble_costs(std::span<const double> projection, std::span<double> costs) {
                 by_difference[(1u << bit) + rest] = by_difference[rest] + weight[bit];
             }
         }
-        for (unsigned value = 0; value < 16; ++value) costs[16 * p + value] = by_difference[value ^ query];
+        double* out = costs.data() + 16 * p;
+        for (unsigned value = 0; value < 16; ++value) out[value] = by_difference[value ^ query];
     }
 }
 
@@ -46,7 +47,8 @@ void byte_costs(std::span<const double> nibble_costs, std::span<double> costs) {
     for (const double *of_byte = nibble_costs.data(), *end = of_byte + nibble_costs.size(); of_byte != end;
          of_byte += 32) {
         for (std::size_t high = 0; high < 16; ++high, out += 16) {
-            for (std::size_t low = 0; low < 16; ++low) out[low] = of_byte[low] + of_byte[16 + high];
+            const double of_high = of_byte[16 + high];
+            for (std::size_t low = 0; low < 16; ++low) out[low] = of_byte[low] + of_high;
         }
     }
 }

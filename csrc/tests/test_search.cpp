@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "check.hpp"
 #include "core/code_set.hpp"
@@ -151,7 +152,8 @@ static void rankings_agree_with_sorting(std::size_t n_queries, std::size_t n, st
         const std::uint32_t* of_query = all.data() + i * n;
         std::vector<std::size_t> order(n);
         std::iota(order.begin(), order.end(), 0);
-        std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return of_query[a] < of_query[b]; });
+        std::sort(order.begin(), order.end(),
+                  [&](auto a, auto b) { return std::pair(of_query[a], a) < std::pair(of_query[b], b); });
         for (std::size_t j = 0; j < n; ++j) CHECK(ranked[i * n + j] == relevance[i * n + order[j]]);
         for (std::size_t d = 0; d <= 8 * n_bytes; ++d) {
             std::int64_t expected_all = 0, expected_relevant = 0;
