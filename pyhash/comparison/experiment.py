@@ -187,6 +187,8 @@ def listed(name: str, values: object, of: str) -> list[Any]:
 def _choose_labels(data: Dataset, labels: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the name of the labels, and the layers of the hierarchy if the labels are its finest layer."""
     layers = data.layers if data.hierarchy else ()
+    if labels is not None and not isinstance(labels, str):
+        raise TypeError(f"labels must be the name of one kind of labels, got {type(labels).__name__}")
     if labels == "hierarchy" and not layers:
         raise ValueError(f"labels must be among {', '.join(map(repr, data.labels))}: {data.name!r} has no hierarchy")
     if labels is None or labels == "hierarchy":
@@ -197,6 +199,8 @@ def _choose_labels(data: Dataset, labels: str | None) -> tuple[str, tuple[str, .
 
 
 def _choose_split(data: Dataset, split: str | None) -> tuple[Dataset, str]:
+    if split is not None and not isinstance(split, str):
+        raise TypeError(f"split must be the name of a split, got {type(split).__name__}")
     if split is None:
         split = next(iter(data.splits), RANDOM_SPLIT)
     if split == RANDOM_SPLIT and split not in data.splits:

@@ -94,11 +94,15 @@ class Dataset:
         views = _converted("views", self.views, _features)
         labels = _converted("labels", self.labels, _labels)
         splits = _converted("splits", self.splits, _mask)
+        items = _converted("items", self.items, _item)
+        for name, values in (("layers", self.layers), ("hierarchy", self.hierarchy)):
+            if not isinstance(values, (list, tuple)):
+                raise TypeError(f"{name} must be a list or a tuple, got {type(values).__name__}")
         for name, array in (("views", views), ("labels", labels)):
             if not array:
                 raise ValueError(f"{name} must hold at least one entry, got none")
         n_rows = {f"views[{name!r}]": shape_of_features(f"views[{name!r}]", view)[0] for name, view in views.items()}
-        for kind, arrays in (("labels", labels), ("splits", splits), ("items", self.items)):
+        for kind, arrays in (("labels", labels), ("splits", splits), ("items", items)):
             n_rows |= {f"{kind}[{name!r}]": len(array) for name, array in arrays.items()}
         if len(set(n_rows.values())) > 1:
             shown = ", ".join(f"{name} has {n}" for name, n in n_rows.items())
@@ -243,6 +247,12 @@ def _converted(kind: str, arrays: dict[str, Any], convert: Callable[[str, Any], 
         raise TypeError(f"{kind} must be a mapping of names to arrays, got {type(arrays).__name__}")
     converted = {name: convert(f"{kind}[{name!r}]", array) for name, array in arrays.items()}
     return arrays if all(converted[name] is array for name, array in arrays.items()) else converted
+
+
+def _item(name: str, item: Any) -> Any:
+    if not hasattr(item, "__len__") or getattr(item, "ndim", None) == 0:
+        raise TypeError(f"{name} must have one entry for each row, got {type(item).__name__}")
+    return item
 
 
 def _features(name: str, view: Any) -> Any:

@@ -65,7 +65,7 @@ def make_hierarchical(
     Dataset('hierarchical', 100 rows; views: image 64, text 128; labels: level1, level2)
     """
     n_samples = check_integer("n_samples", n_samples, 1)
-    if not isinstance(n_classes, Iterable):
+    if not isinstance(n_classes, Iterable) or getattr(n_classes, "ndim", None) == 0:
         raise TypeError(f"n_classes must be a sequence of integers, one for each layer, got {n_classes!r}")
     sizes = [check_integer("n_classes", c, 1) for c in n_classes]
     if not sizes or any(fine < coarse for coarse, fine in pairwise(sizes)):
@@ -170,7 +170,10 @@ def _views(
     samples: NDArray[np.float64], n_features: Mapping[str, int] | None, noise: float, rng: np.random.Generator
 ) -> dict[str, Any]:
     views = {}
-    for name, width in (_DEFAULT_FEATURES if n_features is None else n_features).items():
+    n_features = _DEFAULT_FEATURES if n_features is None else n_features
+    if not isinstance(n_features, Mapping):
+        raise TypeError(f"n_features must be a mapping of names to integers, got {n_features!r}")
+    for name, width in n_features.items():
         check_integer(f"n_features[{name!r}]", width, 1)
         linear = rng.standard_normal((samples.shape[1], width)) / np.sqrt(samples.shape[1])
         view = samples @ linear + 0.5 * noise * rng.standard_normal((len(samples), width))

@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
 from pyhash._inputs.checks import check_codes, check_integer, check_n_bits
-from pyhash._inputs.labels import check_class_indices, check_label_matrix, count_class_indices, is_class_indices
+from pyhash._inputs.labels import (
+    MAX_CLASSES,
+    check_class_indices,
+    check_label_matrix,
+    count_class_indices,
+    is_class_indices,
+)
 from pyhash.codes import pack
 
 
@@ -95,7 +101,7 @@ def class_distances(
     n_bits = check_n_bits(n_bits)
     packed = check_codes("codes", codes, n_bits)
     if n_classes is not None:
-        n_classes = check_integer("n_classes", n_classes, 1)
+        n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
     if len(packed) == 0:
         raise ValueError("codes must have at least one row, got none")
     # One entry for each pair of a sample and one of its classes.

@@ -233,7 +233,7 @@ def precision_at(
     """
     protocol = resolve_protocol(protocol)
     ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
-    wanted = list(top_n) if isinstance(top_n, Iterable) and np.ndim(top_n) else [top_n]
+    wanted = list(top_n) if isinstance(top_n, Iterable) and getattr(top_n, "ndim", None) != 0 else [top_n]
     if not wanted:
         raise ValueError("top_n must name at least one N, got none")
     limit = min(protocol.cutoff or ranking.n_database, ranking.n_database)

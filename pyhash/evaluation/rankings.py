@@ -98,6 +98,8 @@ class DistanceRanking(Ranking):
 
 def make_ranking(queries: ArrayLike, database: ArrayLike | None, metric: Metric, n_bits: int | None) -> Ranking:
     """Return the ranking by `metric`; ``mean_average_precision`` documents the arguments."""
+    if not isinstance(metric, str) and not callable(metric):
+        raise TypeError(f"metric must be a string or a function, got {type(metric).__name__}")
     if metric == "hamming":
         return HammingRanking(queries, _required(database, metric), n_bits)
     if metric == "weighted_hamming":

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyhash._inputs.checks import check_codes, check_n_bits
 from pyhash.interop.msb import to_msb_bytes, with_bits_reversed
-from pyhash.interop.values import check_values, joined_values
+from pyhash.interop.values import check_values, is_iterable, joined_values
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -84,7 +84,7 @@ def from_bit_strings(strings: Iterable[str], n_bits: int | None = None) -> NDArr
     array([[9],
            [8]], dtype=uint8)
     """
-    if isinstance(strings, (str, bytes)) or not isinstance(strings, Iterable):
+    if isinstance(strings, (str, bytes)) or not is_iterable(strings):
         raise TypeError(f"strings must be an iterable of str, one for each code, got {type(strings).__name__}")
     rows = list(strings)
     for i, row in enumerate(rows):

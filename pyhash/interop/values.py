@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def is_iterable(values: object) -> TypeGuard[Iterable[Any]]:
+    """Return whether values can be iterated; an array without axes cannot."""
+    return isinstance(values, Iterable) and getattr(values, "ndim", None) != 0
+
+
 def check_values(values: object) -> list[bytes]:
     """Return values that are bytes, one for each code."""
-    if isinstance(values, (str, bytes, bytearray, memoryview)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes, bytearray, memoryview)) or not is_iterable(values):
         raise TypeError(f"values must be an iterable of bytes, one for each code, got {type(values).__name__}")
     rows = list(values)
     for i, row in enumerate(rows):

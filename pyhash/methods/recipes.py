@@ -116,7 +116,7 @@ def _parse(name: object) -> tuple[str, bool, str | None]:
     if base not in METHODS:
         close = difflib.get_close_matches(base.lower(), list(METHODS), 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"methods must be among {', '.join(METHOD_NAMES)}, got {base!r}{hint}")
+        raise ValueError(f"methods must have a name among {', '.join(METHOD_NAMES)}, got {base!r}{hint}")
     with_kernels = suffixes[:1] == ["rbf"]
     rest = suffixes[with_kernels:]
     if len(rest) > 1 or not set(rest) <= set(_ENCODERS):

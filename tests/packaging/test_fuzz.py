@@ -20,8 +20,9 @@ from tools.fuzz.child import Case, run_cases  # noqa: E402
 from tools.fuzz.command import fuzz  # noqa: E402
 
 
-def test_nothing_is_found_in_a_short_run(capfd):
-    assert fuzz("short run", files.make_batch, seconds=1, seed=1) == []
+@pytest.mark.parametrize("fuzzer", [files, calls])
+def test_nothing_is_found_in_a_short_run(fuzzer, capfd):
+    assert fuzz("short run", fuzzer.make_batch, seconds=1, seed=1) == []
     assert "short run: seed 1, 1 s" in capfd.readouterr().out
 
 
@@ -98,3 +99,31 @@ def test_a_call_that_fails_badly_is_found(k, fault, monkeypatch, tmp_path):
     target = interface.Target("careless", ("rows", "k"), {"rows": rows}, lambda: (careless, lambda: list(rows)))
     found = calls.call_wrongly(target, {"k": k})
     assert found is None if fault is None else found.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("make_multilabel", {"n_features": [3]}),
+        ("make_hierarchical", {"n_classes": np.array(3)}),
+        ("Dataset", {"items": 3}),
+        ("Dataset", {"items": {"a": 1}}),
+        ("Dataset", {"layers": 3}),
+        ("Dataset", {"hierarchy": np.zeros((3, 3))}),
+        ("mean_average_precision", {"metric": np.zeros((3, 3))}),
+        ("precision_at", {"top_n": [[1, 2], [3]]}),
+        ("class_distances", {"n_classes": 2**62}),
+        ("BATCH", {"n_classes": 2**62}),
+        ("from_bit_strings", {"strings": np.array(3)}),
+        ("from_pgvector_bytes", {"values": np.array(3)}),
+        ("make_method", {"name": "bits"}),
+        ("compare", {"labels": np.arange(24)}),
+        ("compare", {"split": np.arange(24)}),
+    ],
+)
+def test_calls_that_once_failed_badly(name, wrong, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (target,) = [target for target in interface.targets() if target.name == name]
+    assert calls.call_wrongly(target, wrong) is None
+    with pytest.raises((TypeError, ValueError)):
+        target.prepare()[0](**{**target.valid, **wrong})

@@ -79,7 +79,7 @@ ROWS = codes.pack([[1, 1, 1], [-1, 1, 1]])
         (ROWS, [0.5, 1], {}, TypeError, "labels must be class indices of an integer dtype, got float64"),
         (ROWS, [[0, 2], [1, 0]], {}, ValueError, "labels must hold only 0 and 1, wrong in row 0"),
         (ROWS, [[0], [1]], {"n_classes": 2}, ValueError, r"labels must have shape \(n,\) or \(n, 2\), got \(2, 1\)"),
-        (ROWS, [0, 1], {"n_classes": 0}, ValueError, "n_classes must be an integer >= 1, got 0"),
+        (ROWS, [0, 1], {"n_classes": 0}, ValueError, "n_classes must be an integer from 1 to 16777216, got 0"),
     ],
 )
 def test_wrong_input(rows, labels, choices, error, message):

@@ -33,6 +33,7 @@ class Target:
     parameters: tuple[str, ...]
     valid: Mapping[str, Any]
     prepare: Callable[[], tuple[Callable[..., Any], Callable[[], object]]]
+    named: tuple[str, ...] = ()  # what a message may name beside the parameters
 
 
 def _rng() -> np.random.Generator:
@@ -131,7 +132,7 @@ def _estimator(name: str, cls: type, **fixed: Any) -> Target:
         def fit(**values: Any) -> None:
             cls(**{**fixed, **values}).fit(views["a"])
 
-    return Target(name, tuple(parameters), {}, lambda: (fit, _nothing))
+    return Target(name, tuple(parameters), {}, lambda: (fit, _nothing), named=("views", "labels"))
 
 
 def _method(name: str, make: Callable[[], Any], method: str, state: Callable[[Any], object]) -> Target:

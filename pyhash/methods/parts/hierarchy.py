@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import as_rows, check_integer, is_sparse
 from pyhash._inputs.frames import is_frame
 from pyhash._inputs.labels import (
+    MAX_CLASSES,
     check_class_indices,
     check_label_matrix,
     count_class_indices,
@@ -36,7 +37,7 @@ class ClassLayers:
         """Return the layers of the parameters `hierarchy` and `n_classes`, checked."""
         affiliations = check_affiliations(hierarchy)
         if not affiliations:
-            return cls([], None if n_classes is None else [check_integer("n_classes", n_classes, 1)])
+            return cls([], None if n_classes is None else [check_integer("n_classes", n_classes, 1, MAX_CLASSES)])
         if n_classes is not None:
             raise ValueError(f"n_classes must be None with a hierarchy, which has it, got {n_classes}")
         return cls(affiliations, [len(affiliations[0]), *(a.shape[1] for a in affiliations)])
