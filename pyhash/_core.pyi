@@ -45,6 +45,7 @@ def sum_similar(
     (n, u) array.
     """
 
+def mask_bytes(n_rows: int) -> int: ...
 def hamming_distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8], n_threads: int) -> NDArray[np.uint32]: ...
 def weighted_distances(
     projections: NDArray[np.float64], codes: NDArray[np.uint8], n_threads: int

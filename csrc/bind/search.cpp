@@ -68,8 +68,8 @@ using OptionalMask = std::optional<Array<std::uint8_t>>;
 
 RowMask mask_of(const OptionalMask& mask, const CodeSet& set) {
     if (!mask) return nullptr;
-    require(mask->ndim() == 1 && extent(*mask, 0) == (set.codes().n + 511) / 512 * 64,
-            "mask must have 64 bytes for each 512 rows begun");
+    require(mask->ndim() == 1 && extent(*mask, 0) == mask_bytes(set.codes().n),
+            "mask must have mask_bytes(n) bytes for n codes");
     return mask->data();
 }
 
@@ -112,6 +112,7 @@ void bind_search(py::module_& m) {
     m.def("weighted_distances", &all_weighted, projections, codes, py::arg("n_threads"));
     const auto k = py::arg("k"), radius = py::arg("radius"), all_ties = py::arg("all_ties");
     const auto mask = py::arg("mask").noconvert(), n_threads = py::arg("n_threads");
+    m.def("mask_bytes", &mask_bytes, py::arg("n_rows"));
     py::class_<CodeSet>(m, "CodeSet")
         .def(py::init([](const Array<std::uint8_t>& c, bool lean) {
                  const CodeView view = code_view(c);

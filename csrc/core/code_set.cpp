@@ -19,11 +19,10 @@ constexpr std::size_t least_rows_of_layouts = 2048;
 constexpr std::size_t queries_worth_layouts = 16;
 // Where a mask lets fewer than one row of so many through, those rows are copied and searched alone.
 constexpr std::size_t sparse_mask = 16;
-constexpr std::size_t mask_rows = 512;
 
 std::size_t count_rows(RowMask mask, std::size_t n) {
     std::size_t count = 0;
-    for (std::size_t i = 0; i < (n + mask_rows - 1) / mask_rows * mask_rows / 64; ++i) {
+    for (std::size_t i = 0; i < mask_bytes(n) / 8; ++i) {
         std::uint64_t word;
         std::memcpy(&word, mask + 8 * i, 8);
         count += static_cast<std::size_t>(std::popcount(word));
@@ -42,7 +41,7 @@ std::vector<std::uint32_t> rows_let_through(RowMask mask, std::size_t n) {
 // Lets the groups through that have a row which the mask lets through.
 std::vector<std::uint8_t> mask_of(const CodeGroups& groups, RowMask mask) {
     const std::size_t n = groups.distinct().n;
-    std::vector<std::uint8_t> of_groups((n + mask_rows - 1) / mask_rows * mask_rows / 8);
+    std::vector<std::uint8_t> of_groups(mask_bytes(n));
     for (std::size_t g = 0; g < n; ++g) {
         const bool any = std::ranges::any_of(groups.rows(g), [mask](auto row) { return lets_through(mask, row); });
         of_groups[g / 8] = static_cast<std::uint8_t>(of_groups[g / 8] | any << (g % 8));

@@ -44,6 +44,7 @@ void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes,
                    const Wanted<std::uint32_t>& wanted, RowMask mask, const SearchPiece& piece,
                    std::span<HitList<std::uint32_t>> lists) {
     constexpr std::size_t block_rows = BitPlanes::codes_per_block, step_bytes = 36'000;
+    static_assert(block_rows == mask_block_rows);
     const std::size_t first_block = piece.first_row / block_rows;
     const std::size_t end_block = first_block + (piece.n_rows + block_rows - 1) / block_rows;
     const std::size_t end_row = piece.first_row + piece.n_rows;

@@ -41,8 +41,15 @@ void cut(HitList<Distance>& hits, const Wanted<Distance>& wanted) {
     hits.resize(n);
 }
 
-// Which rows a search may find: bit i % 8 of byte i / 8 for row i, whole blocks of 512 rows; nullptr: all.
+// Which rows a search may find: bit i % 8 of byte i / 8 for row i, whole blocks of rows; nullptr: all.
 using RowMask = const std::uint8_t*;
+
+// As many as a block of bit planes has codes.
+constexpr std::size_t mask_block_rows = 512;
+
+constexpr std::size_t mask_bytes(std::size_t n_rows) {
+    return (n_rows + mask_block_rows - 1) / mask_block_rows * (mask_block_rows / 8);
+}
 
 inline bool lets_through(RowMask mask, std::size_t row) {
     return mask == nullptr || ((mask[row / 8] >> (row % 8)) & 1);

@@ -115,7 +115,7 @@ std::vector<std::uint8_t> draw_codes(Random& random, std::size_t n, std::size_t 
 void draw_mask(Random& random, Problem& problem) {
     problem.n_allowed = problem.n;
     if (random.one_in(2)) return;
-    problem.mask.assign((problem.n + 511) / 512 * 64, 0);
+    problem.mask.assign(mask_bytes(problem.n), 0);
     const double share = random.one_of({0.0, 0.002, 0.05, 0.5, 0.99});
     const std::size_t first = random.one_in(3) ? random.between(0, problem.n) : 0;
     problem.n_allowed = 0;

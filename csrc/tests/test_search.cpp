@@ -61,7 +61,7 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
     std::vector<double> projections(c.n_queries * n_bits), weighted(c.n_queries * c.n);
     for (double& p : projections) p = static_cast<double>(random() % 9) / 4 - 1;
     weighted_distances({projections.data(), c.n_queries, n_bits}, codes, 1, weighted);
-    std::vector<std::uint8_t> many = random_bytes(random, (c.n + 511) / 512 * 64), few(many.size());
+    std::vector<std::uint8_t> many = random_bytes(random, mask_bytes(c.n)), few(many.size());
     for (std::size_t i = 0; i < few.size(); ++i) few[i] = i % 20 == 0 ? 1 : 0;
     for (std::size_t i = c.n; i < 8 * many.size(); ++i) many[i / 8] &= static_cast<std::uint8_t>(~(1u << (i % 8)));
     for (std::size_t i = c.n; i < 8 * few.size(); ++i) few[i / 8] &= static_cast<std::uint8_t>(~(1u << (i % 8)));

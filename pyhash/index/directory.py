@@ -289,12 +289,14 @@ class IndexDirectory:
             with atomic_file(self.path / MANIFEST, before_rename=self._check_own) as file:
                 file.write(manifest.to_bytes())
             self._manifest = manifest
-        except BaseException:
+        except BaseException as error:
             # What is on disk decides, not how far this got: an interrupt may come just after the manifest's rename.
             with suppress(OSError, ModelFormatError):
                 if self._on_disk() == manifest:
                     self._manifest = manifest
             self._delete(files.names)
+            if isinstance(error, OSError):
+                self._check_lock()  # a file that is missing, or there already, may be another writer's doing
             raise
 
     def _check_unused(self) -> None:

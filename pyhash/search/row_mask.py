@@ -1,7 +1,7 @@
 """Row masks: which rows of a set of codes a search may find.
 
-Bit ``i % 8`` of byte ``i // 8`` belongs to row i. A mask has 64 bytes for each 512 rows begun, as the core scans them;
-the bits after the last row are 0.
+Bit ``i % 8`` of byte ``i // 8`` belongs to row i. A mask has whole blocks of rows, as the core scans them
+(``mask_bytes`` of csrc/core/hits.hpp); the bits after the last row are 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK_ROWS = 512
+from pyhash import _core
 
 RowMask: TypeAlias = NDArray[np.uint8]
 Rows: TypeAlias = NDArray[np.intp]
@@ -19,14 +19,14 @@ Rows: TypeAlias = NDArray[np.intp]
 
 def mask_of_rows(rows: NDArray[np.integer] | NDArray[np.bool_] | slice, n: int) -> RowMask:
     """Return the mask of `n` rows that lets these through: row numbers, n booleans, or a slice."""
-    bits = np.zeros(_padded(n), dtype=np.bool_)
+    bits = np.zeros(8 * _core.mask_bytes(n), dtype=np.bool_)
     bits[:n][rows] = True
     return np.packbits(bits, bitorder="little")
 
 
 def mask_of_bytes(stored: NDArray[np.uint8], n: int) -> RowMask:
     """Return the mask of `n` rows whose bytes end with the last row."""
-    mask = np.zeros(_padded(n) // 8, dtype=np.uint8)
+    mask = np.zeros(_core.mask_bytes(n), dtype=np.uint8)
     mask[: len(stored)] = stored
     return mask
 
@@ -58,7 +58,3 @@ def mask_without(mask: RowMask, rows: Rows) -> RowMask:
     bits = (np.uint8(1) << (rows % 8).astype(np.uint8)).astype(np.uint8)
     np.bitwise_and.at(kept, rows // 8, ~bits)
     return kept
-
-
-def _padded(n: int) -> int:
-    return (n + _BLOCK_ROWS - 1) // _BLOCK_ROWS * _BLOCK_ROWS

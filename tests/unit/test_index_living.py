@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -717,6 +718,26 @@ def test_a_lock_that_is_lost_while_a_commit_writes(saved, path, rng, monkeypatch
     assert {name: after[name] for name in names} == {name: before[name] for name in names}
     assert state(CodeIndex.open(path)) == committed
     CodeIndex.open(path).verify()
+    saved.save(path.with_name("elsewhere"))
+    assert state(CodeIndex.open(path.with_name("elsewhere"))) == state(saved)
+
+
+@pytest.mark.parametrize("lose", [remove_lock, remove_directory])
+def test_a_lock_that_is_lost_just_before_a_file_is_made(saved, path, rng, monkeypatch, lose):
+    """The file is there already, or its directory is not there any more."""
+    saved.add(make_codes(rng, 50))
+    unlink = Path.unlink
+
+    def unlink_and_lose(file, **others):
+        monkeypatch.setattr(Path, "unlink", unlink)
+        unlink(file, **others)
+        lose(path)
+
+    monkeypatch.setattr(Path, "unlink", unlink_and_lose)
+    with pytest.raises(IndexChangedError, match="is not locked any more"):
+        saved.commit()
+    if path.exists():
+        CodeIndex.open(path).verify()
     saved.save(path.with_name("elsewhere"))
     assert state(CodeIndex.open(path.with_name("elsewhere"))) == state(saved)
 
