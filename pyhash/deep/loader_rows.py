@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
+from pyhash._inputs.tensors import tensor_values
 from pyhash.deep.interrupts import deferred_interrupts
 from pyhash.deep.networks.inputs import Input, make_input
 from pyhash.deep.rows import Batches, Rows, TrainingRows, float32_rows
@@ -48,7 +49,7 @@ class LoaderRows(TrainingRows):
             for batch in read:
                 if not isinstance(batch, (tuple, list)) or len(batch) < 2:
                     raise TypeError("labels must be given, or be in the items of the DataLoader: (views, label)")
-                found.append(np.asarray(batch[1]))
+                found.append(_as_array("labels", batch[1]))
         return np.concatenate(found)
 
     def batches(self, rows: Sequence[Rows]) -> Batches:
@@ -123,4 +124,9 @@ def _views_of(batch: Any) -> dict[str, NDArray[Any]]:
             "views must be a DataLoader whose items are mappings of modality names to rows, or (mapping, label), "
             f"got items of {type(views).__name__}"
         )
-    return {name: np.asarray(rows) for name, rows in views.items()}
+    return {name: _as_array(f"views[{name!r}]", rows) for name, rows in views.items()}
+
+
+def _as_array(name: str, batch: Any) -> NDArray[Any]:
+    """Return a batch as an array; tensors may require gradients and be of any floating type."""
+    return tensor_values(name, batch) if isinstance(batch, torch.Tensor) else np.asarray(batch)

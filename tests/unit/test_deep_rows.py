@@ -429,6 +429,16 @@ def test_items_may_hold_pictures_and_label_vectors(with_pictures):
     assert_same(behind(small()).fit(loader), expected, WITH_PICTURES)
 
 
+def test_tensors_may_require_gradients_and_be_bfloat16():
+    tensors = {name: torch.from_numpy(np.array(X)).bfloat16().requires_grad_() for name, X in VIEWS.items()}
+    arrays = {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
+    model = sdch(feature_maps=AS_THEY_ARE).fit(arrays, LABELS)
+    assert_same(sdch(feature_maps=AS_THEY_ARE).fit(tensors, LABELS), model, arrays)
+    assert_same(sdch().fit(DataLoader(Items(tensors, torch.from_numpy(LABELS)))), model, arrays)
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(model.project(tensor, modality=name), model.project(arrays[name], modality=name))
+
+
 class Noisy(Items):
     """Rows that differ each time they are read."""
 
