@@ -14,7 +14,7 @@ _OWN = {"AlexNet": AlexNet}
 
 
 def check_backbones(value: object) -> dict[str, nn.Module]:
-    """Backbones by modality, copied to the CPU: what was passed stays as it was."""
+    """Return copies of backbones by modality, on the CPU."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -26,7 +26,7 @@ def check_backbones(value: object) -> dict[str, nn.Module]:
 
 
 def check_modalities(backbones: Mapping[str, nn.Module], modalities: Collection[str]) -> None:
-    """Refuses backbones of what is none of the modalities."""
+    """Raise a ValueError if a backbone is for an unknown modality."""
     for name in backbones:
         if name not in modalities:
             known = ", ".join(map(repr, modalities)) or "no modality"
@@ -34,7 +34,7 @@ def check_modalities(backbones: Mapping[str, nn.Module], modalities: Collection[
 
 
 def store_backbones(backbones: Mapping[str, nn.Module]) -> dict[str, Any]:
-    """What a file says of backbones; weights are elsewhere, and code is nowhere."""
+    """Describe backbones for a file's header: kinds and parameters, no weights and no code."""
     return {
         name: {
             "kind": type(module).__name__,
@@ -45,9 +45,9 @@ def store_backbones(backbones: Mapping[str, nn.Module]) -> dict[str, Any]:
 
 
 def check_given(stored: Mapping[str, Any], given: Mapping[str, Any] | None) -> None:
-    """Refuses backbones that are not those of a file; `stored` is what it says of them.
+    """Raise a TypeError or ValueError if given backbones do not match those that a file describes.
 
-    Apart from their restoring, since what is wrong here is the caller's, not the file's.
+    Separate from ``restore_backbones``, as the caller is wrong here and not the file.
     """
     check_modalities(check_backbones(given), stored)
     for name, described in stored.items():
@@ -59,7 +59,7 @@ def check_given(stored: Mapping[str, Any], given: Mapping[str, Any] | None) -> N
 
 
 def restore_backbones(stored: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, nn.Module]:
-    """Modules of the stored kinds, untrained: those given, and else pyhash's own."""
+    """Return untrained modules of the stored kinds: those given, else pyhash's own."""
     modules = check_backbones(given)
     return {
         name: modules[name] if name in modules else _OWN[described["kind"]](**described["parameters"])

@@ -195,23 +195,23 @@ class DeepMethod(HashingMethod):
         checkpoint: str | os.PathLike[str] | None = None,
         progress: bool | None = None,
     ) -> Self:
-        """Trains on whole data from the start.
+        """Train on whole data, from untrained networks.
 
         Parameters
         ----------
         views : mapping of str to array_like or scipy.sparse of shape (n, n_features), or torch DataLoader
             Features of each modality, rows aligned; n >= 1. Views with a backbone may have more axes, such as pictures
-            (n, 3, h, w); of uint8 they are divided by 255. What is mapped from files (``numpy.memmap``) is read a batch
-            at a time. A DataLoader's items are such mappings of a row each, or (mapping, label); its data set, worker
-            processes and collate function are used, and rows are shuffled by `seed`.
+            (n, 3, h, w); those of uint8 are divided by 255. Arrays mapped from files (``numpy.memmap``) are read a
+            batch at a time. Items of a DataLoader are mappings of modality to row, or (mapping, label). Its data set,
+            worker processes and collate function are used; `seed` determines the order of rows.
         labels : array_like or scipy.sparse, optional
-            Class indices (n,), or a 0/1 matrix (n, n_classes) with at least one label a row. May be left out where the
-            items of a DataLoader have them.
+            Class indices (n,), or a 0/1 matrix (n, n_classes) with at least one label a row. Optional where the items
+            of a DataLoader hold labels.
         checkpoint : path-like, optional
-            A file that is written after every epoch. Where it is there already, training goes on from it, with the same
-            result as if it had never stopped.
+            A file that is written after every epoch. If it exists, training continues from it, with the same result as
+            if it had never stopped.
         progress : bool, optional
-            Whether to show a progress bar on stderr; by default where that is a terminal.
+            Whether to show a progress bar on stderr; by default if stderr is a terminal.
 
         Returns
         -------
@@ -225,28 +225,39 @@ class DeepMethod(HashingMethod):
 
         Raises
         ------
-        TypeError, ValueError
-            If an argument or a parameter is not as it must be, the checkpoint is of another training, or the loss is no
-            longer finite; the model is as it was before then.
-        OSError, ModelFormatError
-            If the checkpoint cannot be written or read.
+        TypeError
+            If an argument or a parameter has another type.
+        ValueError
+            If views differ in their numbers of rows, are empty, or hold values that are not finite.
+        ValueError
+            If labels do not fit the rows.
+        ValueError
+            If a parameter is out of range or none of its choices.
+        ValueError
+            If the checkpoint is of a training with other parameters, data or seed.
+        ValueError
+            If the loss or outputs are no longer finite.
+        ModelFormatError
+            If the checkpoint is damaged.
+        OSError
+            If the checkpoint cannot be read or written.
 
         Notes
         -----
-        On the CPU networks without a backbone are trained on one thread: a second one gains little, and loses much
-        where others use the CPUs.
+        A call that raises leaves the model unchanged. On the CPU, networks without a backbone are trained on one
+        thread: a second one gains little, and loses much where another process uses the CPU.
         """
         state, signs = self._train(views, labels, checkpoint, progress)
         self._take(state, pack(signs), None)
         return self
 
     def encode_fused(self, views: Views) -> NDArray[np.uint8]:
-        """Packed codes of samples of which all modalities are known: signs of their summed projections.
+        """Return the packed codes of samples with several modalities: signs of their summed projections.
 
         Parameters
         ----------
         views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
-            Of some or all modalities, rows aligned.
+            Features of one or more modalities, rows aligned.
 
         Returns
         -------
@@ -254,8 +265,16 @@ class DeepMethod(HashingMethod):
 
         Raises
         ------
-        NotFittedError, TypeError, ValueError
-            As ``project``.
+        NotFittedError
+            If nothing was learned yet.
+        TypeError
+            If `views` is not a mapping, or empty.
+        ValueError
+            If a modality is unknown.
+        ValueError
+            If views differ in their numbers of rows.
+        ValueError
+            If features have another shape than those learned, or are not finite.
         """
         if not isinstance(views, Mapping) or not views:
             raise TypeError(f"views must be a mapping of modality names to features, got {views!r}")
@@ -277,11 +296,11 @@ class DeepMethod(HashingMethod):
         return super().project(X, modality=modality)
 
     def export_onnx(self, path: str | os.PathLike[str], *, modality: str) -> None:
-        """Writes the encoder of one modality to an ONNX file, which gives codes without pyhash and torch.
+        """Write the encoder of one modality to an ONNX file, which computes codes without pyhash and torch.
 
-        It holds all that lies between features and codes: the feature map, the network with its backbone, and the
-        encoder that the modality has now, see ``encoders_``. The file is written whole or not at all, and needs no
-        other beside it. The model stays as it is.
+        The file holds everything between features and codes: the feature map, the network with its backbone, and the
+        encoder that the modality has now, see ``encoders_``. It is written whole or not at all, and needs no other
+        file. The model stays unchanged.
 
         Parameters
         ----------
@@ -297,22 +316,25 @@ class DeepMethod(HashingMethod):
         TypeError
             If the feature map is not one of pyhash's: files hold no code.
         ValueError
-            If the modality is unknown, or its network cannot be in such a file: a backbone has operations that ONNX
-            does not have, or takes a single number of rows, or all weights together are larger than 2 GiB.
+            If the modality is unknown.
+        ValueError
+            If a backbone has operations that ONNX does not have, or takes only one number of rows.
+        ValueError
+            If the weights together are larger than 2 GiB.
         ImportError
             If onnx is not installed.
         OSError
-            If the file cannot be written; an existing one is then as it was.
+            If the file cannot be written; an existing one stays unchanged.
 
         Notes
         -----
-        The graph takes ``x`` (n, ...) float32, any number of rows of the shape that ``project`` takes, and gives
+        The input is ``x`` (n, ...) float32, any number of rows of the shape that ``project`` takes. The outputs are
 
         - ``projections`` (n, n_bits) float32, as ``project``;
         - ``codes`` (n, ceil(n_bits / 8)) uint8, as ``encode``: packed, least significant bit first.
 
-        Bags of words are dense there. Pictures of uint8 have to be divided by 255 before: ``project`` does so because
-        it sees their dtype. Values that are not finite are not refused. The file's metadata are ``pyhash.version``,
+        Bags of words are dense there. Divide pictures of uint8 by 255 first: ``project`` does so because it sees their
+        dtype. Values that are not finite raise no error. The file's metadata are ``pyhash.version``,
         ``pyhash.class``, ``pyhash.modality``, ``pyhash.n_bits``, ``pyhash.encoder`` and ``pyhash.fingerprint``.
         """
         state = self._learned()

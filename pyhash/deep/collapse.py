@@ -1,4 +1,4 @@
-"""Codes that say nothing: what training may end in, and how to tell."""
+"""The warning of collapsed codes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-# So many distinct codes for each kind of labels, and so large a part of the bits constant, are not chance.
+# Fewer distinct codes for each kind of labels, or more constant bits, are a collapse.
 _MIN_DISTINCT = 0.25
 _MAX_CONSTANT = 0.5
-# Of fewer kinds many bits are constant in any case.
+# With fewer kinds of labels many bits are constant in any case.
 _MIN_KINDS = 8
 
 
 class CollapseWarning(UserWarning):
-    """Training gave most samples the same few codes."""
+    """A warning that training gave most samples the same few codes."""
 
 
 def warn_of_collapse(codes: Mapping[str, NDArray[np.uint8]], n_bits: int, n_kinds: int, advice: str) -> None:
-    """Warns if the packed codes of a modality are few, or bits of them constant."""
+    """Warn if a modality has few distinct codes, or many constant bits."""
     for modality, rows in codes.items():
         n_distinct = len(np.unique(rows, axis=0))
         signs = np.unpackbits(rows, axis=1, count=n_bits, bitorder="little")

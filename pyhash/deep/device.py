@@ -1,4 +1,4 @@
-"""Where networks are trained and run."""
+"""The device on which networks are trained and run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 def resolve_device(device: object) -> torch.device:
-    """`device` as torch has it; "auto": cuda where there is one, else mps, else cpu."""
+    """Return a torch device that this machine has; "auto": cuda if there is one, else mps, else cpu."""
     if not isinstance(device, (str, torch.device)):
         raise TypeError(f'device must be "auto" or a torch device, got {device!r}')
     if device == "auto":

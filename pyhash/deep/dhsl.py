@@ -25,7 +25,7 @@ from pyhash.deep.widths import check_widths
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.parameters import per_modality
 
-# What Table 3 of the paper leaves out.
+# The ablations of the paper's Table 3.
 _VARIANTS = ("full", "DHSL1", "DHSL2", "DHSL3", "DHSL4")
 
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -88,10 +88,10 @@ class DHSL(DeepMethod):
     n_bits : int
         Length r of a code.
     preset : {"default", "paper"}
-        What parameters of None are. "paper" is as printed for MIRFlickr; where few pairs are similar its margin is
-        known to collapse.
+        The values of parameters that are None. "paper": as printed for MIRFlickr; its margin is known to collapse where
+        few pairs are similar.
     n_classes : int or None
-        Where labels are class indices; by default what the labels show.
+        Number of classes where labels are class indices; by default as many as the labels show.
     variant : {"full", "DHSL1", "DHSL2", "DHSL3", "DHSL4"}
         The ablations of the paper's Table 3: without the penalty on the selector, without the selector, without
         relations within a modality, without the relation network.
@@ -287,7 +287,7 @@ class DHSLObjective(Objective):
         self._of_selector = RowSparsityPenalty()
 
     def groups(self) -> dict[str, tuple[list[nn.Parameter], float]]:
-        """Main networks with their selectors, and the relation network."""
+        """Return the groups: main networks with their selectors, and the relation network."""
         network, settings = self.network, self._settings
         relation = [] if network.relation is None else list(network.relation.parameters())
         of_relation = {id(p) for p in relation}
@@ -298,7 +298,7 @@ class DHSLObjective(Objective):
         return groups
 
     def losses(self, rows: NDArray[np.int64], inputs: Mapping[str, Input]) -> dict[str, Tensor]:
-        """The four terms, but for those that the variant leaves out."""
+        """Return the four terms, without those that the variant leaves out."""
         settings, shared = self._settings, self._shared(rows)
         H = {name: self.network(name, x) for name, x in inputs.items()}
         pairs = ordered_pairs_of(list(H))
@@ -312,7 +312,7 @@ class DHSLObjective(Objective):
         return terms
 
     def _relation_loss(self, relation: nn.Module, H: dict[str, Tensor], shared: Tensor) -> Tensor:
-        """Of every two modalities (Eq. 5) and, but in DHSL3, within each (Eq. 6), on the first rows of a batch."""
+        """Return the loss of relations between modalities (Eq. 5) and, except in DHSL3, within each (Eq. 6)."""
         n = self._settings["relation_rows"]
         similar = (shared[:n, :n] > 0).float()
         within = [] if self._settings["variant"] == "DHSL3" else [(name, name) for name in H]

@@ -18,9 +18,9 @@ from pyhash.deep.rows import Batches, Rows, TrainingRows, float32_rows
 
 
 class LoaderRows(TrainingRows):
-    """Rows of the data set of a DataLoader, with its worker processes and its way to collate.
+    """Rows of the data set of a DataLoader, read by its worker processes and collate function.
 
-    Which rows make a batch is decided here, as for arrays: the same seed gives the same batches.
+    The batches are chosen here, as for arrays: the same seed gives the same batches.
     """
 
     def __init__(self, loader: DataLoader[Any], pictures: Collection[str]) -> None:
@@ -42,7 +42,7 @@ class LoaderRows(TrainingRows):
         self.bags = dict.fromkeys(self.shapes, False)
 
     def labels(self) -> NDArray[Any]:
-        """The labels that the items hold, read once."""
+        """Return the labels that the items hold."""
         batches = [np.arange(start, min(start + 1024, self.n)) for start in range(0, self.n, 1024)]
         found = []
         with _own_random_state(), closing(self._read(batches)) as read:
@@ -53,7 +53,7 @@ class LoaderRows(TrainingRows):
         return np.concatenate(found)
 
     def batches(self, rows: Sequence[Rows]) -> Batches:
-        """The inputs of each of several batches, given by their row numbers."""
+        """Yield the inputs of each batch of row numbers."""
         with closing(self._read(rows)) as read:
             for numbers, batch in zip(rows, read, strict=True):
                 views = _views_of(batch)
@@ -82,7 +82,7 @@ class LoaderRows(TrainingRows):
             collate_fn=loader.collate_fn,
             timeout=loader.timeout,
             worker_init_fn=loader.worker_init_fn,
-            # Its own, or it would draw a number from the stream that networks draw from.
+            # Its own, else it would draw a number from the stream that networks use.
             generator=torch.Generator().manual_seed(torch.initial_seed()),
             **own,
         )
@@ -93,13 +93,13 @@ class LoaderRows(TrainingRows):
             yield from batches
         finally:
             if loader.num_workers and batches is not None:
-                # Not left to the collection of garbage: a traceback that is kept would keep the processes.
+                # Explicit, since a traceback that is kept would keep the processes.
                 with deferred_interrupts():
                     batches._shutdown_workers()
 
 
 def _own_random_state() -> AbstractContextManager[None]:
-    """What data sets draw within the block is not taken from torch's own random numbers."""
+    """Restore torch's random numbers after the block, in which data sets may draw some."""
     return torch.random.fork_rng(devices=[])
 
 

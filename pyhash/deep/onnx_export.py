@@ -41,7 +41,7 @@ def write_onnx(
     posterior: PosteriorEncoder | None,
     properties: Mapping[str, str],
 ) -> None:
-    """Writes the encoder of a modality, atomically; `shape` is that of a row as the user gives it.
+    """Write the encoder of a modality, atomically; `shape` is that of a row as the user gives it.
 
     Without `posterior` projections are the outputs of the network. Metadata are `properties` and what is known here of
     the version, the modality and its codes, with the prefix "pyhash.". Raises TypeError for a map that is not pyhash's,
@@ -128,11 +128,11 @@ def _map_module(modality: str, feature_map: Any) -> nn.Module:
     )
 
 
-# --- what comes after them --------------------------------------------------------------------------------------------
+# --- encoding ---------------------------------------------------------------------------------------------------------
 
 
 class _ExpectedCodes(nn.Module):
-    """What a ``PosteriorEncoder`` gives of features without their column of 1."""
+    """A ``PosteriorEncoder`` on features without their column of 1."""
 
     weight: Tensor
     intercept: Tensor
@@ -188,7 +188,7 @@ class _Encoder(nn.Module):
 
 
 class _AdaptivePoolsAsProducts(TorchFunctionMode):
-    """Within the block, adaptive averages are products with constant matrices.
+    """A mode in which adaptive averages are products with constant matrices.
 
     ONNX has no such operation, and torch exports it only where sizes divide each other and are still known.
     """
@@ -209,7 +209,7 @@ class _AdaptivePoolsAsProducts(TorchFunctionMode):
 
 
 def _averages(n: int, n_bins: int) -> Tensor:
-    """(n_bins, n): what takes n values to the means of adaptive pooling's bins, which may overlap."""
+    """Return the matrix (n_bins, n) of means over adaptive pooling's bins of n values; bins may overlap."""
     bins = torch.zeros(n_bins, n)
     for i in range(n_bins):
         begin, end = i * n // n_bins, -(-(i + 1) * n // n_bins)
@@ -221,7 +221,7 @@ def _averages(n: int, n_bins: int) -> Tensor:
 
 
 def _exported(encoder: nn.Module, what: str, shape: tuple[int, ...]) -> bytes:
-    """An ONNX model whose number of rows is free; `what` names the network in errors.
+    """Return an ONNX model for any number of rows; `what` names the network in errors.
 
     By torch's exporter of traces: every version has it, and it takes a fraction of the other's time.
     """
@@ -252,7 +252,7 @@ def _exported(encoder: nn.Module, what: str, shape: tuple[int, ...]) -> bytes:
 
 
 def _check_trace(traced: nn.Module, encoder: nn.Module, what: str, rows: Tensor) -> None:
-    """Refuses a trace that has taken the number of rows, or what hangs on their values, for a constant."""
+    """Raise a ValueError if a trace holds the number of rows, or something that depends on values, as a constant."""
     expected, _ = encoder(rows)
     try:
         found, _ = traced(rows)
@@ -267,14 +267,14 @@ def _check_trace(traced: nn.Module, encoder: nn.Module, what: str, rows: Tensor)
 
 
 def _first_line(error: Exception) -> str:
-    """Of what torch says, without where in its graph and sources."""
+    """Return the first line of an error of torch, without its position in graph and sources."""
     said = str(error).partition("[Caused by")[0]
     return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager
 def _without_torch_warnings() -> Iterator[None]:
-    """Within the block, torch does not warn of its own exporter, nor of what ``_check_trace`` looks at."""
+    """Silence torch's warnings of its own exporter, and of what ``_check_trace`` checks, within the block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         for message in (".*TorchScript-based ONNX export", ".*torch.jit.trace"):

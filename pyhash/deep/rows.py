@@ -27,7 +27,7 @@ _VALUES_PER_BLOCK = 2**22
 
 
 def rows_per_block(shapes: Collection[tuple[int, ...]], most: int = ROWS_PER_BLOCK) -> int:
-    """How many rows of these shapes are converted or encoded at a time: of pictures fewer."""
+    """Return how many rows of these shapes are converted or encoded at a time; fewer if they are pictures."""
     largest = max((int(np.prod(shape)) for shape in shapes if len(shape) > 1), default=1)
     return min(most, max(1, _VALUES_PER_BLOCK // largest))
 
@@ -53,11 +53,11 @@ class TrainingRows(ABC):
 
     @abstractmethod
     def batches(self, rows: Sequence[Rows]) -> Batches:
-        """The inputs of each of several batches, given by their row numbers; who may not take all has to close it."""
+        """Yield the inputs of each batch of row numbers; close the generator if not all are taken."""
 
 
 class ArrayRows(TrainingRows):
-    """Rows of arrays: what is in memory is mapped once, what lies in files a batch at a time."""
+    """Rows of arrays: those in memory are mapped once, those of files a batch at a time."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class ArrayRows(TrainingRows):
                 self._rows[name] = _joined([first, *blocks])
 
     def batches(self, rows: Sequence[Rows]) -> Batches:
-        """The inputs of each of several batches, given by their row numbers."""
+        """Yield the inputs of each batch of row numbers."""
         for batch in rows:
             yield {name: self._input(name, batch) for name in self._rows}
 
@@ -102,7 +102,7 @@ class ArrayRows(TrainingRows):
 
 
 def _stays_as_it_is(rows: Features) -> bool:
-    """Whether rows are converted when they are needed: those of files, and those of 8 bits, a quarter as large so."""
+    """Return whether rows are converted a batch at a time: those of files, and those of uint8, to save memory."""
     if is_sparse(rows):
         return False
     base = rows
@@ -124,7 +124,7 @@ def _joined(blocks: list[Features]) -> Features:
 def query_inputs(
     modality: str, rows: Features, feature_map: Any, is_picture: bool, size: int
 ) -> Iterator[tuple[slice, Input]]:
-    """Rows X block by block, checked, mapped, as networks take them."""
+    """Yield blocks of X and their rows as networks take them, checked and mapped."""
     for start in range(0, rows.shape[0], size):
         block = slice(start, min(start + size, rows.shape[0]))
         converted = float32_rows("X", modality, rows[block], feature_map, is_picture, start)
@@ -134,7 +134,7 @@ def query_inputs(
 def float32_rows(
     what: str, modality: str, rows: Features, feature_map: Any, is_picture: bool, first_row: int = 0
 ) -> Features:
-    """Rows as networks take them: real, finite, mapped; `first_row` is the number of the first in the user's data."""
+    """Return rows as float32, checked and mapped; `first_row` is the number of the first in the user's data."""
     if is_picture and rows.dtype == np.uint8:
         rows = scaled_pictures(rows)
     checked = check_features(what, rows, first_row, keep_float32=feature_map is None)

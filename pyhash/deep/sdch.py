@@ -83,9 +83,9 @@ class SDCH(DeepMethod):
     n_bits : int
         Length r of a code.
     preset : {"default", "paper"}
-        What parameters of None are. "paper" is as printed; where few pairs are similar it is known to collapse.
+        The values of parameters that are None. "paper": as printed; known to collapse where few pairs are similar.
     n_classes : int or None
-        Where labels are class indices; by default what the labels show.
+        Number of classes where labels are class indices; by default as many as the labels show.
     hidden : sequence of int or None
         Widths of fc1, fc2, ... of modalities without a backbone; (1024,), paper (4096, 4096).
     feature_width : int or None
@@ -257,7 +257,7 @@ class SDCHObjective(Objective):
         self._of_balance = BalanceLoss(settings["balance"])
 
     def groups(self) -> dict[str, tuple[list[nn.Parameter], float]]:
-        """The networks of features, what backbones bring along, and the hash layer."""
+        """Return the groups: networks of features, the hash layer, and weights of backbones that require gradients."""
         network, settings = self.network, self._settings
         groups = {
             "features": ([*network.hidden.parameters(), *network.last.parameters()], settings["learning_rate"]),
@@ -269,11 +269,11 @@ class SDCHObjective(Objective):
         return groups
 
     def begin_epoch(self, epoch: int, outputs: Callable[[], Outputs]) -> None:
-        """The stage of the schedule, and the codes B that outputs are drawn to (Eq. 10)."""
+        """Set the stage of the schedule, and the codes B that outputs approach (Eq. 10)."""
         staged = self._settings["schedule"] == "staged"
         self._stage = {1: "features", 2: "hash"}.get(epoch, "joint") if staged else "joint"
         if self._stage == "features":
-            return  # which know no codes
+            return  # features need no codes
         Z = outputs()
         first = 2 if staged else 1
         if self._settings["start"] == "itq" and epoch == first:
@@ -283,10 +283,10 @@ class SDCHObjective(Objective):
         self._targets = {name: torch.from_numpy(sign(Z_m)).to(self._device, torch.float32) for name, Z_m in Z.items()}
 
     def losses(self, rows: NDArray[np.int64], inputs: Mapping[str, Input]) -> dict[str, Tensor]:
-        """Terms of L_f and of gamma L_h; of the stage's own alone before all are trained together."""
+        """Return the terms of L_f and of gamma L_h; in a stage that trains one part, only its own."""
         similar = (self._shared(rows) > 0).float()
         if self._stage == "hash":
-            self.network.eval()  # nor may statistics of a backbone move
+            self.network.eval()  # statistics of a backbone must not change
         with torch.set_grad_enabled(self._stage != "hash"):
             features = {name: self.network.features(name, x) for name, x in inputs.items()}
         terms = {}

@@ -1,4 +1,4 @@
-"""Which rows of a batch are alike, by their labels."""
+"""Labels that rows of a batch share, and pairs of modalities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyhash.methods.parts.arrays import Matrix
 
 
 class SharedLabels:
-    """How many labels rows share; they are similar where they share one.
+    """Numbers of labels that rows share; rows are similar if they share one.
 
     Parameters
     ----------
@@ -25,21 +25,21 @@ class SharedLabels:
         self._L = torch.from_numpy(L).to(device, torch.float32)
 
     def __call__(self, rows: NDArray[Any]) -> Tensor:
-        """(b, b) numbers of labels that rows of a batch share."""
+        """Return the numbers (b, b) of labels that rows of a batch share."""
         batch = self._L[torch.from_numpy(rows).to(self._L.device)]
         return batch @ batch.T
 
 
 def pairs_of(modalities: list[str]) -> list[tuple[str, str]]:
-    """Every two modalities; of a single one, it and itself."""
+    """Return all pairs of modalities; a single modality is paired with itself."""
     return list(combinations(modalities, 2)) or [(name, name) for name in modalities]
 
 
 def ordered_pairs_of(modalities: list[str]) -> list[tuple[str, str]]:
-    """Every two modalities in both orders; of a single one, it and itself."""
+    """Return all pairs of modalities in both orders; a single modality is paired with itself."""
     return list(permutations(modalities, 2)) or [(name, name) for name in modalities]
 
 
 def sum_of(terms: list[Tensor]) -> Tensor:
-    """The sum of scalars."""
+    """Return the sum of scalars."""
     return torch.stack(terms).sum()

@@ -25,7 +25,7 @@ from pyhash.deep.validation import Validation
 
 
 class Training:
-    """Lowers an objective over some of the rows."""
+    """The training of an objective on some of the rows."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Training:
     def run(
         self, checkpoint: str | os.PathLike[str] | None, identity: str, bar: Callable[[Progress], None]
     ) -> Progress:
-        """Trains to the end and puts the best weights into the network."""
+        """Train to the end and put the best weights into the network."""
         progress = Progress(0, [], 0, None, {})
         if checkpoint is not None:
             progress = read_checkpoint(checkpoint, identity, self._network, self._optimizer) or progress
@@ -68,7 +68,7 @@ class Training:
     def _take_epoch(self, progress: Progress) -> None:
         options, begin = self._options, time.perf_counter()
         epoch = progress.epoch + 1
-        # A stream of its own for each epoch: a training that goes on draws what one that never stopped draws.
+        # Each epoch has its own stream: a training that continues draws the same numbers as one that never stopped.
         set_seed(options.seed, epoch, options.device)
         self._objective.begin_epoch(epoch, self._all_outputs)
         order = np.random.default_rng([options.seed, epoch]).permutation(self._trained)
@@ -122,7 +122,7 @@ class Training:
         return values
 
     def _precision(self) -> torch.dtype | None:
-        """The shorter type of mixed precision; cuda devices that lack bfloat16 have float16 and scaled gradients."""
+        """Return the shorter type of mixed precision: bfloat16, or float16 on cuda devices that lack it."""
         if not self._options.mixed_precision:
             return None
         is_old = self._options.device.type == "cuda" and not torch.cuda.is_bf16_supported()
@@ -164,7 +164,7 @@ def _make_optimizer(options: ResolvedOptions, parameters: list[dict[str, Any]]) 
 
 
 def _batches(order: NDArray[np.int64], size: int) -> Sequence[NDArray[np.int64]]:
-    """Batches of at least two rows, which batch normalisation needs: a single row is taken twice."""
+    """Cut rows into batches of at least two, which batch normalisation needs: a single row is taken twice."""
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     if len(batches[-1]) == 1:
         batches[-1] = np.repeat(batches[-1], 2)

@@ -1,4 +1,4 @@
-"""Widths of layers, as users give them."""
+"""Checks of the widths of layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyhash._inputs.checks import check_integer
 
 
 def check_widths(name: str, value: object, count: int | None = None) -> list[int]:
-    """Widths of one layer after another, at least one, or exactly `count`."""
+    """Return the widths of successive layers as a list; at least one, or exactly `count`."""
     wanted = "widths of at least one layer" if count is None else f"widths of {count} layers"
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
         raise TypeError(f"{name} must be a sequence of {wanted}, got {value!r}")

@@ -9,7 +9,7 @@ from pyhash.deep.losses.checks import check_matrix
 
 
 class BalanceLoss(nn.Module):
-    """What keeps bits from being mostly +1 or mostly -1.
+    """Penalty of bits that are mostly +1 or mostly -1.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class BalanceLoss(nn.Module):
         self.form = check_choice("form", form, ("norm", "mean"))
 
     def forward(self, Z: Tensor) -> Tensor:
-        """The loss of all bits.
+        """Return the loss of all bits.
 
         Parameters
         ----------
@@ -47,14 +47,16 @@ class BalanceLoss(nn.Module):
 
         Raises
         ------
-        TypeError, ValueError
-            Where dtype or shape differ from these.
+        TypeError
+            If the dtype differs from these.
+        ValueError
+            If the shape differs from these.
         """
         check_matrix("Z", Z, "(n, r)")
         return self.compute(Z)
 
     def compute(self, Z: Tensor) -> Tensor:
-        """The loss of checked arguments."""
+        """Return the loss of checked arguments."""
         if self.form == "norm":
             return Z.square().sum() / Z.shape[1]
         return Z.mean(dim=0).square().mean()

@@ -1,4 +1,4 @@
-"""Checks of the tensors that a loss is given: kinds, shapes, devices, never values."""
+"""Checks of the tensors given to a loss: types, shapes and devices, not values."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 
 
 def check_matrix(name: str, value: object, axes: str) -> None:
-    """Refuses what is not a floating-point matrix with a row and a column; `axes` names them, such as ``(n, r)``."""
+    """Raise unless `value` is a floating-point matrix that is not empty; `axes` names its axes, such as ``(n, r)``."""
     _check_tensor(name, value, f"a floating-point tensor of shape {axes}, neither side 0", floating=True)
 
 
 def check_matrix_like(name: str, value: torch.Tensor, axes: str, other_name: str, other: torch.Tensor) -> None:
-    """Refuses what is not a floating-point matrix with the columns, dtype and device of another, checked one."""
+    """Raise unless `value` is a floating-point matrix with the columns, dtype and device of another one."""
     check_matrix(name, value, axes)
     if value.dtype != other.dtype:
         raise TypeError(f"{name} must have the dtype of {other_name}, {other.dtype}, got {value.dtype}")
@@ -23,7 +23,7 @@ def check_matrix_like(name: str, value: torch.Tensor, axes: str, other_name: str
 def check_companion(
     name: str, value: torch.Tensor, shape: tuple[int, int], other_name: str, other: torch.Tensor
 ) -> None:
-    """Refuses what is not a matrix of real numbers, in any dtype, of this shape and on the device of another."""
+    """Raise unless `value` is a matrix of real numbers of this shape, on the device of another one."""
     wanted = f"a tensor of real numbers of shape {shape}"
     _check_tensor(name, value, wanted, floating=False)
     if tuple(value.shape) != shape:

@@ -38,7 +38,7 @@ class CodeSimilarityLoss(nn.Module):
         self.reduction = check_choice("reduction", reduction, ("sum", "balanced"))
 
     def forward(self, Z: Tensor, similar: Tensor) -> Tensor:
-        """The loss of all pairs, in both orders and each sample with itself.
+        """Return the loss of all pairs, in both orders and each sample with itself.
 
         Parameters
         ----------
@@ -53,14 +53,16 @@ class CodeSimilarityLoss(nn.Module):
 
         Raises
         ------
-        TypeError, ValueError
-            Where dtypes, shapes or devices differ from these.
+        TypeError
+            If a dtype differs from these.
+        ValueError
+            If a shape or a device differs from these.
         """
         check_matrix("Z", Z, "(n, r)")
         check_companion("similar", similar, (len(Z), len(Z)), "Z", Z)
         return self.compute(Z, similar)
 
     def compute(self, Z: Tensor, similar: Tensor) -> Tensor:
-        """The loss of checked arguments."""
+        """Return the loss of checked arguments."""
         s = similar.to(Z.dtype)
         return sum_or_balanced((Z @ Z.T / Z.shape[1] - (2 * s - 1)).square(), s, self.reduction)

@@ -13,7 +13,7 @@ _SHORTEST = 1e-8
 
 
 class WeightedCosineTripletLoss(nn.Module):
-    """How far candidates that share less with a query come nearer to it than those that share more, by cosines.
+    """Weighted hinge loss of triplets: candidates that share more labels with a query must have larger cosines.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class WeightedCosineTripletLoss(nn.Module):
         self.weighted = check_bool("weighted", weighted)
 
     def forward(self, queries: Tensor, candidates: Tensor, n_shared: Tensor) -> Tensor:
-        """The loss of all triplets.
+        """Return the loss of all triplets.
 
         Parameters
         ----------
@@ -72,8 +72,10 @@ class WeightedCosineTripletLoss(nn.Module):
 
         Raises
         ------
-        TypeError, ValueError
-            Where dtypes, shapes or devices differ from these.
+        TypeError
+            If a dtype differs from these.
+        ValueError
+            If a shape or a device differs from these.
         """
         check_matrix("queries", queries, "(n, r)")
         check_matrix_like("candidates", candidates, "(m, r)", "queries", queries)
@@ -81,7 +83,7 @@ class WeightedCosineTripletLoss(nn.Module):
         return self.compute(queries, candidates, n_shared)
 
     def compute(self, queries: Tensor, candidates: Tensor, n_shared: Tensor) -> Tensor:
-        """The loss of checked arguments."""
+        """Return the loss of checked arguments."""
         rel = n_shared.detach().to(queries.dtype)
         cosines = _unit_rows(queries) @ _unit_rows(candidates).T
         # One row for each pair (i, j), one column for each k. index_select: its gradient adds rows, not single entries.
@@ -103,7 +105,7 @@ def _unit_rows(x: Tensor) -> Tensor:
 
 
 def _normalised_gains(rel: Tensor) -> Tensor:
-    """2^rel over the ideal DCG of its row; 0 in rows where no candidate shares a label."""
+    """Return 2^rel over the ideal DCG of its row; 0 in rows where no candidate shares a label."""
     # Both as multiples of the row's highest 2^rel: no number of labels is too large for the dtype.
     highest = rel.amax(dim=1, keepdim=True)
     gains, nothing = torch.exp2(rel - highest), torch.exp2(-highest)

@@ -39,7 +39,7 @@ class IndependenceLoss(nn.Module):
         self.divisor = check_choice("divisor", divisor, ("bits", "samples"))
 
     def forward(self, Z: Tensor) -> Tensor:
-        """The loss of all pairs of bits.
+        """Return the loss of all pairs of bits.
 
         Parameters
         ----------
@@ -52,14 +52,16 @@ class IndependenceLoss(nn.Module):
 
         Raises
         ------
-        TypeError, ValueError
-            Where dtype or shape differ from these.
+        TypeError
+            If the dtype differs from these.
+        ValueError
+            If the shape differs from these.
         """
         check_matrix("Z", Z, "(n, r)")
         return self.compute(Z)
 
     def compute(self, Z: Tensor) -> Tensor:
-        """The loss of checked arguments."""
+        """Return the loss of checked arguments."""
         n, r = Z.shape
         c = r if self.divisor == "bits" else n
         identity = torch.eye(r, dtype=Z.dtype, device=Z.device)

@@ -43,7 +43,7 @@ class PairLikelihoodLoss(nn.Module):
         self.reduction = check_choice("reduction", reduction, ("sum", "balanced"))
 
     def forward(self, features: Tensor, others: Tensor, similar: Tensor) -> Tensor:
-        """The loss of all pairs.
+        """Return the loss of all pairs.
 
         Parameters
         ----------
@@ -60,8 +60,10 @@ class PairLikelihoodLoss(nn.Module):
 
         Raises
         ------
-        TypeError, ValueError
-            Where dtypes, shapes or devices differ from these.
+        TypeError
+            If a dtype differs from these.
+        ValueError
+            If a shape or a device differs from these.
         """
         check_matrix("features", features, "(n, k)")
         check_matrix_like("others", others, "(m, k)", "features", features)
@@ -69,7 +71,7 @@ class PairLikelihoodLoss(nn.Module):
         return self.compute(features, others, similar)
 
     def compute(self, features: Tensor, others: Tensor, similar: Tensor) -> Tensor:
-        """The loss of checked arguments."""
+        """Return the loss of checked arguments."""
         products, s = features @ others.T, similar.to(features.dtype)
         # softplus(x) - s x as s softplus(-x) + (1 - s) softplus(x): no difference of two large numbers.
         return sum_or_balanced(-s * logsigmoid(products) - (1 - s) * logsigmoid(-products), s, self.reduction)

@@ -38,7 +38,7 @@ class QuantizationLoss(nn.Module):
         self.reduction = check_choice("reduction", reduction, ("sum", "mean"))
 
     def forward(self, outputs: Tensor, signs: Tensor | None = None) -> Tensor:
-        """The loss of all entries.
+        """Return the loss of all entries.
 
         Parameters
         ----------
@@ -53,8 +53,10 @@ class QuantizationLoss(nn.Module):
 
         Raises
         ------
-        TypeError, ValueError
-            Where dtypes, shapes or devices differ from these.
+        TypeError
+            If a dtype differs from these.
+        ValueError
+            If a shape or a device differs from these.
         """
         check_matrix("outputs", outputs, "(n, r)")
         if signs is not None:
@@ -62,7 +64,7 @@ class QuantizationLoss(nn.Module):
         return self.compute(outputs, signs)
 
     def compute(self, outputs: Tensor, signs: Tensor | None) -> Tensor:
-        """The loss of checked arguments."""
+        """Return the loss of checked arguments."""
         B = _signs_of(outputs) if signs is None else signs.detach().to(outputs.dtype)
         return sum_or_mean((B - outputs).square(), self.reduction)
 

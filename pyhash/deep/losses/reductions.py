@@ -1,4 +1,4 @@
-"""From the losses of entries or pairs to one number."""
+"""Reductions of the losses of entries or pairs to one number."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 def sum_or_mean(losses: Tensor, reduction: str) -> Tensor:
-    """The sum of all entries where `reduction` is "sum", else their mean."""
+    """Return the sum of all entries if `reduction` is "sum", else their mean."""
     return losses.sum() if reduction == "sum" else losses.mean()
 
 
 def sum_or_balanced(losses: Tensor, similar: Tensor, reduction: str) -> Tensor:
-    """The sum of all pairs where `reduction` is "sum", else the mean of two means: of similar and of dissimilar pairs.
+    """Return the sum of all pairs if `reduction` is "sum", else the mean of two means: of similar and dissimilar pairs.
 
-    Where one kind is absent, the mean of the other. `similar` holds 0 and 1 in the dtype of the losses.
+    If one kind is absent, the mean of the other. `similar` holds 0 and 1 in the dtype of the losses.
     """
     if reduction == "sum":
         return losses.sum()

@@ -34,7 +34,7 @@ class RelationLoss(nn.Module):
         self.reduction = check_choice("reduction", reduction, ("sum", "mean"))
 
     def forward(self, relations: Tensor, similar: Tensor) -> Tensor:
-        """The loss of all pairs.
+        """Return the loss of all pairs.
 
         Parameters
         ----------
@@ -49,13 +49,15 @@ class RelationLoss(nn.Module):
 
         Raises
         ------
-        TypeError, ValueError
-            Where dtypes, shapes or devices differ from these.
+        TypeError
+            If a dtype differs from these.
+        ValueError
+            If a shape or a device differs from these.
         """
         check_matrix("relations", relations, "(n, m)")
         check_companion("similar", similar, (relations.shape[0], relations.shape[1]), "relations", relations)
         return self.compute(relations, similar)
 
     def compute(self, relations: Tensor, similar: Tensor) -> Tensor:
-        """The loss of checked arguments."""
+        """Return the loss of checked arguments."""
         return sum_or_mean((relations - similar.to(relations.dtype)).square(), self.reduction)

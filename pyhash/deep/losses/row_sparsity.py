@@ -24,7 +24,7 @@ class RowSparsityPenalty(nn.Module):
     """
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The penalty of a matrix.
+        """Return the penalty of a matrix.
 
         Parameters
         ----------
@@ -37,13 +37,15 @@ class RowSparsityPenalty(nn.Module):
 
         Raises
         ------
-        TypeError, ValueError
-            Where dtype or shape differ from these.
+        TypeError
+            If the dtype differs from these.
+        ValueError
+            If the shape differs from these.
         """
         check_matrix("weight", weight, "(d, h)")
         return self.compute(weight)
 
     def compute(self, weight: Tensor) -> Tensor:
-        """The penalty of a checked argument."""
+        """Return the penalty of a checked argument."""
         lengths: Tensor = torch.linalg.vector_norm(weight, dim=1)
         return lengths.sum()

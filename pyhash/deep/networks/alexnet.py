@@ -68,8 +68,10 @@ class AlexNet(nn.Module):
 
     Raises
     ------
-    TypeError, ValueError
-        If a parameter is not as said above.
+    TypeError
+        If a parameter has another type.
+    ValueError
+        If a parameter is out of range.
 
     Notes
     -----
@@ -143,7 +145,7 @@ class AlexNet(nn.Module):
 
     @classmethod
     def from_torchvision(cls, path: str | os.PathLike[str], *, local_response: bool = False) -> Self:
-        """The network with the weights that torchvision publishes for its AlexNet, from a file.
+        """Return the network with the weights that torchvision publishes for its AlexNet, from a file.
 
         Nothing is downloaded, and no code that a file holds is run. The network has torchvision's padding and
         normalisation, and the widths of the file.
@@ -164,7 +166,7 @@ class AlexNet(nn.Module):
         Raises
         ------
         ModelFormatError
-            If the file is not such a state dict; names the first key that is wrong.
+            If the file is not such a state dict; the message names the first wrong key.
         OSError
             If the file cannot be read.
         ImportError
@@ -200,7 +202,7 @@ class AlexNet(nn.Module):
         return network
 
     def get_params(self) -> dict[str, Any]:
-        """The constructor's parameters by name, as plain numbers and tuples: with the state dict, all of a network.
+        """Return the constructor's parameters by name, as plain numbers and tuples.
 
         Returns
         -------
@@ -216,7 +218,7 @@ class AlexNet(nn.Module):
         }
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Features of pictures.
+        """Return features of pictures.
 
         Parameters
         ----------
@@ -233,7 +235,9 @@ class AlexNet(nn.Module):
         TypeError
             If the pictures are not a floating tensor.
         ValueError
-            If they have another shape, or are smaller than ``least_size``.
+            If the pictures have another shape.
+        ValueError
+            If the pictures are smaller than ``least_size``.
         """
         x = _check_pictures(pictures, self.least_size).to(self.conv1.weight.dtype)
         if self.normalization is not None:
@@ -249,17 +253,17 @@ class AlexNet(nn.Module):
         return x
 
     def _respond(self, x: torch.Tensor) -> torch.Tensor:
-        """Local response normalisation, where it is wanted."""
+        """Apply local response normalisation, if the network has it."""
         return functional.local_response_norm(x, size=5, alpha=1e-4, beta=0.75, k=2.0) if self.local_response else x
 
 
 def _pool(x: torch.Tensor) -> torch.Tensor:
-    """The pool of Table 1: it overlaps, with kernel 3 and stride 2."""
+    """Apply the pool of Table 1: it overlaps, with kernel 3 and stride 2."""
     return functional.max_pool2d(x, kernel_size=3, stride=2)
 
 
 def _check_channels(channels: object) -> tuple[int, ...]:
-    """Five numbers of filters."""
+    """Return five numbers of filters."""
     if isinstance(channels, (str, bytes)) or not isinstance(channels, Sequence):
         raise TypeError(f"channels must be five integers, got {channels!r}")
     if len(channels) != 5:
@@ -268,7 +272,7 @@ def _check_channels(channels: object) -> tuple[int, ...]:
 
 
 def _check_normalization(normalization: object) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """None, or mean (>= 0) and standard deviation (> 0) of three colours."""
+    """Return None, or mean (>= 0) and standard deviation (> 0) of three colours."""
     if normalization is None:
         return None
     limits = "normalization must be None or a pair (mean, std) of three numbers each"
@@ -286,7 +290,7 @@ def _check_normalization(normalization: object) -> tuple[tuple[float, ...], tupl
 
 
 def _check_pictures(pictures: object, least_size: int) -> torch.Tensor:
-    """Refuses what is not (n, 3, height, width), floating and large enough."""
+    """Return pictures that are (n, 3, height, width), floating and large enough; raise for others."""
     if not isinstance(pictures, torch.Tensor):
         raise TypeError(f"pictures must be a floating tensor, got {type(pictures).__name__}")
     if not pictures.is_floating_point():
@@ -301,7 +305,7 @@ def _check_pictures(pictures: object, least_size: int) -> torch.Tensor:
 
 
 def _read_state_dict(path: Path) -> Mapping[Any, Any]:
-    """What a file of torch.save or safetensors holds; runs no code of it."""
+    """Return the content of a file of torch.save or safetensors, without running code of it."""
     is_safetensors = path.suffix == ".safetensors"
     if is_safetensors:
         try:
@@ -322,7 +326,7 @@ def _read_state_dict(path: Path) -> Mapping[Any, Any]:
 
 
 def _weights_from_torchvision(path: Path, stored: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
-    """The weights under our names; each layer must fit the one before it."""
+    """Return the weights under our names; each layer must fit the one before it."""
     weights: dict[str, torch.Tensor] = {}
     known = set(_CLASSES_OF_TORCHVISION)
     n_inputs, n_outputs = 3, None
@@ -344,7 +348,7 @@ def _weights_from_torchvision(path: Path, stored: Mapping[Any, Any]) -> dict[str
 
 
 def _stored_tensor(path: Path, stored: Mapping[Any, Any], key: str, shape: tuple[int | None, ...]) -> torch.Tensor:
-    """A floating, finite tensor of the given shape (None: any length but 0)."""
+    """Return a floating, finite tensor of the given shape (None: any length but 0)."""
     if key not in stored:
         raise ModelFormatError(f"{path} is not a state dict of torchvision's AlexNet: it has no key {key!r}")
     tensor = stored[key]

@@ -28,7 +28,7 @@ class Selector(nn.Module):
         self.rest = nn.Sequential(nn.Linear(first, second), nn.Linear(second, n_bits, bias=False))
 
     def forward(self, x: Input) -> Tensor:
-        """M (n, n_bits)."""
+        """Return M (n, n_bits)."""
         selected: Tensor = self.rest(self.first(x))
         return selected
 
@@ -61,7 +61,7 @@ class DHSLNetwork(HashingNetwork):
         self.relation = None if relation_hidden is None else RelationNetwork(n_bits, relation_hidden, n_classes)
 
     def encode(self, modality: str, x: Input) -> tuple[Tensor, Tensor]:
-        """Features of the last hidden layer, and H (n, n_bits)."""
+        """Return the features of the last hidden layer, and H (n, n_bits)."""
         name = self._names[modality]
         features = self.main[name](x)
         outputs = self.last[name](features).tanh()
@@ -70,5 +70,5 @@ class DHSLNetwork(HashingNetwork):
         return features, outputs
 
     def selected(self, modality: str) -> Tensor:
-        """The weight (d, h) of the selector's first layer."""
+        """Return the weight (d, h) of the selector's first layer."""
         return cast("Selector", self.selectors[self._names[modality]]).first.weight

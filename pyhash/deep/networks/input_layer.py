@@ -21,7 +21,7 @@ class InputLayer(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_outputs).uniform_(-bound, bound))
 
     def forward(self, x: Input) -> Tensor:
-        """(n, n_outputs)."""
+        """Return outputs (n, n_outputs)."""
         if isinstance(x, Bags):
             summed = functional.embedding_bag(
                 x.columns, self.weight, x.offsets, mode="sum", per_sample_weights=x.values

@@ -1,4 +1,4 @@
-"""What networks take of a modality: dense rows, or bags of words."""
+"""Inputs of networks: dense rows, or bags of words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-# Rows of which fewer values are not zero are bags of words; denser ones are quicker as dense ones.
+# Rows with a smaller part of values that are not zero are bags of words; denser ones are faster as dense rows.
 _MAX_DENSITY = 0.05
 ROWS_LOOKED_AT = 8192
 
@@ -29,7 +29,7 @@ class Bags:
     offsets: Tensor  # int64 (n,), where each row begins
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device."""
+        """Return the same on a device."""
         return type(self)(self.columns.to(device), self.values.to(device), self.offsets.to(device))
 
 
@@ -37,27 +37,27 @@ Input: TypeAlias = Tensor | Bags
 
 
 def scaled_pictures(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Values of 8 bits as float32 in [0, 1]."""
+    """Return values of 8 bits as float32 in [0, 1]."""
     scaled = rows.astype(np.float32)
     scaled /= 255  # in place: pictures are large
     return scaled
 
 
 def as_float32(rows: Any) -> Any:
-    """Rows as float32, dense or sparse; too large values become infinite."""
+    """Return rows, dense or sparse, as float32; too large values become infinite."""
     with np.errstate(over="ignore"):
         return rows.astype(np.float32, copy=False)
 
 
 def is_bag_of_words(rows: Any) -> bool:
-    """Whether most values of the first rows (n, d) are zero, in whatever form they come."""
+    """Return whether most values of the first rows (n, d), dense or sparse, are zero."""
     some = rows[:ROWS_LOOKED_AT]
     n_set = some.nnz if is_sparse(some) else np.count_nonzero(some)
     return bool(n_set < _MAX_DENSITY * some.shape[0] * some.shape[1])
 
 
 def make_input(rows: Any, as_bags: bool) -> Input:
-    """Float32 rows (n, d) as a tensor or as bags."""
+    """Return float32 rows (n, d) as a tensor or as bags."""
     if not as_bags:
         dense: NDArray[np.float32] = rows.toarray() if is_sparse(rows) else rows
         # A copy where need be: torch shares memory, warns of arrays that are read only, and refuses strides below 0,

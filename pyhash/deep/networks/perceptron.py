@@ -13,7 +13,7 @@ from pyhash.deep.networks.input_layer import InputLayer
 def perceptron(
     n_inputs: int, hidden: Sequence[int], *, batch_norm: bool = False, dropout: float = 0.0
 ) -> nn.Sequential:
-    """Hidden layers with ReLU, each after batch normalisation and before dropout where these are wanted."""
+    """Return hidden layers with ReLU, optionally after batch normalisation and before dropout."""
     layers: list[nn.Module] = []
     widths = [n_inputs, *hidden]
     for i, (n, m) in enumerate(pairwise(widths)):

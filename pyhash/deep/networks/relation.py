@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class RelationNetwork(nn.Module):
-    """How alike every row of one batch is to every row of another, in [0, 1].
+    """Similarity in [0, 1] of every row of one batch with every row of another.
 
     ``2r -> hidden -> n_classes -> 1`` on the concatenation of two codes before the sign. Its first layer on (a, b) is
     ``W_a a + W_b b``: each is computed once for a row, not once for a pair.
@@ -21,6 +21,6 @@ class RelationNetwork(nn.Module):
         self.score = nn.Linear(n_classes, 1)
 
     def forward(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """(n, m) for rows (n, n_bits) and columns (m, n_bits)."""
+        """Return similarities (n, m) of rows (n, n_bits) and columns (m, n_bits)."""
         pairs = torch.relu(self.left(rows)[:, None] + self.right(columns)[None])
         return torch.sigmoid(self.score(torch.relu(self.classes(pairs))).squeeze(-1))

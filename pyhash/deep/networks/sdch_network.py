@@ -43,7 +43,7 @@ class SDCHNetwork(HashingNetwork):
         self.hash_layer = nn.Linear(feature_width, n_bits)
 
     def features(self, modality: str, x: Input) -> Tensor:
-        """(n, feature_width)."""
+        """Return features (n, feature_width)."""
         name = self._names[modality]
         if modality in self.backbones:
             pictures = cast("Tensor", x)  # bags of words have none
@@ -54,13 +54,13 @@ class SDCHNetwork(HashingNetwork):
         return features
 
     def encode(self, modality: str, x: Input) -> tuple[Tensor, Tensor]:
-        """Features, and codes before the sign, Z (n, n_bits)."""
+        """Return features, and codes before the sign, Z (n, n_bits)."""
         features = self.features(modality, x)
         return features, self.hash_layer(features)
 
 
 def _width_of(modality: str, backbone: nn.Module, shape: tuple[int, ...]) -> int:
-    """Features that a backbone gives, by trying it."""
+    """Return the number of features that a backbone gives, by running it on zeros."""
     was_training = backbone.training
     backbone.eval()
     try:
