@@ -235,7 +235,7 @@ def test_pictures_of_other_types_are_refused(pictures, got):
         ({"width": 0}, ValueError, "width must be an integer >= 1, got 0"),
         ({"local_response": 1}, TypeError, "local_response must be a bool, got 1"),
         ({"padding": 11}, ValueError, "padding must be an integer from 0 to 10, got 11"),
-        ({"dropout": 1.0}, ValueError, "dropout must be below 1, got 1.0"),
+        ({"dropout": 1.0}, ValueError, "dropout must be a number from 0 to below 1, got 1"),
         ({"dropout": -0.1}, ValueError, "dropout must be a finite number >= 0, got -0.1"),
         ({"dropout": "half"}, TypeError, "dropout must be a finite number >= 0, got 'half'"),
         ({"normalization": 0.5}, TypeError, "normalization must be None or a pair (mean, std)"),
