@@ -40,6 +40,7 @@ from pyhash.deep.validation import Validation, split_rows
 from pyhash.deep.views import FlatViews, fit_maps, open_views
 from pyhash.methods.contract import HashingMethod, Views, check_modality, refuse_overflow
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.parts.hierarchy import ClassLayers, label_matrices
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
 
@@ -180,12 +181,12 @@ class DeepMethod(HashingMethod):
         ``epoch`` (from 1), ``losses`` by term, ``loss`` (their sum), ``validation`` (mAP by direction, or None),
         ``learning_rates`` by group, ``seconds``.
         """
-        return [dict(entry) for entry in self._learned().history]
+        return [dict(entry) for entry in self._fitted_state().history]
 
     @property
     def best_epoch_(self) -> int:
         """The epoch whose weights were kept: the one with the best validation mAP; without validation the last."""
-        return int(self._learned().best_epoch)
+        return int(self._fitted_state().best_epoch)
 
     def fit(
         self,
@@ -285,7 +286,7 @@ class DeepMethod(HashingMethod):
         return pack(np.add.reduce(projections))
 
     def project(self, X: ArrayLike, *, modality: str) -> NDArray[np.float32]:  # noqa: D102 - HashingMethod's
-        state = self._learned()
+        state = self._fitted_state()
         check_modality(state, modality)
         shape = state.plan.shapes[modality]
         if len(shape) > 1:
@@ -337,7 +338,7 @@ class DeepMethod(HashingMethod):
         dtype. Values that are not finite raise no error. The file's metadata are ``pyhash.version``,
         ``pyhash.class``, ``pyhash.modality``, ``pyhash.n_bits``, ``pyhash.encoder`` and ``pyhash.fingerprint``.
         """
-        state = self._learned()
+        state = self._fitted_state()
         check_modality(state, modality)
         encoder = self._encoder_of(modality)
         write_onnx(
@@ -380,8 +381,9 @@ class DeepMethod(HashingMethod):
         if labels is None and isinstance(opened, LoaderRows):
             labels = opened.labels()
         layers = self._layers_of(labels, opened.n)
-        L = self._label_matrices(layers, self._classes_of(layers), 0)[-1]
-        held_out, trained = split_rows(opened.n, options.validation_fraction, self._rng(0))
+        n_classes = ClassLayers.check(None, self.n_classes).count(layers)
+        L = label_matrices(layers, [], n_classes, first_row=0)[-1]
+        held_out, trained = split_rows(opened.n, options.validation_fraction, np.random.default_rng([options.seed, 0]))
         rows = ArrayRows(opened.rows, opened.shapes, maps, backbones) if isinstance(opened, FlatViews) else opened
         plan = Plan(n_bits, L.shape[1], rows.shapes, rows.widths)
         is_small = device.type == "cpu" and not backbones
@@ -389,7 +391,11 @@ class DeepMethod(HashingMethod):
             set_seed(options.seed, 0, device)
             network = self._make_network(plan, settings, backbones).to(device)
             objective = self._make_objective(network, settings, L, device)
-            validation = Validation.draw(L, held_out, trained, self._rng(1)) if len(held_out) else None
+            validation = (
+                Validation.draw(L, held_out, trained, np.random.default_rng([options.seed, 1]))
+                if len(held_out)
+                else None
+            )
             training = Training(objective, rows, trained, validation, options)
             identity = ""
             if checkpoint is not None:
@@ -413,7 +419,9 @@ class DeepMethod(HashingMethod):
             label_sets=label_sets,
             history=done.history,
             best_epoch=done.best_epoch,
-            trial=try_encoders(features, outputs, L, xi, held_out, trained, self._rng(2)) if is_auto else None,
+            trial=try_encoders(features, outputs, L, xi, held_out, trained, np.random.default_rng([options.seed, 2]))
+            if is_auto
+            else None,
         )
         packed = {name: pack(found) for name, found in outputs.items()}
         n_kinds = min(plan.n_classes, len(label_sets.counts))  # of several labels nearly every row may be one

@@ -15,14 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyhash._files.archive import Archive
 from pyhash._files.npz import write_archive
-from pyhash._inputs.checks import as_rows, check_choice, check_integer, check_n_bits, shape_of_features
+from pyhash._inputs.checks import as_rows, check_choice, check_n_bits, shape_of_features
 from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import NotFittedError
-from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.parts.arrays import Arrays, Fields
 from pyhash.methods.parts.encoder_trial import ENCODERS, EncoderTrial
 from pyhash.methods.parts.feature_maps import check_feature_maps
-from pyhash.methods.parts.hierarchy import ClassLayers, label_layers, label_matrices
+from pyhash.methods.parts.hierarchy import label_layers
 from pyhash.methods.parts.parameters import Parameters, restore_parameter, store_parameter
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Views = Mapping[str, Any]
 
 
-class Learned(Protocol):
+class FittedState(Protocol):
     """State of a model that has learned; it is never changed, only replaced."""
 
     @property
@@ -59,7 +59,7 @@ class HashingMethod(Parameters, ABC):
     n_bits: int
     feature_maps: Mapping[str, Any] | None
     is_supervised: ClassVar[bool] = True
-    _state: Any = None  # a Learned, of the type that the subclass makes
+    _state: Any = None  # a FittedState, of the type that the subclass makes
     _codes: NDArray[np.uint8] | None = None
     _fingerprint: str | None = None
 
@@ -107,7 +107,7 @@ class HashingMethod(Parameters, ABC):
         """Return the state as header fields and arrays."""
 
     @abstractmethod
-    def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> Learned:
+    def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> FittedState:
         """Return the state of a file, every dtype and shape checked."""
 
     def _stored_params(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class HashingMethod(Parameters, ABC):
         A hash of the class, the modalities and the codes of the first chunk, or of all data in ``fit``. It does not
         change when the model learns further or is saved.
         """
-        self._learned()
+        self._fitted_state()
         if self._fingerprint is None:
             raise NotFittedError(f"this {type(self).__name__} has no fingerprint: call fit first")
         return self._fingerprint
@@ -153,17 +153,17 @@ class HashingMethod(Parameters, ABC):
     @property
     def modalities_(self) -> dict[str, int]:
         """The learned modalities with their numbers of features."""
-        return dict(self._learned().n_features)
+        return dict(self._fitted_state().n_features)
 
     @property
     def n_samples_seen_(self) -> int:
         """Number of rows learned so far."""
-        return int(self._learned().n_samples)
+        return int(self._fitted_state().n_samples)
 
     @property
     def encoders_(self) -> dict[str, str]:
         """Encoder of each modality, "bits" or "posterior"; for ``encoder="auto"`` the one that was chosen."""
-        state = self._learned()
+        state = self._fitted_state()
         encoder = self._encoder_in(state)
         return {modality: _chosen(encoder, state, modality) for modality in state.n_features}
 
@@ -195,7 +195,7 @@ class HashingMethod(Parameters, ABC):
         ValueError
             If X has values that are not finite, or too large to be projected.
         """
-        state = self._learned()
+        state = self._fitted_state()
         check_modality(state, modality)
         return self._project(state, as_rows("X", X), modality, self._encoder_of(modality))
 
@@ -237,7 +237,7 @@ class HashingMethod(Parameters, ABC):
         OSError
             If the file cannot be written; an existing file is unchanged.
         """
-        state = self._learned()
+        state = self._fitted_state()
         self._check_continuity(state)
         fields, arrays = self._to_file(state)
         parameters = {name: store_parameter(name, value, arrays) for name, value in self._stored_params().items()}
@@ -259,12 +259,12 @@ class HashingMethod(Parameters, ABC):
 
     # --- within -------------------------------------------------------------------------------------------------------
 
-    def _learned(self) -> Any:
+    def _fitted_state(self) -> Any:
         if self._state is None:
             raise NotFittedError(f"this {type(self).__name__} has not learned anything yet: call fit first")
         return self._state
 
-    def _take(self, state: Learned, codes: NDArray[np.uint8], fingerprint: str | None) -> None:
+    def _take(self, state: FittedState, codes: NDArray[np.uint8], fingerprint: str | None) -> None:
         codes.flags.writeable = False
         if fingerprint is None:
             fingerprint = _fingerprint_of_codes(type(self).__name__, state.n_features, codes)
@@ -279,15 +279,6 @@ class HashingMethod(Parameters, ABC):
             raise TypeError(f"labels must be given: {type(self).__name__} learns from them")
         return label_layers(labels, n_layers, n)
 
-    def _classes_of(self, layers: list[Features]) -> list[int]:
-        return ClassLayers.check(None, getattr(self, "n_classes", None)).count(layers)
-
-    def _label_matrices(self, layers: list[Features], n_classes: list[int], first_row: int) -> list[Matrix]:
-        return label_matrices(layers, [], n_classes, first_row)
-
-    def _rng(self, stream: int) -> np.random.Generator:
-        return np.random.default_rng([check_integer("seed", getattr(self, "seed", 0), 0), stream])
-
     def _encoder(self) -> str:
         if not self.is_supervised:
             return "bits"
@@ -298,7 +289,7 @@ class HashingMethod(Parameters, ABC):
         return self._encoder()
 
     def _encoder_of(self, modality: str) -> str:
-        state = self._learned()
+        state = self._fitted_state()
         return _chosen(self._encoder_in(state), state, modality)
 
     def _check_continuity(self, state: Any) -> None:
@@ -321,7 +312,7 @@ class HashingMethod(Parameters, ABC):
         return {name: given[name] if name in given else self._default_map() for name in modalities}
 
 
-def _chosen(encoder: str, state: Learned, modality: str) -> str:
+def _chosen(encoder: str, state: FittedState, modality: str) -> str:
     """Return the encoder of a modality: for "auto" the one that did better in the trial."""
     if encoder != "auto":
         return encoder
@@ -365,7 +356,7 @@ def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Featu
     return rows
 
 
-def check_modality(state: Learned, modality: object) -> None:
+def check_modality(state: FittedState, modality: object) -> None:
     """Refuse a modality that was not learned."""
     if not isinstance(modality, str):
         raise TypeError(f"modality must be the name of a modality, got {modality!r}")

@@ -186,7 +186,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     @property
     def centers_(self) -> list[Signs]:
         """Class centers of each layer, coarse to fine: (c_k, n_bits) signs."""
-        return [center.copy() for center in self._learned().own.centers]
+        return [center.copy() for center in self._fitted_state().own.centers]
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> SHOHSettings:
         n_layers = shared.classes.n_layers
