@@ -120,12 +120,12 @@ std::size_t BitQuery::scan(std::size_t first, std::size_t n_blocks, std::size_t 
 }
 
 std::size_t BitQuery::kth_distance(std::size_t first, std::size_t n, std::size_t k, const std::uint8_t* mask,
-                                   std::vector<std::uint64_t>& room) const {
+                                   std::vector<std::uint64_t>& scratch) const {
     constexpr std::size_t words = BitPlanes::codes_per_block / 64;
     const std::size_t n_blocks = (n + BitPlanes::codes_per_block - 1) / BitPlanes::codes_per_block;
-    room.resize(words * n_blocks * (planes_->n_digits() + 2));
+    scratch.resize(words * n_blocks * (planes_->n_digits() + 2));
     const std::int64_t top = (std::int64_t{1} << planes_->n_digits()) - 1;
-    const std::int64_t y = kernels_->kth_of_bits(scan_of(first, n_blocks), n, k, on_ones_, mask, room.data());
+    const std::int64_t y = kernels_->kth_of_bits(scan_of(first, n_blocks), n, k, on_ones_, mask, scratch.data());
     return static_cast<std::size_t>(on_ones_ ? n_ones_ + top - y : n_ones_ - top + y);
 }
 

@@ -44,15 +44,15 @@ public:
     BitQuery(const KernelTable& kernels, const BitPlanes& planes, const std::uint8_t* code);
 
     // Positions, from that of block `first` on, of the codes of n_blocks blocks with d < bound that the mask lets
-    // through (nullptr: all; its first bit is the first block's first code). Returns how many; room for all codes is
-    // needed, and scan_bits_slack.
+    // through (nullptr: all; its first bit is the first block's first code). Returns how many. `positions` has space
+    // for all codes of the blocks and scan_bits_slack more.
     std::size_t scan(std::size_t first, std::size_t n_blocks, std::size_t bound, const std::uint8_t* mask,
                      std::uint32_t* positions) const;
 
-    // The k-th least distance among the first n codes from block `first` on that the mask lets through; there must be
-    // k.
+    // The k-th least distance among the first n codes from block `first` on that the mask lets through; there are at
+    // least k.
     std::size_t kth_distance(std::size_t first, std::size_t n, std::size_t k, const std::uint8_t* mask,
-                             std::vector<std::uint64_t>& room) const;
+                             std::vector<std::uint64_t>& scratch) const;
 
 private:
     BitScan scan_of(std::size_t first, std::size_t n_blocks) const;

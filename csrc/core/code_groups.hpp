@@ -1,4 +1,4 @@
-// Equal codes, grouped: learned codes repeat, and one look at a code serves all that have it.
+// Equal codes, grouped: learned codes repeat, so one distance serves all rows that have the same code.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace pyhash {
 
 class CodeGroups {
 public:
-    // The groups, or nullptr where codes repeat too seldom for them to pay: fewer than four times on average.
+    // The groups, or nullptr if a code repeats fewer than four times on average: they would not pay.
     static std::unique_ptr<CodeGroups> of(CodeView codes);
 
     // The distinct codes, in the order in which they first appear.

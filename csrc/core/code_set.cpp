@@ -13,9 +13,9 @@
 namespace pyhash {
 namespace {
 
-// Below it a scan of the codes as they are takes no longer than a look at a layout.
+// In smaller sets a scan of the codes themselves takes no longer than a search of a layout.
 constexpr std::size_t least_rows_of_layouts = 2048;
-// Making planes costs about as much as a dozen queries without them.
+// Building planes costs about as much as a dozen queries without them.
 constexpr std::size_t queries_worth_layouts = 16;
 // Where a mask lets fewer than one row of so many through, those rows are copied and searched alone.
 constexpr std::size_t sparse_mask = 16;
@@ -89,13 +89,13 @@ CodeSet::CodeSet(CodeView codes, bool lean) : codes_(codes), lean_(lean) {
 
 CodeSet::~CodeSet() = default;
 
-// A set that was searched once will be searched again.
+// A set that is searched a second time is likely to be searched often.
 bool CodeSet::worth_layouts(std::size_t n_queries) const {
     const bool again = n_calls_.fetch_add(1, std::memory_order_relaxed) > 0;
     return !lean_ && codes_.n >= least_rows_of_layouts && (again || n_queries >= queries_worth_layouts);
 }
 
-// What the two distances have in common to find(): their queries, their layout, their search.
+// The two metrics, as find() uses them: queries, layout and search.
 struct CodeSet::Hamming {
     using Distance = std::uint32_t;
     const KernelTable& kernels;

@@ -1,4 +1,4 @@
-// Codes that never change, and everything that makes searching them fast.
+// An immutable set of codes, with the layouts that make searching it fast.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@
 namespace pyhash {
 
 // Searches are exact, ties go by ascending position, and neither threads nor CPU level change a result. Any number of
-// threads may search at a time. Layouts are made when searches are many enough to pay for them, and kept.
+// threads may search at the same time. Layouts are built once there are enough searches to pay for them, and kept.
 class CodeSet {
 public:
     // The codes are not copied. With `lean`, no layout is ever made. At most 2^32 - 1 codes.

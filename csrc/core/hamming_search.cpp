@@ -53,7 +53,7 @@ void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes,
     std::vector<CountedSelection> selections;
     bit_queries.reserve(piece.n_queries);
     selections.reserve(piece.n_queries);
-    std::vector<std::uint64_t> room;
+    std::vector<std::uint64_t> scratch;
     const std::size_t seed =
         std::min({wanted.k < piece.n_rows ? std::max<std::size_t>(seed_rows_per_hit * wanted.k, block_rows) : 0,
                   piece.n_rows, max_seed_rows});
@@ -63,7 +63,7 @@ void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes,
         selections.emplace_back(wanted, planes.n_bits());
         if (!seeded) continue;
         const RowMask of_seed = mask == nullptr ? nullptr : mask + piece.first_row / 8;
-        selections[q].start_within(bit_queries[q].kth_distance(first_block, seed, wanted.k, of_seed, room));
+        selections[q].start_within(bit_queries[q].kth_distance(first_block, seed, wanted.k, of_seed, scratch));
     }
 
     // Several queries look at a few blocks while they are in the nearest caches; one alone streams through memory.
@@ -77,7 +77,7 @@ void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes,
             if (selection.bound() == 0) continue;  // k codes at distance 0: nothing is nearer
             std::size_t n = bit_queries[q].scan(block, n_blocks, selection.bound(),
                                                 mask == nullptr ? nullptr : mask + first / 8, positions.data());
-            while (n > 0 && first + positions[n - 1] >= end_row) --n;  // the last block's room
+            while (n > 0 && first + positions[n - 1] >= end_row) --n;  // padding of the last block
             if (n == 0) continue;
             kernels.hamming_at(queries.row(piece.first_query + q), codes.row(first), positions.data(), n, codes.n_bytes,
                                distances.data());

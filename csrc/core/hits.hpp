@@ -1,4 +1,4 @@
-// What a search asks for, and what it finds.
+// The limits of a search, and its hits.
 #pragma once
 
 #include <cstddef>

@@ -31,7 +31,7 @@ struct DescentProblem {
 // Codes of a block of bit planes, and the bytes of a plane of it.
 constexpr std::size_t bit_block_codes = 512, bit_plane_bytes = bit_block_codes / 8;
 
-// What scan_bits may write beyond its last position.
+// Positions that scan_bits may write after the last one.
 constexpr std::size_t scan_bits_slack = 3;
 
 // A count over bit planes (see core/bit_planes.hpp), for each code: Z = N / 2 + set bits on the chosen planes.
@@ -49,7 +49,7 @@ struct BitScan {
 constexpr std::size_t nibble_queries = 4;
 constexpr std::size_t nibble_scan_codes = 2048;
 
-// What a scan of nibble planes finds for one query: codes nearer than its bound, by ascending position.
+// The result of a scan of nibble planes for one query: the codes nearer than its bound, by ascending position.
 struct NibbleHits {
     std::size_t n;
     std::uint16_t positions[nibble_scan_codes];  // from the first code of the scan
@@ -83,14 +83,14 @@ struct KernelTable {
                        std::size_t n, std::size_t n_bytes, std::uint32_t* out);
 
     // Positions of the codes with Z < bound (or Z >= bound, where not `below`) whose bit in the mask is set (nullptr:
-    // all), ascending; returns how many. Room: for all codes of the blocks, and scan_bits_slack more.
+    // all), ascending; returns how many. `positions` has space for all codes of the blocks and scan_bits_slack more.
     std::size_t (*scan_bits)(const BitScan& scan, std::uint32_t bound, bool below, const std::uint8_t* mask,
                              std::uint32_t* positions);
 
     // The k-th smallest (or largest) Y = 2 Z + (N mod 2) among the first n_codes codes whose bit in the mask is set;
-    // there must be k. Room: n_digits + 2 bits for each code of the blocks.
+    // there are at least k. `scratch` has n_digits + 2 bits for each code of the blocks.
     std::uint32_t (*kth_of_bits)(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
-                                 const std::uint8_t* mask, std::uint64_t* room);
+                                 const std::uint8_t* mask, std::uint64_t* scratch);
 
     // nullptr where the level has none: weighted searches then read the codes as they are.
     const NibbleKernels* nibbles;
@@ -104,8 +104,8 @@ struct KernelTable {
     void (*add_chosen_i32)(const std::uint64_t* words, std::size_t n, const std::int32_t* tables, std::int32_t* sums);
     void (*add_chosen_f64)(const std::uint64_t* words, std::size_t n, const double* tables, double* sums);
 
-    // Sweeps rows [begin, end); adds the flips of sweep s to flips[s]. Room to work in, for each of descent_rows
-    // rows: 2 * stride `values`, 64-byte aligned, and in `words` one word for every 64 bits begun.
+    // Sweeps rows [begin, end); adds the flips of sweep s to flips[s]. Scratch memory for each of descent_rows rows:
+    // 2 * stride `values`, 64-byte aligned, and ceil(n_bits / 64) `words`.
     void (*descend_f32)(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
                         std::uint64_t* words, std::int64_t* flips);
     void (*descend_f64)(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,

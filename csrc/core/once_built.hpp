@@ -1,4 +1,4 @@
-// Something that is made when it is first needed, by whichever thread comes first.
+// An object that is built when it is first needed, by the first thread that needs it.
 #pragma once
 
 #include <atomic>
@@ -7,8 +7,8 @@
 
 namespace pyhash {
 
-// No lock: a fork in the middle leaves nothing locked. Threads that come at the same time may each make one; all but
-// the first are thrown away.
+// No lock, so a fork at any moment leaves nothing locked. Threads that arrive at the same time may each build one; all
+// but the first to finish are deleted.
 template <class T>
 class OnceBuilt {
 public:

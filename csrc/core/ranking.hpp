@@ -1,4 +1,4 @@
-// What evaluation needs to know of a ranking by Hamming distance; scores are made of it elsewhere.
+// Relevance along a ranking by Hamming distance, from which evaluation computes its scores.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// How a search is cut into pieces for threads, and its pieces put together.
+// Split a search into pieces for threads, and join their results.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace pyhash {
 
-// Queries that share a look at the same codes, at most.
+// The most queries that read the same codes together.
 constexpr std::size_t queries_per_tile = 32;
 
 // Hits of all queries one after another: query i's are [offsets[i], offsets[i + 1]).

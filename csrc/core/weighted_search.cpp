@@ -28,7 +28,7 @@ public:
         }
     }
 
-    // That of the code opposite to the query: all others are as near or nearer.
+    // The distance of the code opposite to the query: no code is farther.
     double greatest_distance() const { return greatest_distance_; }
 
     double distance(const std::uint8_t* code) const {
@@ -44,8 +44,7 @@ public:
     void fill_tables(double distance, double steps, std::uint8_t* tables) {
         per_unit_ = distance > 0 ? steps / distance : 0.0;
         if (!(per_unit_ > 0 && per_unit_ < 1e30)) {
-            // Within 0 is what costs nothing. Distances too small for float32 are left to the exact look: all may be
-            // near.
+            // Distance 0: only codes that cost nothing. Distances too small for float32: every code is a candidate.
             per_unit_ = 0.0;
             for (std::size_t i = 0; i < costs_.size(); ++i) tables[i] = distance == 0 && costs_[i] > 0 ? 255 : 0;
             return;
@@ -110,7 +109,7 @@ std::uint8_t kth_least(std::span<const std::uint8_t> sums, std::size_t n_lanes, 
     return sorted[k - 1];
 }
 
-// A distance within which k of the first rows lie, or the greatest where that is not to be had. The k-th least of many
+// A distance within which k of the first rows lie, or the greatest distance if none is found. The k-th least of many
 // lanes' least sums is not far above the k-th least sum, and quickly found; rows with sums up to it, k at least, are
 // looked at exactly.
 double seed_distance(const NibbleKernels& kernels, WeightedQuery& query, CodeView codes, const NibblePlanes& planes,
@@ -195,7 +194,7 @@ void search_planes(const NibbleKernels& kernels, ProjectionView projections, Cod
             for (std::size_t q = group; q < group + n; ++q) {
                 NibbleHits& found = hits[q - group];
                 while (found.n > 0 && first + found.positions[found.n - 1] >= end_row)
-                    --found.n;  // the last block's room
+                    --found.n;  // padding of the last block
                 // All distances first: they do not wait for each other.
                 for (std::size_t i = 0; i < found.n; ++i) {
                     distances[i] = weighted[q].distance(codes.row(first + found.positions[i]));

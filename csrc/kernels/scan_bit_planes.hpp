@@ -121,10 +121,10 @@ struct BitCounter {
     // Digit by digit from the highest: k tells whether the one looked for has a 0 or a 1 there.
     template <std::size_t Digits>
     static std::uint32_t kth(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
-                             const std::uint8_t* mask, std::uint64_t* room) {
+                             const std::uint8_t* mask, std::uint64_t* scratch) {
         const std::size_t n_words = bit_block_codes / 64 * scan.n_blocks;
-        std::uint64_t* const left = room;              // codes that are still in question
-        std::uint64_t* const digits = room + n_words;  // of Y: the lowest is N's own
+        std::uint64_t* const left = scratch;              // codes that are still in question
+        std::uint64_t* const digits = scratch + n_words;  // of Y: the lowest is N's own
         for (std::size_t w = 0; w < n_words; ++w) {
             std::uint64_t bits = ~std::uint64_t{0};
             if (mask != nullptr) std::memcpy(&bits, mask + 8 * w, 8);
@@ -166,10 +166,10 @@ struct BitCounter {
     }
 
     static std::uint32_t kth_of(const BitScan& s, std::size_t n_codes, std::size_t k, bool largest,
-                                const std::uint8_t* mask, std::uint64_t* room) {
+                                const std::uint8_t* mask, std::uint64_t* scratch) {
         static constexpr decltype(&kth<4>) kths[] = {kth<4>, kth<5>,  kth<6>,  kth<7>,  kth<8>,
                                                      kth<9>, kth<10>, kth<11>, kth<12>, kth<13>};
-        return kths[s.n_digits - 4](s, n_codes, k, largest, mask, room);
+        return kths[s.n_digits - 4](s, n_codes, k, largest, mask, scratch);
     }
 };
 

@@ -58,7 +58,7 @@ static void bit_scans_agree(Random& random) {
         const auto middle =
             static_cast<std::uint32_t>(planes.n_bits() / 4 + (std::size_t{1} << (planes.n_digits() - 2)));
         const std::size_t n_masked = 500;  // surely fewer than the mask lets through of 1100
-        std::vector<std::uint64_t> room(8 * 3 * (planes.n_digits() + 2));
+        std::vector<std::uint64_t> scratch(8 * 3 * (planes.n_digits() + 2));
         for (const std::uint8_t* rows : {static_cast<const std::uint8_t*>(nullptr), mask.data()}) {
             for (std::uint32_t bound : {0u, 1u, middle - 1, middle, middle + 1, (1u << planes.n_digits()) - 1}) {
                 for (bool below : {false, true}) {
@@ -74,10 +74,10 @@ static void bit_scans_agree(Random& random) {
             }
             for (std::size_t k : {std::size_t{1}, std::size_t{7}, rows == nullptr ? n : n_masked}) {
                 for (bool largest : {false, true}) {
-                    const auto expected = scalar_kernels()->kth_of_bits(scan, n, k, largest, rows, room.data());
+                    const auto expected = scalar_kernels()->kth_of_bits(scan, n, k, largest, rows, scratch.data());
                     for (const std::string& level : available_cpu_levels()) {
                         set_cpu_level(level);
-                        CHECK(selected_kernels().kth_of_bits(scan, n, k, largest, rows, room.data()) == expected);
+                        CHECK(selected_kernels().kth_of_bits(scan, n, k, largest, rows, scratch.data()) == expected);
                     }
                 }
             }
