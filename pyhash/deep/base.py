@@ -7,7 +7,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from pyhash._files.safetensors import write_tensor_file
 from pyhash._inputs.checks import as_rows, check_choice, check_integer, check_n_bits, is_sparse, shape_of_features
+from pyhash._inputs.paths import check_path
 from pyhash.codes import pack
 from pyhash.deep.backbones import check_backbones, check_given, check_modalities
 from pyhash.deep.checkpoint import identity_of
@@ -364,7 +364,7 @@ class DeepMethod(HashingMethod):
         """Return what was learned, and the fused signs (n, n_bits) of all rows."""
         n_bits, encoder = check_n_bits(self.n_bits), self._encoder()
         device = resolve_device(_check_training(self.training).device)
-        if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+        if checkpoint is not None and not check_path("checkpoint", checkpoint).parent.is_dir():
             raise FileNotFoundError(f"checkpoint must be in a folder that exists, got {os.fspath(checkpoint)!r}")
         backbones = check_backbones(self.backbones)
         opened = open_views(views, backbones)

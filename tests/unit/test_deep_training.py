@@ -840,6 +840,8 @@ def test_a_model_of_a_device_that_is_not_here_is_loaded_where_it_can_be(monkeypa
 
 def test_a_checkpoint_in_no_folder_is_refused_before_training(monkeypatch, tmp_path):
     monkeypatch.setattr(Training, "run", None)
+    with pytest.raises(TypeError, match=r"checkpoint must be a str or an os\.PathLike of str, got b'here'"):
+        sdch().fit(VIEWS, LABELS, checkpoint=b"here")
     with pytest.raises(FileNotFoundError, match=r"checkpoint must be in a folder that exists, got '.*/none/here'"):
         sdch().fit(VIEWS, LABELS, checkpoint=tmp_path / "none" / "here")
 
