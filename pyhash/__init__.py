@@ -1,4 +1,4 @@
-"""Learns short binary codes for several modalities from a stream, searches them exactly, measures how good they are.
+"""Learn short binary codes for several modalities from a stream, search them exactly, measure retrieval.
 
 Names load when they are first used: ``import pyhash`` itself loads no other package.
 """

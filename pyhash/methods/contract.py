@@ -52,14 +52,14 @@ class FittedState(Protocol):
 class HashingMethod(Parameters, ABC):
     """A model that gives every modality codes in one Hamming space.
 
-    A subclass says how to learn, how to project, and what of it a file keeps. What was learned is one object that is
-    never changed, only replaced: a call that raises, or is interrupted, leaves the model as it was.
+    A subclass implements learning, projection, and the content of its files. The learned state is one object that is
+    never changed, only replaced: a call that raises, or is interrupted, leaves the model unchanged.
     """
 
     n_bits: int
     feature_maps: Mapping[str, Any] | None
     is_supervised: ClassVar[bool] = True
-    _state: Any = None  # a FittedState, of the type that the subclass makes
+    _state: Any = None  # a FittedState; each subclass names its type
     _codes: NDArray[np.uint8] | None = None
     _fingerprint: str | None = None
 

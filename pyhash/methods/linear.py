@@ -1,4 +1,4 @@
-"""Methods whose projections are linear in mapped features: sums over samples are all that they keep."""
+"""Methods with projections that are linear in mapped features; they keep sums over samples, never samples."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ Own = TypeVar("Own")
 
 
 class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
-    """Learns signs from a chunk; projections of queries are solved from sums over all chunks.
+    """A method that learns the signs of a chunk, and solves projections of queries from sums over all chunks.
 
-    A subclass says how to learn from a chunk; feature maps, sums, encoders and files are here. `SettingsT` is the type
-    of its checked parameters, `Own` of what it keeps beside what all these methods keep.
+    A subclass implements learning from a chunk; feature maps, sums, encoders and files are here. `SettingsT` is the
+    type of its checked parameters, `Own` the type of its state beside what all these methods keep.
     """
 
     _state: State[Own] | None = None
@@ -323,7 +323,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 class OnlineMethod(LinearMethod[SettingsT, Own]):
     """A method that learns chunk by chunk."""
 
-    # They may be nearly as many as the samples of a stream.
+    # A stream may have nearly as many label sets as samples.
     _always_keeps_label_sets = False
 
     def partial_fit(self, views: Views, labels: Any) -> Self:

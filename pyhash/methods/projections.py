@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ProjectionMethod(LinearMethod[SettingsT, dict[str, Matrix]]):
-    """Learns a projection of each modality; ``codes_`` are the signs of the sum of a sample's projections."""
+    """A method that learns a projection of each modality; ``codes_`` are the signs of the sum of projections."""
 
     def _default_map(self) -> Centering:
         return Centering()

@@ -26,7 +26,7 @@ _SWEEPS = 10
 
 @dataclass(frozen=True)
 class ConceptSums:
-    """What SEOCH keeps beside the sums of all methods."""
+    """State of SEOCH beside the sums of all methods."""
 
     BB: Matrix  # (r, r): sum B'B
     LB: Matrix  # (c, r): sum L'B

@@ -44,7 +44,7 @@ class SHOHSettings(Settings):
 
 @dataclass(frozen=True)
 class Centers:
-    """What SHOH keeps beside the sums of all methods."""
+    """State of SHOH beside the sums of all methods."""
 
     centers: list[Signs]  # C^k (c_k, r)
     D: list[Matrix]  # (c_k, r): sum S^k' B

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Parameters:
-    """Gives get_params and set_params over the constructor's keywords; works with ``sklearn.base.clone``."""
+    """Base of estimators: get_params and set_params for ``sklearn.base.clone`` and the like."""
 
     by_name: ClassVar[dict[str, type[Parameters]]] = {}  # every subclass, for those within a model's parameters
 
