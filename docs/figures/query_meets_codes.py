@@ -21,7 +21,7 @@ ONE, ZERO, WRONG, PAPER, INK, FAINT = "#1f4e79", "#c9d8e6", "#d1495b", "#ffffff"
 
 
 def example():
-    """The query's text and signs, and (name, signs) of the codes to show, nearest first."""
+    """Return the query's text and signs, and (name, signs) of the codes to show, nearest first."""
     data = pyhash.datasets.load_emoji()
     known, new = data.split("pair")
     pictures, texts = data.views["image_deep"], data.views["text"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def check_path(name: str, path: object) -> Path:
-    """A str or a path-like of str as a Path; bytes and descriptors are refused."""
+    """Return a str or a path-like of str as a Path; refuse bytes and file descriptors."""
     if isinstance(path, (str, os.PathLike)):
         text = os.fspath(path)
         if isinstance(text, str):

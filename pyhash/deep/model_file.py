@@ -1,4 +1,4 @@
-"""What a file keeps of a deep model."""
+"""Deep models in files."""
 
 from __future__ import annotations
 

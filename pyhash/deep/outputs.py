@@ -1,4 +1,4 @@
-"""What networks compute of training rows."""
+"""Outputs of the networks for training rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deep method has learned."""
+"""State of a deep method after training."""
 
 from __future__ import annotations
 
