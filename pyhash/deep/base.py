@@ -40,6 +40,7 @@ from pyhash.deep.validation import Validation, split_rows
 from pyhash.deep.views import FlatViews, fit_maps, open_views
 from pyhash.methods.contract import HashingMethod, Views, check_modality, refuse_overflow
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.parts.feature_maps import check_feature_maps
 from pyhash.methods.parts.hierarchy import ClassLayers, label_matrices
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
@@ -376,7 +377,9 @@ class DeepMethod(HashingMethod):
             needs = "encoder 'auto'" if encoder == "auto" else "patience"
             raise ValueError(f"validation_fraction must be above 0 for {needs}, got 0")
         # By default dense features are standardized, but not in the paper's preset.
-        left_as_they_are = modalities if self.preset == "paper" else [*backbones, *(self.feature_maps or {})]
+        left_as_they_are = (
+            modalities if self.preset == "paper" else [*backbones, *check_feature_maps(self.feature_maps)]
+        )
         maps = fit_maps(opened, self._maps(modalities), set(modalities) - set(left_as_they_are))
         if labels is None and isinstance(opened, LoaderRows):
             labels = opened.labels()

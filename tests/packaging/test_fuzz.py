@@ -117,6 +117,7 @@ def test_a_call_that_fails_badly_is_found(k, fault, monkeypatch, tmp_path):
         ("from_bit_strings", {"strings": np.array(3)}),
         ("from_pgvector_bytes", {"values": np.array(3)}),
         ("make_method", {"name": "bits"}),
+        ("DHSL", {"feature_maps": np.zeros((3, 3))}),
         ("compare", {"labels": np.arange(24)}),
         ("compare", {"split": np.arange(24)}),
     ],
