@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from pyhash._inputs.checks import MAX_BITS, check_choice, check_integer
+from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer
 from pyhash.comparison.experiment import Database, Direction, Experiment, listed, plan_experiment
 from pyhash.comparison.identity import identify
 from pyhash.comparison.records import Identity, Record, unique
@@ -245,6 +245,8 @@ def compare(
     >>> print(result.table().splitlines()[0])
     | method | bits | bytes per item | image->text | image->text weighted | text->image | text->image weighted |
     """
+    if progress is not None:
+        check_bool("progress", progress)
     experiment = plan_experiment(
         data,
         labels=labels,

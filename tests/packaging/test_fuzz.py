@@ -118,6 +118,8 @@ def test_a_call_that_fails_badly_is_found(k, fault, monkeypatch, tmp_path):
         ("from_pgvector_bytes", {"values": np.array(3)}),
         ("make_method", {"name": "bits"}),
         ("DHSL", {"feature_maps": np.zeros((3, 3))}),
+        ("merge_hits", {"hits": np.array(3)}),
+        ("compare", {"progress": np.zeros(3)}),
         ("compare", {"labels": np.arange(24)}),
         ("compare", {"split": np.arange(24)}),
     ],

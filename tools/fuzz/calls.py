@@ -24,16 +24,9 @@ ALLOWED = (TypeError, ValueError, IndexError, KeyError, OSError, ImportError, In
 
 # Parameters that may ask for as much work as one likes.
 WORK = {
-    "n_iter",
-    "epochs",
-    "n_samples",
-    "n_clusters",
-    "seeds",
-    "n_anchors",
-    "n_concepts",
-    "relation_rows",
-    "max_sweeps",
-}
+    "n_iter", "epochs", "max_sweeps", "n_samples", "n_clusters", "seeds", "n_anchors", "n_concepts",
+    "hidden", "feature_width", "relation_hidden", "relation_rows", "selector_hidden",
+}  # fmt: skip
 HUGE = (2**31, 2**62, 2**70)
 
 
