@@ -1,4 +1,8 @@
-"""The table of methods. A method is one file and one line here; everything else finds it through this table."""
+"""The table of methods. Everything that lists methods reads it.
+
+A method is one file and one line in this table, and an import for type checkers, which a test asks for, in
+``pyhash/methods/__init__.py``. A deep one is imported in ``pyhash/deep/__init__.py`` instead.
+"""
 
 from __future__ import annotations
 
