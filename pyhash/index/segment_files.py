@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import n_bytes_of
 from pyhash.index.manifest import StoredSegment
 from pyhash.index.npy_file import Blocks, NpyFile, write_npy
+from pyhash.search.row_mask import has_padding_bits, n_stored_bytes
 
 
 class SegmentArrays(NamedTuple):
@@ -35,7 +36,7 @@ class SegmentContent:
     ids : ndarray of shape (n,), int64, contiguous
         Strictly ascending.
     alive : ndarray of shape (ceil(n / 8),), uint8, or None
-        Bit i % 8 of byte i // 8 says whether row i is still there; padding bits zero. None: all are.
+        The row mask of those that are still there, as files keep it (see ``pyhash.search.row_mask``). None: all are.
     stored : StoredSegment or None
         The stored form that has these codes and ids, whatever its mask. It is used where the directory's last commit
         names it; else the segment is written.
@@ -52,7 +53,7 @@ class SegmentContent:
         _check_array("codes", self.codes, np.uint8, (n, n_bytes_of(n_bits)))
         _check_array("ids", self.ids, np.int64, (n,))
         if self.alive is not None:
-            _check_array("alive", self.alive, np.uint8, (n_bytes_of(n),))
+            _check_array("alive", self.alive, np.uint8, (n_stored_bytes(n),))
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class SegmentFiles:
         alive = None
         if segment.alive is not None and segment.alive_crc is not None:
             check_alive = partial(_checked_alive, n=n)
-            alive = NpyFile(directory / segment.alive, bytes_, (n_bytes_of(n),), segment.alive_crc, check_alive)
+            alive = NpyFile(directory / segment.alive, bytes_, (n_stored_bytes(n),), segment.alive_crc, check_alive)
         check_codes = partial(_checked_codes, n_bits=n_bits)
         shape = (n, n_bytes_of(n_bits))
         return cls(
@@ -133,7 +134,7 @@ def _checked_alive(blocks: Iterable[NDArray[Any]], n: int) -> Blocks:
     block = None
     for block in blocks:
         yield block
-    if n % 8 and block is not None and block[-1] >> (n % 8):
+    if block is not None and has_padding_bits(int(block[-1]), n):
         raise ValueError(f"alive must have zero padding bits for {n} rows, has set ones")
 
 

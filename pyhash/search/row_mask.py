@@ -24,16 +24,26 @@ def mask_of_rows(rows: NDArray[np.integer] | NDArray[np.bool_] | slice, n: int) 
     return np.packbits(bits, bitorder="little")
 
 
+def n_stored_bytes(n: int) -> int:
+    """Return the number of bytes up to that of the last of `n` rows, as files keep them."""
+    return (n + 7) // 8
+
+
+def has_padding_bits(last: int, n: int) -> bool:
+    """Return whether the last stored byte of a mask of `n` rows lets rows through that there are not."""
+    return n % 8 > 0 and last >> (n % 8) > 0
+
+
 def mask_of_bytes(stored: NDArray[np.uint8], n: int) -> RowMask:
-    """Return the mask of `n` rows whose bytes end with the last row."""
+    """Return the mask of `n` rows of which these are the stored bytes."""
     mask = np.zeros(_core.mask_bytes(n), dtype=np.uint8)
     mask[: len(stored)] = stored
     return mask
 
 
 def bytes_of_mask(mask: RowMask, n: int) -> NDArray[np.uint8]:
-    """Return the bytes of a mask up to that of the last row."""
-    return mask[: (n + 7) // 8]
+    """Return the bytes of a mask that files keep."""
+    return mask[: n_stored_bytes(n)]
 
 
 def rows_of_mask(mask: RowMask, n: int) -> Rows:
