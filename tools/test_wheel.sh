@@ -18,7 +18,7 @@ fi
 
 outside=$(mktemp -d)
 trap 'rm -rf "$outside"' EXIT
-cp -r --parents tests README.md pyproject.toml docs "$outside"
+tar -cf - tests README.md pyproject.toml docs | tar -xf - -C "$outside"
 "$python" -m venv "$outside/venv"
 "$outside/venv/bin/python" -m pip install --quiet "${TORCH:-torch}"
 "$outside/venv/bin/python" -m pip install --quiet "${wheel}[test]"
