@@ -23,7 +23,7 @@ from pyhash.errors import ModelFormatError
 from pyhash.methods.parts.arrays import Arrays, Matrix
 
 _KIND = "checkpoint"
-# Rows whose values enter an identity in the place of all.
+# Rows whose values enter an identity instead of all.
 _ROWS_IN_IDENTITY = 16
 
 Weights: TypeAlias = dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""What several files of the checkout say must agree: Python versions, pins, addresses."""
+"""Python versions, pins and addresses agree in all files of the checkout."""
 
 import json
 import re

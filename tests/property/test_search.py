@@ -267,7 +267,7 @@ class LivingIndex(RuleBasedStateMachine):
     @precondition(lambda self: self.committed is not None)
     @rule(mmap=st.booleans())
     def reopen(self, mmap):
-        """What was not committed is gone."""
+        """Changes that were not committed are gone."""
         self.index.close()
         self.index, self.table = CodeIndex.open(self.path, mmap=mmap), dict(self.committed)
         self.index.verify()

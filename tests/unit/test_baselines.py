@@ -95,7 +95,7 @@ def test_cca_itq_rotates_all_modalities_alike(rng):
 
 
 def loss(V):
-    """What iterative quantization lowers."""
+    """Return the loss that iterative quantization lowers."""
     return np.sum((np.where(V > 0, 1, -1) - V) ** 2)
 
 

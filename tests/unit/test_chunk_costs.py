@@ -1,4 +1,4 @@
-"""What a chunk costs does not depend on what came before; what many label sets cost."""
+"""The cost of a chunk does not depend on the chunks before it; the cost of many label sets."""
 
 import copy
 import time

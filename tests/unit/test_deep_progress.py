@@ -12,7 +12,7 @@ fcntl = pytest.importorskip("fcntl", reason="needs pseudo-terminals")
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 termios = pytest.importorskip("termios", reason="needs pseudo-terminals")
 
-# Two commands as a user runs them, on a sixteenth of the built-in data, with two epochs in the place of 40. One process
+# Two commands as a user runs them, on a sixteenth of the built-in data, with two epochs instead of 40. One process
 # for both: most of its time goes into the import of torch.
 COMMANDS = """
 import dataclasses, sys
@@ -44,7 +44,7 @@ def command(out):
 
 @pytest.fixture(scope="module")
 def in_a_file(tmp_path_factory):
-    """What the commands write to one file that is their stdout and their stderr."""
+    """Lines that the commands write where stdout and stderr are one file."""
     folder = tmp_path_factory.mktemp("file")
     with open(folder / "log", "w+") as log:
         result = subprocess.run(command(folder), stdout=log, stderr=subprocess.STDOUT)
@@ -112,7 +112,7 @@ def check_tables(lines):
 
 
 def halves(lines):
-    """What the demo and what the comparison wrote."""
+    """Split the output into that of the demo and that of the comparison."""
     end = lines.index("then")
     return lines[:end], lines[end + 1 :]
 

@@ -1,4 +1,4 @@
-"""What training reads: arrays of any layout, files mapped into memory, pictures, and loaders with their processes."""
+"""Inputs of training: arrays of any layout, files mapped into memory, pictures, and loaders with their processes."""
 
 import multiprocessing
 import os

@@ -86,7 +86,7 @@ def fork(function):
 
 
 def assert_whole(path):
-    """What is on disk is all of one generation; that."""
+    """Check that all content on disk is of one generation; return its number."""
     directory, loaded = IndexDirectory.read(path, mmap=False)
     expected = state(directory.generation)
     assert directory.fingerprint == str(directory.generation)
@@ -113,7 +113,7 @@ def assert_goes_on(path):
 
 
 def test_states_differ_and_reuse_segments(tmp_path):
-    """What the tests below rely on: each state differs from the last, and commits keep, merge, mask and drop."""
+    """The tests below rely on it: each state differs from the last, and commits keep, merge, mask and drop."""
     directory = IndexDirectory.create(tmp_path / "index", N_BITS)
     kept = masked = 0
     for _ in range(2 * CYCLE):

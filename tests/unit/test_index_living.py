@@ -286,7 +286,7 @@ def test_save_goes_on_where_it_saved(saved, path, tmp_path, rng):
 
 
 def test_save_knows_its_place_by_any_name(saved, path, tmp_path, rng):
-    """What is locked there is locked by the index itself."""
+    """The lock there is held by the index itself."""
     (tmp_path / "link").symlink_to(path)
     for target in (tmp_path / "link", path / ".." / "index", path):
         saved.remove(saved.ids[:1])
@@ -671,7 +671,7 @@ def test_two_writers_of_one_directory_do_not_both_commit(tmp_path, rng):
 
 
 def test_a_closed_index_replaces_what_is_there(saved, path):
-    """What to do where the other writer's content is not wanted."""
+    """This is the way out if the other writer's content is not wanted."""
     saved.add(np.zeros((1, 8), np.uint8))
     remove_lock(path)
     with pytest.raises(IndexChangedError):
@@ -743,7 +743,7 @@ def test_a_lock_that_is_lost_just_before_a_file_is_made(saved, path, rng, monkey
 
 
 def test_nothing_is_deleted_where_the_lock_is_lost_after_the_rename(saved, path, rng, monkeypatch):
-    """What the finished commit would tidy up may be what another writer is making."""
+    """Files that the finished commit would delete may belong to another writer."""
     saved.compact()
     replace = os.replace
 

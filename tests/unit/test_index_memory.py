@@ -1,4 +1,4 @@
-"""What an index takes: next to nothing beyond its codes and ids before it is searched, and never much more."""
+"""The memory of an index: next to nothing beyond its codes and ids before it is searched, and never much more."""
 
 import gc
 import tracemalloc

@@ -160,7 +160,7 @@ def test_every_question(cpu_level, parameters):
 
 
 def test_the_problems_have_every_layout():
-    """What the test above relies on: planes of both kinds, grouped codes with and without planes, and none."""
+    """The test above relies on it: planes of both kinds, grouped codes with and without planes, and none."""
     made = {}
     for parameters in PROBLEMS:
         problem = problem_of(*parameters)

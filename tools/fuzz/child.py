@@ -28,7 +28,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a case."""
+    """A fault of a case."""
 
     case: str
     fault: str
