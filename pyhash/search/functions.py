@@ -170,7 +170,8 @@ def weighted_top_k(
     Parameters
     ----------
     projections : array_like of shape (n_queries, n_bits), real
-        Of the queries: signs are their bits, magnitudes the weights of the bits.
+        Of the queries: signs are their bits, magnitudes up to 1 the weights of the bits; a larger magnitude counts
+        as 1.
     database_codes : array_like of shape (n, ceil(n_bits / 8)), uint8
         Packed codes.
     k, ties, allowed, n_threads
@@ -196,7 +197,8 @@ def weighted_top_k(
 
     Notes
     -----
-    The distance is that of ``CodeIndex.search_weighted`` (Han et al. 2024, Eq. 32 and 33).
+    The distance is the sum of ``min(|p_l|, 1)`` over the bits l where the code differs from the query's sign (Han et
+    al. 2024, Eq. 32 and 33), as in ``CodeIndex.search_weighted``.
 
     Examples
     --------
