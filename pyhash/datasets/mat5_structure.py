@@ -12,6 +12,7 @@ import os
 import struct
 import zlib
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import IO
 
 _HEADER_BYTES = 128
@@ -27,14 +28,18 @@ _CHARACTER_BYTES = {1: 1, 2: 1, 4: 2, 16: None, 17: 2, 18: 4}
 _CELL, _CHAR, _SPARSE, _OPAQUE = 1, 4, 5, 17
 _NUMERIC = range(6, 16)
 _CLASSES = range(1, 18)
+_UNREADABLE = {2: "struct", 3: "object", 16: "function", 17: "opaque"}
 
-_IS_COMPLEX = 0x0800
+# Flags of arrays.
+_IS_LOGICAL, _IS_COMPLEX = 0x0200, 0x0800
+# The names by which scipy lists variables without one; opaque ones have None.
+_NAMES_IN_SCIPY = {"": "__function_workspace__", None: "None"}
 _MAX_DIMENSIONS = 32
 # Of cells within cells, which readers read by recursion.
 _MAX_DEPTH = 32
 _MAX_NAME_BYTES = 4096
 # Readers need memory for every row of a sparse matrix, also for empty ones.
-_MAX_SPARSE_ROWS = 1 << 28
+MAX_SPARSE_ROWS = 1 << 28
 # A text without bytes stands for blanks.
 _MAX_BLANKS = 1 << 16
 # Zeros inflate to at most 1,032 times their compressed size, data sets to far less.
@@ -43,10 +48,15 @@ _MAX_UNQUESTIONED_BYTES = 1 << 28
 _PIECE = 1 << 18
 
 
+class UnreadableError(ValueError):
+    """The file may be whole, but holds what is not read; the message names the variable."""
+
+
 def check_mat5_structure(file: IO[bytes], name: str | None = None) -> None:
     """Check the headers of all variables of a file, and of the variable `name` all that it holds.
 
-    A ValueError says which variable contradicts itself, and where. Values are not looked at.
+    A ValueError says which variable contradicts itself, and where; an UnreadableError, that `name` holds arrays of
+    other classes than numbers, texts and cells. Values are not looked at. Names are those that scipy lists.
     """
     file.seek(0)
     header = file.read(_HEADER_BYTES)
@@ -72,6 +82,8 @@ def check_mat5_structure(file: IO[bytes], name: str | None = None) -> None:
             if kind != _MATRIX:
                 raise ValueError(f"is an element of type {kind}, not an array")
             _Variable(source, order, n_bytes).check(name)
+        except UnreadableError:
+            raise
         except ValueError as error:
             raise ValueError(f"its variable {number} {error}") from None
         position += source.n_stored
@@ -157,6 +169,17 @@ class _Inflated(_Source):
             raise ValueError("is cut short: its checksum is missing")
 
 
+@dataclass(frozen=True)
+class _Header:
+    """What the header of an array says of its content."""
+
+    array_class: int
+    dimensions: list[int]
+    is_complex: bool = False
+    # Logical entries of a sparse array, each stored in one byte, whatever the type in the tag; None if not logical.
+    n_logical: int | None = None
+
+
 class _Variable:
     """The array in the next `n_bytes` bytes of a source."""
 
@@ -167,24 +190,26 @@ class _Variable:
 
     def check(self, name: str | None) -> None:
         """Check the header, and the content if it is the variable `name`."""
-        found, array_class, is_complex, dimensions = self._header(self._end)
-        if name is not None and found == name:
-            self._content(array_class, is_complex, dimensions, self._end, 0)
+        found, header = self._header(self._end)
+        if name is not None and _NAMES_IN_SCIPY.get(found, found) == name:
+            if header.array_class in _UNREADABLE:
+                raise UnreadableError(f"{name} is of class {_UNREADABLE[header.array_class]}, which is not read")
+            self._content(name, header, self._end, 0)
             if self._source.position != self._end:
                 raise ValueError(f"has {self._end - self._source.position} bytes more than its content")
             self._source.check_end()
 
-    def _header(self, end: int) -> tuple[str | None, int, bool, list[int]]:
-        """Return the name, the class, whether there are imaginary parts, and the dimensions."""
+    def _header(self, end: int) -> tuple[str | None, _Header]:
+        """Return the name and the rest of the header."""
         kind, data = self._small_element("flags", end, 8)
         if kind != _UINT32 or len(data) != 8:
             raise ValueError(f"has flags of type {kind} in {len(data)} bytes, not two unsigned numbers")
-        flags = struct.unpack(self._order + "II", data)[0]
+        flags, n_logical = struct.unpack(self._order + "II", data)
         array_class = flags & 0xFF
         if array_class not in _CLASSES:
             raise ValueError(f"is of class {array_class}, which does not exist")
         if array_class == _OPAQUE:  # its name lies elsewhere
-            return None, array_class, False, []
+            return None, _Header(array_class, [])
         kind, data = self._small_element("dimensions", end, 4 * _MAX_DIMENSIONS)
         if kind not in (_INT32, _UINT32) or len(data) % 4 or len(data) == 0:
             raise ValueError(f"has dimensions of type {kind} in {len(data)} bytes, not whole numbers of 32 bits")
@@ -194,11 +219,14 @@ class _Variable:
         kind, data = self._small_element("name", end, _MAX_NAME_BYTES)
         if kind not in (_INT8, _UTF8):
             raise ValueError(f"has a name of type {kind}, not a string")
-        return data.decode("latin1"), array_class, bool(flags & _IS_COMPLEX), dimensions
+        is_complex, is_logical = bool(flags & _IS_COMPLEX), bool(flags & _IS_LOGICAL)
+        header = _Header(array_class, dimensions, is_complex, n_logical if is_logical and not is_complex else None)
+        return data.decode("latin1"), header
 
-    def _content(self, array_class: int, is_complex: bool, dimensions: list[int], end: int, depth: int) -> None:
+    def _content(self, name: str, header: _Header, end: int, depth: int) -> None:
+        array_class, dimensions = header.array_class, header.dimensions
         n = math.prod(dimensions)
-        parts = ["real part", "imaginary part"][: 1 + is_complex]
+        parts = ["real part", "imaginary part"][: 1 + header.is_complex]
         if array_class in _NUMERIC:
             for part in parts:
                 self._numbers(part, end, n)
@@ -207,18 +235,20 @@ class _Variable:
         elif array_class == _SPARSE:
             if len(dimensions) != 2:
                 raise ValueError(f"is sparse with {len(dimensions)} dimensions")
-            if dimensions[0] > _MAX_SPARSE_ROWS:
-                raise ValueError(f"is sparse with {dimensions[0]} rows, more than {_MAX_SPARSE_ROWS}")
+            if dimensions[0] > MAX_SPARSE_ROWS:
+                raise ValueError(f"is sparse with {dimensions[0]} rows, more than {MAX_SPARSE_ROWS}")
             self._numbers("rows of entries", end)
             self._numbers("starts of columns", end, dimensions[1] + 1)
             for part in parts:
-                self._numbers(part, end)
+                self._numbers(part, end, n_bytes_allowed=header.n_logical)
         elif array_class == _CELL:
-            self._cells(end, n, depth)
+            self._cells(name, end, n, depth)
         else:
-            raise ValueError(f"holds an array of class {array_class}, which is not read")
+            raise UnreadableError(
+                f"{name} must be a cell of texts, got a cell that holds an array of class {_UNREADABLE[array_class]}"
+            )
 
-    def _cells(self, end: int, n: int, depth: int) -> None:
+    def _cells(self, name: str, end: int, n: int, depth: int) -> None:
         if depth == _MAX_DEPTH:
             raise ValueError(f"holds cells within cells, more than {_MAX_DEPTH} deep")
         if n > (end - self._source.position) // 8:
@@ -232,17 +262,22 @@ class _Variable:
                 raise ValueError(f"holds a cell of {n_bytes} bytes, {end - self._source.position} are left for it")
             if n_bytes == 0:  # an empty array
                 continue
-            _, array_class, is_complex, dimensions = self._header(end_of_cell)
-            self._content(array_class, is_complex, dimensions, end_of_cell, depth + 1)
+            _, header = self._header(end_of_cell)
+            self._content(name, header, end_of_cell, depth + 1)
             if self._source.position != end_of_cell:
                 raise ValueError(f"holds a cell with {end_of_cell - self._source.position} bytes more than its content")
 
-    def _numbers(self, what: str, end: int, n: int | None = None) -> None:
-        """Go past an element of numbers: n of them, or any number."""
+    def _numbers(self, what: str, end: int, n: int | None = None, n_bytes_allowed: int | None = None) -> None:
+        """Go past an element of numbers: n of them, or any number.
+
+        Of `n_bytes_allowed` bytes it may be, whatever its type.
+        """
         kind, n_bytes = self._skip_element(what, end)
         each = _NUMBER_BYTES.get(kind)
         if each is None:
             raise ValueError(f"has {what} of type {kind}, which is no type of numbers")
+        if n_bytes == n_bytes_allowed:
+            return
         if n_bytes % each or (n is not None and n_bytes // each != n):
             wanted = f"multiples of {each}" if n is None else f"{n} numbers of {each}"
             raise ValueError(f"has {what} of {n_bytes} bytes, not of {wanted}")

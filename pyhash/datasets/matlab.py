@@ -12,9 +12,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash._inputs.checks import is_sparse
 from pyhash._inputs.paths import check_path
+from pyhash._inputs.sparse import checked_sparse
 from pyhash.datasets.layouts import Source, Variable
-from pyhash.datasets.mat5_structure import check_mat5_structure
+from pyhash.datasets.mat5_structure import MAX_SPARSE_ROWS, UnreadableError, check_mat5_structure
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NUMERIC = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
@@ -50,9 +52,14 @@ class MatSource(Source):
 
 
 class _MatFile(ABC):
-    """One file; `only` is the stored name of its variable if that is listed under the name of the file."""
+    """One file.
+
+    `only` is the stored name of its variable if that is listed under the name of the file. `checks_sizes` is False if
+    the headers of a damaged file may ask for memory without end.
+    """
 
     only: str | None = None
+    checks_sizes = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,16 +75,16 @@ class _MatFile(ABC):
         """Turn any error that a damaged file causes in the block into a ValueError that names the file."""
         try:
             yield
-        except _NotTextsError as error:
+        except UnreadableError as error:
             raise ValueError(f"{self.path}: {error}") from error
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            if self.checks_sizes:
+                raise
+            raise ValueError(
+                f"{self.path} is not a whole MATLAB file: its headers ask for more memory than there is"
+            ) from error
         except Exception as error:
             raise ValueError(f"{self.path} is not a whole MATLAB file: {error or type(error).__name__}") from error
-
-
-class _NotTextsError(Exception):
-    """A cell holds other content than texts."""
 
 
 def _open(path: Path) -> _MatFile:
@@ -117,21 +124,29 @@ class _ClassicFile(_MatFile):
         with open(self.path, "rb") as file, self._reading():
             self._check(file, name)
             value = loadmat(file, variable_names=[name], chars_as_strings=True)[name]
-            if kind == "sparse":
-                from scipy.sparse import csr_array
-
-                if value.format == "csc":  # coo of version 4 checks its indices when it is made
-                    value.check_format(full_check=True)
-                return csr_array(value)
+            if is_sparse(value):  # a logical one is listed among the numbers
+                return _by_rows(value)
             return _texts_of_rows(name, value, _classic_text) if kind == "texts" else value
 
-    @staticmethod
-    def _check(file: IO[bytes], name: str | None = None) -> None:
+    def _check(self, file: IO[bytes], name: str | None = None) -> None:
         """Raise for damaged files that crash the reader of scipy; its reader of version 4 is pure Python."""
         is_version_4 = 0 in file.read(4)
+        self.checks_sizes = not is_version_4
         if not is_version_4:
             check_mat5_structure(file, name)
         file.seek(0)
+
+
+def _by_rows(value: Any) -> Any:
+    """Return a sparse matrix that scipy read, checked, by rows."""
+    from scipy.sparse import csr_array
+
+    if value.format == "csc":
+        return csr_array(checked_sparse("csc", value.data, value.indices, value.indptr, value.shape))
+    # That of version 4 is made of coordinates, which scipy checks; each of its rows takes memory.
+    if value.shape[0] > MAX_SPARSE_ROWS:
+        raise ValueError(f"a sparse matrix has {value.shape[0]} rows, more than {MAX_SPARSE_ROWS}")
+    return csr_array(value)
 
 
 def _classic_text(name: str, cell: Any) -> str:
@@ -140,7 +155,7 @@ def _classic_text(name: str, cell: Any) -> str:
         return cell.rstrip()
     if isinstance(cell, np.ndarray) and (cell.dtype.kind in "UO" or cell.size == 0):
         return " ".join(_classic_text(name, str(part) if cell.dtype.kind == "U" else part) for part in cell.flat)
-    raise _NotTextsError(f"{name} must be a cell of texts, got a cell with {type(cell).__name__} of {_dtype(cell)}")
+    raise UnreadableError(f"{name} must be a cell of texts, got a cell with {type(cell).__name__} of {_dtype(cell)}")
 
 
 class _Hdf5File(_MatFile):
@@ -196,15 +211,13 @@ def _describe_hdf5(entry: Any) -> Variable:
 
 
 def _read_sparse(group: Any) -> Any:
-    from scipy.sparse import csc_array, csr_array
+    from scipy.sparse import csr_array
 
     shape = (int(group.attrs["MATLAB_sparse"]), len(group["jc"]) - 1)
     if "data" not in group:
         return csr_array(shape, dtype=np.float64)
     data, rows, starts = (group[part][()] for part in ("data", "ir", "jc"))
-    matrix = csc_array((data, rows.astype(np.int64), starts.astype(np.int64)), shape=shape)
-    matrix.check_format(full_check=True)
-    return csr_array(matrix)
+    return csr_array(checked_sparse("csc", data, rows, starts, shape))
 
 
 def _char_rows(entry: Any) -> list[str]:
@@ -222,7 +235,7 @@ def _hdf5_text(name: str, entry: Any) -> str:
     if kind == "cell":
         return " ".join(_hdf5_text(name, entry.file[cell]) for cell in entry[()].T.flat)
     if kind != "char":
-        raise _NotTextsError(f"{name} must be a cell of texts, got a cell with {kind or type(entry).__name__}")
+        raise UnreadableError(f"{name} must be a cell of texts, got a cell with {kind or type(entry).__name__}")
     return " ".join(_char_rows(entry))
 
 

@@ -15,6 +15,7 @@ from pyhash._files.atomic import atomic_file
 from pyhash._inputs.checks import is_sparse
 from pyhash._inputs.labels import check_class_indices, check_label_matrix
 from pyhash._inputs.paths import check_path
+from pyhash._inputs.sparse import checked_sparse
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.layouts import SAY_WHICH, Source, Variable, dataset_of
 
@@ -189,7 +190,7 @@ class _NpzSource(Source):
             if name not in parts
         } | {stem: Variable("sparse", self._sparse_shape(stem)) for stem in self._sparse}
 
-    def _sparse_shape(self, stem: str) -> tuple[int, ...]:
+    def _sparse_shape(self, stem: str) -> tuple[int, int]:
         shape = self.arrays[f"{stem}.shape"]
         if shape.shape != (2,) or shape.dtype.kind not in "iu":
             raise ValueError(
@@ -200,15 +201,11 @@ class _NpzSource(Source):
     def read(self, name: str) -> Any:
         if name not in self._sparse:
             return self.arrays[name]
-        from scipy.sparse import csr_array
-
         data, indices, indptr = (self.arrays[f"{name}.{part}"] for part in _SPARSE[:3])
         try:
-            matrix = csr_array((data, indices, indptr), shape=self._sparse_shape(name))
-            matrix.check_format(full_check=True)
+            return checked_sparse("csr", data, indices, indptr, self._sparse_shape(name))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self.path}: {name} is not a sparse matrix by rows: {error}") from error
-        return matrix
 
 
 def _dataset_of_members(source: _NpzSource) -> Dataset:

@@ -159,7 +159,10 @@ NUMBERS = element(9, bytes(48))
         (array(b"x", 99, (2, 3), NUMBERS), "variable 1 is of class 99, which does not exist"),
         (array(b"x", 1, (1 << 20, 1 << 10)), "variable 1 needs 1073741824 cells, and 0 bytes are left for them"),
         (array(b"x", 1, (1, 1), NUMBERS), "holds an element of type 9 in a cell, not an array"),
-        (array(b"x", 1, (1, 1), array(b"", 2, (1, 1))), "holds an array of class 2, which is not read"),
+        (
+            array(b"x", 1, (1, 1), array(b"", 2, (1, 1))),
+            "x must be a cell of texts, got a cell that holds an array of class struct",
+        ),
         (array(b"x", 4, (2, 9), element(4, bytes(8))), "a text of 8 bytes, which are not 18 characters of type 4"),
         (
             array(b"x", 5, (3, 3), element(5, bytes(8)), element(5, bytes(8)), NUMBERS),
@@ -175,6 +178,54 @@ def test_what_contradicts_itself_is_named(content, message):
     file = io.BytesIO(b"MATLAB 5.0".ljust(124) + b"\x01\x00MI" + content)
     with pytest.raises(ValueError, match=message):
         check_mat5_structure(file, "x")
+
+
+START = b"MATLAB 5.0".ljust(124) + b"\x01\x00MI"
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [(array(b"", 6, (2, 3), element(MATRIX, bytes(48))), "__function_workspace__"),
+     (element(MATRIX, element(6, struct.pack(">II", 17, 0)) + element(1, b"x") * 3), "None")],
+    ids=["unnamed", "opaque"],
+)  # fmt: skip
+def test_variables_without_a_name_are_checked_under_the_names_of_scipy(tmp_path, variable, name):
+    """Only the check is called: scipy would crash."""
+    (tmp_path / "captions.mat").write_bytes(START + variable)
+    assert [*MatSource(tmp_path / "captions.mat").variables] == [name]
+    with open(tmp_path / "captions.mat", "rb") as file:
+        check_mat5_structure(file)
+        with pytest.raises(
+            ValueError, match=r"variable 1 has real part of type 14, |None is of class opaque, which is n"
+        ):
+            check_mat5_structure(file, name)
+
+
+@pytest.mark.parametrize("values", [bytes([1, 1, 1]), struct.pack(">3d", 1, 1, 1)], ids=["bytes", "doubles"])
+def test_sparse_logical_arrays_are_read(tmp_path, values):
+    """MATLAB stores one byte for each entry, with the tag of doubles."""
+    head = element(6, struct.pack(">II", 0x0200 | 5, 3)) + element(5, struct.pack(">2i", 4, 2)) + element(1, b"x")
+    parts = element(5, struct.pack(">3i", 0, 3, 2)), element(5, struct.pack(">3i", 0, 2, 3)), element(9, values)
+    (tmp_path / "a.mat").write_bytes(START + element(MATRIX, head + b"".join(parts)))
+    read = read_all(tmp_path / "a.mat")["x"]
+    np.testing.assert_array_equal(read.toarray(), [[1, 0], [0, 0], [0, 1], [1, 0]])
+
+
+def test_a_sparse_logical_array_with_too_few_bytes_is_refused():
+    parts = element(5, struct.pack(">3i", 0, 3, 2)), element(5, struct.pack(">3i", 0, 2, 3)), element(9, b"\x01\x01")
+    head = element(6, struct.pack(">II", 0x0200 | 5, 3)) + element(5, struct.pack(">2i", 4, 2)) + element(1, b"x")
+    file = io.BytesIO(START + element(MATRIX, head + b"".join(parts)))
+    with pytest.raises(ValueError, match="real part of 2 bytes, not of multiples of 8"):
+        check_mat5_structure(file, "x")
+
+
+def test_a_cell_that_holds_a_struct_is_not_called_damaged(tmp_path):
+    cells = np.empty((2, 1), dtype=object)
+    cells[:, 0] = ["a text", {"field": 1.0}]
+    savemat(tmp_path / "a.mat", {"x": cells})
+    message = r"a\.mat: x must be a cell of texts, got a cell that holds an array of class struct"
+    with pytest.raises(ValueError, match=message):
+        read_all(tmp_path / "a.mat")
 
 
 def test_cells_within_cells_have_a_limit():

@@ -1,5 +1,6 @@
 import builtins
 import dataclasses
+import struct
 from dataclasses import replace
 
 import h5py
@@ -446,6 +447,52 @@ def test_a_damaged_sparse_matrix(tmp_path):
         file["X/ir"][3] = 99
     with pytest.raises(ValueError, match=r"a\.mat is not a whole MATLAB file: ."):
         load_mat(tmp_path / "a.mat", names=NAMES)
+
+
+# scipy's own check takes starts of rows or columns that rise and end in 0; its products then read beyond the arrays.
+RISING = np.array([0, 1, 2, 32771000, 0])
+
+
+def test_a_damaged_sparse_matrix_of_version_7_3_whose_columns_end_in_0(tmp_path):
+    write_hdf5(tmp_path / "a.mat", {"X": csc_matrix(np.eye(4)), "L": np.eye(4)})
+    with h5py.File(tmp_path / "a.mat", "r+") as file:
+        file["X/jc"][:] = RISING
+    with pytest.raises(
+        ValueError, match=r"a\.mat is not a whole MATLAB file: indptr must start with 0 and must not decr"
+    ):
+        load_mat(tmp_path / "a.mat", names=NAMES)
+
+
+def test_a_damaged_sparse_matrix_of_version_5_whose_columns_end_in_0(tmp_path):
+    savemat(tmp_path / "a.mat", {"X": csc_matrix(np.eye(4)), "L": np.eye(4)})
+    content = (tmp_path / "a.mat").read_bytes()
+    whole, spoiled = (starts.astype("<i4").tobytes() for starts in (np.arange(5), RISING))
+    assert content.count(whole) == 1
+    (tmp_path / "a.mat").write_bytes(content.replace(whole, spoiled))
+    with pytest.raises(
+        ValueError, match=r"a\.mat is not a whole MATLAB file: indptr must start with 0 and must not decr"
+    ):
+        load_mat(tmp_path / "a.mat", names=NAMES)
+
+
+def test_a_damaged_sparse_matrix_in_npz_whose_rows_end_in_0(tmp_path):
+    stored = {"data": np.ones(0), "indices": np.zeros(0, np.int32), "indptr": RISING, "shape": np.array([4, 4])}
+    np.savez(tmp_path / "a.npz", labels=np.eye(4), **{f"views.a.{part}": array for part, array in stored.items()})
+    with pytest.raises(
+        ValueError, match=r"views\.a is not a sparse matrix by rows: indptr must start with 0 and must not"
+    ):
+        load_npz(tmp_path / "a.npz")
+
+
+def test_headers_of_version_4_that_ask_for_endless_memory(tmp_path):
+    """Of a matrix of 2^20 x 2^20 numbers, and of a sparse one with 2^40 rows."""
+    dense = struct.pack("<5i", 0, 1 << 20, 1 << 20, 0, 2) + b"X\0"
+    entries = np.array([[1, 1, 1], [2, 2, 1], [1 << 40, 3, 0]], dtype=float)
+    sparse = struct.pack("<5i", 2, 3, 3, 0, 2) + b"X\0" + entries.tobytes(order="F")
+    for content, message in ((dense, ""), (sparse, "1099511627776 rows")):
+        (tmp_path / "a.mat").write_bytes(struct.pack("<5i", 0, 1, 1, 0, 2) + b"L\0" + bytes(8) + content)
+        with pytest.raises(ValueError, match=rf"a\.mat is not a whole MATLAB file: .+{message}"):
+            load_mat(tmp_path / "a.mat", names=NAMES)
 
 
 def test_missing_files(tmp_path):

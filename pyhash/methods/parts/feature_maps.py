@@ -19,6 +19,7 @@ from pyhash._inputs.checks import (
     is_sparse,
     shape_of_features,
 )
+from pyhash._inputs.sparse import checked_sparse
 from pyhash.errors import NotFittedError
 from pyhash.methods.parts.parameters import Parameters
 
@@ -345,8 +346,6 @@ class RBFAnchors(FeatureMap):
         if f"{prefix}anchors" in archive.arrays:
             self.anchors_ = archive.array(f"{prefix}anchors", np.float64, shape)
         else:
-            from scipy.sparse import csr_array
-
             data = archive.array(f"{prefix}anchors.data", np.float64, (None,))
             # scipy chooses the size of its integers by the platform and the array.
             size = archive.arrays[f"{prefix}anchors.indices"].dtype
@@ -354,8 +353,7 @@ class RBFAnchors(FeatureMap):
                 raise ValueError(f"{prefix}anchors.indices must be int32 or int64, got {size}")
             indices = archive.array(f"{prefix}anchors.indices", size, (len(data),))
             indptr = archive.array(f"{prefix}anchors.indptr", size, (shape[0] + 1,))
-            self.anchors_ = csr_array((data, indices, indptr), shape=shape)
-            self.anchors_.check_format(full_check=True)
+            self.anchors_ = checked_sparse("csr", data, indices, indptr, shape)
         super().restore(n_features, archive, prefix)
 
 
