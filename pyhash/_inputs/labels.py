@@ -14,7 +14,7 @@ from pyhash._inputs.frames import is_sparse_frame
 MAX_CLASSES = 1 << 24
 # If the number of classes is inferred from labels, up to _MAX_UNQUESTIONED are always accepted. More are accepted if
 # there are as many rows, or at least one distinct index for every _MAX_CLASSES_PER_INDEX classes.
-_MAX_UNQUESTIONED = 10_000
+_MAX_UNQUESTIONED = 1000
 _MAX_CLASSES_PER_INDEX = 4
 
 
