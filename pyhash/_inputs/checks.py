@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # The longest code, in bits: longer than any in use, and short enough that no size computed from it overflows.
 MAX_BITS = 1 << 20
+# The greatest width of an array or layer that a parameter asks for; no size computed from it overflows.
+MAX_WIDTH = 1 << 24
 
 
 def is_sparse(x: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ class Dataset:
         rows : array_like of shape (n,), integer
             Positions in the data set; negative ones count from its end.
         views : sequence of str, optional
-            Modalities to take; by default all.
+            Modalities to take; by default all. A single name is not accepted: give ["image"] for "image".
         labels : str
             "hierarchy", or one of `labels`.
 
@@ -162,7 +162,7 @@ class Dataset:
         Raises
         ------
         TypeError
-            If `rows` are not integers.
+            If `rows` are not integers, or `views` not a sequence of names.
         IndexError
             If a row is not in the data set.
         ValueError
@@ -171,11 +171,16 @@ class Dataset:
             If there is no such view or kind of labels.
         """
         rows = self._check_rows(rows)
-        names = [check_choice("views", name, tuple(self.views)) for name in (self.views if views is None else views)]
+        names = self._check_views(views)
         check_choice("labels", labels, ("hierarchy", *self.labels))
         chosen: list[NDArray[Any]] | NDArray[Any]
         chosen = [self.labels[k][rows] for k in self.layers] if labels == "hierarchy" else self.labels[labels][rows]
         return Chunk(rows, {name: self.views[name][rows] for name in names}, chosen)
+
+    def _check_views(self, views: Sequence[str] | None) -> list[str]:
+        if isinstance(views, (str, bytes)) or not (views is None or isinstance(views, Iterable)):
+            raise TypeError(f"views must be a sequence of names, got {views!r}")
+        return [check_choice("views", name, tuple(self.views)) for name in (self.views if views is None else views)]
 
     def _check_rows(self, rows: ArrayLike) -> NDArray[np.int64]:
         array = as_array("rows", rows)
@@ -220,7 +225,8 @@ class Dataset:
         Raises
         ------
         TypeError
-            If `size` or `seed` is not an integer. All errors come at the call, not at the first chunk.
+            If `size` or `seed` is not an integer, or `views` not a sequence of names. All errors come at the call, not
+            at the first chunk.
         ValueError
             If `size` < 1 or `seed` < 0.
         ValueError
@@ -233,8 +239,9 @@ class Dataset:
         [3000, 3000, 2247]
         """
         size = check_integer("size", size, 1)
+        views = self._check_views(views)
         rows = np.arange(len(self)) if split is None else self.split(split)[0]
-        self.select(rows[:0], views=views, labels=labels)  # raises for unknown names at the call
+        self.select(rows[:0], views=views, labels=labels)  # raises for unknown labels at the call
         order = np.random.default_rng(check_integer("seed", seed, 0)).permutation(rows)
         return (
             self.select(order[start : start + size], views=views, labels=labels) for start in range(0, len(order), size)

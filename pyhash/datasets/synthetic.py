@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_integer, check_real
+from pyhash._inputs.checks import MAX_WIDTH, check_integer, check_real
+from pyhash._inputs.labels import MAX_CLASSES
 from pyhash.datasets.dataset import Dataset
+
+# So that no size of an array computed from it overflows.
+_MAX_SAMPLES = 1 << 32
 
 _DEFAULT_FEATURES = {"image": 64, "text": 128}
 
@@ -32,11 +36,11 @@ def make_hierarchical(
     Parameters
     ----------
     n_samples : int
-        At least 1.
+        From 1 to 2**32.
     n_classes : sequence of int
-        Number of classes of each layer, coarse to fine, never decreasing.
+        Number of classes of each layer, coarse to fine, never decreasing; from 1 to 2**24.
     n_features : mapping of str to int, optional
-        Width of each modality; by default ``{"image": 64, "text": 128}``.
+        Width of each modality, from 1 to 2**24; by default ``{"image": 64, "text": 128}``.
     noise : float
         Standard deviation of the noise, in units of the distance of a class from its parent.
     query_fraction : float
@@ -52,8 +56,12 @@ def make_hierarchical(
     ------
     TypeError
         If a size is not an integer, or `n_classes` not a sequence of them.
+    TypeError
+        If `n_features` is not a mapping, or the name of a modality not a string.
     ValueError
-        If a size is < 1.
+        If a size is out of its range.
+    ValueError
+        If `n_classes` or `n_features` is empty.
     ValueError
         If a layer has fewer classes than the layer above.
     ValueError
@@ -64,12 +72,14 @@ def make_hierarchical(
     >>> make_hierarchical(100, n_classes=(2, 6))
     Dataset('hierarchical', 100 rows; views: image 64, text 128; labels: level1, level2)
     """
-    n_samples = check_integer("n_samples", n_samples, 1)
+    n_samples = check_integer("n_samples", n_samples, 1, _MAX_SAMPLES)
     if not isinstance(n_classes, Iterable) or getattr(n_classes, "ndim", None) == 0:
         raise TypeError(f"n_classes must be a sequence of integers, one for each layer, got {n_classes!r}")
-    sizes = [check_integer("n_classes", c, 1) for c in n_classes]
-    if not sizes or any(fine < coarse for coarse, fine in pairwise(sizes)):
-        raise ValueError(f"n_classes must not shrink from coarse to fine, got {tuple(n_classes)}")
+    sizes = [check_integer(f"n_classes[{k}]", c, 1, MAX_CLASSES) for k, c in enumerate(n_classes)]
+    if not sizes:
+        raise ValueError("n_classes must hold at least one layer, got none")
+    if any(fine < coarse for coarse, fine in pairwise(sizes)):
+        raise ValueError(f"n_classes must not shrink from coarse to fine, got {tuple(sizes)}")
     noise = check_real("noise", noise, 0.0)
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     hidden = 32
@@ -114,9 +124,9 @@ def make_multilabel(
     Parameters
     ----------
     n_samples : int
-        At least 1.
+        From 1 to 2**32.
     n_classes : int
-        At least 1.
+        From 1 to 2**24.
     mean_labels : float
         Mean number of labels of a sample, from 0 to `n_classes`. The actual mean is higher if this is near 0, since
         every sample has at least one label, and lower if it is near `n_classes`.
@@ -132,16 +142,20 @@ def make_multilabel(
     ------
     TypeError
         If a size is not an integer.
+    TypeError
+        If `n_features` is not a mapping, or the name of a modality not a string.
     ValueError
-        If a size is < 1, or another number out of its range.
+        If a number is out of its range.
+    ValueError
+        If `n_features` is empty.
 
     Examples
     --------
     >>> make_multilabel(100)
     Dataset('multilabel', 100 rows; views: image 64, text 128; labels: classes)
     """
-    n_samples = check_integer("n_samples", n_samples, 1)
-    n_classes = check_integer("n_classes", n_classes, 1)
+    n_samples = check_integer("n_samples", n_samples, 1, _MAX_SAMPLES)
+    n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
     noise = check_real("noise", noise, 0.0)
     if check_real("mean_labels", mean_labels, 0.0) > n_classes:
         raise ValueError(f"mean_labels must be at most n_classes={n_classes}, got {mean_labels}")
@@ -173,8 +187,12 @@ def _views(
     n_features = _DEFAULT_FEATURES if n_features is None else n_features
     if not isinstance(n_features, Mapping):
         raise TypeError(f"n_features must be a mapping of names to integers, got {n_features!r}")
+    if not n_features:
+        raise ValueError("n_features must hold at least one modality, got none")
     for name, width in n_features.items():
-        check_integer(f"n_features[{name!r}]", width, 1)
+        if not isinstance(name, str):
+            raise TypeError(f"n_features must have names of type str, got {name!r}")
+        check_integer(f"n_features[{name!r}]", width, 1, MAX_WIDTH)
         linear = rng.standard_normal((samples.shape[1], width)) / np.sqrt(samples.shape[1])
         view = samples @ linear + 0.5 * noise * rng.standard_normal((len(samples), width))
         views[name] = view.astype(np.float32)

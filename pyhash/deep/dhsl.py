@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pyhash._inputs.checks import check_choice, check_fraction, check_integer, check_real
+from pyhash._inputs.checks import MAX_WIDTH, check_choice, check_fraction, check_integer, check_real
 from pyhash.deep.base import DeepMethod
 from pyhash.deep.losses import QuantizationLoss, RelationLoss, RowSparsityPenalty, WeightedCosineTripletLoss
 from pyhash.deep.networks.dhsl_network import DHSLNetwork
@@ -236,7 +236,7 @@ class DHSL(DeepMethod):
         weights = ("alpha", "beta", "eta", "phi", "sigma", "margin")
         rates = ("learning_rate", "relation_learning_rate")
         selector_hidden = check_widths("selector_hidden", chosen["selector_hidden"], 2)
-        relation_hidden = check_integer("relation_hidden", chosen["relation_hidden"], 1)
+        relation_hidden = check_integer("relation_hidden", chosen["relation_hidden"], 1, MAX_WIDTH)
         return {
             "variant": variant,
             "hidden": check_widths("hidden", hidden),

@@ -138,7 +138,7 @@ def float32_rows(
     if is_picture and rows.dtype == np.uint8:
         rows = scaled_pictures(rows)
     checked = check_features(what, rows, first_row, keep_float32=feature_map is None)
-    converted = as_float32(apply_map(modality, feature_map, checked))
+    converted = as_float32(apply_map(what, modality, feature_map, checked))
     finite = np.isfinite(converted.data if is_sparse(converted) else converted)
     if not finite.all():
         dense = converted.toarray() if is_sparse(converted) else converted

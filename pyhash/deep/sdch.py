@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pyhash._inputs.checks import check_choice, check_integer, check_real
+from pyhash._inputs.checks import MAX_WIDTH, check_choice, check_integer, check_real
 from pyhash.codes import sign
 from pyhash.deep.base import DeepMethod
 from pyhash.deep.losses import BalanceLoss, CodeSimilarityLoss, IndependenceLoss, PairLikelihoodLoss, QuantizationLoss
@@ -211,7 +211,7 @@ class SDCH(DeepMethod):
         rates = ("learning_rate", "hash_learning_rate", "backbone_learning_rate")
         return {
             "hidden": check_widths("hidden", chosen["hidden"]),
-            "feature_width": check_integer("feature_width", chosen["feature_width"], 1),
+            "feature_width": check_integer("feature_width", chosen["feature_width"], 1, MAX_WIDTH),
             **{name: check_real(name, chosen[name], 0.0) for name in ("gamma", "beta_1", "beta_2", "beta_3")},
             "reduction": check_choice("reduction", chosen["reduction"], ("sum", "balanced")),
             "balance": check_choice("balance", chosen["balance"], ("norm", "mean")),

@@ -70,5 +70,5 @@ def fit_maps(views: LoaderRows | FlatViews, maps: Mapping[str, Any], standardize
             feature_map = Standardizing()
         if feature_map is not None:
             check_rows(f"views[{name!r}]", rows)  # before the map is fitted on them
-        fitted[name] = fitted_copy(feature_map, rows)
+        fitted[name] = fitted_copy(f"views[{name!r}]", feature_map, rows)
     return fitted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyhash._inputs.checks import check_integer
+from pyhash._inputs.checks import MAX_WIDTH, check_integer
 
 
 def check_widths(name: str, value: object, count: int | None = None) -> list[int]:
@@ -14,4 +14,4 @@ def check_widths(name: str, value: object, count: int | None = None) -> list[int
         raise TypeError(f"{name} must be a sequence of {wanted}, got {value!r}")
     if len(value) == 0 or (count is not None and len(value) != count):
         raise ValueError(f"{name} must be {wanted}, got {len(value)}")
-    return [check_integer(name, width, 1) for width in value]
+    return [check_integer(name, width, 1, MAX_WIDTH) for width in value]

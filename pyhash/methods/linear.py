@@ -213,8 +213,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 own, B = self._learn(settings, state.own, chunk, settings.rng(1 + state.n_chunks))
         except (FloatingPointError, np.linalg.LinAlgError) as error:
             raise ValueError(
-                f"views must have values of a size that {type(self).__name__} can compute with in float64: {error}; "
-                "scale them, as UnitLength does"
+                f"views and parameters must have values of a size that {type(self).__name__} can compute with in "
+                f"float64: {error}; scale the views, as UnitLength does, or use less extreme parameters"
             ) from error
         sums = {
             name: FeatureSums(
@@ -242,7 +242,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         for name, feature_map in self._maps(list(views)).items():
             if feature_map is not None:
                 check_rows(f"views[{name!r}]", views[name])  # before the map is fitted on them
-            maps[name] = fitted_copy(feature_map, views[name])
+            maps[name] = fitted_copy(f"views[{name!r}]", feature_map, views[name])
         # One row tells the width that a map gives.
         n_mapped = {name: FeatureRows(name, x[:1], maps[name]).shape[1] for name, x in views.items()}
         sums, label_sets = {}, None
@@ -298,7 +298,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         out = np.empty((n, self._n_bits_of(state)), dtype=np.float32)
         for block in row_blocks(n):
             checked = check_features("X", rows[block], block.start, keep_float32=keep_float32)
-            X = apply_map(modality, state.maps[modality], checked)
+            X = apply_map("X", modality, state.maps[modality], checked)
             with np.errstate(over="ignore", invalid="ignore"):
                 out[block] = project(X)
         return refuse_overflow(out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhash._inputs.checks import check_choice, check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import MAX_WIDTH, check_choice, check_integer, check_n_bits, check_real
 from pyhash._inputs.threads import resolve_n_threads
 from pyhash.codes import sign
 from pyhash.methods.linear import OnlineMethod, Settings
@@ -65,7 +65,7 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
         Number of classes, for labels that are class indices; None: as many as the first labels show (in ``fit``, all
         labels).
     n_concepts : int
-        Dimension g of the latent space; 50 in the paper for MIRFlickr, 100 for NUS-WIDE.
+        Dimension g of the latent space, from 1 to 2**24; 50 in the paper for MIRFlickr, 100 for NUS-WIDE.
     lambda_1 : float
         Weight of the labels; 1e3 (MIRFlickr), 1e4 (NUS-WIDE).
     lambda_m : float or mapping of str to float
@@ -179,7 +179,7 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
         ridge = {name: alpha / weight for name, weight in lambda_m.items()}
         return SEOCHSettings(
             **vars(replace(shared, ridge=ridge)),
-            n_concepts=check_integer("n_concepts", self.n_concepts, 1),
+            n_concepts=check_integer("n_concepts", self.n_concepts, 1, MAX_WIDTH),
             lambda_1=check_real("lambda_1", self.lambda_1, 0.0, exclusive=True),
             lambda_m=lambda_m,
             alpha=alpha,

@@ -63,6 +63,11 @@ def test_chunks_cover_the_split_once(emoji):
     np.testing.assert_array_equal(np.sort(everything), np.arange(9150))
 
 
+def test_views_of_chunks_may_be_an_iterator():
+    chunks = make_hierarchical(100).chunks(50, views=iter(["text"]))
+    assert [list(chunk.views) for chunk in chunks] == [["text"], ["text"]]
+
+
 def test_chunks_carry_the_hierarchy(emoji):
     chunk = next(emoji.chunks(10))
     assert len(chunk.labels) == 2
@@ -80,21 +85,43 @@ def test_chunks_carry_the_hierarchy(emoji):
             ValueError,
             "views must be one of 'image_deep', 'image_gist', 'text', got",
         ),
+        (lambda d: d.chunks(10, views=5), TypeError, "views must be a sequence of names, got 5"),
+        (lambda d: d.select([1], views=5), TypeError, "views must be a sequence of names, got 5"),
+        (lambda d: d.select([1], views="text"), TypeError, "views must be a sequence of names, got 'text'"),
         (lambda d: d.chunks(10, labels="level3"), ValueError, "labels must be one of 'hierarchy', 'level1', 'level2'"),
-        (lambda d: make_hierarchical(0), ValueError, "n_samples must be an integer >= 1, got 0"),
+        (lambda d: make_hierarchical(0), ValueError, "n_samples must be an integer from 1 to 4294967296, got 0"),
         (
             lambda d: make_hierarchical(5, n_classes=(4, 3)),
             ValueError,
             r"n_classes must not shrink from coarse to fine",
         ),
-        (lambda d: make_hierarchical(5, n_classes=()), ValueError, r"n_classes must not shrink"),
+        (lambda d: make_hierarchical(5, n_classes=()), ValueError, "n_classes must hold at least one layer, got none"),
+        (lambda d: make_hierarchical(5, n_features={}), ValueError, "n_features must hold at least one modality"),
+        (lambda d: make_multilabel(5, n_features={1: 5}), TypeError, "n_features must have names of type str, got 1"),
+        (lambda d: make_hierarchical(2**70), ValueError, "n_samples must be an integer from 1 to 4294967296, got"),
+        (lambda d: make_multilabel(2**62), ValueError, "n_samples must be an integer from 1 to 4294967296, got"),
+        (
+            lambda d: make_hierarchical(5, n_classes=(2, 2**70)),
+            ValueError,
+            r"n_classes\[1\] must be an integer from 1 to 16777216, got",
+        ),
+        (
+            lambda d: make_multilabel(5, n_classes=2**70),
+            ValueError,
+            "n_classes must be an integer from 1 to 16777216, got",
+        ),
+        (
+            lambda d: make_multilabel(5, n_features={"a": 2**70}),
+            ValueError,
+            r"n_features\['a'\] must be an integer from 1 to 16777216, got",
+        ),
         (lambda d: make_hierarchical(5, noise=-1), ValueError, "noise must be a finite number >= 0, got -1"),
         (
             lambda d: make_hierarchical(5, query_fraction=1.0),
             ValueError,
             r"query_fraction must be in \[0, 1\), got 1.0",
         ),
-        (lambda d: make_hierarchical(5, n_features={"x": 0}), ValueError, r"n_features\['x'\] must be an integer >= 1"),
+        (lambda d: make_hierarchical(5, n_features={"x": 0}), ValueError, r"n_features\['x'\] must be an integer"),
         (
             lambda d: make_multilabel(5, n_classes=2, mean_labels=3),
             ValueError,

@@ -869,7 +869,7 @@ def test_the_hash_epoch_leaves_statistics_of_a_backbone_as_they_are(monkeypatch)
     [
         (dhsl, {"hidden": ()}, ValueError, "hidden must be widths of at least one layer, got 0"),
         (sdch, {"hidden": 5}, TypeError, "hidden must be a sequence of widths of at least one layer, got 5"),
-        (sdch, {"hidden": (4, 0)}, ValueError, "hidden must be an integer >= 1, got 0"),
+        (sdch, {"hidden": (4, 0)}, ValueError, "hidden must be an integer from 1 to 16777216, got 0"),
         (dhsl, {"selector_hidden": [1]}, ValueError, "selector_hidden must be widths of 2 layers, got 1"),
         (dhsl, {"dropout": 1}, ValueError, "dropout must be a number from 0 to below 1, got 1"),
         (dhsl, {"mu": {"text": 1}}, ValueError, "mu must be a number or name exactly the modalities 'image', 'text'"),

@@ -446,3 +446,9 @@ def test_what_seoch_keeps_does_not_grow_with_samples():
     assert complete < 10
     assert len(set(sizes[complete:])) == 1
     assert sizes[-1] < 1023 * (16 * 8 + 8 + 2) + 20_000
+
+
+def test_the_number_of_concepts_has_a_limit():
+    views, L = chunks(0, (30,))[0]
+    with pytest.raises(ValueError, match="n_concepts must be an integer from 1 to 16777216, got"):
+        SEOCH(R, n_concepts=10**30).fit(views, L)

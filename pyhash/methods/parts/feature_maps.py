@@ -37,6 +37,14 @@ ROWS_PER_BLOCK = 8192
 _ROWS_FOR_WIDTH = 20_000
 
 
+# The error of values whose sums or squares float64 cannot hold; the name of the argument is filled in.
+TOO_LARGE = "{} must have squares that float64 can sum up, got values that are too large"
+
+
+class _TooLargeError(ValueError):
+    """Error of a map that knows its rows as X; its callers name the argument."""
+
+
 def row_blocks(n: int) -> Iterator[slice]:
     """Return slices that cut n rows into blocks."""
     return (slice(start, min(start + ROWS_PER_BLOCK, n)) for start in range(0, n, ROWS_PER_BLOCK))
@@ -383,20 +391,31 @@ def check_feature_maps(value: object) -> dict[str, Any]:
     return {str(name): check_feature_map(f"feature_maps[{name!r}]", entry) for name, entry in value.items()}
 
 
-def fitted_copy(feature_map: Any, rows: Features) -> Any:
-    """Return a copy of a map, fitted to rows; None for None."""
+def fitted_copy(what: str, feature_map: Any, rows: Features) -> Any:
+    """Return a copy of a map, fitted to rows; None for None. Errors call the rows `what`."""
     if feature_map is None:
         return None
     fitted = copy.deepcopy(feature_map)
-    return fitted.fit_checked(rows) if isinstance(fitted, FeatureMap) else fitted.fit(rows)
+    if not isinstance(fitted, FeatureMap):
+        return fitted.fit(rows)
+    try:
+        return fitted.fit_checked(rows)
+    except _TooLargeError:
+        raise ValueError(TOO_LARGE.format(what)) from None
 
 
-def apply_map(modality: str, feature_map: Any, rows: Features) -> Features:
-    """Return checked float64 rows mapped; the output of maps that are not pyhash's own is checked."""
+def apply_map(what: str, modality: str, feature_map: Any, rows: Features) -> Features:
+    """Return checked float64 rows mapped; the output of maps that are not pyhash's own is checked.
+
+    Errors call the rows `what`.
+    """
     if feature_map is None:
         return rows
     if isinstance(feature_map, FeatureMap):
-        return feature_map._transform(rows)
+        try:
+            return feature_map._transform(rows)
+        except _TooLargeError:
+            raise ValueError(TOO_LARGE.format(what)) from None
     name = f"what feature_maps[{modality!r}] makes"
     mapped = as_rows(name, feature_map.transform(rows))
     n, _ = shape_of_features(name, mapped)
@@ -422,7 +441,7 @@ def _dense(rows: Features) -> NDArray[np.float64]:
 def _in_range(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return `sums`; raise if they are too large for float64."""
     if not np.isfinite(sums).all():
-        raise ValueError("features must have sums and squares that float64 can hold, got values that are too large")
+        raise _TooLargeError(TOO_LARGE.format("X"))
     return sums
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_features, is_sparse
 from pyhash.methods.parts.arrays import Matrix
-from pyhash.methods.parts.feature_maps import apply_map, row_blocks
+from pyhash.methods.parts.feature_maps import TOO_LARGE, apply_map, row_blocks
 from pyhash.methods.parts.ridge import add_gram
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ class FeatureRows:
     """
 
     def __init__(self, modality: str, rows: Features, feature_map: Any, first_row: int = 0) -> None:
-        self._modality = modality
+        self._name = f"views[{modality!r}]"
         self._rows = rows
         self._kept: list[Features] = []
         slices = list(row_blocks(rows.shape[0]))
         keep = len(slices) == 1 or feature_map is not None
         width = rows.shape[1]
         for block in slices:
-            checked = check_features(f"views[{modality!r}]", rows[block], first_row + block.start)
+            checked = check_features(self._name, rows[block], first_row + block.start)
             if keep:
-                mapped = apply_map(modality, feature_map, checked)
+                mapped = apply_map(self._name, modality, feature_map, checked)
                 width = mapped.shape[1]
                 is_little = is_sparse(mapped) or 8 * rows.shape[0] * width <= MAX_FLOAT64_BYTES
                 self._kept.append(mapped if is_little or len(slices) == 1 else mapped.astype(np.float32))
@@ -80,7 +80,5 @@ class FeatureRows:
 
     def _summable(self, squares: NDArray[np.float64]) -> NDArray[np.float64]:
         if not np.isfinite(squares).all():
-            raise ValueError(
-                f"views[{self._modality!r}] must have squares that float64 can sum up, got values that are too large"
-            )
+            raise ValueError(TOO_LARGE.format(self._name))
         return squares

@@ -125,7 +125,7 @@ def restore_state(archive: Archive) -> State[Any]:
     maps = restore_maps(fields["maps"], n_features, archive)
     _check_keys("mapped", n_mapped, n_features)
     for name, d in n_features.items():
-        width = apply_map(name, maps[name], np.zeros((1, d))).shape[1]
+        width = apply_map(f"the map of {name!r}", name, maps[name], np.zeros((1, d))).shape[1]
         if width != n_mapped[name]:
             raise ValueError(f"the map of {name!r} makes {width} features, the header says {n_mapped[name]}")
     sums: dict[str, FeatureSums] = {}
