@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from pyhash._inputs.frames import frame_rows, is_frame, is_sparse_frame
-from pyhash._inputs.tensors import is_tensor, tensor_values
+from pyhash._inputs.tensors import is_tensor, tensor_values, with_tensor_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,8 +104,8 @@ def as_array(name: str, value: object) -> Dense:
         raise TypeError(f"{name} must not hold masked values; call .filled() on it")
     if is_tensor(value):
         return tensor_values(name, value)
-    if isinstance(value, (list, tuple)) and len(value) > 0 and is_tensor(value[0]):
-        value = [tensor_values(name, row) if is_tensor(row) else row for row in value]
+    if isinstance(value, (list, tuple)):
+        value = with_tensor_values(name, value)
     try:
         return np.asarray(value)
     except ValueError:

@@ -12,8 +12,8 @@ from pyhash._inputs.frames import is_sparse_frame
 
 # Larger class indices are a mistake, such as hashes or item numbers.
 MAX_CLASSES = 1 << 24
-# If the number of classes is inferred from labels, up to _MAX_UNQUESTIONED are always accepted. More are accepted if
-# there are as many rows, or at least one distinct index for every _MAX_CLASSES_PER_INDEX classes.
+# If the number of classes is inferred from labels, up to _MAX_UNQUESTIONED are always accepted. More need at least one
+# distinct index for every _MAX_CLASSES_PER_INDEX classes, however many rows there are.
 _MAX_UNQUESTIONED = 1000
 _MAX_CLASSES_PER_INDEX = 4
 
@@ -49,13 +49,13 @@ def check_class_indices(
 
 
 def count_class_indices(name: str, classes: NDArray[np.int64], hint: str = ", pass n_classes") -> int:
-    """Return the greatest class index plus 1; raise if it is far above the numbers of rows and distinct indices.
+    """Return the greatest class index plus 1; raise if it is far above the number of distinct ones.
 
     Memory and time grow with the number of classes, and such indices are most likely a mistake, for example ids in
     place of labels. `hint` ends the message.
     """
     n_classes = int(classes.max(initial=-1)) + 1
-    if n_classes <= max(_MAX_UNQUESTIONED, len(classes)):
+    if n_classes <= _MAX_UNQUESTIONED:
         return n_classes
     n_distinct = len(np.unique(classes))
     if n_classes > _MAX_CLASSES_PER_INDEX * n_distinct:

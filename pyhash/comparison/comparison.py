@@ -207,7 +207,11 @@ def compare(
     Raises
     ------
     TypeError
-        If an argument has a wrong type.
+        If `data` is not a Dataset.
+    TypeError
+        If `methods` is neither a sequence of names nor a mapping of names to functions.
+    TypeError
+        If bits, seeds, top_n, chunk_size or n_threads holds something other than integers, or `progress` is not a bool.
     TypeError
         If a function does not take (n_bits, seed), or does not return a HashingMethod.
     ValueError

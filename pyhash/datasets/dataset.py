@@ -193,7 +193,8 @@ class Dataset:
             raise ValueError(f"rows must have shape (n,), got {array.shape}")
         outside = array[(array < -len(self)) | (array >= len(self))]
         if outside.size:
-            raise IndexError(f"rows must be less than the {len(self)} rows of the data set, got {outside[0]}")
+            n = len(self)
+            raise IndexError(f"rows must be from {-n} to {n - 1} for the {n} rows of the data set, got {outside[0]}")
         return array.astype(np.int64)
 
     def chunks(

@@ -21,7 +21,8 @@ from pyhash.datasets.layouts import SAY_WHICH, Source, Variable, dataset_of
 
 _SPARSE = ("data", "indices", "indptr", "shape")
 _STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUM")  # of an archive, an empty one, and a single array
-_GROUPS = ("views", "labels", "label_names", "splits", "items", "hierarchy")
+_NAMED = ("views", "labels", "label_names", "splits", "items")
+_GROUPS = (*_NAMED, "hierarchy")
 
 
 def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = None) -> Dataset:
@@ -123,6 +124,9 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
 
 
 def _members(dataset: Dataset) -> dict[str, NDArray[Any]]:
+    for kind in _NAMED:
+        if "" in getattr(dataset, kind):
+            raise ValueError(f"dataset must have {kind} with names that a file can hold, got ''")
     members: dict[str, Any] = {"name": np.array(dataset.name, dtype=np.str_)}
     for key, view in dataset.views.items():
         if str(key).rpartition(".")[2] in _SPARSE:
@@ -144,7 +148,7 @@ def _members(dataset: Dataset) -> dict[str, NDArray[Any]]:
 
 def _check_names(dataset: Dataset, read: Dataset) -> None:
     """Raise for names that a file would lose; `read` is the data set that would be read back."""
-    for kind in ("views", "labels", "label_names", "splits", "items"):
+    for kind in _NAMED:
         for key in getattr(dataset, kind):
             if not isinstance(key, str) or key not in getattr(read, kind) or "\0" in key or not _is_text(key):
                 raise ValueError(f"dataset must have {kind} with names that a file can hold, got {key!r}")

@@ -51,9 +51,15 @@ def published_split(dataset: Dataset, preset: str | int, *, seed: int = 0, name:
     Raises
     ------
     TypeError
-        If an argument has another type than described.
+        If `dataset` is not a Dataset.
+    TypeError
+        If `preset` is neither a string nor an integer.
+    TypeError
+        If `name` is not a string, or `seed` not an integer.
     ValueError
-        If there is no such preset.
+        If `preset` is a string that is not listed, or an integer < 1.
+    ValueError
+        If `seed` is < 0.
     ValueError
         If the data set has no more rows than there are queries.
 

@@ -228,13 +228,19 @@ class DeepMethod(HashingMethod):
         Raises
         ------
         TypeError
-            If an argument or a parameter has another type.
+            If `views` is neither a mapping of str to arrays of real numbers nor a DataLoader.
+        TypeError
+            If class indices are not integers, or a 0/1 matrix does not hold numbers.
+        TypeError
+            If `checkpoint` is not path-like, or `progress` not a bool.
+        TypeError
+            If a parameter that must be a number, a bool or a mapping is something else.
         ValueError
             If views differ in their numbers of rows, are empty, or hold values that are not finite.
         ValueError
-            If labels do not fit the rows.
+            If there are not as many labels as rows, or a row has no label or one of an unknown class.
         ValueError
-            If a parameter is out of range or none of its choices.
+            If a parameter is out of the range, or none of the choices, that the class documents.
         ValueError
             If the checkpoint is of a training with other parameters, data or seed.
         ValueError

@@ -144,6 +144,6 @@ def float32_rows(
         dense = converted.toarray() if is_sparse(converted) else converted
         too_large = np.flatnonzero(~np.isfinite(dense).all(axis=1))
         raise ValueError(
-            f"{what} must have values that float32 can hold, {name_rows(too_large, first_row)} of it have larger ones"
+            f"{what} must have values that float32 can hold, got larger ones in {name_rows(too_large, first_row)}"
         )
     return converted

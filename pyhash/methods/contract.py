@@ -85,9 +85,13 @@ class HashingMethod(Parameters, ABC):
         Raises
         ------
         TypeError
-            If a parameter, a view or the labels have a wrong type; the model is unchanged, as for every error.
+            If `views` is not a mapping of str to arrays of real numbers; the model is unchanged, as for every error.
+        TypeError
+            If class indices are not integers, or a 0/1 matrix does not hold numbers.
+        TypeError
+            If a parameter that must be a number, a bool or a mapping is something else.
         ValueError
-            If a parameter is out of range.
+            If a parameter is out of the range that the class documents.
         ValueError
             If views have different numbers of rows, no rows, or values that are not finite.
         ValueError
@@ -369,7 +373,7 @@ def refuse_overflow(projections: NDArray[np.float32]) -> NDArray[np.float32]:
     too_large = np.flatnonzero(~np.isfinite(projections).all(axis=1))
     if too_large.size:
         raise ValueError(
-            f"X must give projections that float32 can hold, {name_rows(too_large)} of it holds too large values"
+            f"X must give projections that float32 can hold, got values that are too large in {name_rows(too_large)}"
         )
     return projections
 

@@ -344,9 +344,15 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         Raises
         ------
         TypeError
-            If a parameter, a view or the labels have a wrong type.
+            If `views` is not a mapping of str to arrays of real numbers.
+        TypeError
+            If class indices are not integers, or a 0/1 matrix does not hold numbers.
+        TypeError
+            If a parameter that must be a number, a bool or a mapping is something else.
         ValueError
-            If a parameter is out of range, or does not fit the chunks learned.
+            If a parameter is out of the range that the class documents.
+        ValueError
+            If a parameter that must stay, such as `n_bits`, was changed since the chunks learned.
         ValueError
             If modalities, or their numbers of features, are not those of the chunks learned.
         ValueError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from pyhash.methods.parts.state import Chunk, State
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
+    from pyhash.methods.parts.label_sets import LabelSets
 
 _SWEEPS = 10
 
@@ -214,8 +215,8 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
     ) -> tuple[ConceptSums, Signs]:
         L = chunk.finest
         B = random_signs(rng, chunk.n, len(own.BB)).astype(np.float64)
-        sets = chunk.label_sets_before
-        similar = 0.0 if sets is None else sets.codes_of_similar(L, settings.n_threads)
+        sets = cast("LabelSets", chunk.label_sets_before)  # kept for this method, from the first chunk on
+        similar = sets.codes_of_similar(L, settings.n_threads)
         LL = own.LL + L.T @ L
         solvers = {name: RidgeSolver(chunk.XX[name], xi) for name, xi in settings.ridge.items()}
         Q, P, U = own.Q, own.P, own.U

@@ -326,7 +326,7 @@ def test_projections_that_overflow_name_their_rows(make):
     X[[4, 9]] *= 1e60
     model = learned(make(feature_maps=dict.fromkeys(DATA.views)))  # kernels are bounded
     for call in (model.project, model.encode):
-        with pytest.raises(ValueError, match=r"X must .* that float32 can hold, rows 4, 9 of it"):
+        with pytest.raises(ValueError, match=r"X must .* that float32 can hold, got .+ in rows 4, 9$"):
             call(X, modality="text")
 
 
@@ -569,8 +569,7 @@ def test_values_too_large_to_be_summed_change_nothing(make_summing):
 
 def test_a_fingerprint_is_of_the_data(make):
     fingerprint = fitted(make).fingerprint
-    assert len(fingerprint) == 32
-    assert int(fingerprint, 16) >= 0
+    assert re.fullmatch("[0-9a-f]{32}", fingerprint)
     assert learned(make()).fingerprint == fingerprint
     others = {
         learned(make(n_bits=21)).fingerprint,

@@ -229,8 +229,8 @@ def test_layers_of_a_hierarchy_must_be_a_sequence(n_classes):
 @pytest.mark.parametrize(
     ("rows", "error", "message"),
     [
-        ([1000], IndexError, "rows must be less than the 100 rows of the data set, got 1000"),
-        (np.array([0, -101]), IndexError, "rows must be less than the 100 rows of the data set, got -101"),
+        ([1000], IndexError, "rows must be from -100 to 99 for the 100 rows of the data set, got 1000"),
+        (np.array([0, -101]), IndexError, "rows must be from -100 to 99 for the 100 rows of the data set, got -101"),
         (np.ones(100, dtype=bool), TypeError, r"rows must be integers, got bool; numpy.flatnonzero\(mask\)"),
         ([0.5], TypeError, "rows must be integers, got float64"),
         ([[1]], ValueError, r"rows must have shape \(n,\), got \(1, 1\)"),

@@ -243,6 +243,17 @@ def test_tensors_are_taken_as_arrays():
     assert as_array("x", torch.tensor([1.0], dtype=torch.float64)).dtype == np.float64
 
 
+def test_tensors_within_lists_are_taken_wherever_they_are():
+    torch = pytest.importorskip("torch")
+    tensor = torch.arange(4.0).requires_grad_()
+    expected = [[0, 0, 0, 0], [0, 1, 2, 3]]
+    for value in ([[0.0] * 4, tensor], ([0.0] * 4, [*tensor]), [[0.0] * 4, [0.0, *tensor[1:].bfloat16()]]):
+        np.testing.assert_array_equal(as_array("x", value), expected)
+    np.testing.assert_array_equal(as_array("x", [[[*tensor]], [[*tensor]]]), [[expected[1]]] * 2)
+    with pytest.raises(TypeError, match="x must be a dense tensor, got one of layout"):
+        as_array("x", [[0.0], torch.eye(2).to_sparse()])
+
+
 def test_tensors_that_no_array_can_be_made_of_are_refused_by_name():
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match=r"x must be a dense tensor, got one of layout torch.sparse_coo; call"):

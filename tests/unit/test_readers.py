@@ -676,6 +676,18 @@ def test_save_npz_refuses_names_that_a_file_cannot_hold(tmp_path, kind, name):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["views", "labels", "splits", "items", "label_names"])
+@pytest.mark.parametrize("as_stored", [np.asarray, csr_array], ids=["dense", "sparse"])
+def test_save_npz_refuses_the_only_name_if_it_is_empty(tmp_path, kind, as_stored):
+    data = make_multilabel(5)
+    entries = {"items": [np.arange(5)]}.get(kind, list(getattr(data, kind).values()))
+    entry = as_stored(entries[0]) if kind == "views" else entries[0]
+    layers = ("",) if kind == "labels" else data.layers
+    with pytest.raises(ValueError, match=f"dataset must have {kind} with names that a file can hold, got ''"):
+        save_npz(tmp_path / "a.npz", replace(data, layers=layers, **{kind: {"": entry}}))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["a.b", "ä b", "labels", "x.npy", "a/b", "indptr.x"])
 def test_any_other_names_are_kept(tmp_path, name):
     data = make_multilabel(5)

@@ -49,15 +49,19 @@ def cyclic_descent(
     Raises
     ------
     TypeError
-        If B, H or Q is not a numpy array, or has a wrong dtype; `B` is unchanged, as for every error.
+        If B, H or Q is not a numpy array; `B` is unchanged, as for every error.
+    TypeError
+        If B is not int8, or H and Q are not both float32 or both float64.
+    TypeError
+        If max_sweeps or n_threads is not an integer.
     ValueError
-        If the shapes of B, H and Q do not fit each other.
+        If B is not of two dimensions, Q not of the shape of B, or H not of shape (n_bits, n_bits).
     ValueError
         If B is not C-contiguous and writeable, or holds values other than -1 and +1.
     ValueError
         If H or Q has values that are not finite, or H is not symmetric.
     ValueError
-        If max_sweeps or n_threads is out of range.
+        If max_sweeps is not from 1 to 100,000, or n_threads is < 1.
 
     Notes
     -----
