@@ -4,6 +4,7 @@ import collections
 import copy
 import functools
 import pickle
+import re
 import sys
 import time
 import tracemalloc
