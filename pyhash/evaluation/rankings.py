@@ -55,10 +55,11 @@ class HammingRanking(Ranking):
     def __init__(self, queries: ArrayLike, database: ArrayLike, n_bits: int | None) -> None:
         if n_bits is None:
             shape = as_array("database", database).shape
-            n_bits = 8 * max(shape[-1] if shape else 0, 1)
+            n_bits = 8 * shape[1] if len(shape) == 2 and shape[1] > 0 else 8
         n_bits = check_n_bits(n_bits)
-        self._queries = check_codes("queries", queries, n_bits)
+        # The database says how long a code is, so errors in it are reported first.
         self._database = check_codes("database", database, n_bits)
+        self._queries = check_codes("queries", queries, n_bits)
         self.n_bits = n_bits
         self.n_queries = len(self._queries)
         self.n_database = len(self._database)

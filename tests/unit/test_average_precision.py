@@ -195,8 +195,15 @@ def test_describes_itself():
     ("arguments", "error", "message"),
     [
         ({"queries": QUERY.astype(float)}, TypeError, "queries must be packed codes of dtype uint8, got float64"),
-        ({"n_bits": 12}, ValueError, r"queries must have shape \(n, 2\) for n_bits=12, got \(1, 1\)"),
+        ({"n_bits": 12}, ValueError, r"database must have shape \(n, 2\) for n_bits=12, got \(5, 1\)"),
         ({"database": DATABASE[0]}, ValueError, "database must have shape"),
+        ({"database": 5, "n_bits": None}, TypeError, "database must be packed codes of dtype uint8, got int64"),
+        ({"database": [np.nan] * 5, "n_bits": None}, TypeError, "database must be packed codes of dtype uint8"),
+        (
+            {"database": np.zeros(5, np.uint8), "queries": np.zeros((1, 2), np.uint8), "n_bits": None},
+            ValueError,
+            r"database must have shape \(n, 1\)",
+        ),
         ({"database": None}, ValueError, "database must be given with metric hamming"),
         ({"query_labels": [1, 2]}, ValueError, "query_labels must have 1 rows, as many as there are codes, got 2"),
         (
