@@ -21,7 +21,7 @@ class SegmentedCodes:
     """
 
     def __init__(self, n_bits: int, segments: Segments, fingerprint: str | None) -> None:
-        self.n_bits = n_bits
+        self._n_bits = n_bits
         self._segments = segments
         self._fingerprint = fingerprint
 
@@ -29,6 +29,11 @@ class SegmentedCodes:
 
     def __len__(self) -> int:
         return sum(segment.n_alive for segment in self._segments)
+
+    @property
+    def n_bits(self) -> int:
+        """Length of a code in bits; read only."""
+        return self._n_bits
 
     @property
     def fingerprint(self) -> str | None:

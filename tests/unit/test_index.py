@@ -199,3 +199,10 @@ def test_a_model_is_not_an_index(tmp_path):
     SHOH(8).partial_fit({"x": np.eye(2)}, [0, 1]).save(tmp_path / "model")
     with pytest.raises(ModelFormatError, match="holds a SHOH, not a CodeIndex"):
         CodeIndex.open(tmp_path / "model")
+
+
+def test_n_bits_is_read_only():
+    index = CodeIndex(16)
+    with pytest.raises(AttributeError):
+        index.n_bits = 64
+    assert index.n_bits == 16
