@@ -268,8 +268,13 @@ class SearchableCodes(SegmentedCodes):
 
     def _refuse_other(self, fingerprint: str) -> None:
         if fingerprint != self._fingerprint:
-            own = "of a model that it does not know" if self._fingerprint is None else f"of model {self._fingerprint}"
-            raise ValueError(f"model must be the one whose codes the index holds, {own}, got {fingerprint}")
+            if self._fingerprint is None:
+                raise ValueError(
+                    f"model must be None: the index holds codes that were added without their model, got {fingerprint}"
+                )
+            raise ValueError(
+                f"model must be the one whose codes the index holds, of model {self._fingerprint}, got {fingerprint}"
+            )
 
 
 def _n_alive(segments: Segments) -> int:
