@@ -1,6 +1,6 @@
 """Arguments, exit codes and errors of the ``pyhash`` command.
 
-Exit codes: 0 success, 1 error or interrupt, 2 wrong usage.
+Exit codes: 0 success, 1 error, 2 wrong usage, 128 + number of the signal after an interrupt: 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -257,7 +257,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     # Signals that are ignored stay so: a shell lets commands in the background ignore Ctrl-C.
     numbers = [n for n in INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
+    received = [signal.SIGINT]
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        # Finalizers, also those of imports, and some C code drop exceptions: SIGALRM raises it again until it is caught
+        # below.
+        if number != signal.SIGALRM:
+            received.append(signal.Signals(number))
+        signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_CATCH)
+        raise _Interrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         arguments = _parser().parse_args(argv)
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -269,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         signal.setitimer(signal.ITIMER_REAL, 0)
         print("pyhash: interrupted", file=sys.stderr)
-        return 1
+        return 128 + received[-1]  # as shells report a process that a signal ended
     except BrokenPipeError:
         # The reader has ended, as in `pyhash search ... | head -1`; discard what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -291,13 +301,6 @@ class _Interrupt(KeyboardInterrupt):
     Not KeyboardInterrupt itself: if that passes through exec(), as during an import, it decides the exit code of
     Python even if it is caught.
     """
-
-
-def _interrupt(*_: object) -> NoReturn:
-    # Finalizers, also those of imports, and some C code drop exceptions: SIGALRM raises it again until ``main`` has
-    # caught it.
-    signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_CATCH)
-    raise _Interrupt
 
 
 if __name__ == "__main__":

@@ -376,7 +376,7 @@ def test_a_request_to_end_leaves_nothing(tmp_path):
     process = subprocess.Popen([*COMMAND, "demo", "--out", str(tmp_path / "demo"), "--chunk-size", "200"])
     wait_for_work(tmp_path)
     process.terminate()
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=60) == 143
     assert os.listdir(tmp_path) == []
 
 
@@ -430,7 +430,7 @@ def test_ctrl_c_leaves_what_was_there(copy, wait):
     time.sleep(wait)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert err.endswith("pyhash: interrupted\n")
     assert content(copy) == before
     assert os.listdir(copy.parent) == ["copy"]
@@ -449,7 +449,7 @@ def test_an_interrupt_that_is_dropped_comes_again(capsys, monkeypatch):
     start = time.monotonic()
     code, _, err = run(capsys, "demo")
     assert time.monotonic() - start < 10
-    assert (code, err) == (1, "pyhash: interrupted\n")
+    assert (code, err) == (128 + signal.SIGTERM, "pyhash: interrupted\n")
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
