@@ -85,12 +85,14 @@ class IndexDirectory:
         """
         manifest = Manifest(check_n_bits(n_bits), fingerprint, generation=0, next_segment=1, segments=())
         directory = cls(Path(path), manifest)
+        # As for a file: a symbolic link stays, and the directory that it names is made.
+        target = Path(os.path.realpath(directory.path))
         try:
-            directory.path.mkdir()
+            target.mkdir()
         except FileExistsError:
             directory._check_unused()
         else:
-            sync_directory(directory.path.parent)
+            sync_directory(target.parent)
         return directory
 
     @classmethod

@@ -445,3 +445,22 @@ def test_paths_of_another_type_are_refused(tmp_path, monkeypatch, call, wrong):
     with pytest.raises(TypeError, match=r"^path must be a str or an os\.PathLike of str, got "):
         call(wrong)
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("call", [pyhash.load, MODEL.save, CodeIndex.open, CodeIndex(8).save])
+@pytest.mark.parametrize(
+    ("wrong", "message"), [("", "not be empty"), ("a\0b", r"not contain a null byte, got 'a\\x00b'")]
+)
+def test_paths_that_name_no_file_are_refused(tmp_path, monkeypatch, call, wrong, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"^path must {message}$"):
+        call(wrong)
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("saved", [MODEL, CodeIndex(8)], ids=["model", "index"])
+def test_saving_through_a_dangling_link_makes_its_target(tmp_path, saved):
+    (tmp_path / "link").symlink_to("target")
+    saved.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    type(saved).open(tmp_path / "target") if isinstance(saved, CodeIndex) else pyhash.load(tmp_path / "target")
