@@ -143,10 +143,15 @@ def _by_rows(value: Any) -> Any:
 
     if value.format == "csc":
         return csr_array(checked_sparse("csc", value.data, value.indices, value.indptr, value.shape))
-    # That of version 4 is made of coordinates, which scipy checks; each of its rows takes memory.
-    if value.shape[0] > MAX_SPARSE_ROWS:
-        raise ValueError(f"a sparse matrix has {value.shape[0]} rows, more than {MAX_SPARSE_ROWS}")
+    # That of version 4 is made of coordinates, which scipy checks.
+    _check_n_rows(value.shape[0])
     return csr_array(value)
+
+
+def _check_n_rows(n: int) -> None:
+    """Raise if a sparse matrix by rows would take much memory for empty rows."""
+    if n > MAX_SPARSE_ROWS:
+        raise ValueError(f"a sparse matrix has {n} rows, more than {MAX_SPARSE_ROWS}")
 
 
 def _classic_text(name: str, cell: Any) -> str:
@@ -214,6 +219,7 @@ def _read_sparse(group: Any) -> Any:
     from scipy.sparse import csr_array
 
     shape = (int(group.attrs["MATLAB_sparse"]), len(group["jc"]) - 1)
+    _check_n_rows(shape[0])
     if "data" not in group:
         return csr_array(shape, dtype=np.float64)
     data, rows, starts = (group[part][()] for part in ("data", "ir", "jc"))

@@ -463,6 +463,15 @@ def test_a_damaged_sparse_matrix_of_version_7_3_whose_columns_end_in_0(tmp_path)
         load_mat(tmp_path / "a.mat", names=NAMES)
 
 
+@pytest.mark.parametrize("matrix", [np.eye(4), np.zeros((4, 4))], ids=["entries", "empty"])
+def test_a_damaged_sparse_matrix_of_version_7_3_with_endless_rows(tmp_path, matrix):
+    write_hdf5(tmp_path / "a.mat", {"X": csc_matrix(matrix), "L": np.eye(4)})
+    with h5py.File(tmp_path / "a.mat", "r+") as file:
+        file["X"].attrs["MATLAB_sparse"] = np.uint64(1 << 50)
+    with pytest.raises(ValueError, match=r"a\.mat is not a whole MATLAB file: a sparse matrix has 1125899906842624 "):
+        load_mat(tmp_path / "a.mat", names=NAMES)
+
+
 def test_a_damaged_sparse_matrix_of_version_5_whose_columns_end_in_0(tmp_path):
     savemat(tmp_path / "a.mat", {"X": csc_matrix(np.eye(4)), "L": np.eye(4)})
     content = (tmp_path / "a.mat").read_bytes()
