@@ -225,7 +225,9 @@ def compare(
     ValueError
         If the split leaves no labelled row for the database or the queries.
     ValueError
-        If a method refuses a combination. The message names it; earlier combinations are in `out`.
+        If a method has fewer features than bits and cannot learn such codes. No combination is run then.
+    ValueError
+        If a method refuses a combination as it learns. The message names it; earlier combinations are in `out`.
     ValueError
         If a function returns a model of another length, or one that has learned.
     OSError
@@ -324,7 +326,12 @@ def _plan(
                     raise ValueError(
                         f"methods[{name!r}] must return a method of {n_bits} bits when asked for it, got {model.n_bits}"
                     )
-                combinations.append(_Combination(name, factory, identify(experiment, name, model, n_bits, seed)))
+                combination = _Combination(name, factory, identify(experiment, name, model, n_bits, seed))
+                try:
+                    model.check_n_features(len(experiment.database_rows), experiment.n_features)
+                except ValueError as error:
+                    raise ValueError(f"{combination}: {error}") from error
+                combinations.append(combination)
     return combinations
 
 

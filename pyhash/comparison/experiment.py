@@ -76,6 +76,11 @@ class Experiment:
         """Number of classes of the labels."""
         return _n_classes(self.data, self.labels)
 
+    @property
+    def n_features(self) -> dict[str, int]:
+        """Number of features of each view that is learned."""
+        return {name: int(self.data.views[name].shape[1]) for name in self.views}
+
     def stream(self, seed: int) -> NDArray[np.int64]:
         """Return the database rows in the order in which every method learns them."""
         return np.random.default_rng(seed).permutation(self.database_rows)

@@ -75,6 +75,7 @@ class CCAITQ(ProjectionMethod[CCAITQSettings]):
     """
 
     is_supervised = False
+    _bits_are_directions = True
 
     def __init__(
         self,

@@ -68,6 +68,7 @@ class CCASign(ProjectionMethod[CCASignSettings]):
     """
 
     is_supervised = False
+    _bits_are_directions = True
 
     def __init__(self, n_bits: int = 32, *, ridge: float = 0.01, feature_maps: Mapping[str, Any] | None = None) -> None:
         self.n_bits = n_bits

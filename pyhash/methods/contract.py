@@ -222,6 +222,12 @@ class HashingMethod(Parameters, ABC):
         """
         return pack(self.project(X, modality=modality))
 
+    def check_n_features(self, n: int, n_features: Mapping[str, int]) -> None:
+        """Raise ValueError if `n` rows of so many features, by modality, are known to be too few for `n_bits`.
+
+        By default any number is enough. ``compare`` asks before the first run.
+        """
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and the learned state to a file, whole or not at all; ``pyhash.load`` reads it.
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
-from pyhash.methods.parts.directions import check_n_directions
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
@@ -42,6 +41,7 @@ class FeatureSign(ProjectionMethod[Settings]):
     """
 
     is_supervised = False
+    _bits_are_directions = True
 
     def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None) -> None:
         self.n_bits = n_bits
@@ -49,7 +49,6 @@ class FeatureSign(ProjectionMethod[Settings]):
 
     def _directions(self, settings: Settings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
         n_bits = settings.n_bits
-        check_n_directions(n_bits, {name: X.shape[1] for name, X in chunk.views.items()})
         W = {}
         for name, X in chunk.views.items():
             chosen = np.sort(np.argsort(-X.column_squares(), kind="stable")[:n_bits])

@@ -57,6 +57,7 @@ class PCAITQ(ProjectionMethod[PCAITQSettings]):
     """
 
     is_supervised = False
+    _bits_are_directions = True
 
     def __init__(
         self, n_bits: int = 32, *, n_iter: int = 50, feature_maps: Mapping[str, Any] | None = None, seed: int = 0

@@ -42,6 +42,7 @@ class PCASign(ProjectionMethod[Settings]):
     """
 
     is_supervised = False
+    _bits_are_directions = True
 
     def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None) -> None:
         self.n_bits = n_bits

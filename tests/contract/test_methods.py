@@ -206,8 +206,15 @@ def test_more_bits_than_samples_features_or_classes(make_unlimited, n_bits):
 def test_more_bits_than_features_are_refused_where_there_are_no_more_directions(make_limited):
     with pytest.raises(ValueError, match=r"n_bits must be at most 22, the features of 'audio', got 23"):
         learned(make_limited(n_bits=23))
+    with pytest.raises(ValueError, match=r"n_bits must be at most 22, the features of 'audio', got 23"):
+        make_limited(n_bits=23).check_n_features(120, {"text": 30, "audio": 22})
+    make_limited(n_bits=22).check_n_features(120, {"text": 30, "audio": 22})
     wider = learned(make_limited(n_bits=40, feature_maps=dict.fromkeys(DATA.views, RBFAnchors(40))))
     assert wider.encode(DATA.views["audio"], modality="audio").shape == (120, 5)  # features count once mapped
+
+
+def test_more_bits_than_features_are_fine_elsewhere(make_unlimited):
+    make_unlimited(n_bits=23).check_n_features(120, {"text": 30, "audio": 22})
 
 
 @pytest.mark.parametrize("names", [["text"], ["audio", "image"], ["image", "text", "audio"]])

@@ -352,9 +352,33 @@ def test_one_writer_at_a_time(data, tmp_path):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.parametrize("name", ["feature-sign", "pca-sign", "pca-itq", "cca-sign", "cca-itq"])
+def test_more_bits_than_features_are_refused_before_the_first_run(data, name, count):
+    with pytest.raises(
+        ValueError, match=f"^{name}, 64 bits, seed 0: n_bits must be at most 10, the features of 'image'"
+    ):
+        compare(data, ["lsh", name], bits=[8, 64])
+    with pytest.raises(ValueError, match=f"^{name}.rbf, 136 bits, seed 0: n_bits must be at most 135, the features of"):
+        compare(data, [f"{name}+rbf"], bits=[64, 136])  # as many anchors as rows to learn
+    assert count == []
+
+
 def test_what_a_method_refuses_names_the_combination(data, tmp_path, count):
-    with pytest.raises(ValueError, match=r"feature-sign, 64 bits, seed 0: n_bits must be at most 10"):
-        compare(data, ["lsh", "feature-sign"], bits=[64], out=tmp_path)
+    class FirstColumns:
+        """A map whose width is not known before it is fitted."""
+
+        def fit(self, X):
+            return self
+
+        def transform(self, X):
+            return X[:, :3]
+
+    methods = {
+        "lsh": lambda n_bits, seed: LSH(n_bits, seed=seed),
+        "narrow": lambda n_bits, seed: CCAITQ(n_bits, feature_maps={"image": FirstColumns()}),
+    }
+    with pytest.raises(ValueError, match=r"narrow, 8 bits, seed 0: n_bits must be at most 3, the features of 'image'"):
+        compare(data, methods, bits=[8], out=tmp_path)
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
 
 

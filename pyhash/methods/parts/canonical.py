@@ -8,7 +8,7 @@ import numpy as np
 
 from pyhash._inputs.checks import is_sparse
 from pyhash.methods.parts.arrays import Matrix
-from pyhash.methods.parts.directions import check_n_directions, leading_directions
+from pyhash.methods.parts.directions import leading_directions
 from pyhash.methods.parts.state import Chunk
 
 
@@ -17,7 +17,6 @@ def canonical_directions(chunk: Chunk, n_bits: int, ridge: float) -> dict[str, M
     from scipy.linalg import cholesky, solve_triangular
 
     widths = {name: X.shape[1] for name, X in chunk.views.items()}
-    check_n_directions(n_bits, widths)
     names = list(widths)
     pairs = list(combinations(names, 2)) or [(names[0], names[0])]
     factors = {}

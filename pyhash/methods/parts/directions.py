@@ -9,13 +9,6 @@ import numpy as np
 from pyhash.methods.parts.arrays import Matrix
 
 
-def check_n_directions(n_bits: int, widths: Mapping[str, int]) -> None:
-    """Raise ValueError if a modality has fewer features, and so fewer directions, than a code has bits."""
-    for name, width in widths.items():
-        if n_bits > width:
-            raise ValueError(f"n_bits must be at most {width}, the features of {name!r}, got {n_bits}")
-
-
 def fix_signs(W: Matrix) -> Matrix:
     """Return W with columns negated such that the entry of largest magnitude is positive; solvers leave it open."""
     largest = np.argmax(np.abs(W), axis=0)

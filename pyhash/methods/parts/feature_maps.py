@@ -149,6 +149,10 @@ class FeatureMap(Parameters, ABC):
     def _transform(self, rows: Features) -> Features:
         """Return checked float64 rows mapped."""
 
+    def width_of(self, n: int, n_features: int) -> int | None:
+        """Return the number of columns that the map gives once fitted to `n` rows; None if only fitting tells."""
+        return None
+
     def learned(self) -> dict[str, NDArray[Any]]:
         """Return the learned attributes as arrays, by name."""
         return {}
@@ -181,6 +185,9 @@ class Centering(FeatureMap):
 
     def _transform(self, rows: Features) -> Features:
         return _dense(rows) - self.mean_
+
+    def width_of(self, n: int, n_features: int) -> int | None:  # noqa: D102
+        return n_features
 
     def learned(self) -> dict[str, NDArray[Any]]:  # noqa: D102
         return {"mean": self.mean_}
@@ -224,6 +231,9 @@ class Standardizing(FeatureMap):
     def _transform(self, rows: Features) -> Features:
         return (_dense(rows) - self.mean_) / self.scale_
 
+    def width_of(self, n: int, n_features: int) -> int | None:  # noqa: D102
+        return n_features
+
     def learned(self) -> dict[str, NDArray[Any]]:  # noqa: D102
         return {"mean": self.mean_, "scale": self.scale_}
 
@@ -249,6 +259,9 @@ class UnitLength(FeatureMap):
 
     def _fit(self, rows: Features) -> None:
         pass
+
+    def width_of(self, n: int, n_features: int) -> int | None:  # noqa: D102
+        return n_features
 
     def _transform(self, rows: Features) -> Features:
         # By the largest value first: squares of very large or very small ones are out of float64's range.
@@ -340,6 +353,9 @@ class RBFAnchors(FeatureMap):
         kernel -= self.mean_
         return kernel
 
+    def width_of(self, n: int, n_features: int) -> int | None:  # noqa: D102
+        return min(check_integer("n_anchors", self.n_anchors, 1), n)
+
     def learned(self) -> dict[str, NDArray[Any]]:  # noqa: D102
         arrays: dict[str, NDArray[Any]] = {"mean": self.mean_, "width": np.float64(self.width_)}
         if is_sparse(self.anchors_):
@@ -389,6 +405,13 @@ def check_feature_maps(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"feature_maps must be a mapping of modality names to maps, got {type(value).__name__}")
     return {str(name): check_feature_map(f"feature_maps[{name!r}]", entry) for name, entry in value.items()}
+
+
+def mapped_width(feature_map: Any, n: int, n_features: int) -> int | None:
+    """Return the number of features after a map that will be fitted to `n` rows; None if only fitting tells."""
+    if feature_map is None:
+        return n_features
+    return feature_map.width_of(n, n_features) if isinstance(feature_map, FeatureMap) else None
 
 
 def fitted_copy(what: str, feature_map: Any, rows: Features) -> Any:
