@@ -187,6 +187,8 @@ class BitsDisplay:
         Raises
         ------
         TypeError
+            If `ax` is neither matplotlib Axes nor None.
+        TypeError
             If lengths are not integers, or scores or spread not numbers.
         ValueError
             If a length is below 1.

@@ -148,6 +148,8 @@ class BytesPerItemDisplay:
         Raises
         ------
         TypeError
+            If `ax` is neither matplotlib Axes nor None.
+        TypeError
             If sizes or scores are not numbers.
         ValueError
             If a size is not above 0.

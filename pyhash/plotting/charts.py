@@ -72,9 +72,13 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
 def axes_for(ax: Axes | None, figsize: tuple[float, float] = (6, 4.5)) -> Axes:
     """Return `ax`, or the axes of a new figure if it is None."""
     require_matplotlib()
-    if ax is not None:
-        return ax
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    if ax is not None:
+        if not isinstance(ax, Axes):
+            raise TypeError(f"ax must be matplotlib Axes or None, got {type(ax).__name__}")
+        return ax
 
     # Without pyplot: no global state changes, no window opens.
     return Figure(figsize=figsize, layout="constrained").subplots()

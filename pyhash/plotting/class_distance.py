@@ -136,6 +136,8 @@ class ClassDistanceDisplay:
         Raises
         ------
         TypeError
+            If `ax` is neither matplotlib Axes nor None.
+        TypeError
             If groups are not numbers, or order does not hold integers.
         ValueError
             If there is not one name, or one group, for each class.

@@ -140,6 +140,8 @@ class PrecisionAtDisplay:
 
         Raises
         ------
+        TypeError
+            If `ax` is neither matplotlib Axes nor None.
         ImportError
             If matplotlib is not installed.
         """

@@ -125,6 +125,8 @@ class PrecisionRecallDisplay:
 
         Raises
         ------
+        TypeError
+            If `ax` is neither matplotlib Axes nor None.
         ImportError
             If matplotlib is not installed.
         """

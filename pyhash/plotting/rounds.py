@@ -65,6 +65,8 @@ class RoundsDisplay:
         Raises
         ------
         TypeError
+            If `ax` is neither matplotlib Axes nor None.
+        TypeError
             If rounds or scores are not numbers.
         ValueError
             If there is not one score for each round.

@@ -166,6 +166,8 @@ class TrainingCurvesDisplay:
         Raises
         ------
         TypeError
+            If `ax` is neither matplotlib Axes nor None.
+        TypeError
             If losses or validation is not a mapping.
         TypeError
             If a value is not a number.

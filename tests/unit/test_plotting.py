@@ -588,3 +588,13 @@ def test_training_curves_need_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"charts need matplotlib: pip install 'pyhash-crossmodal\[plot\]'"):
         plotting.TrainingCurvesDisplay.from_history([epoch(1)])
+
+
+@pytest.mark.parametrize("wrong", [5, "axes", [None]])
+def test_axes_of_another_type_are_refused(data, curve, wrong):
+    message = f"^ax must be matplotlib Axes or None, got {type(wrong).__name__}$"
+    with pytest.raises(TypeError, match=message):
+        plotting.PrecisionRecallDisplay.from_codes(*data, n_bits=8, ax=wrong)
+    for display in (plotting.PrecisionRecallDisplay(curve), plotting.RoundsDisplay([1, 2], [0.1, 0.2])):
+        with pytest.raises(TypeError, match=message):
+            display.plot(wrong)
