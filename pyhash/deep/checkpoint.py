@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyhash._files.safetensors import read_tensor_file, write_tensor_file
+from pyhash._inputs.checks import check_integer
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.rows import TrainingRows
 from pyhash.deep.state import Plan
@@ -134,9 +135,9 @@ def read_checkpoint(
         found = str(archive.field("identity"))
         score = archive.field("best_score")
         progress = Progress(
-            epoch=int(archive.field("epoch")),
-            history=list(archive.field("history")),
-            best_epoch=int(archive.field("best_epoch")),
+            epoch=(epoch := check_integer("epoch", archive.field("epoch"), 1)),
+            history=_checked_history(archive.field("history"), epoch),
+            best_epoch=check_integer("best_epoch", archive.field("best_epoch"), 1, epoch),
             best_score=None if score is None else float(score),
             best=as_weights("best.", archive.arrays),
             is_over=bool(archive.field("is_over")),
@@ -153,6 +154,28 @@ def read_checkpoint(
             "remove it or name another file"
         )
     with archive.taken_for(_KIND):
+        _check_states(optimizer, states)
+        load_weights(network, progress.best)
         load_weights(network, weights)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return progress
+
+
+def _checked_history(history: Any, epochs: int) -> list[dict[str, Any]]:
+    """Return the history; raise if it is not one entry for each epoch."""
+    if not isinstance(history, list) or len(history) != epochs or not all(isinstance(each, dict) for each in history):
+        raise ValueError(f"its history must have an entry for each of its {epochs} epochs")
+    return history
+
+
+def _check_states(optimizer: Optimizer, states: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Raise if these are not the states that the optimizer keeps of its parameters; SGD without momentum keeps none."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    wanted = {"step", "exp_avg", "exp_avg_sq"} if isinstance(optimizer, torch.optim.Adam) else set()
+    for number, state in states.items():
+        if not 0 <= number < len(parameters) or set(state) != wanted:
+            raise ValueError(f"its state of parameter {number} is not one of {type(optimizer).__name__}")
+        for name, tensor in state.items():
+            shape = () if name == "step" else tuple(parameters[number].shape)
+            if tuple(tensor.shape) != shape or not tensor.is_floating_point():
+                raise ValueError(f"{name} of parameter {number} must be floats of shape {shape}, got {tensor.shape}")

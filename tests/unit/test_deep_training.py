@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import pyhash
-from pyhash._files.safetensors import read_tensor_file
+from pyhash._files.safetensors import read_tensor_file, write_tensor_file
 from pyhash.codes import pack, unpack
 from pyhash.datasets import make_hierarchical
 from pyhash.deep import DHSL, SDCH, AlexNet, CollapseWarning, TrainingOptions
@@ -495,6 +495,32 @@ def test_a_damaged_checkpoint_is_refused(finished, tmp_path, damage):
         model.fit(VIEWS, LABELS, checkpoint=tmp_path / "checkpoint")
     with pytest.raises(pyhash.NotFittedError):
         model.codes_  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("epoch", -(10**15)), ("epoch", 1.5), ("history", []), ("best_epoch", 99)],
+)
+def test_a_checkpoint_with_wrong_fields_is_refused(finished, tmp_path, field, value):
+    path = tmp_path / "checkpoint"
+    path.write_bytes(finished)
+    archive = read_tensor_file(path)
+    write_tensor_file(path, archive.kind, {**archive.fields, field: value}, archive.arrays)
+    with pytest.raises(pyhash.ModelFormatError, match="is not a valid checkpoint"):
+        sdch().fit(VIEWS, LABELS, checkpoint=path)
+
+
+@pytest.mark.parametrize("part", ["best.", ".exp_avg", ".exp_avg_sq", ".step", "network."])
+def test_a_checkpoint_with_wrong_arrays_is_refused(finished, tmp_path, part):
+    path = tmp_path / "checkpoint"
+    path.write_bytes(finished)
+    archive = read_tensor_file(path)
+    name = next(name for name in archive.arrays if name.startswith(part) or name.endswith(part))
+    without = {each: array for each, array in archive.arrays.items() if each != name}
+    for arrays in (without, {**without, name: np.zeros(0, np.float32)}):
+        write_tensor_file(path, archive.kind, archive.fields, arrays)
+        with pytest.raises(pyhash.ModelFormatError, match="is not a valid checkpoint"):
+            sdch().fit(VIEWS, LABELS, checkpoint=path)
 
 
 def test_models_and_checkpoints_are_not_mixed_up(trained, finished, tmp_path):

@@ -242,7 +242,7 @@ def kinds() -> list[Kind]:
         Kind("compressed-texts.mat", folder / "compressed-texts.mat", load_mat, unread, in_compressed),
         Kind("captions", folder / "captions", load_mat, unread, (_in_folder,)),
         Kind("hdf5.mat", folder / "hdf5.mat", load_mat, unread),
-        Kind("checkpoint", folder / "checkpoint", checkpoint.read, (ModelFormatError, ValueError, OSError)),
+        Kind("checkpoint", folder / "checkpoint", checkpoint.read, (ModelFormatError, ValueError, OSError), in_tensors),
     ]
 
 
