@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash._inputs.checks import as_array, as_rows, check_choice, check_integer, is_sparse, shape_of_features
+from pyhash._inputs.checks import (
+    as_array,
+    as_rows,
+    check_choice,
+    check_integer,
+    check_numeric,
+    is_sparse,
+    shape_of_features,
+)
+from pyhash._inputs.labels import check_class_indices, check_label_matrix
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
@@ -46,7 +55,7 @@ class Dataset:
     labels : dict of str to ndarray
         Class indices (n,) or 0/1 matrices (n, n_classes), by name.
     label_names : dict of str to list of str
-        Names of the classes of each kind of labels.
+        Names of the classes of each kind of labels; kinds may be left out.
     hierarchy : list of ndarray
         For each pair of neighbouring layers, coarse to fine, the parent of each class (c_{k+1},), or a 0/1 matrix
         (c_k, c_{k+1}) if classes have several parents. The parameter `hierarchy` of SHOH takes the same form.
@@ -62,9 +71,17 @@ class Dataset:
     Raises
     ------
     TypeError
-        If views, labels or splits are not mappings.
+        If views, labels, label_names, splits or items are not mappings of names.
+    TypeError
+        If `name`, a layer or the name of a class is not a string.
+    TypeError
+        If views do not hold real numbers.
     ValueError
         If there is no view, or no kind of labels.
+    TypeError, ValueError
+        If labels, or parents of the hierarchy, are neither class indices nor 0/1.
+    ValueError
+        If `label_names` do not name all classes of a kind of labels.
     ValueError
         If arrays do not have equally many rows.
     ValueError
@@ -77,7 +94,10 @@ class Dataset:
     Notes
     -----
     Views, labels and splits can be given as arrays, nested lists, scipy.sparse, data frames and series of pandas or
-    polars, and tensors of torch. They are stored as arrays, sparse views as csr_array. Values are not checked.
+    polars, and tensors of torch. They are stored as arrays, sparse views as csr_array.
+
+    Features must be finite. This is not checked here, since it would read memory-mapped views whole, but where they are
+    used: when a method learns or encodes them, and when ``save_npz`` writes them.
     """
 
     name: str
@@ -91,6 +111,8 @@ class Dataset:
     vocabulary: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, got {self.name!r}")
         views = _converted("views", self.views, _features)
         labels = _converted("labels", self.labels, _labels)
         splits = _converted("splits", self.splits, _mask)
@@ -98,6 +120,11 @@ class Dataset:
         for name, values in (("layers", self.layers), ("hierarchy", self.hierarchy)):
             if not isinstance(values, (list, tuple)):
                 raise TypeError(f"{name} must be a list or a tuple, got {type(values).__name__}")
+        for layer in self.layers:
+            if not isinstance(layer, str):
+                raise TypeError(f"layers must be names of labels, got {layer!r}")
+        for k, parents in enumerate(self.hierarchy):
+            _labels(f"hierarchy[{k}]", parents)
         for name, array in (("views", views), ("labels", labels)):
             if not array:
                 raise ValueError(f"{name} must hold at least one entry, got none")
@@ -113,7 +140,16 @@ class Dataset:
                 f"layers must name one kind of labels for each layer of the hierarchy, got {list(self.layers)} where "
                 f"labels are {list(labels)} and the hierarchy has {len(self.hierarchy)} pairs of layers"
             )
-        for attribute, value in (("views", views), ("labels", labels), ("splits", splits)):
+        label_names = _converted("label_names", self.label_names, _class_names)
+        for name, names in label_names.items():
+            if name in labels:
+                _check_count(name, labels[name], names)
+        for attribute, value in (
+            ("views", views),
+            ("labels", labels),
+            ("label_names", label_names),
+            ("splits", splits),
+        ):
             object.__setattr__(self, attribute, value)  # the class is frozen
 
     def __len__(self) -> int:
@@ -252,7 +288,10 @@ class Dataset:
 def _converted(kind: str, arrays: dict[str, Any], convert: Callable[[str, Any], Any]) -> dict[str, Any]:
     """Return the arrays converted; `arrays` itself if no array changes, so that data sets can share it."""
     if not isinstance(arrays, Mapping):
-        raise TypeError(f"{kind} must be a mapping of names to arrays, got {type(arrays).__name__}")
+        raise TypeError(f"{kind} must be a mapping by name, got {type(arrays).__name__}")
+    for name in arrays:
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} must have names of type str, got {name!r}")
     converted = {name: convert(f"{kind}[{name!r}]", array) for name, array in arrays.items()}
     return arrays if all(converted[name] is array for name, array in arrays.items()) else converted
 
@@ -265,15 +304,35 @@ def _item(name: str, item: Any) -> Any:
 
 def _features(name: str, view: Any) -> Any:
     is_by_rows = is_sparse(view) and type(view).__name__ == "csr_array"
-    return view if is_by_rows else as_rows(name, view)
+    rows = view if is_by_rows else as_rows(name, view)
+    check_numeric(name, rows)
+    return rows
 
 
 def _labels(name: str, labels: Any) -> NDArray[Any]:
     rows = as_rows(name, labels)
     array: NDArray[Any] = rows.toarray() if is_sparse(rows) else rows
-    if array.ndim not in (1, 2):
-        raise ValueError(f"{name} must have shape (n,) or (n, n_classes), got {array.shape}")
+    check_class_indices(name, array) if array.ndim == 1 else check_label_matrix(name, array)
     return array
+
+
+def _class_names(name: str, names: Any) -> list[str]:
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise TypeError(f"{name} must be a list of str, got {names!r}")
+    listed = names if isinstance(names, list) else list(names)
+    for each in listed:
+        if not isinstance(each, str):
+            raise TypeError(f"{name} must be a list of str, got {each!r} in it")
+    return listed
+
+
+def _check_count(name: str, labels: NDArray[Any], names: list[str]) -> None:
+    """Raise unless there is a name for each class; class indices may leave the last classes out."""
+    n_classes = labels.shape[1] if labels.ndim == 2 else int(labels.max(initial=-1)) + 1
+    if len(names) < n_classes or (labels.ndim == 2 and len(names) > n_classes):
+        raise ValueError(
+            f"label_names[{name!r}] must have a name for each of the {n_classes} classes, got {len(names)}"
+        )
 
 
 def _mask(name: str, mask: Any) -> NDArray[np.bool_]:

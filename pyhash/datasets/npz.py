@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._files.atomic import atomic_file
-from pyhash._inputs.checks import is_sparse
+from pyhash._inputs.checks import check_finite, check_finite_sparse, is_sparse
 from pyhash._inputs.labels import check_class_indices, check_label_matrix
 from pyhash._inputs.paths import check_path
 from pyhash._inputs.sparse import checked_sparse
@@ -58,6 +58,8 @@ def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = Non
         If arrays are missing, or do not fit together.
     ValueError
         If labels are neither class indices nor 0/1.
+    ValueError
+        If names of classes are fewer than the classes.
     TypeError
         If `names` is not a mapping of str to str.
 
@@ -96,6 +98,8 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
         If a file cannot hold a name, or the name of a view reads like a part of a sparse one, such as "image.data".
     ValueError
         If labels are neither class indices nor 0/1, so that ``load_npz`` would refuse the file.
+    ValueError
+        If features are not finite.
     OSError
         If the file cannot be written; an existing one is then as it was.
 
@@ -111,6 +115,9 @@ def save_npz(path: str | os.PathLike[str], dataset: Dataset) -> None:
     """
     if not isinstance(dataset, Dataset):
         raise TypeError(f"dataset must be a Dataset, got {type(dataset).__name__}")
+    for key, view in dataset.views.items():
+        name = f"views[{key!r}]"
+        check_finite_sparse(name, view, 0) if is_sparse(view) else check_finite(name, view)
     members = _members(dataset)
     for name, array in members.items():
         if array.dtype.hasobject:
@@ -240,17 +247,20 @@ def _dataset_of_members(source: _NpzSource) -> Dataset:
         raise ValueError(f"{source.path} must have equally many rows in all arrays, {shown}")
     hierarchy = _hierarchy(source, groups["hierarchy"])
     layers = _layers(source, labels, hierarchy)
-    return Dataset(
-        name=str(source.arrays["name"]) if "name" in source.arrays else source.path.stem,
-        views=views,
-        labels=labels,
-        label_names={key: _texts(source, groups["label_names"], key, labels[key]) for key in labels},
-        hierarchy=hierarchy,
-        layers=layers,
-        splits=splits,
-        items=items,
-        vocabulary=source.arrays["vocabulary"].tolist() if "vocabulary" in source.arrays else [],
-    )
+    parts = {
+        "views": views,
+        "labels": labels,
+        "label_names": {key: _texts(source, groups["label_names"], key, labels[key]) for key in labels},
+        "hierarchy": hierarchy,
+        "layers": layers,
+        "splits": splits,
+        "items": items,
+        "vocabulary": source.arrays["vocabulary"].tolist() if "vocabulary" in source.arrays else [],
+    }
+    try:
+        return Dataset(str(source.arrays["name"]) if "name" in source.arrays else source.path.stem, **parts)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source.path}: {error}") from None
 
 
 def _labels(source: _NpzSource, name: str) -> NDArray[Any]:

@@ -455,9 +455,8 @@ def test_values_that_no_method_takes_are_named_before_anything_is_learned(data, 
     wrong = replace(data, views={**data.views, "image": csr_array(image) if sparse else image})
     with pytest.raises(ValueError, match=r"views\['image'\] must be finite, got nan in row 3"):
         compare(wrong, ["lsh"], bits=[4], out=tmp_path / "out")
-    kinds = data.labels["level2"].copy()
-    kinds[7] = -1
-    wrong = replace(data, labels={"level1": data.labels["level1"], "level2": kinds})
+    wrong = replace(data, labels={"level1": data.labels["level1"], "level2": data.labels["level2"].copy()})
+    wrong.labels["level2"][7] = -1  # after the data set has checked them
     with pytest.raises(ValueError, match=r"labels\['level2'\] must be class indices from 0 to \d+, got -1 in row 7"):
         compare(wrong, ["lsh"], bits=[4], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

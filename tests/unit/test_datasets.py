@@ -164,6 +164,7 @@ def test_multilabel():
 
 def dataset(**changed):
     parts = {
+        "name": "mine",
         "views": {"image": np.ones((4, 2)), "text": np.ones((4, 3))},
         "labels": {"of": np.array([0, 1, 0, 1])},
         "label_names": {},
@@ -171,7 +172,7 @@ def dataset(**changed):
         "layers": (),
         "splits": {"query": np.array([True, False, False, False])},
     }
-    return Dataset("mine", **{**parts, **changed})
+    return Dataset(**{**parts, **changed})
 
 
 def test_a_data_set_converts_its_parts_to_arrays():
@@ -203,11 +204,38 @@ def test_a_data_set_converts_its_parts_to_arrays():
             r"views\['image'\] must have shape \(n, n_features\), got \(4,\)",
         ),
         ({"views": {}}, ValueError, "views must hold at least one entry, got none"),
-        ({"views": np.ones((4, 2))}, TypeError, "views must be a mapping of names to arrays, got ndarray"),
+        ({"views": np.ones((4, 2))}, TypeError, "views must be a mapping by name, got ndarray"),
         ({"labels": {}}, ValueError, "labels must hold at least one entry, got none"),
         ({"labels": {"of": np.ones((4, 1, 1))}}, ValueError, r"labels\['of'\] must have shape \(n,\) or"),
         ({"splits": {"query": np.ones(4)}}, ValueError, r"splits\['query'\] must be boolean \(n,\), True for queries"),
         ({"layers": ("other",)}, ValueError, r"layers must name one kind .* got \['other'\] where labels are \['of'\]"),
+        ({"layers": [5]}, TypeError, "layers must be names of labels, got 5"),
+        ({"layers": [["of"]]}, TypeError, r"layers must be names of labels, got \['of'\]"),
+        ({"hierarchy": [np.array([0.5])]}, TypeError, r"hierarchy\[0\] must be class indices"),
+        ({"name": 5}, TypeError, "name must be a string, got 5"),
+        ({"views": {5: np.ones((4, 2))}}, TypeError, "views must have names of type str, got 5"),
+        ({"labels": {5: np.arange(4)}}, TypeError, "labels must have names of type str, got 5"),
+        ({"splits": {5: np.ones(4, bool)}}, TypeError, "splits must have names of type str, got 5"),
+        ({"views": {"x": np.full((4, 2), "a")}}, TypeError, r"views\['x'\] must hold real numbers, got dtype <U1"),
+        ({"views": {"x": np.full((4, 2), 1j)}}, TypeError, r"views\['x'\] must hold real numbers, got dtype complex"),
+        ({"labels": {"of": np.ones(4)}}, TypeError, r"labels\['of'\] must be class indices of an integer dtype"),
+        ({"labels": {"of": ["a"] * 4}}, TypeError, r"labels\['of'\] must be class indices of an integer dtype"),
+        (
+            {"labels": {"of": [0, -1, 1, 2]}},
+            ValueError,
+            r"labels\['of'\] must be class indices from 0 .* got -1 in row",
+        ),
+        ({"labels": {"of": np.full((4, 2), 2)}}, ValueError, r"labels\['of'\] must hold only 0 and 1, wrong in rows 0"),
+        ({"label_names": None}, TypeError, "label_names must be a mapping by name, got NoneType"),
+        ({"label_names": {"of": 5}}, TypeError, r"label_names\['of'\] must be a list of str, got 5"),
+        ({"label_names": {"of": "ab"}}, TypeError, r"label_names\['of'\] must be a list of str, got 'ab'"),
+        ({"label_names": {"of": ["a", 1]}}, TypeError, r"label_names\['of'\] must be a list of str, got 1 in it"),
+        ({"label_names": {"of": ["a"]}}, ValueError, r"label_names\['of'\] must have a name for each of the 2 classes"),
+        (
+            {"labels": {"of": np.eye(4)}, "label_names": {"of": list("abcde")}},
+            ValueError,
+            r"label_names\['of'\] must have a name for each of the 4 classes, got 5",
+        ),
         (
             {"layers": ("of",), "hierarchy": [np.array([0, 0])]},
             ValueError,
