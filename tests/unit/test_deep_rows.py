@@ -589,6 +589,8 @@ THREADED = """
     from torch.utils.data import DataLoader, Dataset
     from pyhash.deep import SDCH, TrainingOptions
 
+    # A shell that starts tests in the background makes them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(2)
     stops = sys.argv[1]
 
