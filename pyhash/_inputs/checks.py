@@ -189,7 +189,10 @@ def as_rows(name: str, features: object) -> Features:
         return csr_array(features)
     if is_frame(features):
         return frame_rows(name, features)
-    return as_array(name, features)
+    array = as_array(name, features)
+    if array.ndim == 0 and array.dtype.kind not in "biufc":
+        raise TypeError(f"{name} must be an array of rows, got {type(features).__name__}")
+    return array
 
 
 def shape_of_features(name: str, features: Features, n_features: int | None = None) -> tuple[int, int]:

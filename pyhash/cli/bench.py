@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pyhash import datasets
 from pyhash._files.atomic import atomic_file
+from pyhash._inputs.checks import check_choice
 from pyhash.cli.charts import require_charts
 from pyhash.comparison import Comparison, compare
 from pyhash.comparison.experiment import RANDOM_SPLIT, Database
@@ -44,6 +45,8 @@ def run(
         require_charts()
     resolved = [_protocol(text) for text in protocols]
     dataset = _load(data, names)
+    if split is not None:
+        check_choice("split", split, tuple(dict.fromkeys((*dataset.splits, RANDOM_SPLIT, *PUBLISHED_QUERIES))))
     if split in PUBLISHED_QUERIES and split not in dataset.splits:
         dataset = datasets.published_split(dataset, split)
     if data == "emoji" and views is None:

@@ -22,6 +22,7 @@ from pyhash.index import CodeIndex
 from pyhash.methods import make_method
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.recipes import parse_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +60,8 @@ def run(
     data = load_emoji()
     views = {name: data.views[name] for name in _DIRECTIONS}
     # Make all models first: wrong names and missing extras are noticed before any work.
+    for name in methods:
+        parse_name("methods", name)
     models = {
         name: make_method(name, n_bits=n_bits, seed=seed, views=views, hierarchy=data.hierarchy) for name in methods
     }

@@ -19,7 +19,7 @@ from pyhash.datasets.dataset import Dataset
 from pyhash.errors import NotFittedError
 from pyhash.evaluation.protocol import Protocol
 from pyhash.methods.contract import HashingMethod
-from pyhash.methods.recipes import make_method
+from pyhash.methods.recipes import make_method, parse_name
 
 Factory = Callable[[int, int], HashingMethod]
 
@@ -348,6 +348,7 @@ def _factories(experiment: Experiment, methods: Sequence[str] | Mapping[str, Fac
         for name in names:
             if not isinstance(name, str):
                 raise TypeError(f"methods must be names, or functions by name, got {name!r}")
+            parse_name("methods", name)
         factories = {name: _recipe(name, experiment) for name in names}
     if not factories:
         raise ValueError("methods must name at least one, got none")

@@ -90,7 +90,7 @@ def make_method(
     >>> model.xi, model.encoder
     ({'image': 0.01}, 'auto')
     """
-    base, with_kernels, encoder = _parse(name)
+    base, with_kernels, encoder = parse_name("name", name)
     method = method_class(base)
     takes = inspect.signature(method).parameters
     parameters: dict[str, Any] = {"n_bits": check_n_bits(n_bits)}
@@ -108,19 +108,19 @@ def make_method(
     return method(**parameters)
 
 
-def _parse(name: object) -> tuple[str, bool, str | None]:
-    """Return the name of the method, whether ``+rbf`` follows, and the encoder."""
+def parse_name(argument: str, name: object) -> tuple[str, bool, str | None]:
+    """Return the name of the method, whether ``+rbf`` follows, and the encoder; errors name `argument`."""
     if not isinstance(name, str):
-        raise TypeError(f"name must be a string, got {type(name).__name__}")
+        raise TypeError(f"{argument} must be a string, got {type(name).__name__}")
     base, *suffixes = name.split("+")
     if base not in METHODS:
         close = difflib.get_close_matches(base.lower(), list(METHODS), 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"methods must have a name among {', '.join(METHOD_NAMES)}, got {base!r}{hint}")
+        raise ValueError(f"{argument} must begin with one of {', '.join(METHOD_NAMES)}, got {base!r}{hint}")
     with_kernels = suffixes[:1] == ["rbf"]
     rest = suffixes[with_kernels:]
     if len(rest) > 1 or not set(rest) <= set(_ENCODERS):
-        raise ValueError(f"methods must be {_FORM}, got {name!r}")
+        raise ValueError(f"{argument} must be {_FORM}, got {name!r}")
     return base, with_kernels, rest[0] if rest else None
 
 

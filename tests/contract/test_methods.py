@@ -488,6 +488,9 @@ def test_before_fitting(make, tmp_path):
             "X must be finite, got inf in row 0",
         ),
         (lambda m: m.encode([["a"] * 30], modality="text"), TypeError, "X must hold real numbers"),
+        (lambda m: m.encode(None, modality="text"), TypeError, "X must be an array of rows, got NoneType"),
+        (lambda m: m.encode("x", modality="text"), TypeError, "X must be an array of rows, got str"),
+        (lambda m: m.encode({}, modality="text"), TypeError, "X must be an array of rows, got dict"),
         (
             lambda m: m.encode(np.ones((2, 30), complex), modality="text"),
             TypeError,
@@ -516,6 +519,7 @@ WRONG_VIEWS = [
         "views must have equally many rows, 'image' has 120, 'text' has 5",
     ),
     ({**DATA.views, "text": DATA.views["text"][:, 0]}, ValueError, r"views\['text'\] must have shape"),
+    ({**DATA.views, "text": None}, TypeError, r"views\['text'\] must be an array of rows, got NoneType"),
     (spoiled("text", 3, np.nan), ValueError, r"views\['text'\] must be finite, got nan in row 3, column 0"),
     (
         {**DATA.views, "text": csr_array(spoiled("text", 3, np.inf)["text"])},

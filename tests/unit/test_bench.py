@@ -192,10 +192,12 @@ def test_data_with_another_split(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--methods", "lemmon"], "methods must begin with one of shoh, lemon, "),
         (["--methods", "lemmon"], "got 'lemmon'; did you mean 'lemon'?"),
         (["--methods", "cca-itq+posterior"], "which learns without labels"),
         (["--labels", "level9"], "labels must be one of 'hierarchy', 'level1', 'level2', 'keywords', got 'level9'"),
-        (["--split", "half"], "split must be one of 'pair', 'emoji', 'random', got 'half'"),
+        (["--split", "half"], "split must be one of 'pair', 'emoji', 'random', 'mirflickr', 'nus-wide', "),
+        (["--split", "half"], "'fashionvc', 'ssense', got 'half'"),
         (["--views", "sound"], "views must be one of 'image_deep', 'image_gist', 'text', got 'sound'"),
         (
             ["--protocol", "mine"],

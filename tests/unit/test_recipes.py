@@ -77,12 +77,15 @@ def test_the_recommended_recipe_is_one():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lemmon", r"among shoh, lemon, seoch.*got 'lemmon'; did you mean 'lemon'\?"),
+        ("lemmon", r"^name must begin with one of shoh, lemon, seoch.*got 'lemmon'; did you mean 'lemon'\?"),
         ("LEMON", r"got 'LEMON'; did you mean 'lemon'\?"),
         ("zzz", "sdch, dhsl, got 'zzz'$"),
         ("", "got ''$"),
         ("lemon+", r"got 'lemon\+'"),
-        ("lemon+rfb", r"a method, then \+rbf or nothing, then \+posterior, \+auto or nothing, got 'lemon\+rfb'"),
+        (
+            "lemon+rfb",
+            r"^name must be a method, then \+rbf or nothing, then \+posterior, \+auto or nothing, got 'lemon\+rfb'",
+        ),
         ("lemon+posterior+rbf", "got 'lemon"),
         ("lemon+posterior+auto", "got 'lemon"),
         ("lemon+rbf+rbf", "got 'lemon"),

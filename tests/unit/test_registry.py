@@ -51,9 +51,7 @@ def test_a_line_of_the_table_is_enough(toy, tmp_path):
     again = load(tmp_path / "model")
     assert type(again) is type(model)
     np.testing.assert_array_equal(again.encode(VIEWS["x"], modality="x"), model.encode(VIEWS["x"], modality="x"))
-    with pytest.raises(
-        ValueError, match=r"methods must have a name among .*, dhsl, toy, got 'tol'; did you mean 'toy'"
-    ):
+    with pytest.raises(ValueError, match=r"name must begin with one of .*, dhsl, toy, got 'tol'; did you mean 'toy'"):
         make_method("tol", n_bits=6)
 
 
