@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from pyhash._inputs.tensors import tensor_values
 from pyhash.deep.interrupts import deferred_interrupts
 from pyhash.deep.networks.inputs import Input, make_input
-from pyhash.deep.rows import Batches, Rows, TrainingRows, float32_rows
+from pyhash.deep.rows import Batches, RowNumbers, TrainingRows, float32_rows
 
 
 class LoaderRows(TrainingRows):
@@ -52,7 +52,7 @@ class LoaderRows(TrainingRows):
                 found.append(_as_array("labels", batch[1]))
         return np.concatenate(found)
 
-    def batches(self, rows: Sequence[Rows]) -> Batches:
+    def batches(self, rows: Sequence[RowNumbers]) -> Batches:
         """Yield the inputs of each batch of row numbers."""
         with closing(self._read(rows)) as read:
             for numbers, batch in zip(rows, read, strict=True):
@@ -69,7 +69,7 @@ class LoaderRows(TrainingRows):
             float32_rows(f"views[{name!r}] of a batch", name, flat, None, name in self._pictures), as_bags=False
         )
 
-    def _read(self, rows: Sequence[Rows]) -> Generator[Any, None, None]:
+    def _read(self, rows: Sequence[RowNumbers]) -> Generator[Any, None, None]:
         loader = self._loader
         own = {} if loader.num_workers == 0 else {
             "prefetch_factor": loader.prefetch_factor,

@@ -18,7 +18,7 @@ from pyhash.methods.parts.feature_maps import apply_map
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
-Rows = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 Batches = Generator[dict[str, Input], None, None]
 
 # Rows that are encoded at a time, and the values of pictures among them.
@@ -52,7 +52,7 @@ class TrainingRows(ABC):
     bags: dict[str, bool]
 
     @abstractmethod
-    def batches(self, rows: Sequence[Rows]) -> Batches:
+    def batches(self, rows: Sequence[RowNumbers]) -> Batches:
         """Yield the inputs of each batch of row numbers; close the generator if not all are taken."""
 
 
@@ -89,12 +89,12 @@ class ArrayRows(TrainingRows):
             else:
                 self._rows[name] = _joined([first, *blocks])
 
-    def batches(self, rows: Sequence[Rows]) -> Batches:
+    def batches(self, rows: Sequence[RowNumbers]) -> Batches:
         """Yield the inputs of each batch of row numbers."""
         for batch in rows:
             yield {name: self._input(name, batch) for name in self._rows}
 
-    def _input(self, name: str, batch: Rows) -> Input:
+    def _input(self, name: str, batch: RowNumbers) -> Input:
         rows = self._rows[name][batch]
         if _stays_as_it_is(self._rows[name]):
             rows = float32_rows(f"views[{name!r}]", name, rows, self._maps[name], name in self._pictures)

@@ -25,7 +25,7 @@ from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import solve_ridge
-from pyhash.methods.parts.state import Chunk, FeatureSums, State, restore_state, store_state
+from pyhash.methods.parts.state import Chunk, FeatureSums, Own, State, restore_state, store_state
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -49,21 +49,20 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Rows:
+class UnmappedRows:
     """Rows to learn from, before their feature maps."""
 
     views: dict[str, Features]
     labels: list[Matrix]  # 0/1 (n, c_k) of each layer, coarse to fine; empty for methods without labels
     first_row: int  # number of the first row in the user's data
 
-    def take(self, chosen: NDArray[np.int64]) -> Rows:
+    def take(self, chosen: NDArray[np.int64]) -> UnmappedRows:
         """Return some of the rows."""
         views = {name: x[chosen] for name, x in self.views.items()}
-        return Rows(views, [matrix[chosen] for matrix in self.labels], self.first_row)
+        return UnmappedRows(views, [matrix[chosen] for matrix in self.labels], self.first_row)
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
-Own = TypeVar("Own")
 
 
 class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
@@ -189,7 +188,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """Return the state after a chunk, and its signs; `state` is not changed."""
         affiliations = settings.classes.affiliations
         labels = label_matrices(layers, affiliations, n_classes, first_row) if self.is_supervised else []
-        rows = Rows(views, labels, first_row)
+        rows = UnmappedRows(views, labels, first_row)
         if settings.encoder != "auto":
             return self._learn_rows(settings, state, rows)
         rng = settings.rng((1 + (0 if state is None else state.n_chunks)) << 32)  # apart from those of learning
@@ -197,7 +196,9 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         learned, signs = self._learn_rows(settings, state, rows)
         return dataclasses.replace(learned, trial=trial.with_samples(labels[-1], signs, rng)), signs
 
-    def _learn_rows(self, settings: SettingsT, state: State[Own] | None, rows: Rows) -> tuple[State[Own], Signs]:
+    def _learn_rows(
+        self, settings: SettingsT, state: State[Own] | None, rows: UnmappedRows
+    ) -> tuple[State[Own], Signs]:
         if state is None:
             state = self._empty_state(settings, rows)
         views = {name: FeatureRows(name, x, state.maps[name], rows.first_row) for name, x in rows.views.items()}
@@ -235,7 +236,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         )
         return learned, B
 
-    def _empty_state(self, settings: SettingsT, rows: Rows) -> State[Own]:
+    def _empty_state(self, settings: SettingsT, rows: UnmappedRows) -> State[Own]:
         """Return maps fitted on the first chunk, and empty sums."""
         views, n_bits, n_classes = rows.views, settings.n_bits, [matrix.shape[1] for matrix in rows.labels]
         maps = {}
@@ -263,7 +264,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         )
 
     def _try_encoders(
-        self, settings: SettingsT, state: State[Own] | None, rows: Rows, rng: np.random.Generator
+        self, settings: SettingsT, state: State[Own] | None, rows: UnmappedRows, rng: np.random.Generator
     ) -> EncoderTrial:
         """Try both encoders on rows that are not learned yet.
 
