@@ -924,6 +924,7 @@ class Spoiling:
     ("maps", "error", "message"),
     [
         ([Centering()], TypeError, "feature_maps must be a mapping of modality names to maps, got list"),
+        (5, TypeError, "feature_maps must be a mapping of modality names to maps, got int"),
         ({"text": "rbf"}, TypeError, r"feature_maps\['text'\] must be None or have fit and transform, got str"),
         ({"text": Centering}, TypeError, r"feature_maps\['text'\] must be a map such as Centering\(\), got the class"),
         ({"txt": None}, ValueError, "feature_maps must be for modalities of the views, .* got one for 'txt'"),
