@@ -73,7 +73,7 @@ class Dataset:
     TypeError
         If views, labels, label_names, splits or items are not mappings of names.
     TypeError
-        If `name`, a layer or the name of a class is not a string.
+        If `name`, a layer, the name of a class or a word of the vocabulary is not a string.
     TypeError
         If views do not hold real numbers.
     ValueError
@@ -140,7 +140,8 @@ class Dataset:
                 f"layers must name one kind of labels for each layer of the hierarchy, got {list(self.layers)} where "
                 f"labels are {list(labels)} and the hierarchy has {len(self.hierarchy)} pairs of layers"
             )
-        label_names = _converted("label_names", self.label_names, _class_names)
+        vocabulary = _texts("vocabulary", self.vocabulary)
+        label_names = _converted("label_names", self.label_names, _texts)
         for name, names in label_names.items():
             if name in labels:
                 _check_count(name, labels[name], names)
@@ -149,6 +150,7 @@ class Dataset:
             ("labels", labels),
             ("label_names", label_names),
             ("splits", splits),
+            ("vocabulary", vocabulary),
         ):
             object.__setattr__(self, attribute, value)  # the class is frozen
 
@@ -316,7 +318,7 @@ def _labels(name: str, labels: Any) -> NDArray[Any]:
     return array
 
 
-def _class_names(name: str, names: Any) -> list[str]:
+def _texts(name: str, names: Any) -> list[str]:
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise TypeError(f"{name} must be a list of str, got {names!r}")
     listed = names if isinstance(names, list) else list(names)

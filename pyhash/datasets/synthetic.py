@@ -15,6 +15,7 @@ from pyhash.datasets.dataset import Dataset
 
 # So that no size of an array computed from it overflows.
 _MAX_SAMPLES = 1 << 32
+_MAX_NOISE = 1e30
 
 _DEFAULT_FEATURES = {"image": 64, "text": 128}
 
@@ -42,7 +43,7 @@ def make_hierarchical(
     n_features : mapping of str to int, optional
         Width of each modality, from 1 to 2**24; by default ``{"image": 64, "text": 128}``.
     noise : float
-        Standard deviation of the noise, in units of the distance of a class from its parent.
+        Standard deviation of the noise, in units of the distance of a class from its parent; at most 1e30.
     query_fraction : float
         Fraction of the rows that are queries in the split "random", in [0, 1).
     seed : int
@@ -65,7 +66,7 @@ def make_hierarchical(
     ValueError
         If a layer has fewer classes than the layer above.
     ValueError
-        If `noise` or `seed` is < 0, or `query_fraction` not in [0, 1).
+        If `noise` or `seed` is out of its range, or `query_fraction` not in [0, 1).
 
     Examples
     --------
@@ -80,7 +81,7 @@ def make_hierarchical(
         raise ValueError("n_classes must hold at least one layer, got none")
     if any(fine < coarse for coarse, fine in pairwise(sizes)):
         raise ValueError(f"n_classes must not shrink from coarse to fine, got {tuple(sizes)}")
-    noise = check_real("noise", noise, 0.0)
+    noise = _check_noise(noise)
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     hidden = 32
     directions = rng.standard_normal((sizes[0], hidden)) * 2
@@ -156,7 +157,7 @@ def make_multilabel(
     """
     n_samples = check_integer("n_samples", n_samples, 1, _MAX_SAMPLES)
     n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
-    noise = check_real("noise", noise, 0.0)
+    noise = _check_noise(noise)
     if check_real("mean_labels", mean_labels, 0.0) > n_classes:
         raise ValueError(f"mean_labels must be at most n_classes={n_classes}, got {mean_labels}")
     rng = np.random.default_rng(check_integer("seed", seed, 0))
@@ -178,6 +179,14 @@ def make_multilabel(
         layers=("classes",),
         splits={"random": _queries(n_samples, query_fraction, rng)},
     )
+
+
+def _check_noise(noise: float) -> float:
+    """Return the noise; raise if float32 could not hold the features."""
+    checked = check_real("noise", noise, 0.0)
+    if checked > _MAX_NOISE:
+        raise ValueError(f"noise must be at most {_MAX_NOISE:g}, got {checked:g}")
+    return checked
 
 
 def _views(

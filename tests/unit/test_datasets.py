@@ -115,6 +115,7 @@ def test_chunks_carry_the_hierarchy(emoji):
             ValueError,
             r"n_features\['a'\] must be an integer from 1 to 16777216, got",
         ),
+        (lambda d: make_multilabel(5, noise=1e308), ValueError, r"noise must be at most 1e\+30, got 1e\+308"),
         (lambda d: make_hierarchical(5, noise=-1), ValueError, "noise must be a finite number >= 0, got -1"),
         (
             lambda d: make_hierarchical(5, query_fraction=1.0),
@@ -147,6 +148,11 @@ def test_hierarchical(n_classes):
     np.testing.assert_array_equal(twin.views["b"], data.views["b"])
     other = make_hierarchical(500, n_classes=n_classes, n_features={"a": 3, "b": 7}, seed=2)
     assert (other.views["b"] != data.views["b"]).any()
+
+
+def test_the_greatest_noise_gives_features_that_float32_holds():
+    for make in (make_hierarchical, make_multilabel):
+        assert all(np.isfinite(view).all() for view in make(500, noise=1e30).views.values())
 
 
 def test_multilabel():
@@ -212,6 +218,8 @@ def test_a_data_set_converts_its_parts_to_arrays():
         ({"layers": [5]}, TypeError, "layers must be names of labels, got 5"),
         ({"layers": [["of"]]}, TypeError, r"layers must be names of labels, got \['of'\]"),
         ({"hierarchy": [np.array([0.5])]}, TypeError, r"hierarchy\[0\] must be class indices"),
+        ({"vocabulary": None}, TypeError, "vocabulary must be a list of str, got None"),
+        ({"vocabulary": ["a", 5]}, TypeError, "vocabulary must be a list of str, got 5 in it"),
         ({"name": 5}, TypeError, "name must be a string, got 5"),
         ({"views": {5: np.ones((4, 2))}}, TypeError, "views must have names of type str, got 5"),
         ({"labels": {5: np.arange(4)}}, TypeError, "labels must have names of type str, got 5"),

@@ -322,3 +322,9 @@ def test_a_fit_that_raises_leaves_the_map_as_it_was(X, unseen):
     with pytest.raises(ValueError, match="X must be finite"):
         feature_map.fit(X)
     np.testing.assert_array_equal(feature_map.transform(unseen), before)
+
+
+@pytest.mark.parametrize("feature_map", [RBFAnchors(5), Centering(), Standardizing()])
+def test_values_that_are_too_large_are_refused(feature_map):
+    with pytest.raises(ValueError, match="X must have squares that float64 can sum up, got values that are too large"):
+        feature_map.fit(np.full((50, 3), 1e307))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,16 @@ TOO_LARGE = "{} must have squares that float64 can sum up, got values that are t
 
 
 class _TooLargeError(ValueError):
-    """Error of a map that knows its rows as X; its callers name the argument."""
+    """Error of a map, which does not know what its rows are called."""
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Raise the error of values that are too large with the name of the rows."""
+    try:
+        yield
+    except _TooLargeError:
+        raise ValueError(TOO_LARGE.format(what)) from None
 
 
 def row_blocks(n: int) -> Iterator[slice]:
@@ -105,7 +115,8 @@ class FeatureMap(Parameters, ABC):
         if n == 0:
             raise ValueError("X must have at least one row, got none")
         check_rows("X", rows)
-        return self.fit_checked(rows)
+        with _naming("X"):
+            return self.fit_checked(rows)
 
     def fit_checked(self, rows: Features) -> Self:
         """Fit the map to rows that were checked."""
@@ -139,7 +150,8 @@ class FeatureMap(Parameters, ABC):
             raise NotFittedError(f"this {type(self).__name__} has not been fitted yet: call fit first")
         rows = as_rows("X", X)
         shape_of_features("X", rows, self._n_features)
-        return self._transform(check_features("X", rows))
+        with _naming("X"):
+            return self._transform(check_features("X", rows))
 
     @abstractmethod
     def _fit(self, rows: Features) -> None:
@@ -421,10 +433,8 @@ def fitted_copy(what: str, feature_map: Any, rows: Features) -> Any:
     fitted = copy.deepcopy(feature_map)
     if not isinstance(fitted, FeatureMap):
         return fitted.fit(rows)
-    try:
+    with _naming(what):
         return fitted.fit_checked(rows)
-    except _TooLargeError:
-        raise ValueError(TOO_LARGE.format(what)) from None
 
 
 def apply_map(what: str, modality: str, feature_map: Any, rows: Features) -> Features:
@@ -435,10 +445,8 @@ def apply_map(what: str, modality: str, feature_map: Any, rows: Features) -> Fea
     if feature_map is None:
         return rows
     if isinstance(feature_map, FeatureMap):
-        try:
+        with _naming(what):
             return feature_map._transform(rows)
-        except _TooLargeError:
-            raise ValueError(TOO_LARGE.format(what)) from None
     name = f"what feature_maps[{modality!r}] makes"
     mapped = as_rows(name, feature_map.transform(rows))
     n, _ = shape_of_features(name, mapped)
@@ -464,7 +472,7 @@ def _dense(rows: Features) -> NDArray[np.float64]:
 def _in_range(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return `sums`; raise if they are too large for float64."""
     if not np.isfinite(sums).all():
-        raise _TooLargeError(TOO_LARGE.format("X"))
+        raise _TooLargeError
     return sums
 
 
