@@ -267,7 +267,7 @@ def test_ctrl_c_keeps_what_is_done(capsys, file, tmp_path):
         pytest.fail("nothing was done within two minutes")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert err.endswith(f"finished runs are in {out}: the same command resumes from there\npyhash: interrupted\n")
     assert not (out / "table.md").exists()
     code, said, _ = run(capsys, *arguments, "--seeds", "1")
