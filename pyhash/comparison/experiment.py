@@ -184,7 +184,8 @@ def plan_experiment(
 
 def listed(name: str, values: object, of: str) -> list[Any]:
     """Return a collection as a list; raise for a string and for anything that is no collection."""
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    is_collection = isinstance(values, Iterable) and not isinstance(values, (str, bytes))
+    if not is_collection or getattr(values, "ndim", 1) == 0:
         raise TypeError(f"{name} must be a sequence of {of}, got {values!r}")
     return list(values)
 

@@ -178,8 +178,12 @@ class Dataset:
         ValueError
             If there is no such split.
         """
-        is_query = self.splits[check_choice("split", name, tuple(self.splits))]
+        is_query = self._is_query("name", name)
         return np.flatnonzero(~is_query), np.flatnonzero(is_query)
+
+    def _is_query(self, argument: str, split: str) -> NDArray[np.bool_]:
+        """Return whether each row is a query in a split; errors name the argument that gave it."""
+        return self.splits[check_choice(argument, split, tuple(self.splits))]
 
     def select(self, rows: ArrayLike, *, views: Sequence[str] | None = None, labels: str = "hierarchy") -> Chunk:
         """Return views and labels of some rows.
@@ -279,7 +283,7 @@ class Dataset:
         """
         size = check_integer("size", size, 1)
         views = self._check_views(views)
-        rows = np.arange(len(self)) if split is None else self.split(split)[0]
+        rows = np.arange(len(self)) if split is None else np.flatnonzero(~self._is_query("split", split))
         self.select(rows[:0], views=views, labels=labels)  # raises for unknown labels at the call
         order = np.random.default_rng(check_integer("seed", seed, 0)).permutation(rows)
         return (

@@ -286,7 +286,18 @@ class DeepMethod(HashingMethod):
         """
         if not isinstance(views, Mapping) or not views:
             raise TypeError(f"views must be a mapping of modality names to features, got {views!r}")
-        projections = [self.project(X, modality=name) for name, X in views.items()]
+        state = self._fitted_state()
+        unknown = [name for name in views if name not in state.n_features]
+        if unknown:
+            known = ", ".join(map(repr, state.n_features))
+            raise ValueError(f"views must be of the modalities {known}, got one named {unknown[0]!r}")
+        projections = []
+        for name, X in views.items():
+            try:
+                projections.append(self.project(X, modality=name))
+            except (TypeError, ValueError) as error:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"views[{name!r}] cannot be encoded: {error}") from error
         if len({len(rows) for rows in projections}) > 1:
             shown = ", ".join(f"{name!r} has {len(rows)}" for name, rows in zip(views, projections, strict=True))
             raise ValueError(f"views must have equally many rows, {shown}")

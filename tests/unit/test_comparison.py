@@ -410,6 +410,7 @@ def test_progress(data, capsys, monkeypatch):
         ({"views": ["sound"]}, ValueError, "views must be one of 'image', 'text', got 'sound'"),
         ({"views": "image"}, TypeError, "views must be a sequence of names, got 'image'"),
         ({"views": 3}, TypeError, "views must be a sequence of names, got 3"),
+        ({"views": np.array(3)}, TypeError, r"views must be a sequence of names, got array\(3\)"),
         ({"views": ["text", "text"]}, ValueError, "views must name at least one view and each once, got text, text"),
         ({"directions": ["image"]}, ValueError, "directions must be pairs"),
         ({"directions": [("image", "sound")]}, ValueError, "directions must be one of 'image', 'text', got 'sound'"),

@@ -80,6 +80,7 @@ def test_chunks_carry_the_hierarchy(emoji):
         (lambda d: d.chunks(0), ValueError, "size must be an integer >= 1, got 0"),
         (lambda d: d.chunks(10, seed=-1), ValueError, "seed must be an integer >= 0, got -1"),
         (lambda d: d.chunks(10, split="half"), ValueError, "split must be one of 'pair', 'emoji', got 'half'"),
+        (lambda d: d.split("half"), ValueError, "name must be one of 'pair', 'emoji', got 'half'"),
         (
             lambda d: d.chunks(10, views=["sound"]),
             ValueError,

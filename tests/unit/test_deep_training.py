@@ -74,6 +74,31 @@ def trained():
     return {name: make().fit(VIEWS, LABELS) for name, make in METHODS.items()}
 
 
+def test_fused_codes_are_signs_of_summed_projections(trained):
+    model = trained["SDCH"]
+    summed = sum(model.project(VIEWS[name], modality=name) for name in VIEWS)
+    np.testing.assert_array_equal(model.encode_fused(VIEWS), pack(summed))
+
+
+@pytest.mark.parametrize(
+    ("views", "error", "message"),
+    [
+        ({}, TypeError, "views must be a mapping of modality names to features"),
+        (
+            {"sound": VIEWS["text"]},
+            ValueError,
+            "views must be of the modalities 'image', 'text', got one named 'sound'",
+        ),
+        ({"text": VIEWS["text"][:, :3]}, ValueError, r"views\['text'\] cannot be encoded: X must have shape"),
+        ({"text": None}, TypeError, r"views\['text'\] cannot be encoded: X must be an array"),
+        ({"image": VIEWS["image"][:3], "text": VIEWS["text"]}, ValueError, "views must have equally many rows"),
+    ],
+)
+def test_fused_codes_need_the_views_learned(trained, views, error, message):
+    with pytest.raises(error, match=message):
+        trained["SDCH"].encode_fused(views)
+
+
 def history_of(model):
     return [{name: value for name, value in entry.items() if name != "seconds"} for entry in model.history_]
 

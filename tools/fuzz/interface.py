@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,9 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "mean_average_precision": {"n_bits": 16},
     "make_hierarchical": {"n_samples": 40},
     "make_multilabel": {"n_samples": 40},
+    "select": {"rows": [0, 5, 3]},
+    "split": {"name": "mine"},
+    "chunks": {"size": 7},
 }
 
 
@@ -162,6 +165,22 @@ def _index_state(index: pyhash.CodeIndex) -> object:
     return len(index), index.ids.tobytes(), index.codes.tobytes(), index.n_bits
 
 
+def _dataset() -> datasets.Dataset:
+    return replace(examples()["data"], splits={"mine": np.arange(24) < 6})
+
+
+def _nothing_of(dataset: datasets.Dataset) -> object:
+    return None
+
+
+@cache
+def _trained(cls: type) -> Any:
+    """Return a trained model, the same for all cases: its methods do not change it."""
+    training = deep.TrainingOptions(epochs=1, batch_size=8, validation_fraction=0.0)
+    model = cls(8, hidden=(4,), training=training)
+    return model.fit(examples()["views"], examples()["labels"])
+
+
 def _model_state(model: Any) -> object:
     return model.codes_.tobytes(), model.n_samples_seen_, model.fingerprint, repr(model.get_params())
 
@@ -189,6 +208,11 @@ def targets() -> list[Target]:
         found.append(_method("CodeIndex", _index, method, _index_state))
     found.append(_method("CodeIndex", _index, "save", _index_state))
     found.append(_method("CodeIndex", _index, "open", _index_state))
+    for method in ("select", "split", "chunks"):
+        found.append(_method("Dataset", _dataset, method, _nothing_of))
+    for cls in (deep.SDCH, deep.DHSL):
+        for method in ("project", "encode", "encode_fused", "save"):
+            found.append(_method(cls.__name__, lambda cls=cls: _trained(cls), method, _model_state))
     views, labels = examples()["views"], examples()["labels"]
     for cls in (methods.LEMON, methods.SHOH, methods.CCAITQ):
 
