@@ -184,8 +184,8 @@ def plan_experiment(
 
 def listed(name: str, values: object, of: str) -> list[Any]:
     """Return a collection as a list; raise for a string and for anything that is no collection."""
-    is_collection = isinstance(values, Iterable) and not isinstance(values, (str, bytes))
-    if not is_collection or getattr(values, "ndim", 1) == 0:
+    is_scalar = isinstance(values, (str, bytes)) or getattr(values, "ndim", 1) == 0
+    if is_scalar or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a sequence of {of}, got {values!r}")
     return list(values)
 
