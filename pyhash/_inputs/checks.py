@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -74,6 +75,14 @@ def check_bool(name: str, value: object) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a bool, got {value!r}")
     return bool(value)
+
+
+def listed(name: str, values: object, of: str) -> list[Any]:
+    """Return a collection as a list; raise for a string and for anything that is no collection."""
+    is_scalar = isinstance(values, (str, bytes)) or getattr(values, "ndim", 1) == 0
+    if is_scalar or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence of {of}, got {values!r}")
+    return list(values)
 
 
 def check_n_bits(n_bits: object) -> int:

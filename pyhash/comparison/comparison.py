@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer
-from pyhash.comparison.experiment import Database, Direction, Experiment, listed, plan_experiment
+from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer, listed
+from pyhash.comparison.experiment import Database, Direction, Experiment, plan_experiment
 from pyhash.comparison.identity import identify
 from pyhash.comparison.records import Identity, Record, unique
 from pyhash.comparison.result_lines import ResultLines, open_results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
@@ -19,6 +19,7 @@ from pyhash._inputs.checks import (
     check_integer,
     check_numeric,
     is_sparse,
+    listed,
 )
 from pyhash._inputs.labels import check_class_indices, check_label_matrix, count_class_indices, one_hot
 from pyhash.comparison.records import Conditions
@@ -180,14 +181,6 @@ def plan_experiment(
         query_rows=query_rows,
         n_unlabelled=len(data) - int(np.count_nonzero(labelled)),
     )
-
-
-def listed(name: str, values: object, of: str) -> list[Any]:
-    """Return a collection as a list; raise for a string and for anything that is no collection."""
-    is_scalar = isinstance(values, (str, bytes)) or getattr(values, "ndim", 1) == 0
-    if is_scalar or not isinstance(values, Iterable):
-        raise TypeError(f"{name} must be a sequence of {of}, got {values!r}")
-    return list(values)
 
 
 def _choose_labels(data: Dataset, labels: str | None) -> tuple[str, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from pyhash._inputs.checks import (
     check_integer,
     check_numeric,
     is_sparse,
+    listed,
     shape_of_features,
 )
 from pyhash._inputs.labels import check_class_indices, check_label_matrix
@@ -220,9 +221,8 @@ class Dataset:
         return Chunk(rows, {name: self.views[name][rows] for name in names}, chosen)
 
     def _check_views(self, views: Sequence[str] | None) -> list[str]:
-        if isinstance(views, (str, bytes)) or not (views is None or isinstance(views, Iterable)):
-            raise TypeError(f"views must be a sequence of names, got {views!r}")
-        return [check_choice("views", name, tuple(self.views)) for name in (self.views if views is None else views)]
+        names = listed("views", self.views if views is None else views, "names")
+        return [check_choice("views", name, tuple(self.views)) for name in names]
 
     def _check_rows(self, rows: ArrayLike) -> NDArray[np.int64]:
         array = as_array("rows", rows)
@@ -325,11 +325,11 @@ def _labels(name: str, labels: Any) -> NDArray[Any]:
 def _texts(name: str, names: Any) -> list[str]:
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise TypeError(f"{name} must be a list of str, got {names!r}")
-    listed = names if isinstance(names, list) else list(names)
-    for each in listed:
+    texts = names if isinstance(names, list) else list(names)
+    for each in texts:
         if not isinstance(each, str):
             raise TypeError(f"{name} must be a list of str, got {each!r} in it")
-    return listed
+    return texts
 
 
 def _check_count(name: str, labels: NDArray[Any], names: list[str]) -> None:

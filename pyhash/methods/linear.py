@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._files.archive import Archive
-from pyhash._inputs.checks import check_features, check_integer, check_n_bits, shape_of_features
+from pyhash._inputs.checks import check_bool, check_features, check_integer, check_n_bits, shape_of_features
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError
 from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow
@@ -395,6 +395,8 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ------
         TypeError, ValueError
             As ``partial_fit``; the model is unchanged.
+        TypeError
+            If `progress` is not a bool.
         ValueError
             If chunk_size < 1.
         """
@@ -404,6 +406,8 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         layers = self._layers_of(labels, n, settings.classes.n_layers)
         n_classes = settings.classes.count(layers)
         size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
+        if progress is not None:
+            check_bool("progress", progress)
         state, packed = None, []
         for start in _with_progress(range(0, n, size), progress, type(self).__name__):
             chunk = slice(start, start + size)

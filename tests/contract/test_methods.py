@@ -765,6 +765,8 @@ def test_progress_is_shown_when_asked_for(make_online, capsys):
     make_online().fit(DATA.views, LABELS, chunk_size=60)  # stderr is no terminal here
     make_online().fit(DATA.views, LABELS, chunk_size=60, progress=False)
     assert capsys.readouterr().err == ""
+    with pytest.raises(TypeError, match="progress must be a bool, got 1"):
+        make_online().fit(DATA.views, LABELS, progress=1)
 
 
 @pytest.mark.parametrize(("chunk_size", "error"), [(0, ValueError), (2.5, TypeError)])

@@ -88,6 +88,7 @@ def test_chunks_carry_the_hierarchy(emoji):
         ),
         (lambda d: d.chunks(10, views=5), TypeError, "views must be a sequence of names, got 5"),
         (lambda d: d.select([1], views=5), TypeError, "views must be a sequence of names, got 5"),
+        (lambda d: d.select([1], views=np.array(3)), TypeError, r"views must be a sequence of names, got array\(3\)"),
         (lambda d: d.select([1], views="text"), TypeError, "views must be a sequence of names, got 'text'"),
         (lambda d: d.chunks(10, labels="level3"), ValueError, "labels must be one of 'hierarchy', 'level1', 'level2'"),
         (lambda d: make_hierarchical(0), ValueError, "n_samples must be an integer from 1 to 4294967296, got 0"),
