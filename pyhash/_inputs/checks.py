@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -77,10 +77,14 @@ def check_bool(name: str, value: object) -> bool:
     return bool(value)
 
 
+def is_iterable(values: object) -> TypeGuard[Iterable[Any]]:
+    """Return whether a loop can run over `values`; an array without dimensions has ``__iter__`` and raises."""
+    return isinstance(values, Iterable) and getattr(values, "ndim", None) != 0
+
+
 def listed(name: str, values: object, of: str) -> list[Any]:
     """Return a collection as a list; raise for a string and for anything that is no collection."""
-    is_scalar = isinstance(values, (str, bytes)) or getattr(values, "ndim", 1) == 0
-    if is_scalar or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes)) or not is_iterable(values):
         raise TypeError(f"{name} must be a sequence of {of}, got {values!r}")
     return list(values)
 

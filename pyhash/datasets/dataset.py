@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from pyhash._inputs.checks import (
     check_choice,
     check_integer,
     check_numeric,
+    is_iterable,
     is_sparse,
     listed,
     shape_of_features,
@@ -323,7 +324,7 @@ def _labels(name: str, labels: Any) -> NDArray[Any]:
 
 
 def _texts(name: str, names: Any) -> list[str]:
-    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+    if isinstance(names, (str, bytes)) or not is_iterable(names):
         raise TypeError(f"{name} must be a list of str, got {names!r}")
     texts = names if isinstance(names, list) else list(names)
     for each in texts:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import MAX_WIDTH, check_integer, check_real
+from pyhash._inputs.checks import MAX_WIDTH, check_integer, check_real, is_iterable
 from pyhash._inputs.labels import MAX_CLASSES
 from pyhash.datasets.dataset import Dataset
 
@@ -74,7 +74,7 @@ def make_hierarchical(
     Dataset('hierarchical', 100 rows; views: image 64, text 128; labels: level1, level2)
     """
     n_samples = check_integer("n_samples", n_samples, 1, _MAX_SAMPLES)
-    if not isinstance(n_classes, Iterable) or getattr(n_classes, "ndim", None) == 0:
+    if not is_iterable(n_classes):
         raise TypeError(f"n_classes must be a sequence of integers, one for each layer, got {n_classes!r}")
     sizes = [check_integer(f"n_classes[{k}]", c, 1, MAX_CLASSES) for k, c in enumerate(n_classes)]
     if not sizes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash._inputs.checks import check_choice, check_integer
+from pyhash._inputs.checks import check_choice, check_integer, is_iterable
 from pyhash.evaluation import _ranks
 from pyhash.evaluation.protocol import GROUPED_TIES, Protocol, resolve_protocol
 from pyhash.evaluation.rankings import HammingRanking, Metric, Ranking, map_blocks, rank_labelled
@@ -233,7 +233,7 @@ def precision_at(
     """
     protocol = resolve_protocol(protocol)
     ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
-    wanted = list(top_n) if isinstance(top_n, Iterable) and getattr(top_n, "ndim", None) != 0 else [top_n]
+    wanted = list(top_n) if is_iterable(top_n) else [top_n]
     if not wanted:
         raise ValueError("top_n must name at least one N, got none")
     limit = min(protocol.cutoff or ranking.n_database, ranking.n_database)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyhash._inputs.checks import check_codes, check_n_bits
+from pyhash._inputs.checks import check_codes, check_n_bits, is_iterable
 from pyhash.interop.msb import to_msb_bytes, with_bits_reversed
-from pyhash.interop.values import check_values, is_iterable, joined_values
+from pyhash.interop.values import check_values, joined_values
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyhash._inputs.checks import n_bytes_of
+from pyhash._inputs.checks import is_iterable, n_bytes_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-def is_iterable(values: object) -> TypeGuard[Iterable[Any]]:
-    """Return whether values can be iterated; an array without axes cannot."""
-    return isinstance(values, Iterable) and getattr(values, "ndim", None) != 0
 
 
 def check_values(values: object) -> list[bytes]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
 
-from pyhash._inputs.checks import check_choice, check_integer
+from pyhash._inputs.checks import check_choice, check_integer, is_iterable
 from pyhash.search.hits import TIES, HitLists, Hits, Ties, as_lists, as_table
 
 
@@ -55,7 +55,7 @@ def merge_hits(
     >>> search.merge_hits([shard.search(rows[:1], k=3) for shard in (left, right)], k=3)
     Hits(ids=array([[0, 1, 3]]), distances=array([[0, 1, 1]], dtype=int32))
     """
-    if not isinstance(hits, Iterable) or getattr(hits, "ndim", None) == 0:
+    if not is_iterable(hits):
         raise TypeError(f"hits must be a sequence of Hits or of HitLists, got {type(hits).__name__}")
     shards: list[Any] = list(hits)
     if not shards:
