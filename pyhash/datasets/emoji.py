@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,31 +18,33 @@ def load_emoji() -> Dataset:
     -------
     Dataset
         - views: "image_deep" (9150, 256) float32, "image_gist" (9150, 512) float32, "text" (9150, 2443) csr_array of
-        0/1
+          0/1, "text_deep" (9150, 256) float32
         - labels: "level1" (8 groups) and "level2" (87 subgroups) class indices, the hierarchy; "keywords" (9150, 80)
-        0/1,
-          of which 27 % of the rows have none: leave these rows out for multi-label learning
+          0/1, of which 27 % of the rows have none: leave these rows out for multi-label learning
         - splits: "pair" (903 queries: a new picture of a known emoji), "emoji" (888 queries: emoji never seen)
         - items: "text", "name", "codepoints", "emoji_id", "vendor"
         - vocabulary: the words of the columns of "text"
 
     Notes
     -----
+    "image_deep" and "image_gist" are two descriptions of the picture, "text" (a bag of words) and "text_deep" (a
+    sentence embedding) two of the text. The examples and ``pyhash bench`` take "image_deep" and "text" unless they say
+    otherwise.
+
     The data set holds features only, no pictures. docs/datasets.md describes how it was made, NOTICE its sources and
     their licenses.
 
     Examples
     --------
     >>> data = load_emoji()
-    >>> data
-    Dataset('emoji', 9150 rows; views: image_deep 256, image_gist 512, text 2443; labels: level1, level2, keywords)
+    >>> {name: view.shape[1] for name, view in data.views.items()}
+    {'image_deep': 256, 'image_gist': 512, 'text': 2443, 'text_deep': 256}
     >>> str(data.items["name"][0]), data.label_names["level2"][data.labels["level2"][0]]
     ('grinning face', 'face-smiling')
     """
     from scipy.sparse import csr_array
 
-    with as_file(files("pyhash.datasets") / "data" / "emoji.npz") as path, np.load(path, allow_pickle=False) as stored:
-        raw = {name: stored[name] for name in stored.files}
+    raw = _stored("emoji.npz") | _stored("emoji_text_deep.npz")
     indices = raw["text_indices"].astype(np.int32)
     text = csr_array(
         (np.ones(len(indices), dtype=np.float32), indices, raw["text_indptr"]), shape=tuple(raw["text_shape"])
@@ -53,6 +56,7 @@ def load_emoji() -> Dataset:
             "image_deep": _decode(raw["image_deep"], raw["image_deep_range"]),
             "image_gist": _decode(raw["image_gist"], raw["image_gist_range"]),
             "text": text,
+            "text_deep": _decode(raw["text_deep"], raw["text_deep_range"]),
         },
         labels={
             "level1": raw["group"].astype(np.int64),
@@ -76,6 +80,12 @@ def load_emoji() -> Dataset:
         },
         vocabulary=raw["vocab"].tolist(),
     )
+
+
+def _stored(name: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file of the package."""
+    with as_file(files("pyhash.datasets") / "data" / name) as path, np.load(path, allow_pickle=False) as stored:
+        return {member: stored[member] for member in stored.files}
 
 
 def _decode(coded: NDArray[np.uint8], limits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -120,8 +120,10 @@ def test_version_and_requirements():
 
 def test_what_ships():
     package = files("pyhash")
-    for name in ("py.typed", "_core.pyi", "evaluation/_ranks.pyx", "evaluation/_ranks.pyi", "datasets/data/emoji.npz"):
+    for name in ("py.typed", "_core.pyi", "evaluation/_ranks.pyx", "evaluation/_ranks.pyi"):
         assert package.joinpath(name).is_file(), name
+    for name in ("emoji.npz", "emoji_text_deep.npz"):
+        assert package.joinpath("datasets", "data", name).is_file(), name
     notice = [path for path in importlib.metadata.files("pyhash-crossmodal") if path.name in ("LICENSE", "NOTICE")]
     assert len(notice) == 2
     text = next(path for path in notice if path.name == "NOTICE").read_text()

@@ -72,6 +72,14 @@ def test_make_installs_what_a_build_requires():
     assert set(PROJECT["build-system"]["requires"]) <= set(re.findall('"(.*?)"', needs))
 
 
+def test_the_notice_names_all_data_and_the_networks_behind_it():
+    notice = read("NOTICE")
+    for file in (ROOT / "pyhash" / "datasets" / "data").iterdir():
+        assert file.name in notice, file
+    for network in ("EfficientNet-Lite0", "Universal Sentence Encoder"):
+        assert network in notice, network
+
+
 def test_one_address():
     urls = PROJECT["project"]["urls"]
     assert all(url.startswith(urls["Homepage"]) for url in urls.values())

@@ -200,7 +200,7 @@ def test_data_with_another_split(capsys, tmp_path):
         (["--labels", "level9"], "labels must be one of 'hierarchy', 'level1', 'level2', 'keywords', got 'level9'"),
         (["--split", "half"], "split must be one of 'pair', 'emoji', 'random', 'mirflickr', 'nus-wide', "),
         (["--split", "half"], "'fashionvc', 'ssense', got 'half'"),
-        (["--views", "sound"], "views must be one of 'image_deep', 'image_gist', 'text', got 'sound'"),
+        (["--views", "sound"], "views must be one of 'image_deep', 'image_gist', 'text', 'text_deep', got 'sound'"),
         (
             ["--protocol", "mine"],
             "--protocol must be a preset (shoh) or cutoff=, denominator=, empty_queries=, ties= joined",

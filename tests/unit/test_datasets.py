@@ -10,6 +10,7 @@ def test_emoji_has_the_documented_shapes(emoji):
         "image_deep": (9150, 256),
         "image_gist": (9150, 512),
         "text": (9150, 2443),
+        "text_deep": (9150, 256),
     }
     assert (len(emoji.label_names["level1"]), len(emoji.label_names["level2"])) == (8, 87)
     assert emoji.labels["keywords"].shape == (9150, 80)
@@ -24,6 +25,18 @@ def test_emoji_features_are_decoded(emoji):
     # The first byte is 16, between limits -0.32324412 and 0.3504144.
     assert deep[0, 0] == pytest.approx(16 / 255 * (0.3504144 + 0.32324412) - 0.32324412, abs=1e-7)
     assert (emoji.views["image_gist"] >= 0).all()
+    text = emoji.views["text_deep"]
+    assert text.dtype == np.float32
+    # The first byte is 238, between limits -0.31487682 and 0.3541426.
+    assert text[0, 0] == pytest.approx(238 / 255 * (0.3541426 + 0.31487682) - 0.31487682, abs=1e-7)
+
+
+def test_equal_texts_of_emoji_have_equal_embeddings(emoji):
+    _, first, same = np.unique(emoji.items["text"], return_index=True, return_inverse=True)
+    assert len(first) < len(emoji)
+    deep = emoji.views["text_deep"]
+    np.testing.assert_allclose(deep, deep[first][same], atol=0.003)  # the step of a byte
+    assert len(np.unique(deep[first], axis=0)) == len(first)
 
 
 def test_emoji_words_are_the_columns_of_the_text_view(emoji):
@@ -84,7 +97,7 @@ def test_chunks_carry_the_hierarchy(emoji):
         (
             lambda d: d.chunks(10, views=["sound"]),
             ValueError,
-            "views must be one of 'image_deep', 'image_gist', 'text', got",
+            "views must be one of 'image_deep', 'image_gist', 'text', 'text_deep', got",
         ),
         (lambda d: d.chunks(10, views=5), TypeError, "views must be a sequence of names, got 5"),
         (lambda d: d.select([1], views=5), TypeError, "views must be a sequence of names, got 5"),
