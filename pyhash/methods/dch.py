@@ -53,7 +53,7 @@ class DCH(LinearMethod[DCHSettings, None]):
         Rounds of updates.
     feature_maps : mapping of str to feature map, or None
         Feature map of each modality, applied before learning and encoding; modalities without an entry have
-        ``RBFAnchors(1000)``.
+        ``RBFAnchors(1000, width="mean_distance")``.
     encoder : {"bits", "posterior", "auto"}
         Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
         that the query may have, "auto" the better of the two. For "auto" a fifth of the rows, at most 500, is held back
@@ -125,7 +125,7 @@ class DCH(LinearMethod[DCHSettings, None]):
         self.n_threads = n_threads
 
     def _default_map(self) -> RBFAnchors:
-        return RBFAnchors(1000, seed=self.seed)
+        return RBFAnchors(1000, width="mean_distance", seed=self.seed)
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> DCHSettings:
         return DCHSettings(

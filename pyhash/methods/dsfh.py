@@ -64,7 +64,7 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         Rounds of updates.
     feature_maps : mapping of str to feature map, or None
         Feature map of each modality, applied before learning and encoding; modalities without an entry have
-        ``RBFAnchors(1500)``.
+        ``RBFAnchors(1500, width="mean_distance")``.
     encoder : {"bits", "posterior", "auto"}
         Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
         that the query may have, "auto" the better of the two. For "auto" a fifth of the rows, at most 500, is held back
@@ -138,7 +138,7 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         self.seed = seed
 
     def _default_map(self) -> RBFAnchors:
-        return RBFAnchors(1500, seed=self.seed)
+        return RBFAnchors(1500, width="mean_distance", seed=self.seed)
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> DSFHSettings:
         return DSFHSettings(

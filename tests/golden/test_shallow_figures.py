@@ -47,7 +47,7 @@ def test_seoch(emoji):
 
 def test_dsfh(emoji):
     def make(seed):
-        maps = {name: RBFAnchors(1000, seed=seed) for name in ("image_deep", "text")}
+        maps = {name: RBFAnchors(1000, width="mean_distance", seed=seed) for name in ("image_deep", "text")}
         return DSFH(64, n_clusters=300, feature_maps=maps, seed=seed)
 
     scores = mean_figures(emoji, make, labels="keywords")

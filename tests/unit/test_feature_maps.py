@@ -15,6 +15,7 @@ MAPS = [
     Standardizing(),
     UnitLength(),
     RBFAnchors(12, seed=3),
+    RBFAnchors(12, width="mean_distance"),
     RBFAnchors(12, width="mean_squared_distance", centered=True),
     RBFAnchors(12, width=2.5),
 ]
@@ -56,7 +57,8 @@ def test_maps_follow_their_formulas(X, unseen):
 
 
 def test_kernels_follow_their_formula(X, unseen):
-    for feature_map in (RBFAnchors(12, seed=3), RBFAnchors(12, width="mean_squared_distance"), RBFAnchors(12, width=2)):
+    widths = ("half_mean_squared_distance", "mean_squared_distance", "mean_distance", 2)
+    for feature_map in (RBFAnchors(12, width=width, seed=3) for width in widths):
         feature_map.fit(X)
         anchors = feature_map.anchors_
         assert anchors.shape == (12, 9)
@@ -70,7 +72,10 @@ def test_kernels_follow_their_formula(X, unseen):
 def test_widths_follow_their_rules(X):
     anchors = RBFAnchors(12).fit(X).anchors_
     squares = np.array([[sum((x - a) ** 2) for a in anchors] for x in X])
-    assert RBFAnchors(12).fit(X).width_ == pytest.approx(np.sqrt(squares).mean(), rel=1e-7)
+    pairs = np.array([[sum((x - y) ** 2) for x in X] for y in X])
+    for form in (np.array, csr_array):
+        assert RBFAnchors(12).fit(form(X)).width_ == pytest.approx(np.sqrt(pairs.mean() / 2), rel=1e-12)
+    assert RBFAnchors(12, width="mean_distance").fit(X).width_ == pytest.approx(np.sqrt(squares).mean(), rel=1e-7)
     assert RBFAnchors(12, width="mean_squared_distance").fit(X).width_ == pytest.approx(np.sqrt(squares.mean()))
     assert RBFAnchors(12, width=2.5).fit(X).width_ == 2.5
     assert RBFAnchors(12, width=np.float32(2.5)).fit(X).width_ == 2.5
@@ -82,7 +87,7 @@ def test_a_width_is_measured_on_a_part_of_many_rows(X, monkeypatch):
     monkeypatch.setattr(
         feature_maps, "_squared_distances", lambda rows, anchors: measured.append(rows) or distances(rows, anchors)
     )
-    feature_map = RBFAnchors(12).fit(X)
+    feature_map = RBFAnchors(12, width="mean_distance").fit(X)
     rows = np.concatenate(measured)
     assert len(rows) == 10
     assert feature_map.width_ == pytest.approx(np.sqrt(distances(rows, feature_map.anchors_)).mean())
@@ -110,10 +115,13 @@ def test_fewer_rows_than_anchors_are_all_anchors(X):
     assert RBFAnchors(1000).fit(X[:1]).transform(X).shape == (50, 1)
 
 
-def test_rows_that_are_all_equal_have_a_kernel_of_ones():
-    for width in ("mean_distance", "mean_squared_distance"):
-        feature_map = RBFAnchors(5, width=width).fit(np.ones((20, 3)))
-        np.testing.assert_array_equal(feature_map.transform(np.ones((2, 3))), np.ones((2, 5)))
+@pytest.mark.parametrize("form", [np.array, csr_array])
+def test_rows_that_are_all_equal_have_a_kernel_of_ones(form):
+    for width in ("half_mean_squared_distance", "mean_distance", "mean_squared_distance"):
+        feature_map = RBFAnchors(5, width=width).fit(form(np.ones((20, 3))))
+        np.testing.assert_array_equal(feature_map.transform(form(np.ones((2, 3)))), np.ones((2, 5)))
+    # Their mean is not exactly the row.
+    assert RBFAnchors(5).fit(form(np.full((20, 3), 0.1))).width_ == 1.0
 
 
 def test_large_offsets_leave_kernels_in_their_range(rng):
@@ -292,12 +300,22 @@ def test_wrong_rows(feature_map, X):
     [
         ({"n_anchors": 0}, ValueError, "n_anchors must be an integer >= 1, got 0"),
         ({"n_anchors": 2.5}, TypeError, "n_anchors must be an integer >= 1, got 2.5"),
+        ({"grow": -1}, ValueError, "grow must be an integer >= 0, got -1"),
+        ({"grow": None}, TypeError, "grow must be an integer >= 0, got None"),
+        ({"max_anchors": 0}, ValueError, "max_anchors must be an integer >= 1, got 0"),
+        ({"max_anchors": 1e3}, TypeError, "max_anchors must be an integer >= 1, got 1000.0"),
+        (
+            {"n_anchors": 30, "max_anchors": 29},
+            ValueError,
+            "max_anchors must be None or >= n_anchors, 30, got 29",
+        ),
         ({"seed": -1}, ValueError, "seed must be an integer >= 0, got -1"),
         ({"seed": None}, TypeError, "seed must be an integer >= 0, got None"),
         (
             {"width": "median"},
             ValueError,
-            "width must be 'mean_distance', 'mean_squared_distance' or a number, got 'median'",
+            "width must be 'half_mean_squared_distance', 'mean_squared_distance', 'mean_distance' or a number, "
+            "got 'median'",
         ),
         ({"width": 0}, ValueError, "width must be a finite number > 0, got 0"),
         ({"width": -1.0}, ValueError, "width must be a finite number > 0, got -1"),

@@ -22,6 +22,7 @@ from pyhash._inputs.checks import (
 )
 from pyhash._inputs.sparse import checked_sparse
 from pyhash.errors import NotFittedError
+from pyhash.methods.parts.growth import complete_rows, completion
 from pyhash.methods.parts.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = ["Centering", "FeatureMap", "RBFAnchors", "Standardizing", "UnitLength
 ROWS_PER_BLOCK = 8192
 # The width of a kernel is measured on at most so many rows.
 _ROWS_FOR_WIDTH = 20_000
+_WIDTHS = ("half_mean_squared_distance", "mean_squared_distance", "mean_distance")
 
 
 # The error of values whose sums or squares float64 cannot hold; the name of the argument is filled in.
@@ -165,6 +167,14 @@ class FeatureMap(Parameters, ABC):
         """Return the number of columns that the map gives once fitted to `n` rows; None if only fitting tells."""
         return None
 
+    def grown(self, rows: Features, chunk: int) -> tuple[Self, NDArray[np.float64]] | None:
+        """Return this map with more columns, and what completes sums of the rows before; None if it does not grow.
+
+        Called with the checked rows of every chunk after the first, numbered from 1. The new columns follow the old
+        ones. Sums are completed by C (n_old, n_new): earlier rows X have X C in the new columns. This map is unchanged.
+        """
+        return None
+
     def learned(self) -> dict[str, NDArray[Any]]:
         """Return the learned attributes as arrays, by name."""
         return {}
@@ -291,13 +301,23 @@ class UnitLength(FeatureMap):
 class RBFAnchors(FeatureMap):
     """Map to radial basis functions around anchors: ``K[i, j] = exp(-||x_i - a_j||^2 / (2 sigma^2))``.
 
+    Online methods can let the map grow with the stream: rows of later chunks become anchors too. The sums that a model
+    keeps of earlier rows are then completed, as described in the notes.
+
     Parameters
     ----------
     n_anchors : int
         Rows drawn as anchors, without repetition, from those it is fitted to; all rows if there are fewer.
-    width : {"mean_distance", "mean_squared_distance"} or float
-        sigma: the mean distance of rows to anchors (DSFH); the root of the mean squared distance (BATCH); or a
-        number > 0. Measured on at most 20,000 rows.
+    grow : int
+        Rows drawn as further anchors from every later chunk, until there are `max_anchors`; all rows if there are
+        fewer. Offline methods learn a single chunk, so their maps never grow.
+    max_anchors : int or None
+        Number of anchors at which growth ends, at least `n_anchors`; None: no end. The memory of a model grows with the
+        square of the number of anchors, and so does the cost of a chunk.
+    width : {"half_mean_squared_distance", "mean_squared_distance", "mean_distance"} or float
+        sigma: the root of half the mean squared distance of two rows, which is the root of the summed variances of the
+        columns; the root of the mean squared distance of rows to anchors (BATCH); their mean distance (DSFH); or a
+        number > 0. Distances to anchors are measured on at most 20,000 rows.
     centered : bool
         Whether to subtract from every column its mean over the rows it was fitted to.
     seed : int
@@ -305,11 +325,19 @@ class RBFAnchors(FeatureMap):
 
     Attributes
     ----------
-    anchors_ : ndarray or csr_array of shape (n_anchors, n_features), float64
+    anchors_ : ndarray or csr_array of shape (n, n_features), float64
+        The n anchors so far, in the order in which they joined.
     width_ : float
-        sigma.
-    mean_ : ndarray of shape (n_anchors,), float64
+        sigma; measured once, on the rows that the map is fitted to.
+    mean_ : ndarray of shape (n,), float64
         Subtracted from the columns; zeros if `centered` is False.
+
+    Notes
+    -----
+    When anchors B join anchors A, the kernel values of earlier rows x at B are predicted from those at A:
+    ``k(x, B) = k(x, A) C``, ``C = (K_AA + 1e-6 |A| I)^{-1} K_AB``. This completes the sums of earlier rows: K'K, K'L
+    and K'1 become ``[[G, G C], [C'G, C'G C]]``, ``[F; C'F]`` and ``[s; C's]``. Means of the columns are completed in
+    the same way.
 
     Examples
     --------
@@ -325,9 +353,18 @@ class RBFAnchors(FeatureMap):
     mean_: NDArray[np.float64]
 
     def __init__(
-        self, n_anchors: int = 1000, *, width: str | float = "mean_distance", centered: bool = False, seed: int = 0
+        self,
+        n_anchors: int = 1500,
+        *,
+        grow: int = 0,
+        max_anchors: int | None = None,
+        width: str | float = "half_mean_squared_distance",
+        centered: bool = False,
+        seed: int = 0,
     ) -> None:
         self.n_anchors = n_anchors
+        self.grow = grow
+        self.max_anchors = max_anchors
         self.width = width
         self.centered = centered
         self.seed = seed
@@ -336,10 +373,13 @@ class RBFAnchors(FeatureMap):
         n = rows.shape[0]
         rng = np.random.default_rng(check_integer("seed", self.seed, 0))
         n_anchors = min(check_integer("n_anchors", self.n_anchors, 1), n)
+        self._n_more(n_anchors, n)  # checks the parameters of growth
         width = self._check_width()
         check_bool("centered", self.centered)
         anchors = check_features("X", rows[np.sort(rng.choice(n, n_anchors, replace=False))])
-        if isinstance(width, str):
+        if width == "half_mean_squared_distance":
+            width = _deviation(rows)
+        elif isinstance(width, str):
             measured = rows if n <= _ROWS_FOR_WIDTH else rows[np.sort(rng.choice(n, _ROWS_FOR_WIDTH, replace=False))]
             width = _measure_width(measured, anchors, width)
         self.anchors_, self.width_, self.mean_ = anchors, width, np.zeros(n_anchors)
@@ -349,19 +389,44 @@ class RBFAnchors(FeatureMap):
                 total += self._transform(check_features("X", rows[block], block.start)).sum(axis=0)
             self.mean_ = total / n
 
+    def _n_more(self, n_anchors: int, n: int) -> int:
+        """Return how many of the n rows of a later chunk join `n_anchors` anchors."""
+        grow = check_integer("grow", self.grow, 0)
+        if self.max_anchors is not None:
+            at_least = check_integer("n_anchors", self.n_anchors, 1)
+            if check_integer("max_anchors", self.max_anchors, 1) < at_least:
+                raise ValueError(f"max_anchors must be None or >= n_anchors, {at_least}, got {self.max_anchors}")
+            grow = min(grow, self.max_anchors - n_anchors)
+        return min(grow, n)
+
+    def grown(self, rows: Features, chunk: int) -> tuple[Self, NDArray[np.float64]] | None:  # noqa: D102
+        n_old = self.anchors_.shape[0]
+        n_new = self._n_more(n_old, rows.shape[0])
+        if n_new == 0:
+            return None
+        rng = np.random.default_rng([check_integer("seed", self.seed, 0), chunk])
+        new = check_features("X", rows[np.sort(rng.choice(rows.shape[0], n_new, replace=False))])
+        C = completion(self._kernel(self.anchors_), self._kernel(new).T)
+        grown = copy.copy(self)
+        grown.anchors_ = _stacked(self.anchors_, new)
+        grown.mean_ = complete_rows(self.mean_, C)
+        return grown, C
+
     def _check_width(self) -> str | float:
         if isinstance(self.width, str):
-            if self.width not in ("mean_distance", "mean_squared_distance"):
-                raise ValueError(
-                    f"width must be 'mean_distance', 'mean_squared_distance' or a number, got {self.width!r}"
-                )
+            if self.width not in _WIDTHS:
+                raise ValueError(f"width must be {', '.join(map(repr, _WIDTHS))} or a number, got {self.width!r}")
             return self.width
         return check_real("width", self.width, 0.0, exclusive=True)
 
-    def _transform(self, rows: Features) -> Features:
+    def _kernel(self, rows: Features) -> NDArray[np.float64]:
         kernel = _squared_distances(rows, self.anchors_)
         kernel *= -0.5 / self.width_**2
         np.exp(kernel, out=kernel)
+        return kernel
+
+    def _transform(self, rows: Features) -> Features:
+        kernel = self._kernel(rows)
         kernel -= self.mean_
         return kernel
 
@@ -437,6 +502,20 @@ def fitted_copy(what: str, feature_map: Any, rows: Features) -> Any:
         return fitted.fit_checked(rows)
 
 
+def grown_copy(
+    what: str, feature_map: Any, rows: Features, chunk: int, first_row: int = 0
+) -> tuple[Any, NDArray[np.float64]] | None:
+    """Return a map with more columns and the matrix C that completes sums, or None: see ``FeatureMap.grown``.
+
+    Maps that are not pyhash's own never grow. Errors call the rows `what`.
+    """
+    if not isinstance(feature_map, FeatureMap):
+        return None
+    check_rows(what, rows, first_row)
+    with _naming(what):
+        return feature_map.grown(rows, chunk)
+
+
 def apply_map(what: str, modality: str, feature_map: Any, rows: Features) -> Features:
     """Return checked float64 rows mapped; the output of maps that are not pyhash's own is checked.
 
@@ -502,6 +581,33 @@ def _squared_distances(rows: Features, anchors: Features) -> NDArray[np.float64]
         product += _squared_lengths(anchors)
     np.maximum(product, 0, out=product)  # rounding makes some slightly negative
     return _in_range(product)
+
+
+def _stacked(above: Features, below: Features) -> Features:
+    """Return rows below others, sparse if the others are."""
+    if not is_sparse(above):
+        return np.concatenate([above, _dense(below)])
+    from scipy.sparse import csr_array, vstack
+
+    return vstack([above, csr_array(below)], format="csr")
+
+
+def _deviation(rows: Features) -> float:
+    """Return the root of the summed variances of the columns; 1 if all rows are equal."""
+    mean = _mean(rows)
+    squares = deviations = 0.0
+    for block in row_blocks(rows.shape[0]):
+        checked = check_features("X", rows[block], block.start)
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares += _squared_lengths(checked).sum()
+            if is_sparse(checked):
+                n_zero = checked.shape[0] - np.bincount(checked.indices, minlength=len(mean))
+                deviations += ((checked.data - mean[checked.indices]) ** 2).sum() + n_zero @ mean**2
+            else:
+                deviations += _squared_lengths(checked - mean).sum()
+    _in_range(np.array([squares, deviations]))
+    # Rows that vary by no more than rounding errors are equal.
+    return float(np.sqrt(deviations / rows.shape[0])) if deviations > 1e-24 * squares else 1.0
 
 
 def _measure_width(rows: Features, anchors: Features, rule: str) -> float:
