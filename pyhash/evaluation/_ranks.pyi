@@ -22,6 +22,22 @@ def hits_ranked(ranked: NDArray[np.uint8], out: NDArray[np.float64]) -> None: ..
 def hits_grouped(
     n_all: NDArray[np.int64], n_relevant: NDArray[np.int64], ties: int, out: NDArray[np.float64]
 ) -> None: ...
+def first_hit_ranked(
+    ranked: NDArray[np.uint8],
+    top_n: NDArray[np.int64],
+    cutoff: int,
+    found: NDArray[np.float64],
+    inverse: NDArray[np.float64],
+) -> None: ...
+def first_hit_grouped(
+    n_all: NDArray[np.int64],
+    n_relevant: NDArray[np.int64],
+    top_n: NDArray[np.int64],
+    cutoff: int,
+    ties: int,
+    found: NDArray[np.float64],
+    inverse: NDArray[np.float64],
+) -> None: ...
 def group_equal(
     distances: NDArray[np.float64],
     ranked: NDArray[np.uint8],

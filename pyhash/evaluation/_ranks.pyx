@@ -231,6 +231,84 @@ def hits_grouped(const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, 
                     break
 
 
+# --- first hit --------------------------------------------------------------------------------------------------------
+
+def first_hit_ranked(
+    const uint8_t[:, ::1] ranked, const int64_t[::1] top_n, Py_ssize_t cutoff, double[:, ::1] found, double[::1] inverse,
+):
+    """Set found[i, m] to 1 if a relevant item is among the first top_n[m] of query i, and inverse[i] to 1 / its rank.
+
+    Where no relevant item is within the cutoff, inverse[i] is 0.
+    """
+    cdef Py_ssize_t i, m, rank
+    cdef Py_ssize_t n = ranked.shape[1]
+    with nogil:
+        for i in range(ranked.shape[0]):
+            rank = 0
+            while rank < n and ranked[i, rank] == 0:
+                rank += 1
+            inverse[i] = 1.0 / <double> (rank + 1) if rank < min(n, cutoff) else 0.0
+            for m in range(top_n.shape[0]):
+                found[i, m] = 1.0 if rank < min(n, top_n[m]) else 0.0
+
+
+def first_hit_grouped(
+    const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, const int64_t[::1] top_n, Py_ssize_t cutoff, int ties,
+    double[:, ::1] found, double[::1] inverse,
+):
+    """Set the outputs as ``first_hit_ranked``, by groups: the exact mean over all orders, the best or the worst.
+
+    Only the first group with a relevant item matters: it holds the first hit in every order.
+    """
+    cdef Py_ssize_t i, g, m
+    cdef int64_t before
+    with nogil:
+        for i in range(n_all.shape[0]):
+            before = 0
+            inverse[i] = 0.0
+            for m in range(top_n.shape[0]):
+                found[i, m] = 0.0
+            for g in range(n_all.shape[1]):
+                if n_relevant[i, g] > 0:
+                    inverse[i] = _mean_inverse(before, n_all[i, g], n_relevant[i, g], cutoff, ties)
+                    for m in range(top_n.shape[0]):
+                        found[i, m] = _found_within(top_n[m] - before, n_all[i, g], n_relevant[i, g], ties)
+                    break
+                before += n_all[i, g]
+
+
+cdef double _found_within(int64_t places, int64_t n, int64_t r, int ties) noexcept nogil:
+    """Return the probability that one of the r relevant items of a group of n is among its first places."""
+    cdef int64_t i
+    cdef double missed = 1.0
+    if places <= 0:
+        return 0.0
+    if ties == BEST or places > n - r:
+        return 1.0
+    if ties == WORST:
+        return 0.0
+    # The i + 1 items at the first places are all others: (n - r - i) / (n - i) is the share of others among the rest.
+    for i in range(places):
+        missed *= <double> (n - r - i) / <double> (n - i)
+    return 1.0 - missed
+
+
+cdef double _mean_inverse(int64_t before, int64_t n, int64_t r, int64_t cutoff, int ties) noexcept nogil:
+    """Return the mean of 1 / rank of the first of r relevant items in a group of n, which `before` items precede."""
+    cdef int64_t i
+    cdef int64_t last = before + n - r  # items before the first relevant one in the worst order
+    cdef double missed = 1.0, mean = 0.0
+    if ties == BEST:
+        return 1.0 / <double> (before + 1) if before < cutoff else 0.0
+    if ties == WORST:
+        return 1.0 / <double> (last + 1) if last < cutoff else 0.0
+    # The first hit is at place i + 1 of the group with probability missed * r / (n - i).
+    for i in range(min(last + 1, cutoff) - before):
+        mean += missed * <double> r / <double> (n - i) / <double> (before + i + 1)
+        missed *= <double> (n - r - i) / <double> (n - i)
+    return mean
+
+
 # --- groups of equal real distance ------------------------------------------------------------------------------------
 
 def group_equal(

@@ -165,16 +165,33 @@ def rank_labelled(
 ) -> tuple[Ranking, Relevance]:
     """Return the ranking and the relevance; raise if rows and labels differ in number, or a side has no row."""
     ranking = make_ranking(queries, database, metric, n_bits)
-    relevance = Relevance(query_labels, database_labels)
-    for side, n_ranked, n_labelled in (
+    return ranking, _checked("labels", Relevance(query_labels, database_labels), ranking)
+
+
+def rank_instances(
+    queries: ArrayLike,
+    database: ArrayLike | None,
+    query_ids: ArrayLike,
+    database_ids: ArrayLike,
+    metric: Metric,
+    n_bits: int | None,
+) -> tuple[Ranking, Relevance]:
+    """Return the ranking and the relevance by equal ids; raise as ``rank_labelled``."""
+    ranking = make_ranking(queries, database, metric, n_bits)
+    return ranking, _checked("ids", Relevance.of_ids(query_ids, database_ids), ranking)
+
+
+def _checked(kind: str, relevance: Relevance, ranking: Ranking) -> Relevance:
+    """Return the relevance; raise unless its labels or ids are as many as the rows of each side, at least one."""
+    for side, n_ranked, n_given in (
         ("query", ranking.n_queries, relevance.n_queries),
         ("database", ranking.n_database, relevance.n_database),
     ):
-        if n_ranked != n_labelled:
-            raise ValueError(f"{side}_labels must have {n_ranked} rows, as many as there are codes, got {n_labelled}")
+        if n_ranked != n_given:
+            raise ValueError(f"{side}_{kind} must have {n_ranked} rows, as many as there are codes, got {n_given}")
         if n_ranked == 0:
             raise ValueError(f"{side} codes must have at least one row, got none")
-    return ranking, relevance
+    return relevance
 
 
 def map_blocks(ranking: Ranking, n_threads: int | None, score: Callable[[int, int], Result]) -> Iterator[Result]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from reference import distances, scores
 
 from pyhash import codes
-from pyhash.evaluation import Protocol, mean_average_precision, precision_at, precision_recall_curve
+from pyhash.evaluation import Protocol, instance_retrieval, mean_average_precision, precision_at, precision_recall_curve
 
 protocols = st.builds(
     Protocol,
@@ -83,3 +83,55 @@ def test_expected_ties_lie_between_worst_and_best(n, n_bits, cutoff, seed):
 
     assert score("worst") - 1e-12 <= score("expected") <= score("best") + 1e-12
     assert score("worst") - 1e-12 <= score("id") <= score("best") + 1e-12
+
+
+@given(
+    ties=st.sampled_from(["id", "expected", "best", "worst"]),
+    n=st.integers(1, 6),
+    n_bits=st.integers(1, 3),
+    n_ids=st.integers(1, 4),
+    cutoff=st.one_of(st.none(), st.integers(6, 8)),
+    seed=st.integers(0, 2**32),
+)
+def test_instance_retrieval(cpu_level, ties, n, n_bits, n_ids, cutoff, seed):
+    rng = np.random.default_rng(seed)
+    projections = rng.choice([-1.0, 1.0, 2.0], size=(3, n_bits))
+    queries, database = codes.pack(projections), codes.pack(rng.choice([-1, 1], size=(n, n_bits)))
+    query_ids, ids = rng.integers(0, n_ids, 3), rng.integers(0, n_ids, n)
+    top_n = range(1, n + 1)
+    protocol = Protocol(cutoff=cutoff, empty_queries="zero", ties=ties)
+    for metric, given_queries, all_distances in (
+        ("hamming", queries, distances.hamming(queries, database, n_bits)),
+        ("weighted_hamming", projections, distances.weighted(projections, database)),
+    ):
+        got = instance_retrieval(
+            given_queries, database, query_ids, ids, top_n=top_n, metric=metric, n_bits=n_bits, protocol=protocol
+        )
+        for i, row in enumerate(all_distances.tolist()):
+            relevance = (ids == query_ids[i]).astype(int).tolist()
+            first = scores.first_hit_with_ties(row, relevance, top_n=top_n, cutoff=cutoff, ties=ties)
+            np.testing.assert_allclose([got.reciprocal_rank[i], *got.found[i]], first, atol=1e-12)
+            fraction = scores.hits_by_rank(row, relevance, ties) / max(sum(relevance), 1)
+            np.testing.assert_allclose(got.found_fraction[i], fraction, atol=1e-12)
+
+
+@given(n=st.integers(30, 400), n_bits=st.integers(1, 6), seed=st.integers(0, 2**32))
+def test_expected_instances_lie_between_worst_and_best(n, n_bits, seed):
+    """On rankings with too many orders to try; a hit rate grows with N and bounds the recall."""
+    rng = np.random.default_rng(seed)
+    query, database = codes.pack([[1] * n_bits]), codes.pack(rng.choice([-1, 1], size=(n, n_bits)))
+    ids = rng.integers(0, 3, n)
+    worst, *middle, best = (
+        instance_retrieval(
+            query, database, [1], ids, top_n=range(1, n + 1), n_bits=n_bits,
+            protocol=Protocol(empty_queries="zero", ties=ties),
+        )
+        for ties in ("worst", "id", "expected", "best")
+    )  # fmt: skip
+    for result in middle:
+        for score in ("mrr", "hit_rate", "recall", "map"):
+            low, value, high = (np.asarray(getattr(each, score)) for each in (worst, result, best))
+            assert np.all(low - 1e-12 <= value)
+            assert np.all(value <= high + 1e-12)
+        assert np.all(np.diff(result.hit_rate) >= -1e-12)
+        assert np.all(result.recall <= result.hit_rate + 1e-12)

@@ -53,3 +53,19 @@ def hits_by_rank(distances, relevance, ties):
         order = sorted(range(len(distances)), key=lambda i: (distances[i], sign * relevance[i]))
         return np.cumsum([relevance[i] for i in order])
     return np.mean([np.cumsum(o) for o in orders(distances, relevance)], axis=0)
+
+
+def first_hit(relevance, *, top_n, cutoff):
+    """Return, of relevance in rank order, 1 / rank of the first hit within the cutoff, or 0, then found for each N."""
+    ranks = [rank for rank, relevant in enumerate(relevance, start=1) if relevant]
+    first = ranks[0] if ranks else np.inf
+    return [1 / first if first <= (cutoff or np.inf) else 0.0, *(float(first <= n) for n in top_n)]
+
+
+def first_hit_with_ties(distances, relevance, *, top_n, cutoff, ties):
+    """Return ``first_hit`` of the order by id, of the best or worst order, or its mean over all orders."""
+    if ties == "id":
+        order = np.argsort(distances, kind="stable")
+        return first_hit([relevance[i] for i in order], top_n=top_n, cutoff=cutoff)
+    of_orders = [first_hit(order, top_n=top_n, cutoff=cutoff) for order in orders(distances, relevance)]
+    return {"expected": np.mean, "best": np.max, "worst": np.min}[ties](of_orders, axis=0)

@@ -21,7 +21,7 @@ MODULES = (codes, search, interop, evaluation, datasets, methods, deep, comparis
 NOT_CALLED = {
     "Hits", "HitLists", "ClassDistances", "MeanAveragePrecision", "PrecisionAt", "PrecisionRecallCurve", "Comparison",
     "Chunk", "FeatureMap", "Centering", "Standardizing", "UnitLength", "CollapseWarning", "load_emoji",
-    "require_matplotlib", "save_figure", "AlexNet",
+    "InstanceRetrieval", "require_matplotlib", "save_figure", "AlexNet",
 }  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def examples() -> dict[str, Any]:
         "query_codes": packed[:3], "database_codes": packed, "radius": 5, "k": 3,
         "hits": [search.hamming_top_k(packed[:3], packed, 2)], "strings": ["0" * 16], "values": [b"ab", b"cd"],
         "msb_bytes": packed, "ids": np.arange(24), "index": interop.to_faiss_index(packed, None, 16),
+        "query_ids": np.arange(4), "database_ids": np.arange(24),
         "labels": labels, "queries": packed[:4], "database": packed, "query_labels": labels[:4],
         "database_labels": labels, "top_n": [1, 5], "path": folder / "out", "dataset": data, "data": data,
         "preset": "shoh", "name": "lsh", "methods": ["lsh"], "bits": [8], "X": rng.normal(size=(5, 20)),
