@@ -29,21 +29,25 @@ def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
 class RidgeSolver:
     """Solver of ``(G + ridge I) W = F`` for one positive semidefinite G (d, d) and any F.
 
+    With the sum s (d,) of n rows, G is that of the rows less their mean: ``G - s s' / n``.
+
     G is factored once, by Cholesky. If rounding of G swallows the ridge, eigenvectors are used instead: the true
     eigenvalues are at least the ridge.
     """
 
-    def __init__(self, G: NDArray[np.float64], ridge: float) -> None:
+    def __init__(
+        self, G: NDArray[np.float64], ridge: float, s: NDArray[np.float64] | None = None, n: float = 1.0
+    ) -> None:
         from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
-        regular = G.copy()
-        regular[np.diag_indices_from(regular)] += ridge
         self._solve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
         try:
+            regular = _lower_triangle(G, s, n)
+            regular[np.diag_indices_from(regular)] += ridge
             factor = cho_factor(regular, lower=True, overwrite_a=True, check_finite=False)
             self._solve = lambda F: cho_solve(factor, F, check_finite=False)
         except LinAlgError:
-            values, vectors = eigh(G, check_finite=False)
+            values, vectors = eigh(_lower_triangle(G, s, n), check_finite=False)
             scale = (np.maximum(values, 0) + ridge)[:, None]
             self._solve = lambda F: vectors @ ((vectors.T @ F) / scale)
 
@@ -52,6 +56,31 @@ class RidgeSolver:
         return self._solve(F)
 
 
+def _lower_triangle(G: NDArray[np.float64], s: NDArray[np.float64] | None, n: float) -> NDArray[np.float64]:
+    """Return an array in the order of LAPACK with the lower triangle of a symmetric G, or of ``G - s s' / n``."""
+    from scipy.linalg.blas import dsyr
+
+    lower: NDArray[np.float64] = np.array(G, order="C").T
+    return lower if s is None else dsyr(-1.0 / n, s, a=lower, lower=1, overwrite_a=1)
+
+
 def solve_ridge(G: NDArray[np.float64], F: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
     """Return W (d, k) of ``(G + ridge I) W = F``."""
     return RidgeSolver(G, ridge).solve(F)
+
+
+def centered_ridge(
+    G: NDArray[np.float64],
+    F: NDArray[np.float64],
+    s: NDArray[np.float64],
+    t: NDArray[np.float64],
+    n: float,
+    ridge: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return W (d, k) and b (k,) such that ``x W + b`` predicts the deviation of targets from their mean.
+
+    From sums over n rows x and targets y: ``G = sum xx'``, ``F = sum xy'``, ``s = sum x``, ``t = sum y``. Both are
+    centered: ``(G - s s' / n + ridge I) W = F - s t' / n`` and ``b = -(s / n) W``.
+    """
+    W = RidgeSolver(G, ridge, s, n).solve(F - np.outer(s / n, t))
+    return W, -(s / n) @ W
