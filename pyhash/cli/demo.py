@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 _DIRECTIONS = {"image_deep": "image->text", "text": "text->image"}
 _PROTOCOL = evaluation.Protocol.preset("shoh")
 _RELEVANCE = "level2"
+# Codes of classes tie for all items of a class, hence ties by expectation.
+_SAME_PROTOCOL = evaluation.Protocol(ties="expected")
+_N_ANSWERS = 10
 _N_EXAMPLES = 12
+_N_SHOWN = 6
 _ROUNDS_CHART = "map_by_round.png"
 _CURVE_CHART = "precision_recall.png"
 
@@ -45,7 +49,17 @@ class Round:
     n_seen: int
     learn_seconds: float
     solve_seconds: float
-    scores: dict[str, float]  # mAP by direction, by Hamming and by weighted distance
+    scores: dict[str, float]  # mAP by direction, by plain and by weighted distance
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """A model that has learned the stream, the index of its codes, and its measurements."""
+
+    model: HashingMethod
+    index: CodeIndex
+    rounds: list[Round]
+    same: dict[str, float | None]  # share of the queries that find their own emoji; None if it is never in the index
 
 
 def run(
@@ -68,33 +82,25 @@ def run(
     with staged(out, owned=(_ROUNDS_CHART, _CURVE_CHART, *MODELS)) as stage:
         queries = data.split(split)[1]
         print(f"{data}\nsplit '{split}': {len(data) - len(queries)} pairs to learn and search, {len(queries)} queries")
-        print(f"mAP, {_RELEVANCE} relevance, {_PROTOCOL.describe()}")
+        print(f"mAP: {_RELEVANCE} relevance, {_PROTOCOL.describe()}; by weighted distance unless it says plain")
         learned = {
             name: _learn_stream(name, data, split, queries, model, chunk_size, seed) for name, model in models.items()
         }
-        answering = methods[-1]
-        chosen = learned[answering]
-        _show_examples(answering, data, queries, chosen, seed)
+        _print_summary(learned)
+        _show_examples(data, queries, learned, seed)
 
+        chosen = learned[methods[-1]]
         write_model_folder(stage, ModelFolder(chosen.model, chosen.index, _catalogue(data, chosen.index)))
         results = {"n_bits": n_bits, "seed": seed, "split": split, "chunk_size": chunk_size}
         rounds = {name: [asdict(r) for r in of_method.rounds] for name, of_method in learned.items()}
-        write_json(stage / "results.json", {**results, "rounds": rounds})
+        same = {name: of_method.same for name, of_method in learned.items()}
+        write_json(stage / "results.json", {**results, "rounds": rounds, f"same_emoji_in_first_{_N_ANSWERS}": same})
         if charts:
             _draw_rounds(learned, stage / _ROUNDS_CHART)
             _draw_precision_recall(data, queries, learned, stage / _CURVE_CHART)
         written = sorted(file.name for file in stage.iterdir())
     print(f"\nwritten to {out}: {', '.join(written)}")
     print(f'now try: pyhash search {out} "cat face"')
-
-
-@dataclass(frozen=True)
-class MethodResult:
-    """A model that has learned the stream, the index of its codes, and its measurements."""
-
-    model: HashingMethod
-    index: CodeIndex
-    rounds: list[Round]
 
 
 def _learn_stream(
@@ -111,7 +117,7 @@ def _learn_stream(
     index = CodeIndex(model.n_bits)
     size = chunk_size if isinstance(model, OnlineMethod) else len(data)
     labels = "hierarchy" if getattr(model, "hierarchy", None) is not None else _RELEVANCE
-    columns = [name + kind for name in _DIRECTIONS.values() for kind in ("", " weighted")]
+    columns = [f"{direction} mAP" for direction in _DIRECTIONS.values()]
     print("  ".join(["pairs", *columns, "learn s", "solve s"]))
     rounds: list[Round] = []
     chunks = list(data.chunks(size, seed, split=split, views=tuple(_DIRECTIONS), labels=labels))
@@ -128,9 +134,10 @@ def _learn_stream(
             index.add(model.codes_, chunk.rows, model=model)
             scores = _measure(data, queries, model, index)
             rounds.append(Round(len(index), learned - start, solved - learned, scores))
-            cells = [f"{rounds[-1].n_seen:>5}", *(f"{scores[column]:>{len(column)}.3f}" for column in columns)]
-            bar.write("  ".join([*cells, f"{learned - start:>7.3f}", f"{solved - learned:>7.3f}"]))
-    return MethodResult(model, index, rounds)
+            shown = [scores[_weighted(direction)] for direction in _DIRECTIONS.values()]
+            cells = [f"{score:>{len(column)}.3f}" for score, column in zip(shown, columns, strict=True)]
+            bar.write("  ".join([f"{len(index):>5}", *cells, f"{learned - start:>7.3f}", f"{solved - learned:>7.3f}"]))
+    return MethodResult(model, index, rounds, _find_same(data, queries, model, index))
 
 
 def _learn_chunk(
@@ -144,40 +151,105 @@ def _learn_chunk(
         model.fit(views, known)
 
 
-def _measure(data: Dataset, queries: NDArray[np.int64], model: HashingMethod, index: CodeIndex) -> dict[str, float]:
-    labels = data.labels[_RELEVANCE]
-    scores = {}
-    metric: Literal["hamming", "weighted_hamming"]
+def _weighted(direction: str) -> str:
+    return f"{direction} weighted"
+
+
+def _rankings(
+    data: Dataset, queries: NDArray[np.int64], model: HashingMethod
+) -> Iterator[tuple[str, Literal["hamming", "weighted_hamming"], NDArray[Any]]]:
+    """Yield the queries of each direction, as codes for plain distance and as projections for weighted distance."""
     for modality, direction in _DIRECTIONS.items():
         projections = model.project(data.views[modality][queries], modality=modality)
-        for kind, rows, metric in (("", pack(projections), "hamming"), (" weighted", projections, "weighted_hamming")):
-            score = evaluation.mean_average_precision(
+        yield direction, "hamming", pack(projections)
+        yield _weighted(direction), "weighted_hamming", projections
+
+
+def _measure(data: Dataset, queries: NDArray[np.int64], model: HashingMethod, index: CodeIndex) -> dict[str, float]:
+    """Return the mAP of each direction and distance; items of the query's subgroup are relevant."""
+    labels = data.labels[_RELEVANCE]
+    return {
+        name: evaluation.mean_average_precision(
+            rows,
+            index.codes,
+            labels[queries],
+            labels[index.ids],
+            metric=metric,
+            n_bits=index.n_bits,
+            protocol=_PROTOCOL,
+        ).value
+        for name, metric, rows in _rankings(data, queries, model)
+    }
+
+
+def _find_same(
+    data: Dataset, queries: NDArray[np.int64], model: HashingMethod, index: CodeIndex
+) -> dict[str, float | None]:
+    """Return the share of the queries, by direction and distance, whose own emoji is among the first answers."""
+    emoji = data.items["emoji_id"]
+    if not np.isin(emoji[queries], emoji[index.ids]).any():
+        return {name: None for name, *_ in _rankings(data, queries, model)}
+    return {
+        name: float(
+            evaluation.instance_retrieval(
                 rows,
                 index.codes,
-                labels[queries],
-                labels[index.ids],
+                emoji[queries],
+                emoji[index.ids],
+                top_n=_N_ANSWERS,
                 metric=metric,
                 n_bits=index.n_bits,
-                protocol=_PROTOCOL,
-            )
-            scores[direction + kind] = score.value
-    return scores
+                protocol=_SAME_PROTOCOL,
+            ).hit_rate[0]
+        )
+        for name, metric, rows in _rankings(data, queries, model)
+    }
 
 
-def _show_examples(name: str, data: Dataset, queries: NDArray[np.int64], learned: MethodResult, seed: int) -> None:
-    """Print twelve texts of the query rows, the emoji that they find, and the rank of the right one."""
-    model, index = learned.model, learned.index
-    emoji, subgroup = data.items["emoji_id"], data.labels[_RELEVANCE]
-    print(f"\ntexts that were not learned, and the emoji that they find ({name}, weighted distance):\n")
-    for row in np.random.default_rng(seed).choice(queries, size=min(_N_EXAMPLES, len(queries)), replace=False):
-        projections = model.project(data.views["text"][[row]], modality="text")
-        ids = index.search_weighted(projections, k=len(index)).ids[0]
-        found = list(dict.fromkeys(data.items["codepoints"][ids].tolist()))[:6]
-        right, what = emoji[ids] == emoji[row], "right one"
-        if not right.any():  # the split holds back every picture of this emoji
-            right, what = subgroup[ids] == subgroup[row], "emoji not in the index; first of its group"
-        where = f"{what} at rank {int(np.argmax(right)) + 1}" if right.any() else "none of its group in the index"
-        print(f"  {_glyph(str(data.items['codepoints'][row]))}  {data.items['text'][row]}")
+def _print_summary(learned: dict[str, MethodResult]) -> None:
+    """Print the last scores of every method by plain and by weighted distance."""
+    print(f"\nafter all pairs; same emoji: share of the queries that find their own among the first {_N_ANSWERS}\n")
+    columns = [column for direction in _DIRECTIONS.values() for column in (f"{direction} mAP", "same emoji")]
+    wide = max(len(name) for name in ("method", *learned))
+    print("  ".join([f"{'method':<{wide}}", "distance", *columns]))
+    for name, of_method in learned.items():
+        for distance in ("plain", "weighted"):
+            cells = []
+            for direction in _DIRECTIONS.values():
+                column = _weighted(direction) if distance == "weighted" else direction
+                cells += [of_method.rounds[-1].scores[column], of_method.same[column]]
+            shown = [
+                f"{'-' if cell is None else format(cell, '.3f'):>{len(column)}}"
+                for cell, column in zip(cells, columns, strict=True)
+            ]
+            print("  ".join([f"{name:<{wide}}", f"{distance:<8}", *shown]))
+    if all(share is None for of_method in learned.values() for share in of_method.same.values()):
+        print("-: no picture of these emoji was learned, so no answer can show them")
+
+
+def _show_examples(data: Dataset, queries: NDArray[np.int64], learned: dict[str, MethodResult], seed: int) -> None:
+    """Print twelve texts of the query rows, the emoji that the last method finds, and the rank of the right one."""
+    emoji, subgroup, codepoints = data.items["emoji_id"], data.labels[_RELEVANCE], data.items["codepoints"]
+    rows = np.random.default_rng(seed).choice(queries, size=min(_N_EXAMPLES, len(queries)), replace=False)
+    ranked = {
+        name: of_method.index.search_weighted(
+            of_method.model.project(data.views["text"][rows], modality="text"), k=len(of_method.index)
+        ).ids
+        for name, of_method in learned.items()
+    }
+    *others, last = learned
+    print(f"\ntexts that were not learned, and the emoji that they find ({last}, weighted distance):\n")
+    for i, row in enumerate(rows):
+        right, what = emoji == emoji[row], "right one"
+        if not right[ranked[last][i]].any():  # the split holds back every picture of this emoji
+            right, what = subgroup == subgroup[row], "emoji not in the index; first of its group"
+        where = "none of its group in the index"
+        if right[ranked[last][i]].any():
+            rank = {name: int(np.argmax(right[ids[i]])) + 1 for name, ids in ranked.items()}
+            compared = ", ".join(f"{name}: {rank[name]}" for name in others)
+            where = f"{what} at rank {rank[last]}" + (f" ({compared})" if others else "")
+        found = list(dict.fromkeys(codepoints[ranked[last][i]].tolist()))[:_N_SHOWN]
+        print(f"  {_glyph(str(codepoints[row]))}  {data.items['text'][row]}")
         print(f"      {'  '.join(_glyph(points) for points in found)}   {where}")
 
 

@@ -83,7 +83,10 @@ def test_the_demo_reports_every_round(capsys, tmp_path):
             assert set(r["scores"]) == {"image->text", "image->text weighted", "text->image", "text->image weighted"}
             assert all(0.02 < score < 1 for score in r["scores"].values())
             row = next(line for line in shown if line.split()[:1] == [str(r["n_seen"])])
-            assert [f"{score:.3f}" for score in r["scores"].values()] == row.split()[1:5]
+            weighted = [f"{score:.3f}" for direction, score in r["scores"].items() if direction.endswith("weighted")]
+            assert row.split()[1:3] == weighted
+    assert results["same_emoji_in_first_10"] == {name: dict.fromkeys(r["scores"]) for name in results["rounds"]}
+    assert "no picture of these emoji was learned" in out
     assert out.count(" at rank ") + out.count("none of its group") == 12
     assert err == ""  # no progress bar: stderr is not a terminal
     assert f"written to {tmp_path / 'demo'}: catalogue.json" in out
@@ -125,7 +128,7 @@ def test_on_a_terminal_the_bar_of_the_demo_is_cleared_before_a_row_is_printed(
     assert code == 0
     assert "learning: 100%" in err
     assert "\n" not in err  # cleared in the end
-    rows = [line.split()[0] for line in printed.splitlines() if re.fullmatch(r" *\d+(  +\d\.\d{3}){6}", line)]
+    rows = [line.split()[0] for line in printed.splitlines() if re.fullmatch(r" *\d+(  +\d\.\d{3}){4}", line)]
     assert rows == ["600", "1031", "1031"]
 
 
@@ -134,14 +137,22 @@ def test_the_demo_learns_whole_data_in_one_round(capsys, tmp_path, fewer_pairs):
     code, out, err = run(capsys, *arguments)
     assert code == 0
     assert "learning" not in err  # a bar of one round
-    rounds = json.loads((tmp_path / "demo" / "results.json").read_text())["rounds"]
+    results = json.loads((tmp_path / "demo" / "results.json").read_text())
+    rounds = results["rounds"]
     assert {name: [r["n_seen"] for r in of_method] for name, of_method in rounds.items()} == {
         "lsh": [len(fewer_pairs.split("pair")[0])],
         "dsfh": [len(fewer_pairs.split("pair")[0])],
     }
     scores = {name: of_method[0]["scores"].values() for name, of_method in rounds.items()}
     assert min(scores["dsfh"]) > 3 * max(scores["lsh"])  # labels were learned, and pairs stayed pairs
+    for name, same in results["same_emoji_in_first_10"].items():
+        assert all(0 < share < 1 for share in same.values())
+        last = rounds[name][-1]["scores"]
+        for distance, kind in (("plain", ""), ("weighted", " weighted")):
+            shown = [of[direction + kind] for direction in ("image->text", "text->image") for of in (last, same)]
+            assert [name, distance, *(f"{score:.3f}" for score in shown)] in [line.split() for line in out.splitlines()]
     assert "the emoji that they find (dsfh, weighted distance)" in out
+    assert len(re.findall(r" at rank \d+ [(]lsh: \d+[)]", out)) + out.count("none of its group") == 12
     assert type(load(tmp_path / "demo" / "model.npz")).__name__ == "DSFH"
     assert "cat" in run(capsys, "search", str(tmp_path / "demo"), "cat face")[1].splitlines()[1]
 
