@@ -56,6 +56,7 @@ def examples() -> dict[str, Any]:
         "folder": folder,
         "signs": np.ones((3, 16)), "projections": rng.normal(size=(3, 16)), "codes": packed, "n_bits": 16,
         "query_codes": packed[:3], "database_codes": packed, "radius": 5, "k": 3,
+        "weighted_rerank.projections": rng.normal(size=(3, 16)), "candidates": np.arange(12).reshape(3, 4),
         "hits": [search.hamming_top_k(packed[:3], packed, 2)], "strings": ["0" * 16], "values": [b"ab", b"cd"],
         "msb_bytes": packed, "ids": np.arange(24), "index": interop.to_faiss_index(packed, None, 16),
         "query_ids": np.arange(4), "database_ids": np.arange(24),
