@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyhash._inputs.checks import as_array
+from pyhash._inputs.frames import is_frame
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from numpy.typing import ArrayLike, NDArray
 
 MAX_ID = np.iinfo(np.int64).max
@@ -33,3 +36,21 @@ def check_ids(ids: ArrayLike, n: int | None = None, *, unique: bool = False) -> 
         if len(distinct) < len(checked):
             raise ValueError(f"ids must be unique, {distinct[counts > 1][0]} was given {counts.max()} times")
     return checked
+
+
+def check_instance_ids(name: str, ids: ArrayLike) -> NDArray[Any]:
+    """Return the ids of things that several rows may show, as int64 or as strings (n,)."""
+    array = np.asarray(ids) if is_frame(ids) else as_array(name, ids)  # as_array refuses a series of strings
+    if array.size == 0:  # of an empty list
+        array = array.astype(np.int64)
+    if array.dtype.kind == "O" and all(isinstance(each, str) for each in array.flat):  # a column of a data frame
+        array = array.astype(np.str_)
+    if array.dtype.kind not in "iuU":
+        raise TypeError(f"{name} must be integers or strings, got {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have shape (n,), got {array.shape}")
+    if array.dtype.kind == "U":
+        return array
+    if array.size and int(array.max()) > MAX_ID:
+        raise ValueError(f"{name} must fit int64, got {array.max()}")
+    return np.ascontiguousarray(array, dtype=np.int64)

@@ -72,7 +72,7 @@ def run(
         print(f"\nfinished runs are in {out}: the same command resumes from there", file=sys.stderr)
         raise
     _print_reused(result, out)
-    tables = "\n".join(f"{result.describe(name)}\n\n{result.table(name)}" for name in result.protocols)
+    tables = "\n".join(_tables(result, name) for name in result.protocols)
     print(f"\n{tables}")
     command = _command(result, data, names, methods, bits, seeds, protocols, out)
     with atomic_file(out / TABLE) as file:
@@ -108,6 +108,16 @@ def _describe_split(dataset: Dataset, split: str | None) -> str:
     if RANDOM_SPLIT not in dataset.splits and (split == RANDOM_SPLIT or (split is None and not dataset.splits)):
         return "split random: a tenth of the rows, drawn with seed 0, are queries"
     return f"split {split or next(iter(dataset.splits))}"
+
+
+def _tables(result: Comparison, protocol: str) -> str:
+    """Return the tables of a protocol, each after the sentence that describes it."""
+    tables = f"{result.describe(protocol)}\n\n{result.table(protocol)}"
+    if result.records[0]["instances"] is not None:
+        tables += f"\n{result.describe(protocol, of='instances')}\n"
+    if result.has_instances:
+        tables += f"\n{result.table(protocol, of='instances')}"
+    return tables
 
 
 def _print_reused(result: Comparison, out: Path) -> None:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer, listed
 from pyhash.comparison.experiment import Database, Direction, Experiment, plan_experiment
 from pyhash.comparison.identity import identify
 from pyhash.comparison.records import Identity, Record, unique
 from pyhash.comparison.result_lines import ResultLines, open_results
-from pyhash.comparison.table import describe_protocol, make_table
+from pyhash.comparison.table import describe_instances, describe_protocol, make_instance_table, make_table
 from pyhash.comparison.trial import run_trial
 from pyhash.datasets.dataset import Dataset
 from pyhash.errors import NotFittedError
@@ -22,6 +23,7 @@ from pyhash.methods.contract import HashingMethod
 from pyhash.methods.recipes import make_method, parse_name
 
 Factory = Callable[[int, int], HashingMethod]
+Scores = Literal["labels", "instances"]
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,21 @@ class Comparison:
         """Names of the protocols, in order."""
         return list(self.records[0]["protocols"])
 
-    def describe(self, protocol: str | None = None) -> str:
+    @property
+    def has_instances(self) -> bool:
+        """Whether finding the same thing was measured: the data names things, and the database has that of a query."""
+        instances = self.records[0]["instances"]
+        return instances is not None and instances["n_queries"] > 0
+
+    def describe(self, protocol: str | None = None, *, of: Scores = "labels") -> str:
         """Return a sentence that says what the scores of a protocol are: data, split, views, choices, seeds.
 
         Parameters
         ----------
         protocol : str, optional
             One of `protocols`. By default the first.
+        of : {"labels", "instances"}
+            Which scores: of finding items with the same label, or of finding the same thing.
 
         Returns
         -------
@@ -81,30 +91,36 @@ class Comparison:
         Raises
         ------
         ValueError
-            If `protocol` is not one of `protocols`.
+            If `protocol` is not one of `protocols`, or `of` none of the choices listed.
         """
-        return describe_protocol(self.records, self._protocol(protocol))
+        describe = {"labels": describe_protocol, "instances": describe_instances}[_check_of(of)]
+        return describe(self.records, self._protocol(protocol))
 
-    def table(self, protocol: str | None = None) -> str:
-        """Return the scores of a protocol as a Markdown table with a row for each method and length.
+    def table(self, protocol: str | None = None, *, of: Scores = "labels") -> str:
+        """Return the scores of a protocol as a Markdown table.
 
         Parameters
         ----------
         protocol : str, optional
             One of `protocols`. By default the first.
+        of : {"labels", "instances"}
+            Which scores: of finding items with the same label, or of finding the same thing.
 
         Returns
         -------
         str
-            For each direction the mAP by Hamming distance and by weighted distance. For several seeds their mean and,
-            after ±, their sample standard deviation.
+            For several seeds their mean and, after ±, their sample standard deviation. "labels": a row for each method
+            and length; for each direction the mAP by Hamming distance and by weighted distance. "instances": a row for
+            each method, length and distance; for each direction mAP, hit rates and mean reciprocal rank, or "-" if they
+            were not measured.
 
         Raises
         ------
         ValueError
-            If `protocol` is not one of `protocols`.
+            If `protocol` is not one of `protocols`, or `of` none of the choices listed.
         """
-        return make_table(self.records, self._protocol(protocol))
+        make = {"labels": make_table, "instances": make_instance_table}[_check_of(of)]
+        return make(self.records, self._protocol(protocol))
 
     def save_charts(self, directory: str | os.PathLike[str], *, protocol: str | None = None) -> list[str]:
         """Draw the charts into a folder.
@@ -138,6 +154,10 @@ class Comparison:
 
     def _protocol(self, protocol: str | None) -> str:
         return self.protocols[0] if protocol is None else check_choice("protocol", protocol, tuple(self.protocols))
+
+
+def _check_of(of: Scores) -> str:
+    return check_choice("of", of, get_args(Scores))
 
 
 def compare(
@@ -241,6 +261,9 @@ def compare(
     depend on the seed. ``map_float`` of a record ranks by the cosine of the projections, with the database encoded
     from the modality searched: its difference to ``map`` is the cost of binarizing. Memory is resident memory, before
     learning and at its peak while a method learns, on Linux only.
+
+    If the data set says which thing a row shows (``Dataset.instances``), finding the same thing is measured too, as
+    ``pyhash.evaluation.instance_retrieval`` does. Queries whose thing is not in the database are then left out.
 
     Examples
     --------

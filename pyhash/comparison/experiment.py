@@ -22,7 +22,7 @@ from pyhash._inputs.checks import (
     listed,
 )
 from pyhash._inputs.labels import check_class_indices, check_label_matrix, count_class_indices, one_hot
-from pyhash.comparison.records import Conditions
+from pyhash.comparison.records import Conditions, InstanceFields
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
 from pyhash.evaluation.protocol import Protocol, resolve_protocol
@@ -66,6 +66,7 @@ class Experiment:
     database_rows: NDArray[np.int64]
     query_rows: NDArray[np.int64]
     n_unlabelled: int
+    instances: InstanceFields | None
 
     @property
     def hierarchy(self) -> list[NDArray[Any]] | None:
@@ -123,6 +124,7 @@ class Experiment:
             "chunk_size": self.chunk_size,
             "protocols": {name: protocol.describe() for name, protocol in self.protocols.items()},
             "top_n": list(self.top_n),
+            "instances": self.instances,
         }
 
     def _fingerprint(self) -> str:
@@ -133,6 +135,8 @@ class Experiment:
         for name in self.views:
             view = self.data.views[name]
             arrays += [view.data, view.indices, view.indptr] if is_sparse(view) else [view]
+        if self.data.instance_ids is not None:
+            arrays.append(self.data.instance_ids)
         for array in arrays:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -180,7 +184,19 @@ def plan_experiment(
         database_rows=database_rows,
         query_rows=query_rows,
         n_unlabelled=len(data) - int(np.count_nonzero(labelled)),
+        instances=_count_instances(data, database_rows, query_rows),
     )
+
+
+def _count_instances(
+    data: Dataset, database_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
+) -> InstanceFields | None:
+    """Return the number of queries whose thing is in the database; None if the data set does not name things."""
+    ids = data.instance_ids
+    if data.instances is None or ids is None:
+        return None
+    n_queries = int(np.count_nonzero(np.isin(ids[query_rows], ids[database_rows])))
+    return {"name": data.instances, "n_queries": n_queries}
 
 
 def _choose_labels(data: Dataset, labels: str | None) -> tuple[str, tuple[str, ...]]:

@@ -19,6 +19,13 @@ class DataFields(TypedDict):
     n_unlabelled: int
 
 
+class InstanceFields(TypedDict):
+    """What says which thing a row shows, and the number of queries whose thing is in the database."""
+
+    name: str
+    n_queries: int
+
+
 class Conditions(TypedDict):
     """Everything that changes a score and does not depend on the method."""
 
@@ -32,6 +39,7 @@ class Conditions(TypedDict):
     chunk_size: int
     protocols: dict[str, str]
     top_n: list[int]
+    instances: InstanceFields | None
 
 
 # Not a class: "class" is a keyword.
@@ -57,8 +65,20 @@ class CurvePoints(TypedDict):
     recall: list[float | None]
 
 
+class InstanceScore(TypedDict):
+    """Scores of finding the same thing with one distance; hit rate and recall by N."""
+
+    map: float | None
+    mrr: float
+    hit_rate: dict[str, float]
+    recall: dict[str, float]
+
+
 class Score(TypedDict):
-    """Scores of one direction under one protocol; None where all queries were skipped."""
+    """Scores of one direction under one protocol; None where all queries were skipped.
+
+    `instances` holds scores by distance, "hamming" and "weighted_hamming"; None if no query's thing is in the database.
+    """
 
     protocol: str
     direction: str
@@ -68,6 +88,7 @@ class Score(TypedDict):
     n_empty: int
     precision_at: dict[str, float | None]
     precision_recall: CurvePoints
+    instances: dict[str, InstanceScore] | None
 
 
 class Round(TypedDict):

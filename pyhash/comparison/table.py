@@ -1,15 +1,23 @@
-"""Markdown table of a comparison: means over seeds, and their spread."""
+"""Markdown tables of a comparison: means over seeds, and their spread."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pyhash.comparison.records import Record, ScoreKind, directions_of, runs_of, score_of, unique
+from pyhash.comparison.records import InstanceScore, Record, ScoreKind, directions_of, runs_of, score_of, unique
 
 # Scores of a direction in the table, and the ends of their titles.
 _KINDS: dict[ScoreKind, str] = {"map": "", "map_weighted": " weighted"}
+# Distances and scores of finding the same thing in the table.
+_DISTANCES = {"hamming": "plain", "weighted_hamming": "weighted"}
+_INSTANCE_SCORES: dict[str, Callable[[InstanceScore], float | None]] = {
+    "mAP": lambda scores: scores["map"],
+    "hit@1": lambda scores: scores["hit_rate"]["1"],
+    "hit@10": lambda scores: scores["hit_rate"].get("10"),
+    "MRR": lambda scores: scores["mrr"],
+}
 
 
 def describe_protocol(records: Sequence[Record], protocol: str) -> str:
@@ -26,20 +34,69 @@ def describe_protocol(records: Sequence[Record], protocol: str) -> str:
     )
 
 
+def describe_instances(records: Sequence[Record], protocol: str) -> str:
+    """Return a sentence that says what the scores of finding the same thing are."""
+    first = records[0]
+    instances = first["instances"]
+    if instances is None:
+        return f"{first['data']['name']} does not say which thing a row shows."
+    n, total, name = instances["n_queries"], first["data"]["n_queries"], instances["name"]
+    if n == 0:
+        return f"No item of the database has the {name} of a query: finding the same item cannot be measured."
+    return (
+        f"Finding an item with the {name} of the query, of the {n:,} of {total:,} queries for which the database has "
+        f"one. hit@N: share of queries with at least one such item among the first N; MRR: mean of 1 / rank of the "
+        f"first; protocol {protocol}: {first['protocols'][protocol]}."
+    )
+
+
 def make_table(records: Sequence[Record], protocol: str) -> str:
     """Return the table of one protocol: a row for each method and length, two columns for each direction."""
     columns = [(direction, kind) for direction in directions_of(records) for kind in _KINDS]
     titles = ["method", "bits", "bytes per item", *(direction + _KINDS[kind] for direction, kind in columns)]
-    lines = [titles, ["---"] * len(titles)]
-    for method in unique(record["method"] for record in records):
-        for n_bits in unique(record["n_bits"] for record in runs_of(records, method)):
-            runs = runs_of(records, method, n_bits)
+    lines = [titles]
+    for runs in _rows_of(records):
+        first = runs[0]
+        cells = [
+            mean_and_spread([score_of(run, protocol, direction)[kind] for run in runs]) for direction, kind in columns
+        ]
+        lines.append([first["method"], str(first["n_bits"]), str(first["bytes_per_item"]), *cells])
+    return _markdown(lines)
+
+
+def make_instance_table(records: Sequence[Record], protocol: str) -> str:
+    """Return the table of finding the same thing: a row for each method, length and distance."""
+    columns = [(direction, score) for direction in directions_of(records) for score in _INSTANCE_SCORES]
+    lines = [["method", "bits", "distance", *(f"{direction} {score}" for direction, score in columns)]]
+    for runs in _rows_of(records):
+        for distance, name in _DISTANCES.items():
             cells = [
-                mean_and_spread([score_of(run, protocol, direction)[kind] for run in runs])
-                for direction, kind in columns
+                mean_and_spread([_instance_value(run, protocol, direction, distance, score) for run in runs])
+                for direction, score in columns
             ]
-            lines.append([method, str(n_bits), str(runs[0]["bytes_per_item"]), *cells])
-    return "\n".join(f"| {' | '.join(map(_as_cell, line))} |" for line in lines) + "\n"
+            lines.append([runs[0]["method"], str(runs[0]["n_bits"]), name, *cells])
+    return _markdown(lines)
+
+
+def _instance_value(record: Record, protocol: str, direction: str, distance: str, score: str) -> float | None:
+    """Return one score of finding the same thing; None if it was not measured."""
+    by_distance = score_of(record, protocol, direction)["instances"]
+    return None if by_distance is None else _INSTANCE_SCORES[score](by_distance[distance])
+
+
+def _rows_of(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records of each method and length: one for each seed."""
+    return [
+        runs_of(records, method, n_bits)
+        for method in unique(record["method"] for record in records)
+        for n_bits in unique(record["n_bits"] for record in runs_of(records, method))
+    ]
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    """Return rows of cells as a Markdown table; the first row are the titles."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(map(_as_cell, line))} |" for line in ruled) + "\n"
 
 
 def _as_cell(text: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,11 @@ from pyhash.codes import pack
 from pyhash.comparison.experiment import Direction, Experiment, direction_name
 from pyhash.comparison.identity import describe, versions
 from pyhash.comparison.memory import read_peak, reset_peak
-from pyhash.comparison.records import ClassDistanceFields, Identity, Record, Round, Score
+from pyhash.comparison.records import ClassDistanceFields, Identity, InstanceScore, Record, Round, Score
 from pyhash.evaluation.average_precision import mean_average_precision
 from pyhash.evaluation.class_centers import class_distances
 from pyhash.evaluation.curves import precision_at, precision_recall_curve
+from pyhash.evaluation.instance_retrieval import instance_retrieval
 from pyhash.evaluation.protocol import Protocol
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.linear import OnlineMethod
@@ -24,6 +26,10 @@ from pyhash.methods.linear import OnlineMethod
 # With more classes, their distances would be the largest part of a record.
 _MAX_CLASSES = 200
 _CURVE_POINTS = 200
+# Each N of hit rate and recall of the same thing.
+_INSTANCE_TOP_N = (1, 5, 10)
+
+Distance = Literal["hamming", "weighted_hamming"]
 
 
 def run_trial(experiment: Experiment, model: HashingMethod, identity: Identity) -> Record:
@@ -159,9 +165,7 @@ class _Codes:
         """Return the labels of queries and database."""
         return self.experiment.labels_of(self.experiment.query_rows), self.experiment.labels_of(self.rows)
 
-    def mean_average_precision(
-        self, direction: Direction, protocol: Protocol, metric: Literal["hamming", "weighted_hamming"]
-    ) -> float:
+    def mean_average_precision(self, direction: Direction, protocol: Protocol, metric: Distance) -> float:
         """Return the mAP of a direction."""
         query, database = direction
         projections = self.queries(query)
@@ -174,6 +178,38 @@ class _Codes:
             protocol=protocol,
             n_threads=self.experiment.n_threads,
         ).value
+
+    def instance_scores(self, direction: Direction, protocol: Protocol) -> dict[str, InstanceScore] | None:
+        """Return the scores of finding the same thing by distance; None if no query's thing is in the database.
+
+        Queries whose thing is not there are left out under every protocol: no code could find it.
+        """
+        experiment, ids = self.experiment, self.experiment.data.instance_ids
+        if ids is None or experiment.instances is None or experiment.instances["n_queries"] == 0:
+            return None
+        query, database = direction
+        projections = self.queries(query)
+        scores: dict[str, InstanceScore] = {}
+        for metric in get_args(Distance):
+            found = instance_retrieval(
+                projections if metric == "weighted_hamming" else pack(projections),
+                self.database(database),
+                ids[experiment.query_rows],
+                ids[self.rows],
+                top_n=[n for n in _INSTANCE_TOP_N if n <= (protocol.cutoff or n)],
+                metric=metric,
+                n_bits=projections.shape[1],
+                protocol=replace(protocol, empty_queries="skip"),
+                n_threads=experiment.n_threads,
+            )
+            names = found.top_n.astype(str).tolist()
+            scores[metric] = {
+                "map": _number(found.map),
+                "mrr": found.mrr,
+                "hit_rate": dict(zip(names, found.hit_rate.tolist(), strict=True)),
+                "recall": dict(zip(names, found.recall.tolist(), strict=True)),
+            }
+        return scores
 
     def plain_scores(self) -> dict[str, float | None]:
         """Return the mAP of each direction by Hamming distance under the first protocol."""
@@ -221,6 +257,7 @@ def _score(codes: _Codes, direction: Direction, name: str, protocol: Protocol) -
             "precision": [_number(value, 6) for value in curve.precision[shown]],
             "recall": [_number(value, 6) for value in curve.recall[shown]],
         },
+        "instances": codes.instance_scores(direction, protocol),
     }
 
 

@@ -20,6 +20,7 @@ from pyhash._inputs.checks import (
     listed,
     shape_of_features,
 )
+from pyhash._inputs.ids import check_instance_ids
 from pyhash._inputs.labels import check_class_indices, check_label_matrix
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class Dataset:
         Other values of each sample, such as file names.
     vocabulary : list of str
         Words of the columns of a bag-of-words view; empty if there is none.
+    instances : str, optional
+        Key of `items` whose values, integers or strings, say which thing a row shows: rows with equal values show the
+        same thing. ``pyhash.comparison.compare`` then also measures whether the same thing is found.
 
     Raises
     ------
@@ -92,6 +96,8 @@ class Dataset:
         If a split is not boolean.
     ValueError
         If a layer of the hierarchy has no labels.
+    TypeError, ValueError
+        If `instances` is not a key of `items`, or its values are not one integer or string a row.
 
     Notes
     -----
@@ -111,6 +117,7 @@ class Dataset:
     splits: dict[str, NDArray[np.bool_]]
     items: dict[str, NDArray[Any]] = field(default_factory=dict)
     vocabulary: list[str] = field(default_factory=list)
+    instances: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -142,6 +149,12 @@ class Dataset:
                 f"layers must name one kind of labels for each layer of the hierarchy, got {list(self.layers)} where "
                 f"labels are {list(labels)} and the hierarchy has {len(self.hierarchy)} pairs of layers"
             )
+        if self.instances is not None:
+            if not isinstance(self.instances, str) or self.instances not in items:
+                raise ValueError(
+                    f"instances must be a key of items, got {self.instances!r} where they are {list(items)}"
+                )
+            check_instance_ids(f"items[{self.instances!r}]", items[self.instances])
         vocabulary = _texts("vocabulary", self.vocabulary)
         label_names = _converted("label_names", self.label_names, _texts)
         for name, names in label_names.items():
@@ -162,6 +175,13 @@ class Dataset:
     def __repr__(self) -> str:
         views = ", ".join(f"{name} {view.shape[1]}" for name, view in self.views.items())
         return f"Dataset({self.name!r}, {len(self)} rows; views: {views}; labels: {', '.join(self.labels)})"
+
+    @property
+    def instance_ids(self) -> NDArray[Any] | None:
+        """Ids of the things that the rows show (n,), int64 or strings; None if `instances` is None."""
+        if self.instances is None:
+            return None
+        return check_instance_ids(f"items[{self.instances!r}]", self.items[self.instances])
 
     def split(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows of the database and of the queries, each in ascending order.

@@ -79,6 +79,7 @@ def load_emoji() -> Dataset:
             "vendor": raw["vendor_names"][raw["vendor"]],
         },
         vocabulary=raw["vocab"].tolist(),
+        instances="emoji_id",
     )
 
 

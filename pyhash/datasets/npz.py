@@ -39,7 +39,8 @@ def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = Non
         - ``query`` or ``splits.NAME`` are boolean (n,), True for queries; plain ``query`` goes by that name,
         - ``hierarchy.0``, ``hierarchy.1``, ... are the parents of each layer (c_{k+1},) or 0/1 (c_k, c_{k+1}), and
           ``layers`` the names of labels that form it, coarse to fine, by default all in the order of the file,
-        - ``items.NAME`` (n,), ``label_names.NAME``, ``vocabulary`` and ``name`` are optional.
+        - ``items.NAME`` (n,), ``label_names.NAME``, ``vocabulary`` and ``name`` are optional,
+        - ``instances`` is the NAME of the items that say which thing a row shows.
     names : mapping of str to str, optional
         For other files, the arrays of the views and of the labels: ``{"image": "X", "text": "Y", "labels": "L"}``. As
         in ``load_mat``, samples may be columns, and class numbers become indices from 0.
@@ -150,6 +151,8 @@ def _members(dataset: Dataset) -> dict[str, NDArray[Any]]:
     members |= {f"splits.{key}": mask for key, mask in dataset.splits.items()}
     members |= {f"items.{key}": item for key, item in dataset.items.items()}
     members["vocabulary"] = np.array(dataset.vocabulary, dtype=np.str_)
+    if dataset.instances is not None:
+        members["instances"] = np.array(dataset.instances, dtype=np.str_)
     return {name: np.asarray(array) for name, array in members.items()}
 
 
@@ -194,12 +197,13 @@ class _NpzSource(Source):
         self.arrays = arrays
         stems = [name.removesuffix(".indptr") for name in self.arrays if name.endswith(".indptr")]
         self._sparse = [stem for stem in stems if all(f"{stem}.{part}" in self.arrays for part in _SPARSE)]
-        parts = {f"{stem}.{part}" for stem in self._sparse for part in _SPARSE}
-        self.variables = {
-            name: Variable("texts" if array.dtype.kind in "US" else "numbers", array.shape)
-            for name, array in self.arrays.items()
-            if name not in parts
-        } | {stem: Variable("sparse", self._sparse_shape(stem)) for stem in self._sparse}
+        stem_of = {f"{stem}.{part}": stem for stem in self._sparse for part in _SPARSE}
+        self.variables = {}  # in the order of the file
+        for name, array in self.arrays.items():
+            if name in stem_of:
+                self.variables[stem_of[name]] = Variable("sparse", self._sparse_shape(stem_of[name]))
+            elif name not in self._sparse:
+                self.variables[name] = Variable("texts" if array.dtype.kind in "US" else "numbers", array.shape)
 
     def _sparse_shape(self, stem: str) -> tuple[int, int]:
         shape = self.arrays[f"{stem}.shape"]
@@ -256,6 +260,7 @@ def _dataset_of_members(source: _NpzSource) -> Dataset:
         "splits": splits,
         "items": items,
         "vocabulary": source.arrays["vocabulary"].tolist() if "vocabulary" in source.arrays else [],
+        "instances": str(source.arrays["instances"]) if "instances" in source.arrays else None,
     }
     try:
         return Dataset(str(source.arrays["name"]) if "name" in source.arrays else source.path.stem, **parts)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash._inputs.checks import as_array
-from pyhash._inputs.frames import is_frame
-from pyhash._inputs.ids import MAX_ID
+from pyhash._inputs.ids import check_instance_ids
 from pyhash._inputs.labels import check_class_indices, check_label_matrix, is_class_indices
 from pyhash.evaluation import _ranks
 
@@ -36,7 +32,7 @@ class Relevance:
     @classmethod
     def of_ids(cls, query_ids: ArrayLike, database_ids: ArrayLike) -> Relevance:
         """Return the relevance of items with equal ids, all integers or all strings."""
-        query, database = _ids("query_ids", query_ids), _ids("database_ids", database_ids)
+        query, database = check_instance_ids("query_ids", query_ids), check_instance_ids("database_ids", database_ids)
         if query.dtype.kind != database.dtype.kind:
             raise TypeError(
                 f"query_ids and database_ids must both be integers or both be strings, got {query.dtype} and "
@@ -67,24 +63,6 @@ class Relevance:
         else:
             _ranks.relevance_of_sets(self._query_sets[start:stop], self._database_sets, out)
         return out
-
-
-def _ids(name: str, ids: ArrayLike) -> NDArray[Any]:
-    """Return ids as int64 or as strings (n,)."""
-    array = np.asarray(ids) if is_frame(ids) else as_array(name, ids)  # as_array refuses a series of strings
-    if array.size == 0:  # of an empty list
-        array = array.astype(np.int64)
-    if array.dtype.kind == "O" and all(isinstance(each, str) for each in array.flat):  # a column of a data frame
-        array = array.astype(np.str_)
-    if array.dtype.kind not in "iuU":
-        raise TypeError(f"{name} must be integers or strings, got {array.dtype}")
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have shape (n,), got {array.shape}")
-    if array.dtype.kind == "U":
-        return array
-    if array.size and int(array.max()) > MAX_ID:
-        raise ValueError(f"{name} must fit int64, got {array.max()}")
-    return np.ascontiguousarray(array, dtype=np.int64)
 
 
 def _pack_sets(matrix: NDArray[np.bool_]) -> NDArray[np.uint32]:

@@ -153,6 +153,22 @@ def test_a_mat_file_without_a_split(capsys, tmp_path, rng):
     assert records_of(out)[0]["data"]["n_queries"] == 8
 
 
+def test_a_file_that_says_which_thing_a_row_shows(capsys, tmp_path):
+    data = make_hierarchical(150, n_classes=(2, 5), n_features={"image": 10, "text": 12})
+    save_npz(tmp_path / "mine.npz", replace(data, items={"of": np.arange(150) % 50}, instances="of"))
+    save_npz(tmp_path / "alone.npz", replace(data, items={"of": np.arange(150)}, instances="of"))
+    arguments = ("--methods", "lsh", "--bits", "4", "--seeds", "1", "--no-charts", "--out")
+    code, said, _ = run(capsys, "--data", tmp_path / "mine.npz", *arguments, tmp_path / "out")
+    assert code == 0
+    assert "\nFinding an item with the of of the query, of the 15 of 15 queries" in said
+    assert "\n| lsh | 4 | weighted | " in said
+    assert "| method | bits | distance | " in (tmp_path / "out" / "table.md").read_text()
+    code, said, _ = run(capsys, "--data", tmp_path / "alone.npz", *arguments, tmp_path / "out2")
+    assert code == 0
+    assert "\nNo item of the database has the of of a query" in said
+    assert "distance" not in (tmp_path / "out2" / "table.md").read_text()
+
+
 def test_a_file_of_arrays_by_any_names(capsys, tmp_path, rng):
     path, out = tmp_path / "mine.npz", tmp_path / "out"
     np.savez(path, A=rng.standard_normal((60, 5)), B=rng.standard_normal((60, 7)), C=rng.integers(0, 3, 60))

@@ -273,6 +273,91 @@ def test_data_without_a_split(data):
     assert compare(named, ["lemon"], bits=[4], split="random").records[0]["split"] == "random"
 
 
+# --- the same thing ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def things(data):
+    """Rows that show things; a third of the queries show something that no other row shows."""
+    names = np.array([f"thing {n % 40}" for n in range(len(data))])
+    alone = np.flatnonzero(data.splits["random"])[::3]
+    names[alone] = [f"alone {n}" for n in alone]
+    return replace(data, items={"of": names}, instances="of")
+
+
+def test_instance_scores_are_those_of_the_codes(things):
+    """Compute the scores again without compare; queries without their thing are left out, whatever the protocol."""
+    protocols = ["shoh", Protocol(ties="expected", cutoff=7, denominator="min")]
+    (record,) = compare(things, ["cca-itq"], bits=[8], database="encoded", protocols=protocols).records
+    database, queries = things.split("random")
+    order = np.random.default_rng(0).permutation(database)
+    model = CCAITQ(n_bits=8, seed=0).fit({name: view[order] for name, view in things.views.items()})
+    projections = model.project(things.views["image"][queries], modality="image")
+    encoded = model.encode(things.views["text"][database], modality="text")
+    ids = things.items["of"]
+    in_database = np.isin(ids[queries], ids[database])
+    assert record["instances"] == {"name": "of", "n_queries": int(in_database.sum())}
+    assert 0 < in_database.sum() < len(queries)
+    for given, protocol, top_n in zip(
+        record["protocols"], (Protocol(), protocols[1]), ([1, 5, 10], [1, 5]), strict=True
+    ):
+        entry = next(e for e in record["scores"] if (e["protocol"], e["direction"]) == (given, "image->text"))
+        for metric, rows in (("hamming", codes.pack(projections)), ("weighted_hamming", projections)):
+            expected = evaluation.instance_retrieval(
+                rows[in_database], encoded, ids[queries][in_database], ids[database], top_n=top_n, metric=metric,
+                n_bits=8, protocol=protocol,
+            )  # fmt: skip
+            found = entry["instances"][metric]
+            assert found["map"] == pytest.approx(expected.map)
+            assert found["mrr"] == pytest.approx(expected.mrr)
+            assert found["hit_rate"] == pytest.approx(dict(zip(map(str, top_n), expected.hit_rate, strict=True)))
+            assert found["recall"] == pytest.approx(dict(zip(map(str, top_n), expected.recall, strict=True)))
+
+
+def test_the_table_of_instances(things):
+    result = compare(things, ["lsh", "cca-itq"], bits=[8], seeds=2, protocols=["shoh", Protocol(cutoff=5)])
+    assert result.has_instances
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in result.table(of="instances").splitlines()
+    ]
+    assert lines[0] == ["method", "bits", "distance"] + [
+        f"{direction} {score}"
+        for direction in ("image->text", "text->image")
+        for score in ("mAP", "hit@1", "hit@10", "MRR")
+    ]
+    assert [line[:3] for line in lines[2:]] == [
+        [method, "8", distance] for method in ("lsh", "cca-itq") for distance in ("plain", "weighted")
+    ]
+    runs = [next(e for e in r["scores"] if e["direction"] == "text->image") for r in result.records[2:]]
+    values = [run["instances"]["weighted_hamming"]["hit_rate"]["10"] for run in runs]
+    assert lines[-1][9] == mean_and_spread(values)
+    assert "of the 10 of 15 queries for which the database has one" in result.describe(of="instances")
+    cut = result.protocols[1]
+    assert result.table(cut, of="instances").splitlines()[2].split(" | ")[5] == "-"  # hit@10 with cutoff 5
+    with pytest.raises(ValueError, match="of must be one of 'labels', 'instances', got 'things'"):
+        result.table(of="things")
+
+
+def test_no_query_shows_a_thing_of_the_database(data, result):
+    lonely = replace(data, items={"of": np.arange(len(data))}, instances="of")
+    compared = compare(lonely, ["lsh"], bits=[4])
+    assert not compared.has_instances
+    assert compared.records[0]["instances"] == {"name": "of", "n_queries": 0}
+    assert compared.records[0]["scores"][0]["instances"] is None
+    assert compared.describe(of="instances").startswith("No item of the database has the of of a query")
+    assert " - |" in compared.table(of="instances").splitlines()[2]
+    assert not result.has_instances
+    assert result.describe(of="instances") == "hierarchical does not say which thing a row shows."
+
+
+def test_other_things_are_run(things, tmp_path, count):
+    compare(things, ["lsh"], bits=[4], out=tmp_path)
+    assert compare(things, ["lsh"], bits=[4], out=tmp_path).n_reused == 1
+    other = replace(things, items={"of": np.roll(things.items["of"], 1)})
+    assert compare(other, ["lsh"], bits=[4], out=tmp_path).n_reused == 0
+    assert compare(replace(things, instances=None), ["lsh"], bits=[4], out=tmp_path).n_reused == 0
+
+
 # --- results in a folder ----------------------------------------------------------------------------------------------
 
 

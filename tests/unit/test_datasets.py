@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyhash.datasets import Dataset, make_hierarchical, make_multilabel
+from pyhash.datasets import Dataset, load_npz, make_hierarchical, make_multilabel, save_npz
 
 
 def test_emoji_has_the_documented_shapes(emoji):
@@ -214,6 +214,17 @@ def test_a_data_set_converts_its_parts_to_arrays():
     assert [rows.tolist() for rows in data.split("query")] == [[1, 2], [0, 3]]
 
 
+@pytest.mark.parametrize("of", [np.arange(4), list("abab"), np.array(list("abab"))])
+def test_instances_name_the_thing_of_a_row(of, tmp_path):
+    data = dataset(layers=("of",), items={"of": of, "file": np.arange(4)}, instances="of")
+    np.testing.assert_array_equal(data.instance_ids, of)
+    assert dataset(items={"of": of}).instance_ids is None
+    save_npz(tmp_path / "a.npz", data)
+    read = load_npz(tmp_path / "a.npz")
+    assert read.instances == "of"
+    np.testing.assert_array_equal(read.instance_ids, of)
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
@@ -233,6 +244,9 @@ def test_a_data_set_converts_its_parts_to_arrays():
         ({"layers": [5]}, TypeError, "layers must be names of labels, got 5"),
         ({"layers": [["of"]]}, TypeError, r"layers must be names of labels, got \['of'\]"),
         ({"hierarchy": [np.array([0.5])]}, TypeError, r"hierarchy\[0\] must be class indices"),
+        ({"instances": "of"}, ValueError, r"instances must be a key of items, got 'of' where they are \[\]"),
+        ({"items": {"of": list("abab")}, "instances": ["of"]}, ValueError, r"got \['of'\] where they are \['of'\]"),
+        ({"items": {"of": np.ones(4)}, "instances": "of"}, TypeError, r"items\['of'\] must be integers or strings"),
         ({"vocabulary": None}, TypeError, "vocabulary must be a list of str, got None"),
         ({"vocabulary": ["a", 5]}, TypeError, "vocabulary must be a list of str, got 5 in it"),
         ({"name": 5}, TypeError, "name must be a string, got 5"),

@@ -574,7 +574,7 @@ def test_npz_by_hand(tmp_path):
         query=np.arange(N) > 9,
     )
     data = load_npz(tmp_path / "mine.npz")
-    assert repr(data) == "Dataset('mine', 12 rows; views: image 5, text 5; labels: classes)"
+    assert repr(data) == "Dataset('mine', 12 rows; views: text 5, image 5; labels: classes)"  # the order of the file
     np.testing.assert_array_equal(data.views["text"].toarray(), FEATURES)
     np.testing.assert_array_equal(data.split("query")[1], [10, 11])
     assert (data.layers, data.label_names) == (("classes",), {"classes": ["class.0", "class.1", "class.2"]})
