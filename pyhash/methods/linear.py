@@ -206,7 +206,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             views=views,
             labels=rows.labels,
             sums_before=state.sums,
-            XX={name: views[name].add_gram(sums.XX) for name, sums in state.sums.items()},
+            XX={name: views[name].add_gram(sums.XX, settings.ridge.get(name)) for name, sums in state.sums.items()},
             label_sets_before=state.label_sets,
         )
         try:

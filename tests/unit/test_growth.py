@@ -1,10 +1,12 @@
+import copy
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, issparse
 
 from pyhash import Centering, RBFAnchors
 from pyhash.methods.parts.feature_maps import grown_copy
-from pyhash.methods.parts.growth import complete_gram, complete_rows, completion
+from pyhash.methods.parts.growth import complete_gram, complete_rows
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -69,7 +71,26 @@ def test_completion_follows_its_equation(chunks):
     second, C = first.grown(chunks[1], 1)
     K_AA, K_AB = first.transform(first.anchors_), second.transform(first.anchors_)[:, 20:]
     np.testing.assert_allclose(C, np.linalg.solve(K_AA + 20e-6 * np.eye(20), K_AB), atol=1e-9)
-    np.testing.assert_allclose(C, completion(K_AA, K_AB), atol=1e-9)
+    third, D = second.grown(chunks[2], 2)
+    K_AA, K_AB = second.transform(second.anchors_), third.transform(second.anchors_)[:, 28:]
+    np.testing.assert_allclose(D, np.linalg.solve(K_AA + 20e-6 * np.eye(28), K_AB), atol=1e-9)
+
+
+@pytest.mark.parametrize("form", [np.array, csr_array])
+def test_maps_grow_alike_without_the_factor_that_they_keep(chunks, form):
+    feature_map = RBFAnchors(20, grow=8, max_anchors=40).fit(form(chunks[0]))
+    for i in range(1, 4):
+        feature_map, C = feature_map.grown(form(chunks[i % 3]), i)
+        assert (feature_map._factor is None) == (i == 3)  # full
+        if i < 3:
+            other = copy.copy(feature_map)
+            other._factor = None
+            np.testing.assert_array_equal(other._factor_again().L, feature_map._factor.L)
+            again, D = other.grown(form(chunks[2]), 9)
+            expected, C = feature_map.grown(form(chunks[2]), 9)
+            np.testing.assert_array_equal(D, C)
+            np.testing.assert_array_equal(dense(again.anchors_), dense(expected.anchors_))
+            assert other._factor is None
 
 
 @pytest.mark.parametrize("centered", [False, True])

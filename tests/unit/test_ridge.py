@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from pyhash.methods.parts.ridge import RidgeSolver, add_gram, centered_ridge, solve_ridge
+from pyhash import LEMON, RBFAnchors
+from pyhash.methods.parts import ridge as ridge_module
+from pyhash.methods.parts.feature_rows import FeatureRows
+from pyhash.methods.parts.ridge import (
+    RidgeSolver,
+    add_gram,
+    add_gram_of_kernel,
+    centered_ridge,
+    float32_is_enough,
+    solve_ridge,
+)
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -63,3 +73,78 @@ def test_a_ridge_below_rounding_is_solved_by_eigenvectors(rng, centered):
 def test_a_gram_is_exactly_symmetric(X, form):
     G = add_gram(np.zeros((6, 6)), form(X * (X > 3)))
     np.testing.assert_array_equal(G, G.T)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Rows of ten clusters, and the numbers of their clusters."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 3000)
+    return rng.standard_normal((10, 16))[labels] + 0.5 * rng.standard_normal((3000, 16)), labels
+
+
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("width", ["half_mean_squared_distance", "mean_distance"])
+def test_the_error_of_float32_is_as_estimated(rows, width, centered, monkeypatch):
+    X, _ = rows
+    monkeypatch.setattr(ridge_module, "_LEAST_WIDTH_OF_FLOAT32", 1)
+    for d in (1, 40, 400):
+        K = RBFAnchors(d, width=width, centered=centered).fit(X).transform(X)[:2000]
+        exact = add_gram(np.zeros((d, d)), K)
+        estimate = np.finfo(np.float32).eps * np.trace(exact) / np.sqrt(d)
+        ridge = 10.01 * estimate
+        assert float32_is_enough(K, ridge)
+        assert not float32_is_enough(K, 0.99 * ridge)
+        fast = add_gram_of_kernel(np.zeros((d, d)), K, ridge)
+        np.testing.assert_array_equal(fast, fast.T)
+        error = np.linalg.norm(fast - exact, 2)
+        assert error < 3 * estimate < 0.3 * ridge
+        if d > 1:
+            assert error > 0
+        np.testing.assert_array_equal(add_gram_of_kernel(np.zeros((d, d)), K, 0.99 * ridge), exact)
+        np.testing.assert_array_equal(add_gram_of_kernel(np.zeros((d, d)), K, None), exact)
+
+
+def test_blocks_in_float32_are_added_in_float64(rows, monkeypatch):
+    X, _ = rows
+    K = RBFAnchors(256, centered=True).fit(X).transform(X)
+    G = 1e6 * np.eye(256)
+    monkeypatch.setattr(ridge_module, "_ROWS_OF_FLOAT32", 100)
+    fast = add_gram_of_kernel(G, K, 1.0)
+    np.testing.assert_array_equal(G, 1e6 * np.eye(256))
+    assert 0 < np.abs(fast - add_gram(G, K)).max() < 1e-3  # 1e6 in float32 is a multiple of 0.06
+
+
+def test_only_wide_kernels_are_multiplied_in_float32(rows):
+    X, _ = rows
+    wide = np.tile(X, 16)
+    for Z, fitted, is_fast in (
+        (wide, None, False),
+        (X, RBFAnchors(255, centered=True).fit(X), False),
+        (X, RBFAnchors(256, centered=True).fit(X), True),
+    ):
+        K = FeatureRows("a", Z, fitted)
+        G = np.zeros((K.shape[1], K.shape[1]))
+        assert np.array_equal(K.add_gram(G, 1.0), K.add_gram(G)) is not is_fast
+        np.testing.assert_allclose(K.add_gram(G, 1.0), K.add_gram(G), atol=1e-3)
+
+
+def test_float32_moves_no_codes(rows, monkeypatch):
+    """Codes learned do not depend on X'X. Codes of queries do, but only where a projection is nearly 0."""
+    X, labels = rows
+    views, n_calls = {"image": X[:2500]}, []
+
+    def learn():
+        maps = {"image": RBFAnchors(300, centered=True)}
+        model = LEMON(32, feature_maps=maps, xi=0.003).fit(views, labels[:2500], chunk_size=1000, progress=False)
+        return model.codes_, model.project(X[2500:], modality="image")
+
+    codes, fast = learn()
+    monkeypatch.setattr(ridge_module, "float32_is_enough", lambda K, ridge: n_calls.append(1))
+    expected_codes, expected = learn()
+    assert len(n_calls) == 3
+    np.testing.assert_array_equal(codes, expected_codes)
+    differences = np.abs(fast - expected)
+    assert 0 < differences.max() < 2e-3
+    moved = (fast > 0) != (expected > 0)
+    assert moved.mean() < 1e-3

@@ -6,6 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from pyhash._inputs.checks import (
 )
 from pyhash._inputs.sparse import checked_sparse
 from pyhash.errors import NotFittedError
-from pyhash.methods.parts.growth import complete_rows, completion
+from pyhash.methods.parts.growth import KernelFactor, complete_rows
 from pyhash.methods.parts.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -335,9 +336,9 @@ class RBFAnchors(FeatureMap):
     Notes
     -----
     When anchors B join anchors A, the kernel values of earlier rows x at B are predicted from those at A:
-    ``k(x, B) = k(x, A) C``, ``C = (K_AA + 1e-6 |A| I)^{-1} K_AB``. This completes the sums of earlier rows: K'K, K'L
-    and K'1 become ``[[G, G C], [C'G, C'G C]]``, ``[F; C'F]`` and ``[s; C's]``. Means of the columns are completed in
-    the same way.
+    ``k(x, B) = k(x, A) C``, ``C = (K_AA + 1e-6 n I)^{-1} K_AB``, where n is the number of anchors after the fit. This
+    completes the sums of earlier rows: K'K, K'L and K'1 become ``[[G, G C], [C'G, C'G C]]``, ``[F; C'F]`` and
+    ``[s; C's]``. Means of the columns are completed in the same way.
 
     Examples
     --------
@@ -351,6 +352,8 @@ class RBFAnchors(FeatureMap):
     anchors_: Features
     width_: float
     mean_: NDArray[np.float64]
+    _joined: tuple[int, ...]  # numbers of anchors after the fit and after each growth
+    _factor: KernelFactor | None = None  # of the anchors, once they grew and while they may grow further
 
     def __init__(
         self,
@@ -383,6 +386,7 @@ class RBFAnchors(FeatureMap):
             measured = rows if n <= _ROWS_FOR_WIDTH else rows[np.sort(rng.choice(n, _ROWS_FOR_WIDTH, replace=False))]
             width = _measure_width(measured, anchors, width)
         self.anchors_, self.width_, self.mean_ = anchors, width, np.zeros(n_anchors)
+        self._joined, self._factor = (n_anchors,), None
         if self.centered:
             total = np.zeros(n_anchors)
             for block in row_blocks(n):
@@ -406,11 +410,27 @@ class RBFAnchors(FeatureMap):
             return None
         rng = np.random.default_rng([check_integer("seed", self.seed, 0), chunk])
         new = check_features("X", rows[np.sort(rng.choice(rows.shape[0], n_new, replace=False))])
-        C = completion(self._kernel(self.anchors_), self._kernel(new).T)
+        new = _in_form_of(self.anchors_, new)
+        factor = self._factor or self._factor_again()
+        half = factor.half_solved(self._kernel_of(self.anchors_, new))
+        C = factor.completion(half)
         grown = copy.copy(self)
         grown.anchors_ = _stacked(self.anchors_, new)
         grown.mean_ = complete_rows(self.mean_, C)
+        grown._joined = (*self._joined, n_old + n_new)
+        # A cache: files do not hold it.
+        can_grow = grown._n_more(n_old + n_new, 1) > 0
+        grown._factor = factor.extended(half, self._kernel_of(new, new)) if can_grow else None
         return grown, C
+
+    def _factor_again(self) -> KernelFactor:
+        """Return the factor of the anchors, computed in the steps in which they joined, so that it is the same."""
+        first = self.anchors_[: self._joined[0]]
+        factor = KernelFactor.of(self._kernel_of(first, first))
+        for n_old, n in pairwise(self._joined):
+            old, new = self.anchors_[:n_old], self.anchors_[n_old:n]
+            factor = factor.extended(factor.half_solved(self._kernel_of(old, new)), self._kernel_of(new, new))
+        return factor
 
     def _check_width(self) -> str | float:
         if isinstance(self.width, str):
@@ -419,14 +439,14 @@ class RBFAnchors(FeatureMap):
             return self.width
         return check_real("width", self.width, 0.0, exclusive=True)
 
-    def _kernel(self, rows: Features) -> NDArray[np.float64]:
-        kernel = _squared_distances(rows, self.anchors_)
+    def _kernel_of(self, rows: Features, anchors: Features) -> NDArray[np.float64]:
+        kernel = _squared_distances(rows, anchors)
         kernel *= -0.5 / self.width_**2
         np.exp(kernel, out=kernel)
         return kernel
 
     def _transform(self, rows: Features) -> Features:
-        kernel = self._kernel(rows)
+        kernel = self._kernel_of(rows, self.anchors_)
         kernel -= self.mean_
         return kernel
 
@@ -435,6 +455,8 @@ class RBFAnchors(FeatureMap):
 
     def learned(self) -> dict[str, NDArray[Any]]:  # noqa: D102
         arrays: dict[str, NDArray[Any]] = {"mean": self.mean_, "width": np.float64(self.width_)}
+        if len(self._joined) > 1:
+            arrays["joined"] = np.array(self._joined, dtype=np.int64)
         if is_sparse(self.anchors_):
             parts = {"data": self.anchors_.data, "indices": self.anchors_.indices, "indptr": self.anchors_.indptr}
             return arrays | {f"anchors.{name}": np.asarray(part) for name, part in parts.items()}
@@ -444,6 +466,12 @@ class RBFAnchors(FeatureMap):
         self.mean_ = archive.array(f"{prefix}mean", np.float64, (None,))
         self.width_ = check_real("width", archive.array(f"{prefix}width", np.float64, ()).item(), 0.0, exclusive=True)
         shape = (len(self.mean_), n_features)
+        self._joined = (len(self.mean_),)
+        if f"{prefix}joined" in archive.arrays:
+            joined = archive.array(f"{prefix}joined", np.int64, (None,))
+            if len(joined) == 0 or joined[0] < 1 or (np.diff(joined) < 1).any() or joined[-1] != shape[0]:
+                raise ValueError(f"{prefix}joined must increase to {shape[0]}, the number of anchors, got {joined}")
+            self._joined = tuple(joined.tolist())
         if f"{prefix}anchors" in archive.arrays:
             self.anchors_ = archive.array(f"{prefix}anchors", np.float64, shape)
         else:
@@ -583,13 +611,21 @@ def _squared_distances(rows: Features, anchors: Features) -> NDArray[np.float64]
     return _in_range(product)
 
 
-def _stacked(above: Features, below: Features) -> Features:
-    """Return rows below others, sparse if the others are."""
-    if not is_sparse(above):
-        return np.concatenate([above, _dense(below)])
-    from scipy.sparse import csr_array, vstack
+def _in_form_of(others: Features, rows: Features) -> Features:
+    """Return rows dense or sparse as others are."""
+    if not is_sparse(others):
+        return _dense(rows)
+    from scipy.sparse import csr_array
 
-    return vstack([above, csr_array(below)], format="csr")
+    return csr_array(rows)
+
+
+def _stacked(above: Features, below: Features) -> Features:
+    if not is_sparse(above):
+        return np.concatenate([above, below])
+    from scipy.sparse import vstack
+
+    return vstack([above, below], format="csr")
 
 
 def _deviation(rows: Features) -> float:

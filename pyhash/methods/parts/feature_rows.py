@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_features, is_sparse
 from pyhash.methods.parts.arrays import Matrix
-from pyhash.methods.parts.feature_maps import TOO_LARGE, apply_map, row_blocks
-from pyhash.methods.parts.ridge import add_gram
+from pyhash.methods.parts.feature_maps import TOO_LARGE, RBFAnchors, apply_map, row_blocks
+from pyhash.methods.parts.ridge import add_gram, add_gram_of_kernel
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
@@ -32,6 +32,7 @@ class FeatureRows:
         self._name = f"views[{modality!r}]"
         self._rows = rows
         self._kept: list[Features] = []
+        self._are_kernels = isinstance(feature_map, RBFAnchors)
         slices = list(row_blocks(rows.shape[0]))
         keep = len(slices) == 1 or feature_map is not None
         width = rows.shape[1]
@@ -49,11 +50,14 @@ class FeatureRows:
         for i, block in enumerate(row_blocks(self.shape[0])):
             yield block, (self._kept[i] if self._kept else self._rows[block]).astype(np.float64, copy=False)
 
-    def add_gram(self, G: Matrix) -> Matrix:
-        """Return G + X'X (d, d), a new array; raise ValueError if float64 cannot hold it."""
+    def add_gram(self, G: Matrix, ridge: float | None = None) -> Matrix:
+        """Return G + X'X (d, d), a new array; raise ValueError if float64 cannot hold it.
+
+        With the least `ridge` that solvers add to G, products of kernel values may be computed in float32.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             for _, X in self.blocks():
-                G = add_gram(G, X)
+                G = add_gram_of_kernel(G, X, ridge) if self._are_kernels else add_gram(G, X)
         return self._summable(G)
 
     def column_squares(self) -> NDArray[np.float64]:

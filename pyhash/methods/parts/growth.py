@@ -1,12 +1,13 @@
 """Growth of kernel maps: sums over past rows, completed with the columns of anchors that joined later.
 
-Past rows are gone, so their kernel values at a new anchor b are predicted from those at the old anchors A:
-``k(x, b) ~ k(x, A) C`` with ``C = (K_AA + jitter I)^{-1} K_Ab``. Sums over rows are linear or quadratic in the columns,
+Past rows are gone, so their kernel values at new anchors B are predicted from those at the old anchors A:
+``k(x, B) ~ k(x, A) C`` with ``C = (K_AA + jitter I)^{-1} K_AB``. Sums over rows are linear or quadratic in the columns,
 so C completes them as well.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,18 +16,54 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pyhash.methods.parts.arrays import Matrix
 
-# Added to the diagonal of K_AA, for each anchor: it bounds the condition number by 1e6, however alike anchors are.
+# Added to the diagonal of K_AA, for each of the first anchors: however alike anchors are, K_AA is then definite.
 _JITTER = 1e-6
 
 
-def completion(K_AA: Matrix, K_AB: Matrix) -> Matrix:
-    """Return C (a, b) of kernel values among old anchors (a, a), and between old and new ones (a, b)."""
-    from scipy.linalg import cho_factor, cho_solve
+@dataclass(frozen=True)
+class KernelFactor:
+    """Cholesky factor of ``K_AA + jitter I``, extended when anchors join."""
 
-    regular = K_AA.copy()
-    regular[np.diag_indices_from(regular)] += _JITTER * len(regular)
-    C: Matrix = cho_solve(cho_factor(regular, lower=True, overwrite_a=True, check_finite=False), K_AB)
-    return C
+    L: Matrix  # (a, a), lower triangle, in the order of LAPACK
+    jitter: float
+
+    @classmethod
+    def of(cls, K: Matrix) -> KernelFactor:
+        """Return the factor of kernel values (a, a) among the first anchors."""
+        jitter = _JITTER * len(K)
+        return cls(_lower_factor(K, jitter), jitter)
+
+    def half_solved(self, K_AB: Matrix) -> Matrix:
+        """Return ``L^{-1} K_AB`` (a, b), from which both others are computed."""
+        from scipy.linalg.blas import dtrsm
+
+        half: Matrix = dtrsm(1.0, self.L, K_AB, lower=1)
+        return half
+
+    def completion(self, half: Matrix) -> Matrix:
+        """Return C (a, b)."""
+        from scipy.linalg.blas import dtrsm
+
+        C: Matrix = dtrsm(1.0, self.L, half, lower=1, trans_a=1)
+        return C
+
+    def extended(self, half: Matrix, K_BB: Matrix) -> KernelFactor:
+        """Return the factor with the anchors B, from kernel values (b, b) among them."""
+        a, b = half.shape
+        L = np.zeros((a + b, a + b), order="F")
+        L[:a, :a] = self.L
+        L[a:, :a] = half.T
+        L[a:, a:] = _lower_factor(K_BB - half.T @ half, self.jitter)
+        return KernelFactor(L, self.jitter)
+
+
+def _lower_factor(K: Matrix, jitter: float) -> Matrix:
+    from scipy.linalg import cholesky
+
+    regular = K.copy().T
+    regular[np.diag_indices_from(regular)] += jitter
+    L: Matrix = cholesky(regular, lower=True, overwrite_a=True, check_finite=False)
+    return L
 
 
 def complete_gram(G: Matrix, C: Matrix) -> Matrix:

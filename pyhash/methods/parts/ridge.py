@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
 
+# Products of so many rows at a time are computed in float32, and only where it saves time, with so many columns.
+_ROWS_OF_FLOAT32 = 2048
+_LEAST_WIDTH_OF_FLOAT32 = 256
+
+
 def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
     """Return G + X'X as a new array; sparse rows are multiplied as such."""
     if not is_sparse(X):
@@ -24,6 +29,35 @@ def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
     total: NDArray[np.float64] = G.copy()
     total[gram.row, gram.col] += gram.data  # each place once: a product has no duplicates
     return total
+
+
+def add_gram_of_kernel(
+    G: NDArray[np.float64], K: NDArray[np.floating[Any]], ridge: float | None
+) -> NDArray[np.float64]:
+    """Return G + K'K as a new array, for kernel values K (n, d) within [-1, 1].
+
+    Products are computed in float32 if that is enough for a ridge, in blocks of rows that are added in float64.
+    """
+    blocks = [K[start : start + _ROWS_OF_FLOAT32] for start in range(0, len(K), _ROWS_OF_FLOAT32)]
+    is_wide = K.shape[1] >= _LEAST_WIDTH_OF_FLOAT32
+    if ridge is None or not is_wide or not all(float32_is_enough(block, ridge) for block in blocks):
+        return add_gram(G, K)
+    total: NDArray[np.float64] = G.copy()
+    for block in blocks:
+        single = block.astype(np.float32, copy=False)
+        total += single.T @ single
+    return total
+
+
+def float32_is_enough(K: NDArray[np.floating[Any]], ridge: float) -> bool:
+    """Return whether the error of K'K in float32 is far below a ridge.
+
+    Rounding errors of the entries are independent, so their matrix has a spectral norm of about
+    ``2 u trace(K'K) / sqrt(d)``, u the unit roundoff. Measured, it is 0.6 to 1.2 times that for centered kernels, and
+    up to 2 times for others. It may be a tenth of the ridge.
+    """
+    trace = float(np.einsum("ij,ij->", K, K))
+    return bool(np.finfo(np.float32).eps * trace <= 0.1 * ridge * np.sqrt(K.shape[1]))
 
 
 class RidgeSolver:
