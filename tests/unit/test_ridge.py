@@ -88,6 +88,7 @@ def rows():
 def test_the_error_of_float32_is_as_estimated(rows, width, centered, monkeypatch):
     X, _ = rows
     monkeypatch.setattr(ridge_module, "_LEAST_WIDTH_OF_FLOAT32", 1)
+    monkeypatch.setattr(ridge_module, "LEAST_RIDGE_OF_KERNELS", 1e3)
     for d in (1, 40, 400):
         K = RBFAnchors(d, width=width, centered=centered).fit(X).transform(X)[:2000]
         exact = add_gram(np.zeros((d, d)), K)
@@ -109,14 +110,16 @@ def test_blocks_in_float32_are_added_in_float64(rows, monkeypatch):
     X, _ = rows
     K = RBFAnchors(256, centered=True).fit(X).transform(X)
     G = 1e6 * np.eye(256)
+    monkeypatch.setattr(ridge_module, "LEAST_RIDGE_OF_KERNELS", 1.0)
     monkeypatch.setattr(ridge_module, "_ROWS_OF_FLOAT32", 100)
     fast = add_gram_of_kernel(G, K, 1.0)
     np.testing.assert_array_equal(G, 1e6 * np.eye(256))
     assert 0 < np.abs(fast - add_gram(G, K)).max() < 1e-3  # 1e6 in float32 is a multiple of 0.06
 
 
-def test_only_wide_kernels_are_multiplied_in_float32(rows):
+def test_only_wide_kernels_are_multiplied_in_float32(rows, monkeypatch):
     X, _ = rows
+    monkeypatch.setattr(ridge_module, "LEAST_RIDGE_OF_KERNELS", 1.0)
     wide = np.tile(X, 16)
     for Z, fitted, is_fast in (
         (wide, None, False),
@@ -127,6 +130,15 @@ def test_only_wide_kernels_are_multiplied_in_float32(rows):
         G = np.zeros((K.shape[1], K.shape[1]))
         assert np.array_equal(K.add_gram(G, 1.0), K.add_gram(G)) is not is_fast
         np.testing.assert_allclose(K.add_gram(G, 1.0), K.add_gram(G), atol=1e-3)
+
+
+def test_a_large_ridge_does_not_allow_what_a_small_one_forbids(rows):
+    """Label scores from the same sums may have a smaller ridge than projections."""
+    X, _ = rows
+    K = RBFAnchors(256).fit(X).transform(X)
+    assert float32_is_enough(K, 1.0)
+    assert not float32_is_enough(K, 0.003)
+    np.testing.assert_array_equal(add_gram_of_kernel(np.zeros((256, 256)), K, 1.0), K.T @ K)
 
 
 def test_float32_moves_no_codes(rows, monkeypatch):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Products of so many rows at a time are computed in float32, and only where it saves time, with so many columns.
 _ROWS_OF_FLOAT32 = 2048
 _LEAST_WIDTH_OF_FLOAT32 = 256
+# The least ridge that the calibration of label scores tries for kernels.
+LEAST_RIDGE_OF_KERNELS = 0.003
 
 
 def add_gram(G: NDArray[np.float64], X: Features) -> NDArray[np.float64]:
@@ -36,11 +38,15 @@ def add_gram_of_kernel(
 ) -> NDArray[np.float64]:
     """Return G + K'K as a new array, for kernel values K (n, d) within [-1, 1].
 
-    Products are computed in float32 if that is enough for a ridge, in blocks of rows that are added in float64.
+    Products are computed in float32 if that is enough for `ridge` and for the least ridge of label scores, in blocks of
+    rows that are added in float64.
     """
     blocks = [K[start : start + _ROWS_OF_FLOAT32] for start in range(0, len(K), _ROWS_OF_FLOAT32)]
-    is_wide = K.shape[1] >= _LEAST_WIDTH_OF_FLOAT32
-    if ridge is None or not is_wide or not all(float32_is_enough(block, ridge) for block in blocks):
+    if (
+        ridge is None
+        or K.shape[1] < _LEAST_WIDTH_OF_FLOAT32
+        or not all(float32_is_enough(block, min(ridge, LEAST_RIDGE_OF_KERNELS)) for block in blocks)
+    ):
         return add_gram(G, K)
     total: NDArray[np.float64] = G.copy()
     for block in blocks:
