@@ -56,6 +56,32 @@ def test_shifted_rows_have_the_same_centered_solution(X, Y):
     np.testing.assert_allclose(X @ W + b, shifted @ V + a, atol=1e-11)
 
 
+@pytest.mark.parametrize("scale", [1e-60, 1.0, 1e60])
+def test_a_rough_solution_predicts_nearly_the_same(rows, scale):
+    X, labels = rows
+    K, L = RBFAnchors(300).fit(X).transform(X), np.eye(10)[labels] * scale
+    s, t = K.sum(axis=0), L.sum(axis=0)
+    sums = (K.T @ K * scale, K.T @ L, s * np.sqrt(scale), t / np.sqrt(scale), len(K))
+    W, b = centered_ridge(*sums, 0.003 * scale)
+    V, a = centered_ridge(*sums, 0.003 * scale, is_rough=True)
+    assert not np.array_equal(W, V)
+    np.testing.assert_allclose(K @ V, K @ W, atol=5e-3)
+    np.testing.assert_allclose(a / np.sqrt(scale), b / np.sqrt(scale), atol=5e-3)
+
+
+@pytest.mark.parametrize("ridge", [1e-9, 1e-6])
+def test_a_rough_solution_is_exact_where_float32_is_not_enough(rng, ridge):
+    """Zero eigenvalues of G are up to 1e-6 in float32."""
+    X = rng.standard_normal((30, 40))
+    G, F = X.T @ X, X.T @ rng.standard_normal((30, 3))
+    np.testing.assert_array_equal(RidgeSolver(G, ridge, is_rough=True).solve(F), RidgeSolver(G, ridge).solve(F))
+
+
+def test_a_rough_solution_of_zeros():
+    G, F = np.zeros((3, 3)), np.zeros((3, 2))
+    np.testing.assert_array_equal(RidgeSolver(G, 0.1, is_rough=True).solve(F), F)
+
+
 @pytest.mark.parametrize("centered", [False, True])
 def test_a_ridge_below_rounding_is_solved_by_eigenvectors(rng, centered):
     """G has rank 1, and is so large that it plus the ridge is no longer positive definite in float64."""
@@ -137,7 +163,7 @@ def test_a_large_ridge_does_not_allow_what_a_small_one_forbids(rows):
     X, _ = rows
     K = RBFAnchors(256).fit(X).transform(X)
     assert float32_is_enough(K, 1.0)
-    assert not float32_is_enough(K, 0.003)
+    assert not float32_is_enough(K, 0.001)
     np.testing.assert_array_equal(add_gram_of_kernel(np.zeros((256, 256)), K, 1.0), K.T @ K)
 
 
