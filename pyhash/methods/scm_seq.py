@@ -127,7 +127,7 @@ class SCMSeq(ProjectionMethod[SCMSeqSettings]):
         C = {(a, b): r * (2 * of_labels[a] @ of_labels[b].T - of_ones[a] @ of_ones[b].T) for a, b in pairs}
         W: dict[str, list[Matrix]] = {name: [] for name in names}
         for _ in range(r):
-            directions = leading_directions(C, {name: len(factor) for name, factor in factors.items()}, 1)
+            _, directions = leading_directions(C, {name: len(factor) for name, factor in factors.items()}, 1)
             taken = {}
             for name, u in directions.items():
                 W[name].append(solve_triangular(factors[name], u, check_finite=False))

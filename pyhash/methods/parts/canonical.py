@@ -2,38 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyhash._inputs.checks import is_sparse
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.directions import leading_directions
+from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.state import Chunk
 
 
 def canonical_directions(chunk: Chunk, n_bits: int, ridge: float) -> dict[str, Matrix]:
     """Return the (d, n_bits) canonical directions of each modality, most correlated first."""
+    grams = {name: X.add_gram(np.zeros((X.shape[1], X.shape[1]))) for name, X in chunk.views.items()}
+    directions, _ = canonical_correlations(chunk.views, grams, n_bits, dict.fromkeys(grams, ridge))
+    return directions
+
+
+def canonical_correlations(
+    views: Mapping[str, FeatureRows],
+    grams: Mapping[str, Matrix],
+    k: int,
+    ridges: Mapping[str, float],
+    means: Mapping[str, NDArray[np.float64]] | None = None,
+) -> tuple[dict[str, Matrix], NDArray[np.float64]]:
+    """Return the (d, k) canonical directions of each modality, and their correlations (k,), greatest first.
+
+    Parameters
+    ----------
+    views : mapping of str to FeatureRows
+        Aligned rows X of each modality.
+    grams : mapping of str to Matrix
+        X'X of each.
+    k : int
+        Number of directions: with one or two modalities at most the least number of features, otherwise at most the
+        sum of these numbers.
+    ridges : mapping of str to float
+        Added to the variances of each modality, in units of their mean.
+    means : mapping of str to ndarray, optional
+        Means of the features, for rows that are not centered.
+
+    Notes
+    -----
+    With the covariances C_m of each modality, ridge included, and the cross-covariances C_mn, the directions are
+    ``C_m^{-1/2} u_m`` where the u_m are the parts of a top eigenvector of the matrix of all blocks
+    ``C_m^{-1/2} C_mn C_n^{-1/2}``, m != n. A correlation is its eigenvalue, divided by the number of other modalities.
+    A single modality is paired with itself.
+    """
     from scipy.linalg import cholesky, solve_triangular
 
-    widths = {name: X.shape[1] for name, X in chunk.views.items()}
-    names = list(widths)
+    names, n = list(views), next(iter(views.values())).shape[0]
+    widths = {name: X.shape[1] for name, X in views.items()}
     pairs = list(combinations(names, 2)) or [(names[0], names[0])]
     factors = {}
-    for name, X in chunk.views.items():
-        covariance = X.add_gram(np.zeros((widths[name], widths[name]))) / chunk.n
+    for name, gram in grams.items():
+        covariance = gram / n
+        if means is not None:
+            covariance -= np.outer(means[name], means[name])
         # Without any variance, every ridge gives the same directions.
-        covariance[np.diag_indices_from(covariance)] += ridge * np.trace(covariance) / widths[name] or 1.0
+        covariance[np.diag_indices_from(covariance)] += ridges[name] * np.trace(covariance) / widths[name] or 1.0
         factors[name] = cholesky(covariance, check_finite=False)
     cross = {pair: np.zeros((widths[pair[0]], widths[pair[1]])) for pair in pairs}
-    for blocks in zip(*(X.blocks() for X in chunk.views.values()), strict=True):
+    for blocks in zip(*(X.blocks() for X in views.values()), strict=True):
         rows = {name: X for name, (_, X) in zip(names, blocks, strict=True)}
         for a, b in pairs:
             product = rows[a].T @ rows[b]
             cross[a, b] += product.toarray() if is_sparse(product) else product
     whitened = {}
     for (a, b), product in cross.items():
-        half = solve_triangular(factors[a], product / chunk.n, trans="T", check_finite=False)
+        covariance = product / n
+        if means is not None:
+            covariance -= np.outer(means[a], means[b])
+        half = solve_triangular(factors[a], covariance, trans="T", check_finite=False)
         whitened[a, b] = solve_triangular(factors[b], half.T, trans="T", check_finite=False).T
-    directions = leading_directions(whitened, widths, n_bits)
-    return {name: solve_triangular(factors[name], u, check_finite=False) for name, u in directions.items()}
+    values, directions = leading_directions(whitened, widths, k)
+    correlations = values / max(1, len(names) - 1)
+    return {name: solve_triangular(factors[name], u, check_finite=False) for name, u in directions.items()}, correlations

@@ -76,10 +76,10 @@ class FeatureRows:
         return total
 
     def dot(self, W: Matrix) -> Matrix:
-        """Return X W (n, k) for W (d, k)."""
+        """Return X W (n, k) for W (d, k); a W of fewer rows counts as 0 in the columns of X beyond."""
         out = np.empty((self.shape[0], W.shape[1]))
         for block, X in self.blocks():
-            out[block] = X @ W
+            out[block] = (X if X.shape[1] == len(W) else X[:, : len(W)]) @ W
         return out
 
     def _summable(self, squares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,199 @@
+"""Instance bits: the part of a code that tells things of one class apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash._inputs.checks import is_sparse
+from pyhash.codes import sign
+from pyhash.methods.parts.arrays import Arrays, Matrix, Signs
+from pyhash.methods.parts.canonical import canonical_correlations
+from pyhash.methods.parts.descent import random_signs
+from pyhash.methods.parts.orthonormal import random_rotation
+
+if TYPE_CHECKING:
+    from pyhash._files.archive import Archive
+    from pyhash.methods.parts.feature_rows import FeatureRows
+    from pyhash.methods.parts.state import Chunk
+
+MAX_DIRECTIONS = 256
+# Ridges of the canonical correlations, in units of the mean variance of a feature.
+_DENSE_RIDGE, _SPARSE_RIDGE = 0.01, 1.0
+# Weight of words as they are beside the canonical space.
+_WORD_WEIGHT = 0.6
+# The number of instance bits to which `focus` refers: as a whole, more of them weigh no more.
+_FOCUS_BITS = 40
+
+
+@dataclass(frozen=True)
+class InstanceSpace:
+    """Space in which the modalities of one thing meet, and the random projections that make bits of it.
+
+    A row has in each modality the canonical variates ``e_m = rho^2 (x_m - mean) W_m``, rho the correlations; its
+    embedding is ``unit(sum_m unit(e_m))``. The space is fixed by the first chunk. Later features of a map that grows do
+    not enter it.
+    """
+
+    directions: dict[str, Matrix]  # by modality (d, k): W scaled by rho^2
+    offsets: dict[str, NDArray[np.float64]]  # (k,): mean times directions
+    rotation: Matrix  # (k, r): columns of length 1, orthogonal in groups of k
+    word_signs: dict[str, Signs]  # by sparse modality (d, r): random signs
+
+    @classmethod
+    def fit(cls, chunk: Chunk, n_bits: int, rng: np.random.Generator) -> InstanceSpace:
+        """Return the space of the first chunk of a stream, for `n_bits` instance bits.
+
+        Raises
+        ------
+        ValueError
+            If the chunk has a single row.
+        """
+        if chunk.n < 2:
+            raise ValueError("views must have at least 2 rows in the first chunk, to learn instance bits, got 1")
+        is_sparse_view = {name: is_sparse(next(X.blocks())[1]) for name, X in chunk.views.items()}
+        widths = [X.shape[1] for X in chunk.views.values()]
+        k = min(MAX_DIRECTIONS, chunk.n - 1, min(widths) if len(widths) <= 2 else sum(widths))
+        ones = np.ones((chunk.n, 1))
+        means = {name: X.transposed_dot(ones)[:, 0] / chunk.n for name, X in chunk.views.items()}
+        ridges = {name: _SPARSE_RIDGE if sparse else _DENSE_RIDGE for name, sparse in is_sparse_view.items()}
+        W, correlations = canonical_correlations(chunk.views, chunk.XX, k, ridges, means)
+        scale = np.maximum(correlations, 0.0) ** 2
+        directions = {name: of_modality * scale for name, of_modality in W.items()}
+        rotations = [random_rotation(k, rng) for _ in range(0, n_bits, k)]
+        return cls(
+            directions,
+            {name: means[name] @ of_modality for name, of_modality in directions.items()},
+            np.hstack(rotations)[:, :n_bits],
+            {name: random_signs(rng, chunk.views[name].shape[1], n_bits) for name, sp in is_sparse_view.items() if sp},
+        )
+
+    @property
+    def n_bits(self) -> int:
+        """Number of instance bits."""
+        return self.rotation.shape[1]
+
+    def embed(self, views: Mapping[str, FeatureRows]) -> Matrix:
+        """Return the embeddings (n, k) of rows, of length 1 or 0."""
+        return _unit(
+            np.add.reduce([_unit(X.dot(self.directions[name]) - self.offsets[name]) for name, X in views.items()])
+        )
+
+    def signs(self, views: Mapping[str, FeatureRows], V: Matrix) -> Signs:
+        """Return the instance bits (n, r) of rows: the signs of ``V R + .6 sum_m x_m P_m`` over sparse modalities m.
+
+        V are the embeddings of the rows, less what their classes share.
+        """
+        projected: Matrix = V @ self.rotation
+        for name, P in self.word_signs.items():
+            if name in views:
+                # A bit of V has the size 1 / sqrt(k), and so have those of unit rows of words.
+                projected += views[name].dot(P * (_WORD_WEIGHT / np.sqrt(len(self.rotation))))
+        return sign(projected)
+
+    def store(self, arrays: Arrays) -> None:
+        """Put what a file keeps into `arrays`."""
+        arrays["instance.rotation"] = self.rotation
+        for m, (name, W) in enumerate(self.directions.items()):
+            arrays |= {f"instance.directions.{m}": W, f"instance.offsets.{m}": self.offsets[name]}
+            if name in self.word_signs:
+                arrays[f"instance.words.{m}"] = self.word_signs[name]
+
+    @classmethod
+    def restore(cls, archive: Archive, n_mapped: Mapping[str, int], n_bits: int) -> InstanceSpace:
+        """Return the space of a file, every dtype and shape checked."""
+        rotation = archive.array("instance.rotation", np.float64, (None, n_bits))
+        k = len(rotation)
+        directions, offsets, words = {}, {}, {}
+        for m, (name, d) in enumerate(n_mapped.items()):
+            directions[name] = archive.array(f"instance.directions.{m}", np.float64, (None, k))
+            offsets[name] = archive.array(f"instance.offsets.{m}", np.float64, (k,))
+            if len(directions[name]) > d:
+                raise ValueError(f"instance.directions.{m} must have at most {d} rows, got {len(directions[name])}")
+            if f"instance.words.{m}" in archive.arrays:
+                words[name] = archive.array(f"instance.words.{m}", np.int8, (d, n_bits))
+                if (np.abs(words[name]) != 1).any():
+                    raise ValueError(f"instance.words.{m} must hold only -1 and +1")
+        return cls(directions, offsets, rotation, words)
+
+
+@dataclass(frozen=True)
+class InstanceSums:
+    """Sums over all rows of embeddings V (n, k) and instance bits B (n, r). Sums of parts add up to those of all."""
+
+    V: Matrix  # (c, k): embeddings of the rows of each class
+    counts: NDArray[np.float64]  # (c,): rows of each class
+    B: NDArray[np.float64]  # (r,): bits of all rows
+
+    @classmethod
+    def empty(cls, c: int, k: int, r: int) -> InstanceSums:
+        """Return the sums of no rows."""
+        return cls(np.zeros((c, k)), np.zeros(c), np.zeros(r))
+
+    def add(self, V: Matrix, L: Matrix) -> InstanceSums:
+        """Return the sums with more embeddings V (n, k) of rows with labels L (n, c)."""
+        return InstanceSums(self.V + L.T @ V, self.counts + L.sum(axis=0), self.B)
+
+    def add_bits(self, B: Signs) -> InstanceSums:
+        """Return the sums with the instance bits B (n, r) of more rows."""
+        return InstanceSums(self.V, self.counts, self.B + B.sum(axis=0, dtype=np.float64))
+
+    def widened(self, n_classes: int) -> InstanceSums:
+        """Return the sums with room for more classes."""
+        n_new = n_classes - len(self.counts)
+        return InstanceSums(np.pad(self.V, ((0, n_new), (0, 0))), np.pad(self.counts, (0, n_new)), self.B)
+
+    def without_class_means(self, V: Matrix, L: Matrix) -> Matrix:
+        """Return embeddings V (n, k) less the mean of their classes, scaled to length 1 again.
+
+        Means are taken as if each class had one more row, at 0: the only row of a class keeps its direction.
+        """
+        means = self.V / (self.counts[:, None] + 1.0)
+        return _unit(V - (L / L.sum(axis=1, keepdims=True)) @ means)
+
+    def store(self, arrays: Arrays) -> None:
+        """Put what a file keeps into `arrays`."""
+        arrays |= {f"instance.sum.{name}": array for name, array in vars(self).items()}
+
+    @classmethod
+    def restore(cls, archive: Archive, c: int, k: int, r: int) -> InstanceSums:
+        """Return the sums of a file, every dtype and shape checked."""
+        return cls(
+            **{
+                name: archive.array(f"instance.sum.{name}", np.float64, array.shape)
+                for name, array in vars(cls.empty(c, k, r)).items()
+            }
+        )
+
+
+def learn_instance_bits(
+    space: InstanceSpace, sums: InstanceSums, views: Mapping[str, FeatureRows], L: Matrix
+) -> tuple[InstanceSums, Signs]:
+    """Return the sums with the rows of a chunk, of labels L (n, c), and the rows' instance bits (n, r)."""
+    V = space.embed(views)
+    sums = sums.add(V, L)
+    B = space.signs(views, sums.without_class_means(V, L))
+    return sums.add_bits(B), B
+
+
+def join_projections(of_classes: Matrix, of_instances: Matrix, focus: float) -> Matrix:
+    """Return projections of class bits (n, r_c) and of instance bits (n, r_i) as those of one code, (n, r_c + r_i).
+
+    Instance bits weigh ``focus * sqrt(40 / r_i)`` times their projections. Rows with a weight above 1 are scaled such
+    that the largest is 1.
+    """
+    weight = focus * np.sqrt(_FOCUS_BITS / of_instances.shape[1])
+    joined = np.hstack([of_classes, weight * of_instances])
+    joined /= np.maximum(np.abs(joined).max(axis=1, keepdims=True), 1.0)
+    return joined
+
+
+def _unit(rows: Matrix) -> Matrix:
+    """Return rows scaled to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: Matrix = rows / np.where(lengths > 0, lengths, 1.0)
+    return scaled
