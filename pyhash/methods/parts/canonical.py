@@ -14,6 +14,9 @@ from pyhash.methods.parts.directions import leading_directions
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.state import Chunk
 
+# Centering leaves this part of the squares in rounding errors, at most; no ridge is below it.
+_ROUNDING = 1e-10
+
 
 def canonical_directions(chunk: Chunk, n_bits: int, ridge: float) -> dict[str, Matrix]:
     """Return the (d, n_bits) canonical directions of each modality, most correlated first."""
@@ -59,11 +62,13 @@ def canonical_correlations(
     pairs = list(combinations(names, 2)) or [(names[0], names[0])]
     factors = {}
     for name, gram in grams.items():
-        covariance = gram / n
+        covariance, least = gram / n, 0.0
         if means is not None:
+            least = _ROUNDING * np.trace(covariance)
             covariance -= np.outer(means[name], means[name])
         # Without any variance, every ridge gives the same directions.
-        covariance[np.diag_indices_from(covariance)] += ridges[name] * np.trace(covariance) / widths[name] or 1.0
+        ridge = max(ridges[name] * np.trace(covariance), least) / widths[name] or 1.0
+        covariance[np.diag_indices_from(covariance)] += ridge
         factors[name] = cholesky(covariance, check_finite=False)
     cross = {pair: np.zeros((widths[pair[0]], widths[pair[1]])) for pair in pairs}
     for blocks in zip(*(X.blocks() for X in views.values()), strict=True):
@@ -80,4 +85,6 @@ def canonical_correlations(
         whitened[a, b] = solve_triangular(factors[b], half.T, trans="T", check_finite=False).T
     values, directions = leading_directions(whitened, widths, k)
     correlations = values / max(1, len(names) - 1)
-    return {name: solve_triangular(factors[name], u, check_finite=False) for name, u in directions.items()}, correlations
+    return {
+        name: solve_triangular(factors[name], u, check_finite=False) for name, u in directions.items()
+    }, correlations

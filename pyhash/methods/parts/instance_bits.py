@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_DIRECTIONS = 256
 # Ridges of the canonical correlations, in units of the mean variance of a feature.
 _DENSE_RIDGE, _SPARSE_RIDGE = 0.01, 1.0
+# Correlations below are rounding errors of rows that do not differ.
+_LEAST_CORRELATION = 1e-6
 # Weight of words as they are beside the canonical space.
 _WORD_WEIGHT = 0.6
 # The number of instance bits to which `focus` refers: as a whole, more of them weigh no more.
@@ -62,7 +64,7 @@ class InstanceSpace:
         means = {name: X.transposed_dot(ones)[:, 0] / chunk.n for name, X in chunk.views.items()}
         ridges = {name: _SPARSE_RIDGE if sparse else _DENSE_RIDGE for name, sparse in is_sparse_view.items()}
         W, correlations = canonical_correlations(chunk.views, chunk.XX, k, ridges, means)
-        scale = np.maximum(correlations, 0.0) ** 2
+        scale = np.where(correlations > _LEAST_CORRELATION, correlations, 0.0) ** 2
         directions = {name: of_modality * scale for name, of_modality in W.items()}
         rotations = [random_rotation(k, rng) for _ in range(0, n_bits, k)]
         return cls(
@@ -71,11 +73,6 @@ class InstanceSpace:
             np.hstack(rotations)[:, :n_bits],
             {name: random_signs(rng, chunk.views[name].shape[1], n_bits) for name, sp in is_sparse_view.items() if sp},
         )
-
-    @property
-    def n_bits(self) -> int:
-        """Number of instance bits."""
-        return self.rotation.shape[1]
 
     def embed(self, views: Mapping[str, FeatureRows]) -> Matrix:
         """Return the embeddings (n, k) of rows, of length 1 or 0."""
@@ -108,6 +105,8 @@ class InstanceSpace:
         """Return the space of a file, every dtype and shape checked."""
         rotation = archive.array("instance.rotation", np.float64, (None, n_bits))
         k = len(rotation)
+        if k == 0:
+            raise ValueError("instance.rotation must have at least one row")
         directions, offsets, words = {}, {}, {}
         for m, (name, d) in enumerate(n_mapped.items()):
             directions[name] = archive.array(f"instance.directions.{m}", np.float64, (None, k))
