@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pyhash.errors import ModelFormatError
 
 FORMAT = "pyhash"
-VERSION = 1
+# Version 2: models have sums of rows, and calibrations.
+VERSION = 2
 # JSON takes several times its length when it is parsed. Far beyond what a model or index has.
 MAX_HEADER_BYTES = 1 << 24
 
@@ -32,6 +33,7 @@ class Archive:
     kind: str
     fields: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
+    version: int = VERSION
 
     @contextmanager
     def taken_for(self, what: str) -> Iterator[None]:

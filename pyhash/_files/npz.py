@@ -61,7 +61,7 @@ def read_npz(path: Path, file: IO[bytes]) -> Archive:
             if f"{name}.npy" not in members:
                 raise ModelFormatError(f"{path} is not a whole pyhash file: it has no array {name!r}")
             arrays[name] = _read_array(path, archive, members[f"{name}.npy"], name, described)
-    return Archive(path, header["kind"], header["fields"], arrays)
+    return Archive(path, header["kind"], header["fields"], arrays, header["version"])
 
 
 def _checked_members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -97,7 +97,7 @@ def read_tensor_file(path: str | os.PathLike[str]) -> Archive:
             check_described(target, name, described, arrays[name].dtype, arrays[name].shape)
     if header.pop(_CHECKSUM, None) != _checksum(header, arrays):
         raise ModelFormatError(f"{target} is not a whole pyhash file: its content does not have its checksum")
-    return Archive(target, header["kind"], header["fields"], arrays)
+    return Archive(target, header["kind"], header["fields"], arrays, header["version"])
 
 
 def _require_safetensors(doing: str) -> None:

@@ -48,17 +48,17 @@ def check_class_indices(
     return classes
 
 
-def count_class_indices(name: str, classes: NDArray[np.int64], hint: str = ", pass n_classes") -> int:
-    """Return the greatest class index plus 1; raise if it is far above the number of distinct ones.
+def count_class_indices(name: str, classes: NDArray[np.int64], hint: str = ", pass n_classes", n_known: int = 0) -> int:
+    """Return the greatest class index plus 1; raise if it is far above the number of distinct ones and known classes.
 
     Memory and time grow with the number of classes, and such indices are most likely a mistake, for example ids in
     place of labels. `hint` ends the message.
     """
     n_classes = int(classes.max(initial=-1)) + 1
-    if n_classes <= _MAX_UNQUESTIONED:
+    if n_classes <= max(_MAX_UNQUESTIONED, n_known):
         return n_classes
     n_distinct = len(np.unique(classes))
-    if n_classes > _MAX_CLASSES_PER_INDEX * n_distinct:
+    if n_classes > n_known + _MAX_CLASSES_PER_INDEX * n_distinct:
         row = int(np.argmax(classes))
         raise ValueError(
             f"{name} must be class indices counted from 0, got {n_classes - 1} in row {row} where {len(classes)} rows "

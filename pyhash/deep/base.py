@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
 from pyhash._files.safetensors import write_tensor_file
-from pyhash._inputs.checks import as_rows, check_choice, check_integer, check_n_bits, is_sparse, shape_of_features
+from pyhash._inputs.checks import as_rows, check_choice, check_integer, check_n_bits, is_sparse
 from pyhash._inputs.paths import check_path
 from pyhash.codes import pack
 from pyhash.deep.backbones import check_backbones, check_given, check_modalities
@@ -38,7 +38,7 @@ from pyhash.deep.training import Training
 from pyhash.deep.training_options import ResolvedOptions, TrainingOptions
 from pyhash.deep.validation import Validation, split_rows
 from pyhash.deep.views import FlatViews, fit_maps, open_views
-from pyhash.methods.contract import HashingMethod, Views, check_modality, refuse_overflow
+from pyhash.methods.contract import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow, weighted_sum
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.feature_maps import check_feature_maps
 from pyhash.methods.parts.hierarchy import ClassLayers, label_matrices
@@ -259,61 +259,6 @@ class DeepMethod(HashingMethod):
         self._take(state, pack(signs), None)
         return self
 
-    def encode_fused(self, views: Views) -> NDArray[np.uint8]:
-        """Return the packed codes of samples with several modalities: signs of their summed projections.
-
-        Parameters
-        ----------
-        views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
-            Features of one or more modalities, rows aligned.
-
-        Returns
-        -------
-        ndarray of shape (n, ceil(n_bits / 8)), uint8
-
-        Raises
-        ------
-        NotFittedError
-            If nothing was learned yet.
-        TypeError
-            If `views` is not a mapping, or empty.
-        ValueError
-            If a modality is unknown.
-        ValueError
-            If views differ in their numbers of rows.
-        ValueError
-            If features have another shape than those learned, or are not finite.
-        """
-        if not isinstance(views, Mapping) or not views:
-            raise TypeError(f"views must be a mapping of modality names to features, got {views!r}")
-        state = self._fitted_state()
-        unknown = [name for name in views if name not in state.n_features]
-        if unknown:
-            known = ", ".join(map(repr, state.n_features))
-            raise ValueError(f"views must be of the modalities {known}, got one named {unknown[0]!r}")
-        projections = []
-        for name, X in views.items():
-            try:
-                projections.append(self.project(X, modality=name))
-            except (TypeError, ValueError) as error:
-                kind = TypeError if isinstance(error, TypeError) else ValueError
-                raise kind(f"views[{name!r}] cannot be encoded: {error}") from error
-        if len({len(rows) for rows in projections}) > 1:
-            shown = ", ".join(f"{name!r} has {len(rows)}" for name, rows in zip(views, projections, strict=True))
-            raise ValueError(f"views must have equally many rows, {shown}")
-        return pack(np.add.reduce(projections))
-
-    def project(self, X: ArrayLike, *, modality: str) -> NDArray[np.float32]:  # noqa: D102 - HashingMethod's
-        state = self._fitted_state()
-        check_modality(state, modality)
-        shape = state.plan.shapes[modality]
-        if len(shape) > 1:
-            rows = as_rows("X", X)
-            if is_sparse(rows) or rows.shape[1:] != shape:
-                raise ValueError(f"X must have shape (n, {', '.join(map(str, shape))}), got {rows.shape}")
-            X = rows.reshape(len(rows), -1)
-        return super().project(X, modality=modality)
-
     def export_onnx(self, path: str | os.PathLike[str], *, modality: str) -> None:
         """Write the encoder of one modality to an ONNX file, which computes codes without pyhash and torch.
 
@@ -450,20 +395,48 @@ class DeepMethod(HashingMethod):
 
     # --- encoding -----------------------------------------------------------------------------------------------------
 
-    def _project(self, state: DeepState, rows: Features, modality: str, encoder: str) -> NDArray[np.float32]:
-        n, _ = shape_of_features("X", rows, state.n_features[modality])
+    def _encoders(self) -> tuple[str, ...]:
+        return "bits", "posterior", "auto"
+
+    def _query_rows(self, state: DeepState, modality: str, what: str, X: Any) -> Features:
+        rows, shape = as_rows(what, X), state.plan.shapes[modality]
+        if len(shape) > 1:
+            if is_sparse(rows) or rows.shape[1:] != shape:
+                raise ValueError(f"{what} must have shape (n, {', '.join(map(str, shape))}), got {rows.shape}")
+            rows = rows.reshape(len(rows), -1)
+        return super()._query_rows(state, modality, what, rows)
+
+    def _project(
+        self,
+        state: DeepState,
+        rows: Mapping[str, Features],
+        weights: Mapping[str, float],
+        encoder: str,
+        names: Mapping[str, str],
+    ) -> NDArray[np.float32]:
+        n = n_rows_of(rows)
         out = np.empty((n, state.plan.n_bits), dtype=np.float32)
         if n == 0:
             return out
-        posterior = state.posterior(modality) if encoder == "posterior" else None
-        device, is_picture = next(state.network.parameters()).device, modality in state.network.backbones
+        posteriors = {name: state.posterior(name) for name in rows} if encoder == "posterior" else None
+        device, size = (
+            next(state.network.parameters()).device,
+            rows_per_block([state.plan.shapes[name] for name in rows]),
+        )
+        inputs = [
+            query_inputs(names[name], name, x, state.maps[name], name in state.network.backbones, size)
+            for name, x in rows.items()
+        ]
         with torch.no_grad():
-            size = rows_per_block([state.plan.shapes[modality]])
-            for block, x in query_inputs(modality, rows, state.maps[modality], is_picture, size):
-                features, outputs = (
-                    part.float().cpu().numpy() for part in state.network.encode(modality, x.to(device))
-                )
-                out[block] = outputs if posterior is None else posterior(with_one(features))
+            for of_modalities in zip(*inputs, strict=True):
+                found, block = {}, of_modalities[0][0]
+                for name, (_, x) in zip(rows, of_modalities, strict=True):
+                    features, outputs = (
+                        part.float().cpu().numpy() for part in state.network.encode(name, x.to(device))
+                    )
+                    found[name] = outputs if posteriors is None else posteriors[name].logits(with_one(features))
+                total = weighted_sum(found, weights)
+                out[block] = total if posteriors is None else next(iter(posteriors.values())).expected_codes(total)
         return refuse_overflow(out)
 
     def _n_bits_of(self, state: DeepState) -> int:

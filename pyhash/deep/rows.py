@@ -122,12 +122,12 @@ def _joined(blocks: list[Features]) -> Features:
 
 
 def query_inputs(
-    modality: str, rows: Features, feature_map: Any, is_picture: bool, size: int
+    what: str, modality: str, rows: Features, feature_map: Any, is_picture: bool, size: int
 ) -> Iterator[tuple[slice, Input]]:
-    """Yield blocks of X and their rows as networks take them, checked and mapped."""
+    """Yield blocks of rows, and these as networks take them, checked and mapped; errors call them `what`."""
     for start in range(0, rows.shape[0], size):
         block = slice(start, min(start + size, rows.shape[0]))
-        converted = float32_rows("X", modality, rows[block], feature_map, is_picture, start)
+        converted = float32_rows(what, modality, rows[block], feature_map, is_picture, start)
         yield block, make_input(converted, not is_picture and is_bag_of_words(converted))
 
 

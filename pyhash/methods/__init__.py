@@ -10,6 +10,7 @@ from pyhash.methods.registry import modules_of_classes
 
 if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash.methods.batch import BATCH as BATCH
+    from pyhash.methods.boch import BOCH as BOCH
     from pyhash.methods.cca_itq import CCAITQ as CCAITQ
     from pyhash.methods.cca_sign import CCASign as CCASign
     from pyhash.methods.dch import DCH as DCH

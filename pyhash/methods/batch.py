@@ -129,7 +129,7 @@ class BATCH(LinearMethod[BATCHSettings, None]):
         self.encoder = encoder
         self.seed = seed
 
-    def _default_map(self) -> RBFAnchors:
+    def _default_map(self, sparse: bool) -> RBFAnchors:
         return RBFAnchors(1000, width="mean_squared_distance", centered=True, seed=self.seed)
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> BATCHSettings:

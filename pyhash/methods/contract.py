@@ -7,15 +7,15 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash._files.archive import Archive
 from pyhash._files.npz import write_archive
-from pyhash._inputs.checks import as_rows, check_choice, check_n_bits, shape_of_features
+from pyhash._inputs.checks import as_rows, check_choice, check_n_bits, check_real, shape_of_features
 from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import NotFittedError
@@ -98,9 +98,25 @@ class HashingMethod(Parameters, ABC):
             If a row has no label, or one of an unknown class.
         """
 
+    def _query_rows(self, state: Any, modality: str, what: str, X: Any) -> Features:
+        """Return rows of a modality as an array of its shape; values are not checked."""
+        rows = as_rows(what, X)
+        shape_of_features(what, rows, state.n_features[modality])
+        return rows
+
     @abstractmethod
-    def _project(self, state: Any, rows: Features, modality: str, encoder: str) -> NDArray[np.float32]:
-        """Return projections (n, n_bits) of rows whose values are not checked yet."""
+    def _project(
+        self,
+        state: Any,
+        rows: Mapping[str, Features],
+        weights: Mapping[str, float],
+        encoder: str,
+        names: Mapping[str, str],
+    ) -> NDArray[np.float32]:
+        """Return projections (n, n_bits) of rows of one or more modalities, which the weights weigh.
+
+        The values of the rows are not checked yet; errors call them by `names`.
+        """
 
     @abstractmethod
     def _n_bits_of(self, state: Any) -> int:
@@ -128,8 +144,8 @@ class HashingMethod(Parameters, ABC):
         """Write a file, whole or not at all."""
         write_archive(path, kind, fields, arrays)
 
-    def _default_map(self) -> Any:
-        """Return the feature map of modalities for which the user names none."""
+    def _default_map(self, sparse: bool) -> Any:
+        """Return the feature map of a modality, whose rows are sparse or not, for which the user names none."""
 
     # --- what every method has ----------------------------------------------------------------------------------------
 
@@ -166,7 +182,7 @@ class HashingMethod(Parameters, ABC):
 
     @property
     def encoders_(self) -> dict[str, str]:
-        """Encoder of each modality, "bits" or "posterior"; for ``encoder="auto"`` the one that was chosen."""
+        """Encoder of each modality: "bits", "posterior" or "bayes"; for ``encoder="auto"`` the one that was chosen."""
         state = self._fitted_state()
         encoder = self._encoder_in(state)
         return {modality: _chosen(encoder, state, modality) for modality in state.n_features}
@@ -184,7 +200,8 @@ class HashingMethod(Parameters, ABC):
         Returns
         -------
         ndarray of shape (n, n_bits), float32
-            Under the encoder "posterior" the expected code, in [-1, 1].
+            Under the encoder "posterior" the expected code, in [-1, 1]; under "bayes" the bits that retrieve best and
+            their weights.
 
         Raises
         ------
@@ -201,7 +218,8 @@ class HashingMethod(Parameters, ABC):
         """
         state = self._fitted_state()
         check_modality(state, modality)
-        return self._project(state, as_rows("X", X), modality, self._encoder_of(modality))
+        rows = {modality: self._query_rows(state, modality, "X", X)}
+        return self._project(state, rows, {modality: 1.0}, self._encoder_of(modality), {modality: "X"})
 
     def encode(self, X: ArrayLike, *, modality: str) -> NDArray[np.uint8]:
         """Return the packed codes of samples of one modality: ``sgn(project(X))``.
@@ -221,6 +239,84 @@ class HashingMethod(Parameters, ABC):
             As ``project``.
         """
         return pack(self.project(X, modality=modality))
+
+    def project_fused(self, views: Views, *, weights: Mapping[str, float] | None = None) -> NDArray[np.float32]:
+        """Return one projection of each sample from several of its modalities.
+
+        Parameters
+        ----------
+        views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
+            Features of some of the modalities learned, at least one, rows aligned.
+        weights : mapping of str to float, optional
+            Weight of each modality, >= 0 and some above 0; by default 1. Modalities that are not independent of each
+            other, such as two texts of one thing, want less than 1 each, for example 0.6.
+
+        Returns
+        -------
+        ndarray of shape (n, n_bits), float32
+            For the encoder "bits" the weighted sum of the projections. For "posterior" and "bayes" that of the product
+            of the modalities' posteriors, ``P(u) ~ prod_m P_m(u)^{w_m}``. Encoder "auto" takes the one that did best in
+            the trial over these modalities.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet.
+        TypeError
+            If `views` is not a mapping of str to arrays of real numbers.
+        TypeError
+            If `weights` is not a mapping of str to numbers.
+        ValueError
+            If a modality is unknown, or there is none.
+        ValueError
+            If views have different numbers of rows, or of columns than the learned modality.
+        ValueError
+            If views have values that are not finite, or too large to be projected.
+        ValueError
+            If a weight is for a modality that is not in `views`, or < 0, or all are 0.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyhash import LEMON
+        >>> rng = np.random.default_rng(0)
+        >>> labels = rng.integers(0, 4, size=200)
+        >>> views = {name: np.eye(4)[labels] + rng.standard_normal((200, 4)) for name in ("image", "text")}
+        >>> model = LEMON(n_bits=16).partial_fit(views, labels)
+        >>> model.project_fused(views, weights={"text": 0.5}).shape
+        (200, 16)
+        """
+        state = self._fitted_state()
+        if not isinstance(views, Mapping):
+            raise TypeError(f"views must be a mapping of modality names to features, got {type(views).__name__}")
+        if not views:
+            raise ValueError("views must hold at least one modality, got none")
+        for name in views:
+            check_modality(state, name, "views")
+        names = {name: f"views[{name!r}]" for name in views}
+        rows = {name: self._query_rows(state, name, names[name], views[name]) for name in views}
+        _check_equally_many(rows)
+        weights = _fusion_weights(weights, list(rows))
+        return self._project(state, rows, weights, self._encoder_of_all(state, rows), names)
+
+    def encode_fused(self, views: Views, *, weights: Mapping[str, float] | None = None) -> NDArray[np.uint8]:
+        """Return one packed code of each sample from several of its modalities: ``sgn(project_fused(views))``.
+
+        Parameters
+        ----------
+        views, weights
+            As for ``project_fused``.
+
+        Returns
+        -------
+        ndarray of shape (n, ceil(n_bits / 8)), uint8
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As ``project_fused``.
+        """
+        return pack(self.project_fused(views, weights=weights))
 
     def check_n_features(self, n: int, n_features: Mapping[str, int]) -> None:
         """Raise ValueError if `n` rows of so many features, by modality, are known to be too few for `n_bits`.
@@ -292,7 +388,11 @@ class HashingMethod(Parameters, ABC):
     def _encoder(self) -> str:
         if not self.is_supervised:
             return "bits"
-        return check_choice("encoder", getattr(self, "encoder"), (*ENCODERS, "auto"))  # noqa: B009
+        return check_choice("encoder", getattr(self, "encoder"), self._encoders())  # noqa: B009
+
+    def _encoders(self) -> tuple[str, ...]:
+        """Return the values that the parameter `encoder` may have."""
+        return (*ENCODERS, "auto")
 
     def _encoder_in(self, state: Any) -> str:
         """Return the parameter `encoder`, where what was learned serves it."""
@@ -301,6 +401,13 @@ class HashingMethod(Parameters, ABC):
     def _encoder_of(self, modality: str) -> str:
         state = self._fitted_state()
         return _chosen(self._encoder_in(state), state, modality)
+
+    def _encoder_of_all(self, state: Any, modalities: Collection[str]) -> str:
+        """Return the encoder of several modalities together."""
+        encoder = self._encoder_in(state)
+        if encoder != "auto":
+            return encoder
+        return "bits" if state.trial is None else state.trial.choice(*modalities)
 
     def _check_continuity(self, state: Any) -> None:
         """Raise an error if a parameter is invalid or does not fit what was learned."""
@@ -311,7 +418,8 @@ class HashingMethod(Parameters, ABC):
         if n_bits != learned:
             raise ValueError(f"n_bits must stay {learned} once chunks were learned, got {n_bits}")
 
-    def _maps(self, modalities: list[str]) -> dict[str, Any]:
+    def _maps(self, modalities: Collection[str], sparse: Collection[str] = ()) -> dict[str, Any]:
+        """Return the feature map of each modality, not fitted; `sparse` are those with sparse rows."""
         given = check_feature_maps(self.feature_maps)
         unknown = [name for name in given if name not in modalities]
         if unknown:
@@ -319,7 +427,7 @@ class HashingMethod(Parameters, ABC):
                 f"feature_maps must be for modalities of the views, {', '.join(map(repr, modalities))}, "
                 f"got one for {unknown[0]!r}"
             )
-        return {name: given[name] if name in given else self._default_map() for name in modalities}
+        return {name: given[name] if name in given else self._default_map(name in sparse) for name in modalities}
 
 
 def _chosen(encoder: str, state: FittedState, modality: str) -> str:
@@ -327,6 +435,20 @@ def _chosen(encoder: str, state: FittedState, modality: str) -> str:
     if encoder != "auto":
         return encoder
     return "bits" if state.trial is None else state.trial.choice(modality)
+
+
+def _fusion_weights(weights: object, modalities: list[str]) -> dict[str, float]:
+    """Return the weight of each modality, 1 where none is given."""
+    if weights is None:
+        return dict.fromkeys(modalities, 1.0)
+    if not isinstance(weights, Mapping):
+        raise TypeError(f"weights must be a mapping of modality names to numbers, got {type(weights).__name__}")
+    for name in weights:
+        check_choice("weights", name, tuple(modalities))
+    found = {name: check_real(f"weights[{name!r}]", weights.get(name, 1.0), 0.0) for name in modalities}
+    if not any(found.values()):
+        raise ValueError("weights must have one above 0, all are 0")
+    return found
 
 
 def _fingerprint_of_codes(name: str, n_features: Mapping[str, int], codes: NDArray[np.uint8]) -> str:
@@ -357,21 +479,27 @@ def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Featu
             wrong = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is unknown"
             raise ValueError(f"views must be {', '.join(map(repr, n_features))} as learned before, {wrong}")
     rows = {name: as_rows(f"views[{name!r}]", views[name]) for name in (n_features or views)}
-    n_rows = {name: shape_of_features(f"views[{name!r}]", x, n_features.get(name))[0] for name, x in rows.items()}
-    if len(set(n_rows.values())) > 1:
-        shown = ", ".join(f"{name!r} has {n}" for name, n in n_rows.items())
-        raise ValueError(f"views must have equally many rows, {shown}")
-    if not all(n_rows.values()):
+    for name, x in rows.items():
+        shape_of_features(f"views[{name!r}]", x, n_features.get(name))
+    _check_equally_many(rows)
+    if n_rows_of(rows) == 0:
         raise ValueError("views must have at least one row, got none")
     return rows
 
 
-def check_modality(state: FittedState, modality: object) -> None:
-    """Refuse a modality that was not learned."""
+def _check_equally_many(rows: Mapping[str, Features]) -> None:
+    """Raise ValueError unless all views have the same number of rows."""
+    if len({x.shape[0] for x in rows.values()}) > 1:
+        shown = ", ".join(f"{name!r} has {x.shape[0]}" for name, x in rows.items())
+        raise ValueError(f"views must have equally many rows, {shown}")
+
+
+def check_modality(state: FittedState, modality: object, what: str = "modality") -> None:
+    """Refuse a modality that was not learned; errors call it `what`."""
     if not isinstance(modality, str):
-        raise TypeError(f"modality must be the name of a modality, got {modality!r}")
+        raise TypeError(f"{what} must be the name of a modality, got {modality!r}")
     if modality not in state.n_features:
-        raise ValueError(f"modality must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
+        raise ValueError(f"{what} must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
 
 
 def refuse_overflow(projections: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -382,6 +510,15 @@ def refuse_overflow(projections: NDArray[np.float32]) -> NDArray[np.float32]:
             f"X must give projections that float32 can hold, got values that are too large in {name_rows(too_large)}"
         )
     return projections
+
+
+def weighted_sum(arrays: Mapping[str, NDArray[Any]], weights: Mapping[str, float]) -> NDArray[Any]:
+    """Return the sum of arrays by modality, each times its weight; a single array of weight 1 as it is."""
+    total: Any = None
+    for name, array in arrays.items():
+        weighted = array if weights[name] == 1 else weights[name] * array
+        total = weighted if total is None else total + weighted
+    return cast("NDArray[Any]", total)
 
 
 def n_rows_of(rows: Mapping[str, Features]) -> int:

@@ -124,7 +124,7 @@ class DCH(LinearMethod[DCHSettings, None]):
         self.seed = seed
         self.n_threads = n_threads
 
-    def _default_map(self) -> RBFAnchors:
+    def _default_map(self, sparse: bool) -> RBFAnchors:
         return RBFAnchors(1000, width="mean_distance", seed=self.seed)
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> DCHSettings:

@@ -137,7 +137,7 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         self.encoder = encoder
         self.seed = seed
 
-    def _default_map(self) -> RBFAnchors:
+    def _default_map(self, sparse: bool) -> RBFAnchors:
         return RBFAnchors(1500, width="mean_distance", seed=self.seed)
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> DSFHSettings:

@@ -62,6 +62,24 @@ class EmbeddingSums:
             self.B + B.sum(axis=0),
         )
 
+    def to_arrays(self) -> Arrays:
+        """Return the sums as arrays of a file."""
+        return {f"sum.{name}": np.ascontiguousarray(array) for name, array in vars(self).items()}
+
+    @staticmethod
+    def is_in(archive: Archive) -> bool:
+        """Return whether a file has these sums, or some of them."""
+        return any(name.startswith("sum.") for name in archive.arrays)
+
+    @classmethod
+    def from_archive(cls, archive: Archive) -> EmbeddingSums:
+        """Return the sums of a file, every dtype and shape checked."""
+        fields = archive.field("state")
+        empty = cls.empty(check_n_bits(fields["n_bits"]), fields["n_classes"])
+        return cls(
+            **{name: archive.array(f"sum.{name}", np.float64, array.shape) for name, array in vars(empty).items()}
+        )
+
 
 class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     """Label embedding online hashing (Wang et al., MM 2020).
@@ -180,31 +198,30 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     def _learn(
         self, settings: LEMONSettings, own: EmbeddingSums, chunk: Chunk, rng: np.random.Generator
     ) -> tuple[EmbeddingSums, Signs]:
-        L = chunk.finest
-        G = unit_rows(L)
-        n, r = chunk.n, len(own.VV)
-        B = random_signs(rng, n, r).astype(np.float64)
-        V = random_balanced_factor(n, r, rng)
-        R = random_rotation(r, rng)
-        for _ in range(settings.n_iter):
-            P = update_P(own.add(L, G, V, B), settings)
-            V = update_V(own.add(L, G, V, B), settings, L, G, B, P, R, rng)
-            R = update_R(own.add(L, G, V, B))
-            B = update_B(own.add(L, G, V, B), settings, G, V, R)
-        return own.add(L, G, V, B), B.astype(np.int8)
+        return learn_codes(settings, own, chunk.finest, rng)
 
     def _own_to_file(self, own: EmbeddingSums) -> tuple[Fields, Arrays]:
-        return {}, {f"sum.{name}": np.ascontiguousarray(array) for name, array in vars(own).items()}
+        return {}, own.to_arrays()
 
     def _own_from_file(self, archive: Archive, state: State[Any]) -> EmbeddingSums:
-        r = check_n_bits(archive.field("state")["n_bits"])
-        shapes = {
-            name: array.shape
-            for name, array in vars(EmbeddingSums.empty(r, archive.field("state")["n_classes"])).items()
-        }
-        return EmbeddingSums(
-            **{name: archive.array(f"sum.{name}", np.float64, shape) for name, shape in shapes.items()}
-        )
+        return EmbeddingSums.from_archive(archive)
+
+
+def learn_codes(
+    settings: LEMONSettings, own: EmbeddingSums, L: Matrix, rng: np.random.Generator
+) -> tuple[EmbeddingSums, Signs]:
+    """Return the sums after a chunk with labels L (n, c), and its signs (n, r)."""
+    G = unit_rows(L)
+    n, r = len(L), len(own.VV)
+    B = random_signs(rng, n, r).astype(np.float64)
+    V = random_balanced_factor(n, r, rng)
+    R = random_rotation(r, rng)
+    for _ in range(settings.n_iter):
+        P = update_P(own.add(L, G, V, B), settings)
+        V = update_V(own.add(L, G, V, B), settings, L, G, B, P, R, rng)
+        R = update_R(own.add(L, G, V, B))
+        B = update_B(own.add(L, G, V, B), settings, G, V, R)
+    return own.add(L, G, V, B), B.astype(np.int8)
 
 
 def update_P(sums: EmbeddingSums, settings: LEMONSettings) -> Matrix:

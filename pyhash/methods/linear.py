@@ -12,25 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._files.archive import Archive
-from pyhash._inputs.checks import check_bool, check_features, check_integer, check_n_bits, shape_of_features
+from pyhash._inputs.checks import check_bool, check_features, check_integer, check_n_bits, is_sparse
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError
-from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow
+from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow, weighted_sum
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
+from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
+from pyhash.methods.parts.calibration import MAX_ROWS, Calibration, candidates_of
 from pyhash.methods.parts.encoder_trial import MAX_QUERIES, EncoderTrial
-from pyhash.methods.parts.feature_maps import apply_map, check_rows, fitted_copy, row_blocks
+from pyhash.methods.parts.feature_maps import FeatureMap, RBFAnchors, apply_map, check_rows, fitted_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
-from pyhash.methods.parts.hierarchy import ClassLayers, label_matrices
+from pyhash.methods.parts.feature_sums import FeatureSums
+from pyhash.methods.parts.hierarchy import ClassLayers, count_classes, label_matrices
+from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import solve_ridge
-from pyhash.methods.parts.state import Chunk, FeatureSums, Own, State, restore_state, store_state
+from pyhash.methods.parts.state import Chunk, Own, State, restore_state, store_state
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pyhash._inputs.checks import Features
+
+# Streams of random numbers apart from those of learning, which are the numbers of chunks.
+_TRIAL, _CALIBRATION = 1 << 32, 1 << 33
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,14 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         sums = state.sums[modality]
         return solve_ridge(sums.XX, sums.XB, state.ridge[modality])
 
+    def _complete(self, own: Own, modality: str, C: Matrix) -> Own:
+        """Return what the method itself keeps, as if features had been there that are X C on earlier rows X."""
+        return own
+
+    def _takes_new_classes(self, state: State[Own]) -> bool:
+        """Return whether later chunks may show classes that those before did not; only for a single layer."""
+        return False
+
     def _n_classes_of(self, state: State[Own]) -> list[int]:
         """Return the number of classes of each layer, coarse to fine, as the first chunk fixed them."""
         return [state.n_classes]
@@ -118,6 +133,17 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         state, signs = self._advance(settings, None, rows, layers, settings.classes.count(layers), 0)
         self._take(state, pack(signs), None)
         return self
+
+    @property
+    def calibration_(self) -> dict[str, dict[str, float]]:
+        """What the encoder "bayes" chose for each modality, by predicting rows before it learned them.
+
+        "ridge" xi, "share" a of naive Bayes, "temperature" tau and "exponent" rho, as in docs/methods.md; "precision"
+        is the mean average precision with which the choice ranked the label sets of these rows, "loss" its mean
+        negative log likelihood in nats, "n_rows" their number, older rows counting less. Empty if the encoder is "bits"
+        or "posterior".
+        """
+        return {name: calibration.describe() for name, calibration in self._fitted_state().calibrations.items()}
 
     def _settings(self, modalities: list[str]) -> SettingsT:
         """Return all parameters, checked; once in a call that learns or saves."""
@@ -141,11 +167,16 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             settings.classes.check_unchanged(self._n_classes_of(state))
 
     def _check_encoder(self, encoder: str, state: State[Own]) -> None:
-        """Raise ValueError if an encoder needs label sets and the model keeps none."""
+        """Raise ValueError if an encoder needs something that the model does not keep."""
         if state.label_sets is None and encoder != "bits":
             raise ValueError(
                 f"encoder must stay 'bits' for this {type(self).__name__}, which keeps no label sets, got "
-                f"{encoder!r}; to use 'posterior' or 'auto', set it before the first chunk is learned"
+                f"{encoder!r}; to use another one, set it before the first chunk is learned"
+            )
+        if encoder == "bayes" and any(sums.X is None for sums in state.sums.values()):
+            raise ValueError(
+                f"encoder must not be 'bayes' for this {type(self).__name__}: its file, of version 0.1, "
+                "lacks the sums of rows"
             )
 
     def _encoder_in(self, state: State[Own]) -> str:
@@ -189,9 +220,11 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         affiliations = settings.classes.affiliations
         labels = label_matrices(layers, affiliations, n_classes, first_row) if self.is_supervised else []
         rows = UnmappedRows(views, labels, first_row)
+        if state is not None and labels and labels[-1].shape[1] > state.n_classes:
+            state = state.widened(labels[-1].shape[1])
         if settings.encoder != "auto":
             return self._learn_rows(settings, state, rows)
-        rng = settings.rng((1 + (0 if state is None else state.n_chunks)) << 32)  # apart from those of learning
+        rng = settings.rng((1 + (0 if state is None else state.n_chunks)) * _TRIAL)
         trial = self._try_encoders(settings, state, rows, rng)
         learned, signs = self._learn_rows(settings, state, rows)
         return dataclasses.replace(learned, trial=trial.with_samples(labels[-1], signs, rng)), signs
@@ -199,8 +232,12 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     def _learn_rows(
         self, settings: SettingsT, state: State[Own] | None, rows: UnmappedRows
     ) -> tuple[State[Own], Signs]:
+        is_first = state is None
         if state is None:
             state = self._empty_state(settings, rows)
+        else:
+            state = self._calibrate(settings, state, rows)
+            state = self._grow(state, rows)
         views = {name: FeatureRows(name, x, state.maps[name], rows.first_row) for name, x in rows.views.items()}
         chunk = Chunk(
             views=views,
@@ -217,12 +254,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 f"views and parameters must have values of a size that {type(self).__name__} can compute with in "
                 f"float64: {error}; scale the views, as UnitLength does, or use less extreme parameters"
             ) from error
-        sums = {
-            name: FeatureSums(
-                chunk.XX[name], chunk.cross_sum(name, B), old.XL + views[name].transposed_dot(chunk.finest)
-            )
-            for name, old in state.sums.items()
-        }
+        sums = {name: old.add(views[name], chunk.XX[name], B, chunk.finest) for name, old in state.sums.items()}
         learned = dataclasses.replace(
             state,
             n_chunks=state.n_chunks + 1,
@@ -233,14 +265,71 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             own=own,
             projections={},
             posteriors={},
+            solvers={},
+            label_posteriors={},
+            bayes_codes=[],
         )
+        if is_first and settings.encoder in ("bayes", "auto"):
+            learned = self._calibrate_first(settings, learned, rows, B)
         return learned, B
+
+    def _grow(self, state: State[Own], rows: UnmappedRows) -> State[Own]:
+        """Return the state with the columns that maps take on from a chunk, its sums completed."""
+        maps, n_mapped, sums, own = dict(state.maps), dict(state.n_mapped), dict(state.sums), state.own
+        for name, feature_map in state.maps.items():
+            if not isinstance(feature_map, FeatureMap):
+                continue
+            if isinstance(feature_map, RBFAnchors) and feature_map.grow:
+                check_rows(f"views[{name!r}]", rows.views[name], rows.first_row)  # before some of them are anchors
+            grown = feature_map.grown(rows.views[name], state.n_chunks)
+            if grown is None:
+                continue
+            maps[name], C = grown
+            n_mapped[name] = sum(C.shape)
+            sums[name] = sums[name].completed(C)
+            own = self._complete(own, name, C)
+        return dataclasses.replace(state, maps=maps, n_mapped=n_mapped, sums=sums, own=own)
+
+    def _calibrate(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> State[Own]:
+        """Return the state with its calibrations updated by predicting some rows that are not learned yet."""
+        if not state.calibrations:
+            return state
+        held = _drawn(settings.rng(_CALIBRATION + state.n_chunks), len(rows.labels[-1]), MAX_ROWS)
+        L, calibrations = rows.labels[-1][held], {}
+        for name, calibration in state.calibrations.items():
+            X = self._mapped(state, name, rows.views[name][held], rows.first_row)
+            calibrations[name] = calibration.with_rows(X, L, cast("LabelSets", state.label_sets), state.solver(name))
+        return dataclasses.replace(state, calibrations=calibrations)
+
+    def _calibrate_first(self, settings: SettingsT, state: State[Own], rows: UnmappedRows, B: Signs) -> State[Own]:
+        """Return the state after the first chunk with calibrations: the sums less some rows predict these rows."""
+        L, sets = rows.labels[-1], cast("LabelSets", state.label_sets)
+        # Not the rows that a map was made of: they would be predicted better than new ones.
+        free = np.ones(len(L), dtype=bool)
+        for feature_map in state.maps.values():
+            if isinstance(feature_map, RBFAnchors):
+                free[feature_map.fitted_rows] = False
+        free = np.flatnonzero(free)
+        held = free[_drawn(settings.rng(_CALIBRATION), len(free), min(MAX_ROWS, len(L) // 5))]
+        rest = np.setdiff1d(np.arange(len(L)), held)
+        label_sets = LabelSets.empty(sets.n_classes, settings.n_bits).add(L[rest], B[rest])
+        calibrations = {}
+        for name, sums in state.sums.items():
+            X = self._mapped(state, name, rows.views[name][held], rows.first_row)
+            empty = Calibration.empty(*candidates_of(state.maps[name], X, sums))
+            solver = ScoreSolver(sums.without(X, L[held]))
+            calibrations[name] = empty.with_rows(X, L[held], label_sets, solver) if len(held) else empty
+        return dataclasses.replace(state, calibrations=calibrations)
+
+    def _mapped(self, state: State[Own], modality: str, rows: Features, first_row: int) -> Features:
+        name = f"views[{modality!r}]"
+        return apply_map(name, modality, state.maps[modality], check_features(name, rows, first_row))
 
     def _empty_state(self, settings: SettingsT, rows: UnmappedRows) -> State[Own]:
         """Return maps fitted on the first chunk, and empty sums."""
         views, n_bits, n_classes = rows.views, settings.n_bits, [matrix.shape[1] for matrix in rows.labels]
         maps = {}
-        for name, feature_map in self._maps(list(views)).items():
+        for name, feature_map in self._maps(views, [name for name, x in views.items() if is_sparse(x)]).items():
             if feature_map is not None:
                 check_rows(f"views[{name!r}]", views[name])  # before the map is fitted on them
             maps[name] = fitted_copy(f"views[{name!r}]", feature_map, views[name])
@@ -275,44 +364,67 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         n, n_classes = rows.labels[-1].shape
         trial = EncoderTrial.empty(settings.n_bits, n_classes)
         if state is None:
-            held = np.sort(rng.choice(n, min(MAX_QUERIES, n // 5), replace=False))
+            held = _drawn(rng, n, min(MAX_QUERIES, n // 5))
             rest = rows.take(np.setdiff1d(np.arange(n), held))
             if len(held) == 0:
                 return trial
             state, signs = self._learn_rows(settings, None, rest)
             tried = trial.with_samples(rest.labels[-1], signs, rng)
         else:
-            held = np.sort(rng.choice(n, min(MAX_QUERIES, n), replace=False))
+            held = _drawn(rng, n, MAX_QUERIES)
             trial = tried = state.trial or trial
         queries = rows.take(held)
         scored = tried.with_queries(
             queries.labels[-1],
             list(queries.views),
-            lambda modality, encoder: self._project(state, queries.views[modality], modality, encoder),
+            lambda modality, encoder: self._project(
+                state, {modality: queries.views[modality]}, {modality: 1.0}, encoder, {modality: "X"}
+            ),
         )
         return dataclasses.replace(trial, scores=scored.scores, n_queries=scored.n_queries)
 
-    def _project(self, state: State[Own], rows: Features, modality: str, encoder: str) -> NDArray[np.float32]:
-        n, _ = shape_of_features("X", rows, state.n_features[modality])
-        project = self._projector(state, modality, encoder)
-        keep_float32 = encoder == "posterior" and state.maps[modality] is None
+    def _project(
+        self,
+        state: State[Own],
+        rows: Mapping[str, Features],
+        weights: Mapping[str, float],
+        encoder: str,
+        names: Mapping[str, str],
+    ) -> NDArray[np.float32]:
+        n = n_rows_of(rows)
+        project = self._projector(state, weights, encoder)
         out = np.empty((n, self._n_bits_of(state)), dtype=np.float32)
         for block in row_blocks(n):
-            checked = check_features("X", rows[block], block.start, keep_float32=keep_float32)
-            X = apply_map("X", modality, state.maps[modality], checked)
+            mapped = {}
+            for name, x in rows.items():
+                keep_float32 = encoder == "posterior" and state.maps[name] is None
+                checked = check_features(names[name], x[block], block.start, keep_float32=keep_float32)
+                mapped[name] = apply_map(names[name], name, state.maps[name], checked)
             with np.errstate(over="ignore", invalid="ignore"):
-                out[block] = project(X)
+                out[block] = project(mapped)
         return refuse_overflow(out)
 
-    def _projector(self, state: State[Own], modality: str, encoder: str) -> Callable[[Features], NDArray[Any]]:
+    def _projector(
+        self, state: State[Own], weights: Mapping[str, float], encoder: str
+    ) -> Callable[[Mapping[str, Features]], NDArray[Any]]:
+        """Return a function from mapped rows of the modalities that have weights to projections."""
         if encoder == "bits":
-            W = self._weights(state, modality)
-            return lambda X: cast("Matrix", X @ W)
-        if modality not in state.posteriors:
-            sums = state.sums[modality]
-            weights = solve_ridge(sums.XX, sums.XL, state.ridge[modality])
-            state.posteriors[modality] = PosteriorEncoder(weights, cast("LabelSets", state.label_sets))
-        return state.posteriors[modality]
+            W = {name: self._weights(state, name) for name in weights}
+            return lambda X: weighted_sum({name: x @ W[name] for name, x in X.items()}, weights)
+        of_modality: dict[str, LabelPosterior] | dict[str, PosteriorEncoder]
+        if encoder == "posterior":
+            of_modality = {name: state.posterior(name) for name in weights}
+            to_codes: Callable[[Any], NDArray[Any]] = next(iter(of_modality.values())).expected_codes
+        else:
+            of_modality = {name: state.label_posterior(name) for name in weights}
+            to_codes = self._bayes_codes(state)
+        return lambda X: to_codes(weighted_sum({name: of_modality[name].logits(x) for name, x in X.items()}, weights))
+
+    def _bayes_codes(self, state: State[Own]) -> BayesCodes:
+        """Return what makes codes of posteriors, the same for all modalities."""
+        if not state.bayes_codes:
+            state.bayes_codes.append(BayesCodes(cast("LabelSets", state.label_sets), self._n_bits_of(state)))
+        return state.bayes_codes[0]
 
     def _weights(self, state: State[Own], modality: str) -> Matrix:
         """Return the projection of a modality, solved once when it is first needed."""
@@ -368,6 +480,8 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             self._check_unchanged(settings, state)
         layers = self._layers_of(labels, n_rows_of(rows), settings.classes.n_layers)
         n_classes = settings.classes.count(layers) if state is None else self._n_classes_of(state)
+        if state is not None and settings.classes.n_classes is None and self._takes_new_classes(state):
+            n_classes = [count_classes(layers[0], n_classes[0])]
         state, signs = self._advance(settings, state, rows, layers, n_classes, 0)
         self._take(state, pack(signs), self._fingerprint)
         return self
@@ -416,6 +530,12 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             packed.append(pack(signs))
         self._take(cast("State[Own]", state), np.concatenate(packed), None)
         return self
+
+
+def _drawn(rng: np.random.Generator, n: int, most: int) -> NDArray[np.int64]:
+    """Return the numbers of at most so many of n rows, in ascending order."""
+    drawn: NDArray[np.int64] = np.sort(rng.choice(n, min(most, n), replace=False))
+    return drawn
 
 
 def _with_progress(chunks: range, progress: bool | None, name: str) -> Iterable[int]:

@@ -37,7 +37,7 @@ class ProjectionMethod(LinearMethod[SettingsT, dict[str, Matrix]]):
             if n_bits > width:
                 raise ValueError(f"n_bits must be at most {width}, the features of {name!r}, got {n_bits}")
 
-    def _default_map(self) -> Centering:
+    def _default_map(self, sparse: bool) -> Centering:
         return Centering()
 
     @abstractmethod

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # The class of each method, by its name on the command line and in tables. Classes load when they are first used; those
 # of pyhash.deep need torch, and are public there.
 METHODS = {
+    "boch": "pyhash.methods.boch.BOCH",
     "shoh": "pyhash.methods.shoh.SHOH",
     "lemon": "pyhash.methods.lemon.LEMON",
     "seoch": "pyhash.methods.seoch.SEOCH",

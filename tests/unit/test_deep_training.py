@@ -83,14 +83,11 @@ def test_fused_codes_are_signs_of_summed_projections(trained):
 @pytest.mark.parametrize(
     ("views", "error", "message"),
     [
-        ({}, TypeError, "views must be a mapping of modality names to features"),
-        (
-            {"sound": VIEWS["text"]},
-            ValueError,
-            "views must be of the modalities 'image', 'text', got one named 'sound'",
-        ),
-        ({"text": VIEWS["text"][:, :3]}, ValueError, r"views\['text'\] cannot be encoded: X must have shape"),
-        ({"text": None}, TypeError, r"views\['text'\] cannot be encoded: X must be an array"),
+        (None, TypeError, "views must be a mapping of modality names to features"),
+        ({}, ValueError, "views must hold at least one modality, got none"),
+        ({"sound": VIEWS["text"]}, ValueError, "views must be one of 'image', 'text', got 'sound'"),
+        ({"text": VIEWS["text"][:, :3]}, ValueError, r"views\['text'\] must have shape"),
+        ({"text": None}, TypeError, r"views\['text'\] must be an array"),
         ({"image": VIEWS["image"][:3], "text": VIEWS["text"]}, ValueError, "views must have equally many rows"),
     ],
 )

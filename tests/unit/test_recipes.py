@@ -31,7 +31,7 @@ def test_kernels_for_dense_views():
     assert list(model.feature_maps) == ["image"]
     anchors = model.feature_maps["image"]
     assert isinstance(anchors, RBFAnchors)
-    assert anchors.get_params() == {"n_anchors": 1500, "width": "mean_squared_distance", "centered": True, "seed": 2}
+    assert repr(anchors) == "RBFAnchors(width='mean_squared_distance', centered=True, seed=2)"
 
 
 def test_the_ridge_of_seoch_is_that_of_kernels():
@@ -77,7 +77,7 @@ def test_the_recommended_recipe_is_one():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lemmon", r"^name must begin with one of shoh, lemon, seoch.*got 'lemmon'; did you mean 'lemon'\?"),
+        ("lemmon", r"^name must begin with one of boch, shoh, lemon, seoch.*got 'lemmon'; did you mean 'lemon'\?"),
         ("LEMON", r"got 'LEMON'; did you mean 'lemon'\?"),
         ("zzz", "sdch, dhsl, got 'zzz'$"),
         ("", "got ''$"),

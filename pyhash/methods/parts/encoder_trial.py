@@ -1,4 +1,4 @@
-"""Comparison of the encoders "bits" and "posterior" on data that the model has not learned yet."""
+"""Comparison of the encoders on data that the model has not learned yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyhash.methods.parts.label_sets import pack_label_sets, unpack_label_sets
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
-ENCODERS = ("bits", "posterior")
+ENCODERS = ("bits", "posterior", "bayes")
 # At most so many rows of a chunk are queries, and so many codes are kept: the cost does not grow with the stream.
 MAX_QUERIES = 500
 _MAX_KEPT = 2000
@@ -26,7 +26,7 @@ _MAX_KEPT = 2000
 
 @dataclass(frozen=True)
 class EncoderTrial:
-    """Running scores of both encoders, and a uniform sample of the codes so far.
+    """Running scores of all encoders, and a uniform sample of the codes so far.
 
     The score of a query is the mean of its plain and its weighted average precision.
     """
@@ -48,10 +48,11 @@ class EncoderTrial:
             np.zeros(0),
         )
 
-    def choice(self, modality: str) -> str:
-        """Return the encoder with the better score so far; "bits" before any query and if scores are equal."""
-        bits, posterior = self.scores.get(modality, (0.0, 0.0))
-        return "posterior" if posterior > bits else "bits"
+    def choice(self, *modalities: str) -> str:
+        """Return the encoder with the best score of some modalities, the first of equal ones; "bits" at first."""
+        sums = [self.scores[name] for name in modalities if name in self.scores]
+        scores = [sum(of_encoder) for of_encoder in zip(*sums, strict=True)] or [0.0]
+        return ENCODERS[scores.index(max(scores))]
 
     def with_samples(self, L: Matrix, B: NDArray[np.int8], rng: np.random.Generator) -> EncoderTrial:
         """Return the trial with more learned samples: labels L (n, c), signs B (n, r)."""
@@ -102,7 +103,10 @@ class EncoderTrial:
         """Return the trial of a file; raise if its parts do not fit together."""
         codes = archive.array("trial.codes", np.uint8, (None, n_bytes_of(n_bits)))
         return cls(
-            {name: _restore_sums(sums) for name, sums in fields["scores"].items()},
+            {
+                name: _restore_sums(sums, len(ENCODERS) if archive.version > 1 else 2)
+                for name, sums in fields["scores"].items()
+            },
             check_integer("n_queries", fields["n_queries"], 0),
             codes,
             archive.array("trial.labels", np.uint8, (len(codes), n_bytes_of(n_classes))),
@@ -110,7 +114,9 @@ class EncoderTrial:
         )
 
 
-def _restore_sums(sums: Any) -> tuple[float, ...]:
-    if len(sums) != len(ENCODERS):
-        raise ValueError(f"scores must have a sum for each of {len(ENCODERS)} encoders, got {len(sums)}")
-    return tuple(check_real("scores", total, 0.0) for total in sums)
+def _restore_sums(sums: Any, n: int) -> tuple[float, ...]:
+    """Return the sums of a file, which has `n`: files of version 1 lack that of "bayes"."""
+    if len(sums) != n:
+        raise ValueError(f"scores must have a sum for each of {n} encoders, got {len(sums)}")
+    found = (check_real("scores", total, 0.0) for total in sums)
+    return (*found, *(0.0,) * (len(ENCODERS) - n))

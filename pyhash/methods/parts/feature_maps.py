@@ -379,7 +379,8 @@ class RBFAnchors(FeatureMap):
         self._n_more(n_anchors, n)  # checks the parameters of growth
         width = self._check_width()
         check_bool("centered", self.centered)
-        anchors = check_features("X", rows[np.sort(rng.choice(n, n_anchors, replace=False))])
+        self.fitted_rows = np.sort(rng.choice(n, n_anchors, replace=False))
+        anchors = check_features("X", rows[self.fitted_rows])
         if width == "half_mean_squared_distance":
             width = _deviation(rows)
         elif isinstance(width, str):

@@ -137,11 +137,11 @@ def _is_by_layer(labels: Any, n_layers: int, n: int) -> bool:
     return is_nested and n_layers > 1 and (len(labels) == n_layers or len(labels) != n)
 
 
-def count_classes(layer: Features) -> int:
-    """Return how many classes the labels of a single layer show: columns, or the greatest class index plus 1."""
+def count_classes(layer: Features, n_known: int = 0) -> int:
+    """Return how many classes the labels of a single layer show, or how many are known."""
     if is_class_indices("labels", layer):
-        return count_class_indices("labels", check_class_indices("labels", layer))
-    return int(layer.shape[1])
+        return max(n_known, count_class_indices("labels", check_class_indices("labels", layer), n_known=n_known))
+    return max(n_known, int(layer.shape[1])) if layer.ndim == 2 else n_known
 
 
 def label_matrices(

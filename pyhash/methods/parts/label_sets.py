@@ -150,6 +150,45 @@ class LabelSets:
         return unpack_label_sets(self.sets, self.n_classes)
 
     @property
+    def has_several(self) -> bool:
+        """Whether some set has more than one label."""
+        is_single = (self.sets & (self.sets - 1) == 0).all(axis=1) & (np.count_nonzero(self.sets, axis=1) == 1)
+        return not is_single.all()
+
+    def find(self, L: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the number of the set of each row of L (n, n_classes); -1 for sets that are not in the table."""
+        number = {row: i for i, row in enumerate(_as_bytes(self.sets))}
+        return np.array([number.get(row, -1) for row in _as_bytes(pack_label_sets(L))], dtype=np.intp)
+
+    def similar_to(self, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return whether each of some sets, given by number, shares a label with each set, (n, u)."""
+        sets = self.matrix
+        similar: NDArray[np.bool_] = sets[numbers] @ sets.T > 0
+        return similar
+
+    def fit_of(self, scores: Matrix) -> Matrix:
+        """Return ``s . u - |u|^2 / 2`` (n, u) of scores (n, n_classes) and every set."""
+        if not self.has_several:
+            fit: Matrix = scores[:, self._classes()] - 0.5
+            return fit
+        sets = self.matrix
+        fit = scores @ sets.T
+        fit -= 0.5 * sets.sum(axis=1)
+        return fit
+
+    def _classes(self) -> NDArray[np.intp]:
+        """Return the class of each set, where every set is one."""
+        byte: NDArray[np.intp] = np.argmax(self.sets != 0, axis=1)
+        bit = np.log2(self.sets[np.arange(len(self.sets)), byte]).astype(np.intp)
+        classes: NDArray[np.intp] = 8 * byte + bit
+        return classes
+
+    def widened(self, n_classes: int) -> LabelSets:
+        """Return the table with room for more classes."""
+        n_new = n_bytes_of(n_classes) - self.sets.shape[1]
+        return LabelSets(n_classes, np.pad(self.sets, ((0, 0), (0, n_new))), self.counts, self.code_sums)
+
+    @property
     def mean_codes(self) -> Matrix:
         """Mean signs of each set, (u, n_bits)."""
         return self.code_sums / self.counts[:, None]

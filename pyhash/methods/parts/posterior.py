@@ -51,6 +51,10 @@ class PosteriorEncoder:
 
     def __call__(self, X: Features) -> NDArray[np.float32]:
         """Return expected codes (n, n_bits), in [-1, 1]."""
+        return self.expected_codes(self.logits(X))
+
+    def logits(self, X: Features) -> NDArray[np.float32]:
+        """Return log P (n, u), up to a number for each row."""
         # float32 halves the cost of these products. It is used if even the worst rounding changes no exponent by more
         # than _MAX_ERROR; typical errors are about a hundredth of the bound.
         largest = float(np.abs(X.data if is_sparse(X) else X).max(initial=0.0))
@@ -59,10 +63,14 @@ class PosteriorEncoder:
         logits = X.astype(dtype, copy=False)
         for factor in self.factors[dtype]:
             logits = logits @ factor
-        logits = logits.astype(np.float32, copy=False)
-        logits += self.bias
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        expected: NDArray[np.float32] = logits @ self.mean_codes
+        found: NDArray[np.float32] = logits.astype(np.float32, copy=False)
+        found += self.bias
+        return found
+
+    def expected_codes(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the expected codes (n, n_bits) under posteriors that are given as logits (n, u)."""
+        P: NDArray[np.float32] = logits - logits.max(axis=1, keepdims=True)
+        np.exp(P, out=P)
+        P /= P.sum(axis=1, keepdims=True)
+        expected: NDArray[np.float32] = P @ self.mean_codes
         return expected

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer, check_real
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
+from pyhash.methods.parts.calibration import UNCALIBRATED, Calibration
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import MAPS, FeatureMap, apply_map
 from pyhash.methods.parts.feature_rows import FeatureRows
+from pyhash.methods.parts.feature_sums import FeatureSums
+from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
 from pyhash.methods.parts.posterior import PosteriorEncoder
+from pyhash.methods.parts.ridge import solve_ridge
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
 Own = TypeVar("Own")
-
-
-@dataclass(frozen=True)
-class FeatureSums:
-    """Sums over all samples of one modality with d mapped features."""
-
-    XX: Matrix  # (d, d): sum X'X
-    XB: Matrix  # (d, r): sum X'B
-    XL: Matrix  # (d, c): sum X'L, of the finest labels
-
-    @classmethod
-    def empty(cls, d: int, r: int, c: int) -> FeatureSums:
-        """Return the sums of no samples."""
-        return cls(np.zeros((d, d)), np.zeros((d, r)), np.zeros((d, c)))
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,8 @@ class Chunk:
 class State(Generic[Own]):
     """All that a model keeps of its data: the size depends on features, label sets and bits, not on samples.
 
-    ``own`` is what one method alone keeps. The last two are solved from the rest when they are first needed.
+    ``own`` is what one method alone keeps. What follows the calibrations is solved from the rest when it is first
+    needed.
     """
 
     n_features: dict[str, int]  # of each modality as the user gives it
@@ -80,13 +72,51 @@ class State(Generic[Own]):
     label_sets: LabelSets | None  # None where neither method nor encoder asks for it
     own: Own
     trial: EncoderTrial | None = None
+    calibrations: dict[str, Calibration] = field(default_factory=dict)  # by modality; empty without Bayes codes
     projections: dict[str, Matrix] = field(default_factory=dict)  # by modality (n_mapped, n_bits)
+    solvers: dict[str, ScoreSolver] = field(default_factory=dict)  # of label scores
+    label_posteriors: dict[str, LabelPosterior] = field(default_factory=dict)
+    bayes_codes: list[BayesCodes] = field(default_factory=list)  # at most one
     posteriors: dict[str, PosteriorEncoder] = field(default_factory=dict)
 
     @property
     def n_classes(self) -> int:
         """Classes of the finest layer; only for methods with labels."""
         return int(next(iter(self.sums.values())).XL.shape[1])
+
+    def solver(self, modality: str) -> ScoreSolver:
+        """Return the solver of a modality's label scores."""
+        if modality not in self.solvers:
+            self.solvers[modality] = ScoreSolver(self.sums[modality])
+        return self.solvers[modality]
+
+    def posterior(self, modality: str) -> PosteriorEncoder:
+        """Return the posterior encoder of a modality; only where the table of label sets is kept."""
+        if modality not in self.posteriors:
+            sums = self.sums[modality]
+            weights = solve_ridge(sums.XX, sums.XL, self.ridge[modality])
+            self.posteriors[modality] = PosteriorEncoder(weights, cast("LabelSets", self.label_sets))
+        return self.posteriors[modality]
+
+    def label_posterior(self, modality: str) -> LabelPosterior:
+        """Return the posterior over label sets from features of a modality; only where the table of sets is kept."""
+        if modality not in self.label_posteriors:
+            calibration = self.calibrations.get(modality)
+            choice = UNCALIBRATED if calibration is None else calibration.choice
+            scores = self.solver(modality).scores(choice.ridge, choice.share)
+            self.label_posteriors[modality] = LabelPosterior(scores, cast("LabelSets", self.label_sets), choice)
+        return self.label_posteriors[modality]
+
+    def widened(self, n_classes: int) -> State[Own]:
+        """Return the state with room for more classes."""
+        return replace(
+            self,
+            sums={name: sums.widened(n_classes) for name, sums in self.sums.items()},
+            label_sets=None if self.label_sets is None else self.label_sets.widened(n_classes),
+            solvers={},
+            posteriors={},
+            label_posteriors={},
+        )
 
 
 def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
@@ -104,10 +134,16 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
         if name in state.sums:
             sums = state.sums[name]
             arrays |= {f"XX.{m}": sums.XX, f"XB.{m}": sums.XB, f"XL.{m}": sums.XL}
+            if sums.X is not None and sums.counts is not None:
+                arrays |= {f"X.{m}": sums.X, f"counts.{m}": sums.counts}
     if state.sums:
         fields["n_classes"] = state.n_classes
     if state.label_sets is not None:
         state.label_sets.store(arrays)
+    fields["calibrations"] = {
+        name: calibration.store(f"calibration.{m}", arrays)
+        for m, (name, calibration) in enumerate(state.calibrations.items())
+    }
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
     return fields
@@ -133,11 +169,14 @@ def restore_state(archive: Archive) -> State[Any]:
     c = None if fields.get("n_classes") is None else check_integer("n_classes", fields["n_classes"], 1)
     if c is not None:
         label_sets = LabelSets.restore(archive, c, r) if LabelSets.is_in(archive) else None
+        has_row_sums = archive.version > 1
         sums = {
             name: FeatureSums(
                 archive.array(f"XX.{m}", np.float64, (d, d)),
                 archive.array(f"XB.{m}", np.float64, (d, r)),
                 archive.array(f"XL.{m}", np.float64, (d, c)),
+                archive.array(f"X.{m}", np.float64, (d,)) if has_row_sums else None,
+                archive.array(f"counts.{m}", np.float64, (1 + c,)) if has_row_sums else None,
             )
             for m, (name, d) in enumerate(n_mapped.items())
         }
@@ -145,6 +184,12 @@ def restore_state(archive: Archive) -> State[Any]:
     trial = EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None
     if trial is not None and trial.scores:
         _check_keys("scores", trial.scores, n_features)
+    calibrations = {
+        name: Calibration.restore(stored, f"calibration.{m}", archive)
+        for m, (name, stored) in enumerate((fields["calibrations"] if archive.version > 1 else {}).items())
+    }
+    if calibrations:
+        _check_keys("calibrations", calibrations, n_features)
     return State(
         n_features=n_features,
         n_mapped=n_mapped,
@@ -156,6 +201,7 @@ def restore_state(archive: Archive) -> State[Any]:
         label_sets=label_sets,
         own=None,
         trial=trial,
+        calibrations=calibrations,
     )
 
 

@@ -1,0 +1,77 @@
+"""Sums over all samples of a stream, of the features of one modality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.feature_rows import FeatureRows
+from pyhash.methods.parts.growth import complete_gram, complete_rows
+from pyhash.methods.parts.ridge import add_gram
+
+if TYPE_CHECKING:
+    from pyhash._inputs.checks import Features
+
+
+@dataclass(frozen=True)
+class FeatureSums:
+    """Sums over all samples of one modality with d mapped features. Sums of parts of the data add up to those of all.
+
+    Files of version 0.1 lack the last two, which are then None.
+    """
+
+    XX: Matrix  # (d, d): sum X'X
+    XB: Matrix  # (d, r): sum X'B
+    XL: Matrix  # (d, c): sum X'L, of the finest labels
+    X: Matrix | None  # (d,): sum of rows
+    counts: Matrix | None  # (1 + c,): number of rows, and of those of each class
+
+    @classmethod
+    def empty(cls, d: int, r: int, c: int) -> FeatureSums:
+        """Return the sums of no samples."""
+        return cls(np.zeros((d, d)), np.zeros((d, r)), np.zeros((d, c)), np.zeros(d), np.zeros(1 + c))
+
+    def add(self, X: FeatureRows, XX: Matrix, B: NDArray[Any], L: Matrix) -> FeatureSums:
+        """Return the sums with more rows X (n, d), codes B (n, r) and labels L (n, c); `XX` includes the rows."""
+        return FeatureSums(
+            XX,
+            self.XB + X.transposed_dot(B),
+            self.XL + X.transposed_dot(L),
+            None if self.X is None else self.X + X.transposed_dot(np.ones((len(L), 1)))[:, 0],
+            None if self.counts is None else self.counts + np.concatenate([[len(L)], L.sum(axis=0)]),
+        )
+
+    def without(self, X: Features, L: Matrix) -> FeatureSums:
+        """Return the sums less those of rows X (n, d) with labels L (n, c), except X'B."""
+        return FeatureSums(
+            add_gram(-self.XX, X) * -1.0,
+            self.XB,
+            self.XL - X.T @ L,
+            None if self.X is None else self.X - np.asarray(X.sum(axis=0)).ravel(),
+            None if self.counts is None else self.counts - np.concatenate([[len(L)], L.sum(axis=0)]),
+        )
+
+    def completed(self, C: Matrix) -> FeatureSums:
+        """Return the sums as if features had been there that are X C on earlier rows X; C is (d, d_new)."""
+        return FeatureSums(
+            complete_gram(self.XX, C),
+            complete_rows(self.XB, C),
+            complete_rows(self.XL, C),
+            None if self.X is None else complete_rows(self.X, C),
+            self.counts,
+        )
+
+    def widened(self, n_classes: int) -> FeatureSums:
+        """Return the sums with room for more classes."""
+        n_new = n_classes - self.XL.shape[1]
+        return FeatureSums(
+            self.XX,
+            self.XB,
+            np.pad(self.XL, ((0, 0), (0, n_new))),
+            self.X,
+            None if self.counts is None else np.pad(self.counts, (0, n_new)),
+        )
