@@ -1,5 +1,7 @@
 """Instance bits: the space of the first chunk, bits by the definition, and what they retrieve."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -227,14 +229,14 @@ def stored_space(rng):
     space = InstanceSpace.fit(chunk_of(views), 10, rng)
     sums, _ = learn_instance_bits(space, InstanceSums.empty(3, 6, 10), mapped(views), labels_of(rng, 40, 3, False))
     arrays = {}
-    space.store(arrays)
+    fields = space.store(arrays)
     sums.store(arrays)
-    return space, sums, views, arrays
+    return space, sums, views, fields, arrays
 
 
 def test_a_file_keeps_space_and_sums(rng):
-    space, sums, views, arrays = stored_space(rng)
-    again = InstanceSpace.restore(Stored(arrays), {"m0": 8, "m1": 7}, 10)
+    space, sums, views, fields, arrays = stored_space(rng)
+    again = InstanceSpace.restore(json.loads(json.dumps(fields)), Stored(arrays), {"m0": 8, "m1": 7})
     sums_again = InstanceSums.restore(Stored(arrays), 3, 6, 10)
     L = labels_of(rng, 40, 3, False)
     for one, two in zip(
@@ -253,7 +255,7 @@ def test_a_file_keeps_space_and_sums(rng):
         ("instance.rotation", lambda a: a[:, 1:]),
         ("instance.rotation", lambda a: a[:0]),
         ("instance.rotation", lambda a: a[1:]),
-        ("instance.directions.0", lambda a: np.vstack([a, a])),
+        ("instance.directions.0", lambda a: a[1:]),
         ("instance.directions.1", lambda a: a[:, 1:]),
         ("instance.offsets.1", lambda a: a.astype(np.float32)),
         ("instance.words.1", lambda a: a[1:]),
@@ -265,12 +267,29 @@ def test_a_file_keeps_space_and_sums(rng):
     ],
 )
 def test_a_damaged_file_is_refused(rng, name, change):
-    *_, arrays = stored_space(rng)
+    *_, fields, arrays = stored_space(rng)
     arrays[name] = change(arrays[name])
 
     def restore():
-        InstanceSpace.restore(Stored(arrays), {"m0": 8, "m1": 7}, 10)
+        InstanceSpace.restore(fields, Stored(arrays), {"m0": 8, "m1": 7})
         InstanceSums.restore(Stored(arrays), 3, 6, 10)
 
     with pytest.raises(ValueError, match="instance"):
         restore()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_bits": 0},
+        {"n_bits": 11},
+        {"widths": {"m0": 9, "m1": 7}},
+        {"widths": {"m0": 6}},
+        {"widths": {"m1": 7, "m0": 6}},
+        {"words": ["m2"]},
+    ],
+)
+def test_a_header_that_disagrees_is_refused(rng, change):
+    *_, fields, arrays = stored_space(rng)
+    with pytest.raises(ValueError, match=r"n_bits|instance|widths"):
+        InstanceSpace.restore({**fields, **change}, Stored(arrays), {"m0": 8, "m1": 7})

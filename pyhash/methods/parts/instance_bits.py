@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import is_sparse
+from pyhash._inputs.checks import check_integer, is_sparse
 from pyhash.codes import sign
-from pyhash.methods.parts.arrays import Arrays, Matrix, Signs
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.canonical import canonical_correlations
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.orthonormal import random_rotation
+from pyhash.methods.parts.ridge import centered_ridge
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
     from pyhash.methods.parts.feature_rows import FeatureRows
+    from pyhash.methods.parts.feature_sums import FeatureSums
     from pyhash.methods.parts.state import Chunk
 
 MAX_DIRECTIONS = 256
@@ -92,29 +94,37 @@ class InstanceSpace:
                 projected += views[name].dot(P * (_WORD_WEIGHT / np.sqrt(len(self.rotation))))
         return sign(projected)
 
-    def store(self, arrays: Arrays) -> None:
-        """Put what a file keeps into `arrays`."""
+    def store(self, arrays: Arrays) -> Fields:
+        """Return header fields of the space; its arrays go into `arrays`."""
         arrays["instance.rotation"] = self.rotation
         for m, (name, W) in enumerate(self.directions.items()):
             arrays |= {f"instance.directions.{m}": W, f"instance.offsets.{m}": self.offsets[name]}
             if name in self.word_signs:
                 arrays[f"instance.words.{m}"] = self.word_signs[name]
+        return {
+            "n_bits": self.rotation.shape[1],
+            "widths": {name: len(W) for name, W in self.directions.items()},
+            "words": list(self.word_signs),
+        }
 
     @classmethod
-    def restore(cls, archive: Archive, n_mapped: Mapping[str, int], n_bits: int) -> InstanceSpace:
+    def restore(cls, fields: Fields, archive: Archive, n_mapped: Mapping[str, int]) -> InstanceSpace:
         """Return the space of a file, every dtype and shape checked."""
+        n_bits = check_integer("n_bits", fields["n_bits"], 1)
         rotation = archive.array("instance.rotation", np.float64, (None, n_bits))
-        k = len(rotation)
-        if k == 0:
-            raise ValueError("instance.rotation must have at least one row")
+        k = check_integer("the number of rows of instance.rotation", len(rotation), 1)
+        widths, of_words = fields["widths"], fields["words"]
+        if list(widths) != list(n_mapped) or not set(of_words) <= set(n_mapped):
+            raise ValueError(
+                f"instance bits must be of the modalities {list(n_mapped)}, got {list(widths)}, {of_words}"
+            )
         directions, offsets, words = {}, {}, {}
         for m, (name, d) in enumerate(n_mapped.items()):
-            directions[name] = archive.array(f"instance.directions.{m}", np.float64, (None, k))
+            width = check_integer(f"widths[{name!r}]", widths[name], 1, d)
+            directions[name] = archive.array(f"instance.directions.{m}", np.float64, (width, k))
             offsets[name] = archive.array(f"instance.offsets.{m}", np.float64, (k,))
-            if len(directions[name]) > d:
-                raise ValueError(f"instance.directions.{m} must have at most {d} rows, got {len(directions[name])}")
-            if f"instance.words.{m}" in archive.arrays:
-                words[name] = archive.array(f"instance.words.{m}", np.int8, (d, n_bits))
+            if name in of_words:
+                words[name] = archive.array(f"instance.words.{m}", np.int8, (width, n_bits))
                 if (np.abs(words[name]) != 1).any():
                     raise ValueError(f"instance.words.{m} must hold only -1 and +1")
         return cls(directions, offsets, rotation, words)
@@ -177,6 +187,14 @@ def learn_instance_bits(
     sums = sums.add(V, L)
     B = space.signs(views, sums.without_class_means(V, L))
     return sums.add_bits(B), B
+
+
+def instance_projection(sums: FeatureSums, instances: InstanceSums, ridge: float) -> tuple[Matrix, NDArray[np.float64]]:
+    """Return W (d, r) and b (r,) of the ridge regression ``x W + b`` of instance bits, the last ones of all codes."""
+    if sums.X is None or sums.counts is None:
+        raise ValueError("the model must have sums of rows, which files of version 0.1 lack")
+    XB = sums.XB[:, -len(instances.B) :]
+    return centered_ridge(sums.XX, XB, sums.X, instances.B, sums.counts[0], ridge)
 
 
 def join_projections(of_classes: Matrix, of_instances: Matrix, focus: float) -> Matrix:
