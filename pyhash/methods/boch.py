@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pyhash._inputs.checks import check_integer, check_real
+from pyhash.methods.contract import weighted_sum
 from pyhash.methods.lemon import LEMON, EmbeddingSums, LEMONSettings, learn_codes
 from pyhash.methods.linear import OnlineMethod, Settings
-from pyhash.methods.parts.arrays import Arrays, Fields, Signs
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.code_book import code_book
 from pyhash.methods.parts.feature_maps import RBFAnchors, UnitLength
+from pyhash.methods.parts.instance_bits import (
+    InstanceSpace,
+    InstanceSums,
+    instance_projection,
+    join_projections,
+    learn_instance_bits,
+)
 from pyhash.methods.parts.state import Chunk, State
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
+    from pyhash._inputs.checks import Features
 
 # The kernel of dense views: anchors of the first chunk, of each later one, and at most.
 _N_ANCHORS, _GROW, _MAX_ANCHORS = 1500, 750, 3750
@@ -26,10 +37,22 @@ _N_ANCHORS, _GROW, _MAX_ANCHORS = 1500, 750, 3750
 class BOCHSettings(Settings):
     """The checked parameters of BOCH."""
 
+    class_bits: int
+    focus: float
     embedding: LEMONSettings  # of codes for several labels a row
 
 
-class BOCH(OnlineMethod[BOCHSettings, EmbeddingSums | None]):
+@dataclass(frozen=True)
+class BOCHState:
+    """What BOCH keeps beside the sums of all methods."""
+
+    embedding: EmbeddingSums | None = None  # of codes for several labels a row
+    space: InstanceSpace | None = None  # both None where all bits are class bits
+    instances: InstanceSums | None = None
+    projections: dict[str, tuple[Matrix, NDArray[np.float64]]] = field(default_factory=dict)  # of instance bits, solved
+
+
+class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     """Bayes online class hashing: the recommended method.
 
     Every class has a code that does not depend on the data, far from those of the other classes; a row has the code of
@@ -41,6 +64,12 @@ class BOCH(OnlineMethod[BOCHSettings, EmbeddingSums | None]):
     ----------
     n_bits : int
         Code length r in bits.
+    class_bits : int or None
+        How many bits, the first ones, are codes of classes; None: all. The others are instance bits, which tell things
+        of one class apart: 24 of 64 and 32 of 128 or 256 suit.
+    focus : float
+        Weight of instance bits, above 0: 0.02 orders by class and then by thing, 0.3 looks for the thing first. It may
+        change after learning, since it changes the weights of queries alone.
     n_classes : int or None
         Number of classes, for labels that are class indices; None: as many as labels have shown so far, more may come.
     xi : float or mapping of str to float
@@ -75,6 +104,12 @@ class BOCH(OnlineMethod[BOCHSettings, EmbeddingSums | None]):
     may show more classes. If a row of the first chunk has several labels, all rows have the codes of LEMON in place of
     class codes, and the classes stay those of the first chunk; if all have one, so must those of later chunks.
 
+    Instance bits are signs of random projections of a row's embedding, in which its modalities meet: canonical variates
+    of the first chunk, which should have a thousand rows or more, less the mean of the row's class so far. Words of
+    sparse views also count as they are. Queries predict the bits by ridge regression; their projections of instance
+    bits are multiplied by ``focus * sqrt(40 / (n_bits - class_bits))``. Use them with weighted distances: in plain ones
+    instance bits count as much as class bits.
+
     Examples
     --------
     >>> import numpy as np
@@ -93,6 +128,8 @@ class BOCH(OnlineMethod[BOCHSettings, EmbeddingSums | None]):
         self,
         n_bits: int = 64,
         *,
+        class_bits: int | None = None,
+        focus: float = 0.02,
         n_classes: int | None = None,
         xi: float | Mapping[str, float] = 0.1,
         feature_maps: Mapping[str, Any] | None = None,
@@ -100,6 +137,8 @@ class BOCH(OnlineMethod[BOCHSettings, EmbeddingSums | None]):
         seed: int = 0,
     ) -> None:
         self.n_bits = n_bits
+        self.class_bits = class_bits
+        self.focus = focus
         self.n_classes = n_classes
         self.xi = xi
         self.feature_maps = feature_maps
@@ -112,31 +151,111 @@ class BOCH(OnlineMethod[BOCHSettings, EmbeddingSums | None]):
         return RBFAnchors(_N_ANCHORS, grow=_GROW, max_anchors=_MAX_ANCHORS, seed=self.seed)
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> BOCHSettings:
-        return BOCHSettings(**vars(shared), embedding=LEMON()._check_parameters(shared, modalities))
+        n_bits = shared.n_bits
+        class_bits = n_bits if self.class_bits is None else check_integer("class_bits", self.class_bits, 1, n_bits)
+        return BOCHSettings(
+            **vars(shared),
+            class_bits=class_bits,
+            focus=check_real("focus", self.focus, 0.0, exclusive=True),
+            embedding=LEMON()._check_parameters(shared, modalities),
+        )
 
-    def _takes_new_classes(self, state: State[EmbeddingSums | None]) -> bool:
-        return state.own is None
+    def _check_unchanged(self, settings: BOCHSettings, state: State[BOCHState]) -> None:
+        super()._check_unchanged(settings, state)
+        class_bits = self._n_class_bits_of(state)
+        if settings.class_bits != class_bits:
+            raise ValueError(f"class_bits must stay {class_bits}, as learned, got {settings.class_bits}")
+
+    def _n_class_bits_of(self, state: State[BOCHState]) -> int:
+        n_instance_bits = 0 if state.own.instances is None else len(state.own.instances.B)
+        return self._n_bits_of(state) - n_instance_bits
+
+    def _takes_new_classes(self, state: State[BOCHState]) -> bool:
+        return state.own.embedding is None
+
+    def _begin(
+        self, settings: BOCHSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
+    ) -> BOCHState:
+        return BOCHState()
 
     def _learn(
-        self, settings: BOCHSettings, own: EmbeddingSums | None, chunk: Chunk, rng: np.random.Generator
-    ) -> tuple[EmbeddingSums | None, Signs]:
-        L = chunk.finest
-        has_several = bool((L.sum(axis=1) > 1).any())
+        self, settings: BOCHSettings, own: BOCHState, chunk: Chunk, rng: np.random.Generator
+    ) -> tuple[BOCHState, Signs]:
         is_first = chunk.label_sets_before is None or len(chunk.label_sets_before.counts) == 0
+        L, r_i = chunk.finest, settings.n_bits - settings.class_bits
+        embedding, B = self._learn_class_codes(settings, own.embedding, L, is_first, rng)
+        if r_i == 0:
+            return BOCHState(embedding), B
+        space, instances = own.space, own.instances
+        if space is None or instances is None:
+            space = InstanceSpace.fit(chunk, r_i, rng)
+            instances = InstanceSums.empty(L.shape[1], len(space.rotation), r_i)
+        instances, of_instances = learn_instance_bits(space, instances.widened(L.shape[1]), chunk.views, L)
+        return BOCHState(embedding, space, instances), np.hstack([B, of_instances])
+
+    def _learn_class_codes(
+        self,
+        settings: BOCHSettings,
+        embedding: EmbeddingSums | None,
+        L: Matrix,
+        is_first: bool,
+        rng: np.random.Generator,
+    ) -> tuple[EmbeddingSums | None, Signs]:
+        """Return the embedding of several labels a row, where rows have several, and class bits (n, class_bits)."""
+        has_several = bool((L.sum(axis=1) > 1).any())
         if is_first and has_several:
-            own = EmbeddingSums.empty(settings.n_bits, L.shape[1])
-        if own is not None:
-            return learn_codes(settings.embedding, own, L, rng)
+            embedding = EmbeddingSums.empty(settings.class_bits, L.shape[1])
+        if embedding is not None:
+            return learn_codes(settings.embedding, embedding, L, rng)
         if has_several:
             row = int(np.argmax(L.sum(axis=1) > 1))
             raise ValueError(
                 f"labels must give every row one label, as those of the first chunk did, got {int(L[row].sum())} in "
                 f"row {row} of the chunk"
             )
-        return None, code_book(settings.n_bits, settings.seed).codes(L.shape[1])[L.argmax(axis=1)]
+        return None, code_book(settings.class_bits, settings.seed).codes(L.shape[1])[L.argmax(axis=1)]
 
-    def _own_to_file(self, own: EmbeddingSums | None) -> tuple[Fields, Arrays]:
-        return {}, {} if own is None else own.to_arrays()
+    def _projector(
+        self, state: State[BOCHState], weights: Mapping[str, float], encoder: str
+    ) -> Callable[[Mapping[str, Features]], NDArray[Any]]:
+        of_classes = super()._projector(state, weights, encoder)
+        instances = state.own.instances
+        if instances is None:
+            return of_classes
+        focus, class_bits = check_real("focus", self.focus, 0.0, exclusive=True), self._n_class_bits_of(state)
+        solved = {name: self._instance_projection(state, name, instances) for name in weights}
 
-    def _own_from_file(self, archive: Archive, state: State[Any]) -> EmbeddingSums | None:
-        return EmbeddingSums.from_archive(archive) if EmbeddingSums.is_in(archive) else None
+        def project(X: Mapping[str, Features]) -> Matrix:
+            of_things = weighted_sum({name: x @ solved[name][0] + solved[name][1] for name, x in X.items()}, weights)
+            return join_projections(of_classes(X)[:, :class_bits], of_things, focus)
+
+        return project
+
+    def _instance_projection(
+        self, state: State[BOCHState], modality: str, instances: InstanceSums
+    ) -> tuple[Matrix, NDArray[np.float64]]:
+        """Return W (n_mapped, r_i) and b (r_i,) of the projection ``x W + b`` of instance bits."""
+        solved = state.own.projections
+        if modality not in solved:
+            calibration = state.calibrations.get(modality)
+            ridge = state.ridge[modality] if calibration is None else calibration.choice.ridge
+            solved[modality] = instance_projection(state.sums[modality], instances, ridge)
+        return solved[modality]
+
+    def _own_to_file(self, own: BOCHState) -> tuple[Fields, Arrays]:
+        arrays = {} if own.embedding is None else own.embedding.to_arrays()
+        if own.space is None or own.instances is None:
+            return {}, arrays
+        own.instances.store(arrays)
+        return {"instances": own.space.store(arrays)}, arrays
+
+    def _own_from_file(self, archive: Archive, state: State[Any]) -> BOCHState:
+        fields = archive.field("state")
+        own = BOCHState(EmbeddingSums.from_archive(archive) if EmbeddingSums.is_in(archive) else None)
+        if "instances" not in fields:
+            return own
+        space = InstanceSpace.restore(fields["instances"], archive, state.n_mapped)
+        k, r_i = space.rotation.shape
+        if r_i >= fields["n_bits"]:
+            raise ValueError(f"there must be fewer instance bits than {fields['n_bits']}, all bits, got {r_i}")
+        return replace(own, space=space, instances=InstanceSums.restore(archive, state.n_classes, k, r_i))

@@ -124,6 +124,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """Return the number of classes of each layer, coarse to fine, as the first chunk fixed them."""
         return [state.n_classes]
 
+    def _n_class_bits_of(self, state: State[Own]) -> int:
+        """Return how many bits are codes of labels: all, or only the first."""
+        return self._n_bits_of(state)
+
     # --- what these methods share -------------------------------------------------------------------------------------
 
     def fit(self, views: Views, labels: Any = None) -> Self:  # noqa: D102 - HashingMethod's
@@ -423,7 +427,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     def _bayes_codes(self, state: State[Own]) -> BayesCodes:
         """Return what makes codes of posteriors, the same for all modalities."""
         if not state.bayes_codes:
-            state.bayes_codes.append(BayesCodes(cast("LabelSets", state.label_sets), self._n_bits_of(state)))
+            state.bayes_codes.append(BayesCodes(cast("LabelSets", state.label_sets), self._n_class_bits_of(state)))
         return state.bayes_codes[0]
 
     def _weights(self, state: State[Own], modality: str) -> Matrix:

@@ -20,6 +20,7 @@ VIEWS = {**DATA.views, "tags": csr_array(DATA.views["tags"] * (DATA.views["tags"
 MAPS = {"image": RBFAnchors(12, centered=True), "text": Standardizing(), "tags": RBFAnchors(10)}
 TRAINING = TrainingOptions(epochs=2, validation_fraction=0.2)
 PARAMETERS = {
+    "boch": {"class_bits": 5},
     "shoh": {"hierarchy": DATA.hierarchy},
     "sdch": {"training": TRAINING, "hidden": [8], "feature_width": 6},
     "dhsl": {"training": TRAINING, "hidden": [8], "selector_hidden": [6, 6], "relation_hidden": 6, "relation_rows": 8},
