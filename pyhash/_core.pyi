@@ -27,6 +27,21 @@ class CodeSet:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
     def stats(self) -> dict[str, int]: ...
 
+def bayes_codes(
+    posterior: NDArray[np.float32],
+    mean_codes: NDArray[np.float32],
+    counts: NDArray[np.float64],
+    sets: NDArray[np.uint8] | None,
+    n_threads: int,
+) -> NDArray[np.float32]:
+    """Return projections (n, r): their signs are the code that retrieves best, their magnitudes the weights of bits.
+
+    `posterior` (n, u) holds the probabilities of u label sets, `mean_codes` (u, r) the mean signs of the rows of each,
+    `counts` (u,) the number of these rows; sets without rows are left out of everything. `sets` (u, n_bytes) are their
+    packed labels if sets have several, or None if each is a class of its own. All arrays are C-contiguous. The rows of
+    the posterior need not sum to 1. csrc/core/bayes_codes.hpp has the equations.
+    """
+
 def cyclic_descent(
     signs: NDArray[np.int8],
     h: NDArray[np.floating],

@@ -52,6 +52,7 @@ auto without_gil(Work work) {
     return work();
 }
 
+void bind_bayes_codes(py::module_& m);
 void bind_cpu_level(py::module_& m);
 void bind_descent(py::module_& m);
 void bind_label_sets(py::module_& m);

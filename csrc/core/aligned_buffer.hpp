@@ -33,6 +33,7 @@ public:
     T* data() { return data_; }
     const T* data() const { return data_; }
     T& operator[](std::size_t i) { return data_[i]; }
+    const T& operator[](std::size_t i) const { return data_[i]; }
 
 private:
     static constexpr std::align_val_t cache_line{64}, large_page{std::size_t{1} << 21};

@@ -70,6 +70,72 @@ struct NibbleKernels {
                  const std::uint8_t* bounds, std::size_t n_queries, NibbleHits* hits);
 };
 
+// Rows of the arrays for Bayes codes have this many values, or a multiple: one for each query, or for each bit.
+constexpr std::size_t bayes_lanes = 16;
+
+// The codes of a log-linear model (see core/bayes_codes.hpp), as they are and transposed: by their values or, where all
+// are -1 or +1, by their signs alone, 16 times a nibble of four in a byte, the first the lowest, 1 for +1.
+struct LogLinearProblem {
+    std::size_t n_codes, n_bits;
+    const float* codes;                // (n_codes, n_bits), or nullptr
+    const float* columns;              // (n_bits, n_codes), or nullptr
+    const std::uint8_t* code_signs;    // (n_codes, ceil(n_bits / 4))
+    const std::uint8_t* column_signs;  // (n_bits, ceil(n_codes / 4))
+    float step, ridge;
+    std::size_t n_steps;
+
+    static constexpr std::size_t nibbles_at_a_time = 16;
+    std::size_t scratch() const { return (16 * nibbles_at_a_time + n_codes + 2 * n_bits) * bayes_lanes; }
+};
+
+// The code of a query, and the label sets whose rows are ranked by their Hamming distance from it.
+struct RankingProblem {
+    std::size_t n_sets, n_bits;
+    std::size_t n_words, stride;     // n_bits in words of 32, and rounded up to a multiple of bayes_lanes
+    const std::uint32_t* code;       // (n_words), zero padded
+    const std::uint32_t* signs;      // (n_sets, n_words), zero padded: the codes of the sets
+    const std::uint32_t* distances;  // (n_sets): their distances from `code`
+    const float* counts;             // (n_sets): their rows
+    const float* rows_within;        // (n_bits + 1): the rows no farther than each distance
+
+    std::size_t scratch() const { return 2 * (n_bits + 4) * stride; }
+};
+
+// A label set that a query may have. With x = count / (1 + 2 b + count), b the rows of other sets that are nearer and
+// half of those as near, its average precision is 1 - (1 - x factor) atanh(x) / x.
+struct LikelySet {
+    std::uint32_t set;
+    float probability, count;
+    float factor;  // 1 + 1 / count
+};
+
+// Kernels of Bayes codes. Every value is the same at every level, for sums are taken in the order of their index.
+struct BayesKernels {
+    // For bayes_lanes queries: out (n_bits, lanes) = sum over the codes of `values` (n_codes, lanes) times the code.
+    void (*code_sums)(const LogLinearProblem& problem, const float* values, float* scratch, float* out);
+
+    // For bayes_lanes queries: `weights` (n_bits, lanes) after n_steps accelerated gradient steps from zero on
+    // -f . target + log sum_c exp(f . m_c) + ridge / 2 |f|^2; target (n_bits, lanes).
+    void (*log_linear)(const LogLinearProblem& problem, const float* target, float* scratch, float* weights);
+
+    // The sum over likely sets of probability times average precision; `depths` (n): 1 / (1 + 2 b + count) of each.
+    float (*precision)(const LikelySet* sets, const float* depths, std::size_t n);
+
+    // out (stride): the same for the code after the flip of each bit.
+    void (*flip_precisions)(const RankingProblem& problem, const LikelySet* sets, std::size_t n, float* scratch,
+                            float* out);
+
+    // The sum over levels, the nearest first, of g (k + (s + 1 - g - g t) log((t + n + 1/2) / (t + 1/2))): n = rows[i]
+    // rows, of which k = relevant[i] are relevant, g = k / n, after t rows, of which s are relevant.
+    float (*graded_precision)(const float* rows, const float* relevant, std::size_t n_levels);
+
+    // out (stride): the same for the code after the flip of each bit; `relevant` (n_sets), as counts.
+    void (*flip_graded_precisions)(const RankingProblem& problem, const float* relevant, float* scratch, float* out);
+
+    // out[i] += value, for the i < n whose bit is set; n is a multiple of bayes_lanes.
+    void (*add_at)(const std::uint32_t* bits, std::size_t n, float value, float* out);
+};
+
 // A call of the library takes the selected table once, at its start, and hands it down: the level may change meanwhile.
 struct KernelTable {
     const char* level;
@@ -110,6 +176,8 @@ struct KernelTable {
                         std::uint64_t* words, std::int64_t* flips);
     void (*descend_f64)(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
                         std::uint64_t* words, std::int64_t* flips);
+
+    const BayesKernels* bayes;
 };
 
 // Tables of the instruction sets that this build holds; nullptr where it does not.

@@ -16,7 +16,8 @@ constexpr std::size_t distances = 30'000;        // computed one by one and stor
 constexpr std::size_t searched_codes = 200'000;  // compared with a bound, many at a time
 constexpr std::size_t bit_plane_bytes = 400'000;
 constexpr std::size_t nibble_plane_bytes = 200'000;
-constexpr std::size_t descent_products = 400'000;  // n_bits^2 for each row
+constexpr std::size_t descent_products = 400'000;    // n_bits^2 for each row
+constexpr std::size_t log_linear_terms = 2'000'000;  // sets x bits x steps
 constexpr std::size_t checked_signs = 1'000'000;
 constexpr std::size_t summed_queries = 256;  // each thread makes all tables of sums, which costs as much as 32 queries
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #define PYHASH_LEVEL avx2
+#include "kernels/bayes_kernels.hpp"
 #include "kernels/descend_by_flips.hpp"
 #include "kernels/scan_bit_planes.hpp"
 
@@ -453,6 +454,8 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
 
 constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
 
+constexpr BayesKernels bayes = bayes_kernels<FloatLanes<8>>();
+
 constexpr KernelTable table{
     .level = "avx2",
     .hamming = hamming,
@@ -465,6 +468,7 @@ constexpr KernelTable table{
     .add_chosen_f64 = add_chosen_by<Float64Lanes, double>,
     .descend_f32 = descend_f32,
     .descend_f64 = descend_f64,
+    .bayes = &bayes,
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "core/kernel_table.hpp"
 #define PYHASH_LEVEL portable
+#include "kernels/bayes_kernels.hpp"
 #include "kernels/descend_by_flips.hpp"
 #include "kernels/scan_bit_planes.hpp"
 
@@ -196,6 +197,8 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
 }
 
 // No tables of nibbles: without a byte shuffle they gain nothing over tables of bytes.
+constexpr BayesKernels bayes = bayes_kernels<FloatLanes<4>>();
+
 constexpr KernelTable table{
     .level = "portable",
     .hamming = hamming,
@@ -208,6 +211,7 @@ constexpr KernelTable table{
     .add_chosen_f64 = add_chosen<double>,
     .descend_f32 = descend_f32,
     .descend_f64 = descend_f64,
+    .bayes = &bayes,
 };
 
 }  // namespace

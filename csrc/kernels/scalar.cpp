@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "core/kernel_table.hpp"
+#define PYHASH_LEVEL scalar
+#include "kernels/expected_precision.hpp"
 
 namespace pyhash::scalar {
 namespace {
@@ -144,6 +146,128 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<double>(problem, begin, end, flips, DBL_EPSILON);
 }
 
+// ---- Bayes codes ----------------------------------------------------------------------------------------------------
+
+using Scalar = FloatLanes<1>;
+
+// The sum of n terms, as the kernels take it: one by one, or for signs by fours, each four as two pairs.
+template <class Term>
+float sum_of(bool by_signs, std::size_t n, Term term) {
+    float sum = 0.0f;
+    if (!by_signs) {
+        for (std::size_t i = 0; i < n; ++i) sum += term(i);
+        return sum;
+    }
+    const auto term_or_zero = [&](std::size_t i) { return i < n ? term(i) : 0.0f; };
+    for (std::size_t i = 0; i < n; i += 4) {
+        sum += (term_or_zero(i) + term_or_zero(i + 1)) + (term_or_zero(i + 2) + term_or_zero(i + 3));
+    }
+    return sum;
+}
+
+float sign_of(const std::uint8_t* nibbles, std::size_t i) {
+    return ((nibbles[i / 4] >> (4 + i % 4)) & 1) ? 1.0f : -1.0f;
+}
+
+float code_value(const LogLinearProblem& problem, std::size_t c, std::size_t l) {
+    if (problem.codes != nullptr) return problem.codes[c * problem.n_bits + l];
+    return sign_of(problem.code_signs + c * ((problem.n_bits + 3) / 4), l);
+}
+
+void code_sums(const LogLinearProblem& problem, const float* values, float*, float* out) {
+    const bool by_signs = problem.codes == nullptr;
+    for (std::size_t l = 0; l < problem.n_bits; ++l) {
+        for (std::size_t lane = 0; lane < bayes_lanes; ++lane) {
+            out[l * bayes_lanes + lane] = sum_of(by_signs, problem.n_codes, [&](std::size_t c) {
+                return code_value(problem, c, l) * values[c * bayes_lanes + lane];
+            });
+        }
+    }
+}
+
+void log_linear(const LogLinearProblem& problem, const float* target, float*, float* weights) {
+    const bool by_signs = problem.codes == nullptr;
+    const std::size_t n_bits = problem.n_bits, n_codes = problem.n_codes;
+    for (std::size_t lane = 0; lane < bayes_lanes; ++lane) {
+        std::vector<float> f(n_bits, 0.0f), ahead(n_bits, 0.0f), z(n_codes), gradient(n_bits);
+        for (std::size_t step = 0; step < problem.n_steps; ++step) {
+            for (std::size_t c = 0; c < n_codes; ++c) {
+                z[c] = sum_of(by_signs, n_bits, [&](std::size_t l) { return code_value(problem, c, l) * ahead[l]; });
+            }
+            const float largest = *std::max_element(z.begin(), z.end());
+            float sum = 0.0f;
+            for (float& value : z) {
+                value = exp_of<Scalar>(std::max(value - largest, -87.0f));
+                sum += value;
+            }
+            const float scale = 1.0f / sum, momentum = static_cast<float>(step) / static_cast<float>(step + 3);
+            for (std::size_t l = 0; l < n_bits; ++l) {
+                const float mean =
+                    scale * sum_of(by_signs, n_codes, [&](std::size_t c) { return code_value(problem, c, l) * z[c]; });
+                gradient[l] = (mean - target[l * bayes_lanes + lane]) + problem.ridge * ahead[l];
+            }
+            for (std::size_t l = 0; l < n_bits; ++l) {
+                const float next = ahead[l] - problem.step * gradient[l];
+                ahead[l] = next + momentum * (next - f[l]);
+                f[l] = next;
+            }
+        }
+        for (std::size_t l = 0; l < n_bits; ++l) weights[l * bayes_lanes + lane] = f[l];
+    }
+}
+
+bool code_bit(const std::uint32_t* code, std::size_t l) { return (code[l / 32] >> (l % 32)) & 1; }
+
+// The distance of a set from the code after the flip of bit l.
+std::size_t distance_after(const RankingProblem& problem, std::size_t set, std::size_t l) {
+    const bool equal = code_bit(problem.code, l) == code_bit(problem.signs + set * problem.n_words, l);
+    return equal ? problem.distances[set] + std::size_t{1} : problem.distances[set] - std::size_t{1};
+}
+
+// The sums of `values` (n_sets) over the sets at each distance from the code after the flip of bit l.
+std::vector<float> by_distance_after(const RankingProblem& problem, const float* values, std::size_t l) {
+    std::vector<float> sums(problem.n_bits + 1, 0.0f);
+    for (std::size_t set = 0; set < problem.n_sets; ++set) sums[distance_after(problem, set, l)] += values[set];
+    return sums;
+}
+
+void flip_precisions(const RankingProblem& problem, const LikelySet* sets, std::size_t n, float*, float* out) {
+    std::fill_n(out, problem.stride, 0.0f);
+    for (std::size_t l = 0; l < problem.n_bits; ++l) {
+        const std::vector<float> rows = by_distance_after(problem, problem.counts, l);
+        std::vector<float> depths(n);
+        for (std::size_t i = 0; i < n; ++i) {
+            const std::size_t d = distance_after(problem, sets[i].set, l);
+            float nearer = 0.0f;
+            for (std::size_t e = 0; e < d; ++e) nearer += rows[e];
+            depths[i] = 1.0f / (((nearer + nearer) + rows[d]) + 1.0f);
+        }
+        out[l] = precision(sets, depths.data(), n);
+    }
+}
+
+void flip_graded_precisions(const RankingProblem& problem, const float* relevant, float*, float* out) {
+    std::fill_n(out, problem.stride, 0.0f);
+    for (std::size_t l = 0; l < problem.n_bits; ++l) {
+        out[l] = graded_precision(by_distance_after(problem, problem.counts, l).data(),
+                                  by_distance_after(problem, relevant, l).data(), problem.n_bits + 1);
+    }
+}
+
+void add_at(const std::uint32_t* bits, std::size_t n, float value, float* out) {
+    for (std::size_t i = 0; i < n; ++i) {
+        if (code_bit(bits, i)) out[i] += value;
+    }
+}
+
+constexpr BayesKernels bayes{.code_sums = code_sums,
+                             .log_linear = log_linear,
+                             .precision = precision,
+                             .flip_precisions = flip_precisions,
+                             .graded_precision = graded_precision,
+                             .flip_graded_precisions = flip_graded_precisions,
+                             .add_at = add_at};
+
 constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
 
 constexpr KernelTable table{
@@ -158,6 +282,7 @@ constexpr KernelTable table{
     .add_chosen_f64 = add_chosen<double>,
     .descend_f32 = descend_f32,
     .descend_f64 = descend_f64,
+    .bayes = &bayes,
 };
 
 }  // namespace
