@@ -12,7 +12,7 @@ from pyhash._files.atomic import atomic_file
 from pyhash._inputs.checks import check_choice
 from pyhash.cli.charts import require_charts
 from pyhash.comparison import Comparison, compare
-from pyhash.comparison.experiment import RANDOM_SPLIT, Database
+from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, direction_name
 from pyhash.comparison.result_lines import RESULTS
 from pyhash.datasets import Dataset
 from pyhash.datasets.published import PUBLISHED_QUERIES
@@ -35,7 +35,10 @@ def run(
     views: Sequence[str] | None,
     chunk_size: int,
     protocols: Sequence[str],
+    directions: Sequence[Direction] | None,
     database: Database,
+    weights: Mapping[str, float] | None,
+    learn_fraction: float,
     out: Path,
     charts: bool,
     n_threads: int | None,
@@ -61,7 +64,10 @@ def run(
             labels=labels,
             split=split,
             views=views,
+            directions=directions,
             database=database,
+            weights=weights,
+            learn_fraction=learn_fraction,
             chunk_size=chunk_size,
             protocols=resolved,
             out=out,
@@ -74,7 +80,7 @@ def run(
     _print_reused(result, out)
     tables = "\n".join(_tables(result, name) for name in result.protocols)
     print(f"\n{tables}")
-    command = _command(result, data, names, methods, bits, seeds, protocols, out)
+    command = _command(result, data, names, directions, methods, bits, seeds, protocols, out)
     with atomic_file(out / TABLE) as file:
         file.write(f"# {dataset.name}\n\n    {command}\n\n{tables}\n{_describe_versions(result)}\n".encode())
     written = [RESULTS, TABLE]
@@ -151,6 +157,7 @@ def _command(
     result: Comparison,
     data: str,
     names: Mapping[str, str] | None,
+    directions: Sequence[Direction] | None,
     methods: Sequence[str],
     bits: Sequence[int],
     seeds: int,
@@ -161,7 +168,7 @@ def _command(
     first = result.records[0]
     options = {
         "--data": Path(data).name,
-        **({} if names is None else {"--names": ",".join(f"{key}={name}" for key, name in names.items())}),
+        **({} if names is None else {"--names": _joined(names)}),
         "--labels": first["labels"],
         "--split": first["split"],
         "--views": ",".join(first["views"]),
@@ -170,10 +177,21 @@ def _command(
         "--seeds": str(seeds),
         "--chunk-size": str(first["chunk_size"]),
         "--protocol": ",".join(protocols),
+        **(
+            {}
+            if directions is None
+            else {"--directions": ",".join(direction_name((query, side)) for query, side in directions)}
+        ),
         "--database": first["database"],
+        **({} if first["weights"] is None else {"--weights": _joined(first["weights"])}),
+        **({} if first["learn_fraction"] == 1 else {"--learn-fraction": f"{first['learn_fraction']:g}"}),
         "--out": out.resolve().name,
     }
     return shlex.join(["pyhash", "bench", *(word for option in options.items() for word in option)])
+
+
+def _joined(pairs: Mapping[str, object]) -> str:
+    return ",".join(f"{key}={value}" for key, value in pairs.items())
 
 
 def _describe_versions(result: Comparison) -> str:

@@ -53,6 +53,30 @@ def _pairs(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def _directions(text: str) -> list[tuple[str, str]]:
+    pairs = [tuple(part.split("->")) for part in _names(text)]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise argparse.ArgumentTypeError(f"must be such as 'image->text,image+text->text', got {text!r}")
+    return [(query, database) for query, database in pairs]
+
+
+def _weights(text: str) -> dict[str, float]:
+    try:
+        return {view: float(weight) for view, weight in _pairs(text).items()}
+    except (ValueError, argparse.ArgumentTypeError):
+        raise argparse.ArgumentTypeError(f"must be such as image=1,text=0.6, got {text!r}") from None
+
+
+def _fraction(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, at most 1, got {text!r}")
+    return share
+
+
 def _integers(minimum: int) -> Callable[[str], list[int]]:
     def parse(text: str) -> list[int]:
         try:
@@ -194,10 +218,31 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         help="presets, or choices such as cutoff=50:ties=expected, joined by commas (default: shoh)",
     )
     command.add_argument(
+        "--directions",
+        type=_directions,
+        metavar="QUERY->DATABASE,...",
+        help="modalities of queries and database, such as 'image->text,image+text->text' (default: every pair)",
+    )
+    command.add_argument(
         "--database",
-        choices=("learned", "encoded"),
+        choices=("learned", "encoded", "fused"),
         default="learned",
-        help="codes to search: those learned, or those encoded from the modality searched (default: %(default)s)",
+        help="codes to search: those learned, those encoded from the modality searched, or those encoded from all "
+        "modalities together (default: %(default)s)",
+    )
+    command.add_argument(
+        "--weights",
+        type=_weights,
+        metavar="VIEW=NUMBER,...",
+        help="weights of modalities where several are fused (default: 1 each)",
+    )
+    command.add_argument(
+        "--learn-fraction",
+        type=_fraction,
+        default=1.0,
+        metavar="SHARE",
+        help="share of the database rows to learn; below 1 only the others are searched, which needs --database "
+        "encoded or fused (default: %(default)g)",
     )
     command.add_argument(
         "--out", type=_folder, default=Path("pyhash-bench"), help="folder to write (default: %(default)s)"
@@ -246,7 +291,10 @@ def _bench(a: argparse.Namespace) -> None:
         views=a.views,
         chunk_size=a.chunk_size,
         protocols=a.protocol,
+        directions=a.directions,
         database=a.database,
+        weights=a.weights,
+        learn_fraction=a.learn_fraction,
         out=a.out,
         charts=not a.no_charts,
         n_threads=a.threads,

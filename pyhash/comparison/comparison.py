@@ -171,6 +171,8 @@ def compare(
     views: Sequence[str] | None = None,
     directions: Sequence[Direction] | None = None,
     database: Database = "learned",
+    weights: Mapping[str, float] | None = None,
+    learn_fraction: float = 1.0,
     chunk_size: int = 2000,
     protocols: Sequence[Protocol | str] = ("shoh",),
     top_n: Sequence[int] = (1, 5, 10, 50, 100, 500, 1000),
@@ -200,11 +202,17 @@ def compare(
     views : sequence of str, optional
         Modalities to learn. By default all.
     directions : sequence of (str, str), optional
-        Pairs of the modality of the queries and the modality of the database. By default every ordered pair of two
-        views.
-    database : {"learned", "encoded"}
+        Pairs of the modality of the queries and the modality of the database. Queries may have several modalities, such
+        as ("image+text", "text"): they are fused by ``project_fused``. By default every ordered pair of two views.
+    database : {"learned", "encoded", "fused"}
         Codes that are searched. "learned": the codes that the method learned for the rows, one for all modalities.
-        "encoded": the codes that ``encode`` returns for the modality of the database.
+        "encoded": the codes that ``encode`` returns for the modality of the database. "fused": the codes that
+        ``encode_fused`` returns for all views of a row together.
+    weights : mapping of str to float, optional
+        Weights of views where several are fused, each above 0; by default 1.
+    learn_fraction : float
+        Share of the database rows that methods learn, drawn with seed 0. Below 1, only the other rows are searched, as
+        in a database whose items have no labels; `database` must then be "encoded" or "fused".
     chunk_size : int
         Number of rows that online methods learn at a time. Other methods learn all rows at once.
     protocols : sequence of Protocol or str
@@ -233,6 +241,8 @@ def compare(
     TypeError
         If bits, seeds, top_n, chunk_size or n_threads holds something other than integers, or `progress` is not a bool.
     TypeError
+        If `learn_fraction` is not a number, or `weights` not a mapping of names to numbers.
+    TypeError
         If a function does not take (n_bits, seed), or does not return a HashingMethod.
     ValueError
         If a method, labels, split, view, direction, database or protocol is unknown.
@@ -240,6 +250,10 @@ def compare(
         If bits, seeds, methods, views, directions or protocols is empty.
     ValueError
         If bits, chunk_size, n_threads or an entry of top_n is below 1, or a seed below 0.
+    ValueError
+        If learn_fraction is not in (0, 1], is below 1 with database "learned", or leaves no row to search.
+    ValueError
+        If a weight is for no view, or not above 0.
     ValueError
         If values of the data are not finite, or labels out of range.
     ValueError
@@ -283,6 +297,8 @@ def compare(
         views=views,
         directions=directions,
         database=database,
+        weights=weights,
+        learn_fraction=learn_fraction,
         chunk_size=chunk_size,
         protocols=protocols,
         top_n=top_n,
@@ -351,7 +367,7 @@ def _plan(
                     )
                 combination = _Combination(name, factory, identify(experiment, name, model, n_bits, seed))
                 try:
-                    model.check_n_features(len(experiment.database_rows), experiment.n_features)
+                    model.check_n_features(len(experiment.learned_rows), experiment.n_features)
                 except ValueError as error:
                     raise ValueError(f"{combination}: {error}") from error
                 combinations.append(combination)

@@ -18,6 +18,7 @@ from pyhash._inputs.checks import (
     check_finite_sparse,
     check_integer,
     check_numeric,
+    check_real,
     is_sparse,
     listed,
 )
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
 Direction = tuple[str, str]
-Database = Literal["learned", "encoded"]
+Database = Literal["learned", "encoded", "fused"]
 
 RANDOM_SPLIT = "random"
 # Share of the rows that become queries if a data set has no split.
 QUERY_FRACTION = 0.1
+# Between the modalities of queries that are given by several.
+JOIN = "+"
 
 
 def direction_name(direction: Direction) -> str:
@@ -49,7 +52,8 @@ class Experiment:
     """The checked choices of a comparison; ``plan_experiment`` creates it.
 
     Rows without labels are on neither side of the split. The rows of the database are in ascending order, which is the
-    order of ties by id; the order in which a method learns them does not matter.
+    order of ties by id; the order in which a method learns them does not matter. Methods learn `learned_rows`, which
+    are those of the database or, with a learn_fraction below 1, all that are not in the database.
     """
 
     data: Dataset
@@ -59,10 +63,13 @@ class Experiment:
     views: tuple[str, ...]
     directions: tuple[Direction, ...]
     database: Database
+    weights: Mapping[str, float] | None
+    learn_fraction: float
     chunk_size: int
     protocols: Mapping[str, Protocol]
     top_n: tuple[int, ...]
     n_threads: int | None
+    learned_rows: NDArray[np.int64]
     database_rows: NDArray[np.int64]
     query_rows: NDArray[np.int64]
     n_unlabelled: int
@@ -84,8 +91,17 @@ class Experiment:
         return {name: int(self.data.views[name].shape[1]) for name in self.views}
 
     def stream(self, seed: int) -> NDArray[np.int64]:
-        """Return the database rows in the order in which every method learns them."""
-        return np.random.default_rng(seed).permutation(self.database_rows)
+        """Return the rows to learn in the order in which every method learns them."""
+        return np.random.default_rng(seed).permutation(self.learned_rows)
+
+    @property
+    def searches_learned(self) -> bool:
+        """Whether the rows that are searched are those that are learned."""
+        return self.learn_fraction == 1.0
+
+    def modalities_of(self, query: str) -> tuple[str, ...]:
+        """Return the modalities of a side of a direction, such as "image+text"."""
+        return _modalities_of(query, self.views)
 
     def views_of(self, rows: NDArray[np.int64]) -> dict[str, Features]:
         """Return the features of the given rows."""
@@ -114,6 +130,7 @@ class Experiment:
                 "n_database": len(self.database_rows),
                 "n_queries": len(self.query_rows),
                 "n_unlabelled": self.n_unlabelled,
+                "n_learned": len(self.learned_rows),
             },
             "labels": self.labels,
             "layers": list(self.layers),
@@ -121,6 +138,8 @@ class Experiment:
             "views": list(self.views),
             "directions": [list(pair) for pair in self.directions],
             "database": self.database,
+            "weights": None if self.weights is None else dict(self.weights),
+            "learn_fraction": self.learn_fraction,
             "chunk_size": self.chunk_size,
             "protocols": {name: protocol.describe() for name, protocol in self.protocols.items()},
             "top_n": list(self.top_n),
@@ -129,7 +148,7 @@ class Experiment:
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        arrays: list[Any] = [self.database_rows, self.query_rows]
+        arrays: list[Any] = [self.learned_rows, self.database_rows, self.query_rows]
         arrays += [self.data.labels[name] for name in dict.fromkeys((self.labels, *self.layers))]
         arrays += self.hierarchy or []
         for name in self.views:
@@ -151,6 +170,8 @@ def plan_experiment(
     views: Sequence[str] | None,
     directions: Sequence[Direction] | None,
     database: Database,
+    weights: Mapping[str, float] | None,
+    learn_fraction: float,
     chunk_size: int,
     protocols: Sequence[Protocol | str],
     top_n: Sequence[int],
@@ -169,6 +190,8 @@ def plan_experiment(
     for side, rows in (("database", database_rows), ("queries", query_rows)):
         if len(rows) == 0:
             raise ValueError(f"split {split!r} must leave labelled rows for the {side}, got none")
+    database = cast("Database", check_choice("database", database, get_args(Database)))
+    learned_rows, database_rows = _choose_learned(database_rows, learn_fraction, database)
     return Experiment(
         data=data,
         labels=name,
@@ -176,11 +199,14 @@ def plan_experiment(
         split=split,
         views=chosen,
         directions=_choose_directions(directions, chosen),
-        database=cast("Database", check_choice("database", database, get_args(Database))),
+        database=database,
+        weights=_check_weights(weights, chosen),
+        learn_fraction=float(learn_fraction),
         chunk_size=check_integer("chunk_size", chunk_size, 1),
         protocols=_choose_protocols(protocols),
         top_n=tuple(sorted({check_integer("top_n", n, 1) for n in listed("top_n", top_n, "integers")})),
         n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),
+        learned_rows=learned_rows,
         database_rows=database_rows,
         query_rows=query_rows,
         n_unlabelled=len(data) - int(np.count_nonzero(labelled)),
@@ -240,11 +266,53 @@ def _choose_directions(directions: Sequence[Direction] | None, views: tuple[str,
     for pair in listed("directions", directions, "pairs (query modality, database modality)"):
         if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
             raise ValueError(f"directions must be pairs (query modality, database modality), got {pair!r}")
-        query, database = (check_choice("directions", view, views) for view in pair)
+        query, database = pair
+        for view in (*(_modalities_of(query, views) if isinstance(query, str) else (query,)), database):
+            check_choice("directions", view, views)
         pairs.append((query, database))
     if not pairs:
         raise ValueError("directions must hold at least one pair, got none")
     return tuple(dict.fromkeys(pairs))
+
+
+def _modalities_of(query: str, views: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the modalities of queries such as "image" or "image+text"; the name of a view may hold a plus itself."""
+    named = (query,) if query in views else tuple(query.split(JOIN))
+    if len(set(named)) < len(named):
+        raise ValueError(f"directions must name each modality of the queries once, got {query!r}")
+    return named
+
+
+def _choose_learned(
+    rows: NDArray[np.int64], learn_fraction: float, database: Database
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to learn and the rows to search: all of both, or rows drawn with seed 0 and the others."""
+    if check_real("learn_fraction", learn_fraction, 0, exclusive=True) > 1:
+        raise ValueError(f"learn_fraction must be at most 1, got {learn_fraction}")
+    if learn_fraction == 1:
+        return rows, rows
+    if database == "learned":
+        raise ValueError(
+            f"learn_fraction must be 1 with database 'learned', got {learn_fraction}: rows that are not learned have "
+            f"no learned codes"
+        )
+    n_learned = max(1, int(learn_fraction * len(rows)))
+    if n_learned == len(rows):
+        raise ValueError(f"learn_fraction must leave rows to search, got {learn_fraction} of {len(rows)}")
+    drawn = np.random.default_rng(0).permutation(rows)
+    return np.sort(drawn[:n_learned]), np.sort(drawn[n_learned:])
+
+
+def _check_weights(weights: Mapping[str, float] | None, views: tuple[str, ...]) -> dict[str, float] | None:
+    if weights is None:
+        return None
+    if not isinstance(weights, Mapping):
+        raise TypeError(f"weights must be a mapping of modalities to numbers, got {type(weights).__name__}")
+    checked = {}
+    for view, weight in weights.items():
+        check_choice("weights", view, views)
+        checked[view] = check_real(f"weights[{view!r}]", weight, 0, exclusive=True)
+    return checked
 
 
 def _choose_protocols(protocols: Sequence[Protocol | str]) -> dict[str, Protocol]:

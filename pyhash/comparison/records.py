@@ -17,6 +17,7 @@ class DataFields(TypedDict):
     n_database: int
     n_queries: int
     n_unlabelled: int
+    n_learned: int
 
 
 class InstanceFields(TypedDict):
@@ -36,6 +37,8 @@ class Conditions(TypedDict):
     views: list[str]
     directions: list[list[str]]
     database: str
+    weights: dict[str, float] | None
+    learn_fraction: float
     chunk_size: int
     protocols: dict[str, str]
     top_n: list[int]

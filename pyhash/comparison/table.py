@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -26,12 +26,26 @@ def describe_protocol(records: Sequence[Record], protocol: str) -> str:
     data, n_seeds = first["data"], len(unique(record["seed"] for record in records))
     seeds = "1 seed" if n_seeds == 1 else f"mean ± sample standard deviation of {n_seeds} seeds"
     left_out = f", {data['n_unlabelled']:,} without labels left out" if data["n_unlabelled"] else ""
+    rows = f"{data['n_database']:,} rows to learn and search"
+    if first["learn_fraction"] < 1:
+        rows = f"{data['n_learned']:,} rows to learn, {data['n_database']:,} others to search"
+    weights = "" if first["weights"] is None else f", weights {_listed(first['weights'])}"
     return (
         f"mAP of {data['name']}, {first['labels']} relevance, split {first['split']} "
-        f"({data['n_database']:,} rows to learn and search, {data['n_queries']:,} queries{left_out}), "
-        f"views {', '.join(first['views'])}, database codes {first['database']}, chunks of {first['chunk_size']:,}; "
-        f"protocol {protocol}: {first['protocols'][protocol]}; {seeds}."
+        f"({rows}, {data['n_queries']:,} queries{left_out}), views {', '.join(first['views'])}, "
+        f"database codes {first['database']}{weights}, chunks of {first['chunk_size']:,}; "
+        f"{_protocol(first, protocol)}; {seeds}."
     )
+
+
+def _listed(weights: Mapping[str, float]) -> str:
+    return ", ".join(f"{view} {weight:g}" for view, weight in weights.items())
+
+
+def _protocol(record: Record, name: str) -> str:
+    """Return the name and the choices of a protocol; the choices once if they are its name."""
+    choices = record["protocols"][name]
+    return f"protocol {choices}" if name == choices else f"protocol {name}: {choices}"
 
 
 def describe_instances(records: Sequence[Record], protocol: str) -> str:
@@ -46,7 +60,7 @@ def describe_instances(records: Sequence[Record], protocol: str) -> str:
     return (
         f"Finding an item with the {name} of the query, of the {n:,} of {total:,} queries for which the database has "
         f"one. hit@N: share of queries with at least one such item among the first N; MRR: mean of 1 / rank of the "
-        f"first; protocol {protocol}: {first['protocols'][protocol]}."
+        f"first; {_protocol(first, protocol)}."
     )
 
 

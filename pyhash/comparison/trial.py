@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import n_bytes_of
 from pyhash.codes import pack
-from pyhash.comparison.experiment import Direction, Experiment, direction_name
+from pyhash.comparison.experiment import JOIN, Direction, Experiment, direction_name
 from pyhash.comparison.identity import describe, versions
 from pyhash.comparison.memory import read_peak, reset_peak
 from pyhash.comparison.records import ClassDistanceFields, Identity, InstanceScore, Record, Round, Score
@@ -22,6 +22,9 @@ from pyhash.evaluation.instance_retrieval import instance_retrieval
 from pyhash.evaluation.protocol import Protocol
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.linear import OnlineMethod
+
+if TYPE_CHECKING:
+    from pyhash._inputs.checks import Features
 
 # With more classes, their distances would be the largest part of a record.
 _MAX_CLASSES = 200
@@ -44,8 +47,7 @@ def run_trial(experiment: Experiment, model: HashingMethod, identity: Identity) 
     else:
         rounds, learned = _learn_whole(experiment, model, order)
     memory_peak = None if memory_before is None else read_peak()
-    ranked = np.argsort(order)
-    codes = _Codes(experiment, model, learned[ranked], experiment.database_rows)
+    codes = _codes_after(experiment, model, order, learned)
     scores = [
         _score(codes, direction, name, protocol)
         for name, protocol in experiment.protocols.items()
@@ -89,8 +91,7 @@ def _learn_stream(
         solve_seconds = _solve(experiment, model)
         packed.append(model.codes_)
         seen = order[: start + len(rows)]
-        ranked = np.argsort(seen)
-        codes = _Codes(experiment, model, np.concatenate(packed)[ranked], seen[ranked])
+        codes = _codes_after(experiment, model, seen, np.concatenate(packed))
         rounds.append(
             {
                 "n_seen": len(seen),
@@ -125,6 +126,19 @@ def _solve(experiment: Experiment, model: HashingMethod) -> float:
     return time.perf_counter() - begin
 
 
+def _codes_after(
+    experiment: Experiment, model: HashingMethod, seen: NDArray[np.int64], learned: NDArray[np.uint8]
+) -> _Codes:
+    """Return the codes after the rows `seen`, whose learned codes are given in the same order.
+
+    The rows that are searched are those seen, or if these are not searched, the whole database.
+    """
+    if not experiment.searches_learned:
+        return _Codes(experiment, model, learned, experiment.database_rows)
+    ranked = np.argsort(seen)
+    return _Codes(experiment, model, learned[ranked], seen[ranked])
+
+
 class _Codes:
     """Codes and projections of queries and database at one moment of learning, each computed once."""
 
@@ -139,21 +153,33 @@ class _Codes:
         self._queries: dict[str, NDArray[np.float32]] = {}
         self._database: dict[str, NDArray[np.float32]] = {}
 
-    def queries(self, modality: str) -> NDArray[np.float32]:
-        """Return the projections of the queries."""
-        if modality not in self._queries:
-            features = self.experiment.data.views[modality][self.experiment.query_rows]
+    def queries(self, query: str) -> NDArray[np.float32]:
+        """Return the projections of the queries from one modality, or from several such as "image+text"."""
+        if query not in self._queries:
+            modalities = self.experiment.modalities_of(query)
+            views = {name: self.experiment.data.views[name][self.experiment.query_rows] for name in modalities}
             begin = time.perf_counter()
-            self._queries[modality] = self.model.project(features, modality=modality)
-            self.encode_seconds[modality] = time.perf_counter() - begin
-        return self._queries[modality]
+            self._queries[query] = self._project(views)
+            self.encode_seconds[query] = time.perf_counter() - begin
+        return self._queries[query]
 
     def database_projections(self, modality: str) -> NDArray[np.float32]:
-        """Return the projections of the database rows, encoded from one modality."""
-        if modality not in self._database:
-            features = self.experiment.data.views[modality][self.rows]
-            self._database[modality] = self.model.project(features, modality=modality)
-        return self._database[modality]
+        """Return the projections of the database rows from the modality searched, or from all if they are fused."""
+        experiment = self.experiment
+        modalities = experiment.views if experiment.database == "fused" else (modality,)
+        key = JOIN.join(modalities)
+        if key not in self._database:
+            self._database[key] = self._project({name: experiment.data.views[name][self.rows] for name in modalities})
+        return self._database[key]
+
+    def _project(self, views: dict[str, Features]) -> NDArray[np.float32]:
+        """Return the projections of rows from their only modality, or from all of several."""
+        if len(views) == 1:
+            (modality,) = views
+            return self.model.project(views[modality], modality=modality)
+        given = self.experiment.weights
+        weights = None if given is None else {name: given[name] for name in views if name in given}
+        return self.model.project_fused(views, weights=weights)
 
     def database(self, modality: str) -> NDArray[np.uint8]:
         """Return the codes that are searched."""
@@ -284,13 +310,14 @@ def _cosine_distance(queries: NDArray[Any], database: NDArray[Any]) -> NDArray[A
 
 
 def _class_distances(codes: _Codes) -> ClassDistanceFields | None:
-    """Return the distances between class centers by the modality encoded, or as "learned" for learned codes."""
+    """Return the distances between class centers by the modality encoded, or as "learned" or "fused"."""
     experiment = codes.experiment
     if experiment.n_classes > _MAX_CLASSES:
         return None
-    learned = experiment.database == "learned"
-    modalities = dict.fromkeys(database for _, database in experiment.directions)
-    searched = {"learned": codes.database("")} if learned else {name: codes.database(name) for name in modalities}
+    if experiment.database == "encoded":
+        searched = {name: codes.database(name) for _, name in experiment.directions}
+    else:
+        searched = {experiment.database: codes.database(experiment.directions[0][1])}
     labels, n_bits = codes.labels()[1], codes.model.n_bits
     distances = {}
     for name, rows in searched.items():

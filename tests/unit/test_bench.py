@@ -153,6 +153,24 @@ def test_a_mat_file_without_a_split(capsys, tmp_path, rng):
     assert records_of(out)[0]["data"]["n_queries"] == 8
 
 
+def test_fused_codes_and_rows_that_are_not_learned(capsys, file, tmp_path):
+    out = tmp_path / "out"
+    code, said, _ = run(
+        capsys, "--data", file, "--methods", "lemon", "--bits", "4", "--seeds", "1", "--database", "fused",
+        "--directions", "image->text, image+text->text", "--weights", "image=1, text=0.6", "--learn-fraction", "0.5",
+        "--no-charts", "--out", out,
+    )  # fmt: skip
+    assert code == 0
+    assert "| method | bits | bytes per item | image->text | image->text weighted | image+text->text |" in said
+    assert "(67 rows to learn, 68 others to search, 15 queries)" in said
+    (record,) = records_of(out)
+    assert (record["database"], record["weights"]) == ("fused", {"image": 1.0, "text": 0.6})
+    assert (
+        "--directions 'image->text,image+text->text' --database fused --weights image=1.0,text=0.6 "
+        "--learn-fraction 0.5 --out out\n" in (out / "table.md").read_text()
+    )
+
+
 def test_a_file_that_says_which_thing_a_row_shows(capsys, tmp_path):
     data = make_hierarchical(150, n_classes=(2, 5), n_features={"image": 10, "text": 12})
     save_npz(tmp_path / "mine.npz", replace(data, items={"of": np.arange(150) % 50}, instances="of"))
@@ -247,6 +265,11 @@ def test_what_cannot_be_done_is_one_clear_line(capsys, tmp_path, arguments, mess
         (["--seeds", "0"], "argument --seeds: must be an integer >= 1, got '0'"),
         (["--methods", "lemon,,lsh"], "argument --methods: must be names joined by commas, got 'lemon,,lsh'"),
         (["--database", "both"], "argument --database: invalid choice: 'both'"),
+        (["--directions", "image-text"], "argument --directions: must be such as 'image->text,image+text->text', got"),
+        (["--directions", "image->"], "argument --directions: must be such as 'image->text,image+text->text', got"),
+        (["--weights", "image=heavy"], "argument --weights: must be such as image=1,text=0.6, got 'image=heavy'"),
+        (["--learn-fraction", "0"], "argument --learn-fraction: must be a number above 0, at most 1, got '0'"),
+        (["--learn-fraction", "all"], "argument --learn-fraction: must be a number above 0, at most 1, got 'all'"),
     ],
 )
 def test_wrong_usage_is_one_clear_line(capsys, arguments, message):

@@ -70,6 +70,7 @@ def test_what_a_record_holds(result):
     assert (record["bytes_per_item"], record["float_bytes_per_item"]) == (1, 16)
     assert record["data"] | {"fingerprint": ""} == {
         "name": "hierarchical", "fingerprint": "", "n_database": 135, "n_queries": 15, "n_unlabelled": 0,
+        "n_learned": 135,
     }  # fmt: skip
     assert {"pyhash", "numpy", "scipy", "python", "platform", "cpu_level"} == set(record["versions"]) - {"torch"}
     assert record["train_seconds"] > 0
@@ -176,6 +177,118 @@ def test_every_direction():
     assert set(scores(record)) == {"a->a", "c->a"}
 
 
+@pytest.fixture(scope="module")
+def three():
+    return make_multilabel(160, n_classes=4, n_features={"a": 6, "b": 7, "c+d": 8})
+
+
+def learned(data, rows, n_bits=8, seed=0):
+    """A model that has learned the rows in the order of a comparison."""
+    order = np.random.default_rng(seed).permutation(rows)
+    return LEMON(n_bits, seed=seed).partial_fit(
+        {name: view[order] for name, view in data.views.items()}, data.labels["classes"][order]
+    )
+
+
+def test_queries_of_several_modalities(three):
+    directions = [("a+b", "c+d"), ("b+c+d", "a"), ("c+d", "a")]
+    with pytest.raises(ValueError, match="directions must be one of 'a', 'b', 'c\\+d', got 'c'"):
+        compare(three, ["lemon"], bits=[8], directions=directions)  # the name of a view that has a plus is no list
+    directions[1] = ("b+a", "a")
+    weights = {"b": 0.25, "c+d": 3.0}
+    (record,) = compare(three, ["lemon"], bits=[8], directions=directions, weights=weights).records
+    assert (record["weights"], record["directions"]) == (weights, [list(pair) for pair in directions])
+    assert set(record["encode_seconds"]) == {"a+b", "b+a", "c+d"}
+    database, queries = three.split("random")
+    model, labels = learned(three, database), three.labels["classes"]
+    codes_of = model.codes_[np.argsort(np.random.default_rng(0).permutation(database))]
+    views = {name: three.views[name][queries] for name in ("a", "b")}
+    for kind, rows in (
+        ("map", model.encode_fused(views, weights={"b": 0.25})),
+        ("map_weighted", model.project_fused(views, weights={"b": 0.25})),
+    ):
+        expected = evaluation.mean_average_precision(
+            rows, codes_of, labels[queries], labels[database], n_bits=8, protocol="shoh",
+            metric="hamming" if kind == "map" else "weighted_hamming",
+        )  # fmt: skip
+        assert scores(record, kind)["a+b->c+d"] == expected.value
+    assert "weights b 0.25, c+d 3" in compare(three, ["lemon"], bits=[8], weights=weights).describe()
+
+
+def test_a_database_of_fused_codes(three):
+    (record,) = compare(three, ["lemon"], bits=[8], database="fused", weights={"a": 0.5}).records
+    database, queries = three.split("random")
+    model, labels = learned(three, database), three.labels["classes"]
+    fused = model.project_fused({name: view[database] for name, view in three.views.items()}, weights={"a": 0.5})
+    query = model.project(three.views["a"][queries], modality="a")
+    expected = evaluation.mean_average_precision(
+        codes.pack(query), codes.pack(fused), labels[queries], labels[database], n_bits=8, protocol="shoh"
+    )
+    assert scores(record)["a->b"] == scores(record)["a->c+d"] == expected.value
+    assert record["rounds"][-1]["map"]["a->b"] == expected.value
+    cosine = -(query.astype(float) @ fused.T.astype(float)) / np.linalg.norm(fused.astype(float), axis=1)
+    as_float = evaluation.mean_average_precision(
+        cosine, None, labels[queries], labels[database], metric="precomputed", protocol="shoh"
+    )
+    assert scores(record, "map_float")["a->b"] == pytest.approx(as_float.value, abs=1e-6)
+    assert set(record["class_distances"]["distances"]) == {"fused"}
+
+
+@pytest.mark.parametrize("database", ["encoded", "fused"])
+def test_a_database_that_is_not_learned(three, database):
+    result = compare(three, ["lemon"], bits=[8], database=database, learn_fraction=0.25, chunk_size=20)
+    (record,) = result.records
+    assert (record["data"]["n_learned"], record["data"]["n_database"]) == (36, 108)
+    assert [entry["n_seen"] for entry in record["rounds"]] == [20, 36]
+    assert "(36 rows to learn, 108 others to search, 16 queries)" in result.describe()
+    rows, queries = three.split("random")
+    drawn = np.random.default_rng(0).permutation(rows)
+    known, searched = np.sort(drawn[:36]), np.sort(drawn[36:])
+    order, model, labels = np.random.default_rng(0).permutation(known), LEMON(8), three.labels["classes"]
+    for part in (order[:20], order[20:]):
+        model.partial_fit({name: view[part] for name, view in three.views.items()}, labels[part])
+    views = {name: view[searched] for name, view in three.views.items()}
+    expected = evaluation.mean_average_precision(
+        model.encode(three.views["a"][queries], modality="a"),
+        model.encode(views["b"], modality="b") if database == "encoded" else model.encode_fused(views),
+        labels[queries], labels[searched], n_bits=8, protocol="shoh",
+    )  # fmt: skip
+    assert scores(record)["a->b"] == record["rounds"][-1]["map"]["a->b"] == expected.value
+
+
+def test_the_rows_to_learn_do_not_depend_on_the_seed(three):
+    first, second = compare(three, ["lsh"], bits=[4], database="encoded", learn_fraction=0.5, seeds=2).records
+    assert first["data"] == second["data"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"learn_fraction": 0.5}, ValueError, "learn_fraction must be 1 with database 'learned', got 0.5"),
+        ({"learn_fraction": 0, "database": "fused"}, ValueError, "learn_fraction must be a finite number > 0, got 0"),
+        ({"learn_fraction": 1.5, "database": "fused"}, ValueError, "learn_fraction must be at most 1, got 1.5"),
+        ({"learn_fraction": "all"}, TypeError, "learn_fraction must be a finite number > 0, got 'all'"),
+        ({"weights": {"e": 1}}, ValueError, "weights must be one of 'a', 'b', 'c\\+d', got 'e'"),
+        ({"weights": {"a": 0}}, ValueError, r"weights\['a'\] must be a finite number > 0, got 0"),
+        ({"weights": {"a": "1"}}, TypeError, r"weights\['a'\] must be a finite number > 0, got '1'"),
+        ({"weights": [1, 2]}, TypeError, "weights must be a mapping of modalities to numbers, got list"),
+        ({"directions": [("a+a", "b")]}, ValueError, r"directions must name each modality .* once, got 'a\+a'"),
+        ({"directions": [("a+", "b")]}, ValueError, "directions must be one of 'a', 'b', 'c\\+d', got ''"),
+        ({"directions": [(5, "b")]}, ValueError, "directions must be one of 'a', 'b', 'c\\+d', got 5"),
+        ({"directions": [("a", "a+b")]}, ValueError, "directions must be one of 'a', 'b', 'c\\+d', got 'a\\+b'"),
+    ],
+)
+def test_what_cannot_be_fused_or_left_out(three, arguments, error, message):
+    with pytest.raises(error, match=message):
+        compare(three, ["lsh"], bits=[4], **arguments)
+
+
+def test_a_fraction_leaves_a_row_on_each_side(three):
+    few = replace(three, splits={"random": np.arange(160) >= 3})
+    (record,) = compare(few, ["lsh"], bits=[4], database="encoded", learn_fraction=0.01).records
+    assert (record["data"]["n_learned"], record["data"]["n_database"]) == (1, 2)
+
+
 def test_a_mapping_of_factories(data):
     made = []
 
@@ -245,6 +358,7 @@ def test_rows_without_labels_are_left_out():
     result = compare(replace(data, labels={"classes": labels}), ["lemon"], bits=[4])
     assert result.records[0]["data"] | {"name": "", "fingerprint": ""} == {
         "name": "", "fingerprint": "", "n_database": 101, "n_queries": 10, "n_unlabelled": 9,
+        "n_learned": 101,
     }  # fmt: skip
     assert "9 without labels left out" in result.describe()
 
@@ -381,6 +495,10 @@ def test_what_is_done_is_not_run_again(data, tmp_path, count):
         {"labels": "level1"},
         {"chunk_size": 50},
         {"database": "encoded"},
+        {"database": "fused"},
+        {"database": "encoded", "learn_fraction": 0.5},
+        {"weights": {"text": 0.5}},
+        {"directions": [("image+text", "text")]},
         {"views": ["text", "image"]},
         {"protocols": [Protocol(ties="best")]},
         {"split": "other"},
@@ -500,7 +618,7 @@ def test_progress(data, capsys, monkeypatch):
         ({"directions": ["image"]}, ValueError, "directions must be pairs"),
         ({"directions": [("image", "sound")]}, ValueError, "directions must be one of 'image', 'text', got 'sound'"),
         ({"directions": []}, ValueError, "directions must hold at least one pair"),
-        ({"database": "both"}, ValueError, "database must be one of 'learned', 'encoded', got 'both'"),
+        ({"database": "both"}, ValueError, "database must be one of 'learned', 'encoded', 'fused', got 'both'"),
         ({"chunk_size": 0}, ValueError, "chunk_size must be an integer >= 1, got 0"),
         ({"protocols": ["mine"]}, ValueError, "protocols must be one of 'shoh', got 'mine'"),
         ({"protocols": [3]}, TypeError, "protocols must be a Protocol or the name of a preset, got int"),
