@@ -235,6 +235,10 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
             U = {name: solver.solve(chunk.cross_sum(name, B)) for name, solver in solvers.items()}
         return ConceptSums(BB, LB, LL, Q, P, U), B.astype(np.int8)
 
+    def _complete(self, own: ConceptSums, modality: str, C: Matrix) -> ConceptSums:
+        # New features weigh nothing until U_m is updated.
+        return replace(own, U={**own.U, modality: np.pad(own.U[modality], ((0, C.shape[1]), (0, 0)))})
+
     def _solve(self, state: State[ConceptSums], modality: str) -> Matrix:
         """Return U_m of the last update."""
         return state.own.U[modality]

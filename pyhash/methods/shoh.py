@@ -18,6 +18,7 @@ from pyhash._inputs.threads import resolve_n_threads
 from pyhash.methods.linear import OnlineMethod, Settings
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
+from pyhash.methods.parts.growth import complete_rows
 from pyhash.methods.parts.hierarchy import affiliations_with_finest
 from pyhash.methods.parts.ridge import solve_ridge
 from pyhash.methods.parts.state import Chunk, State
@@ -243,6 +244,10 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
             mu=settings.mu,
         )
         return learned, B
+
+    def _complete(self, own: Centers, modality: str, C: Matrix) -> Centers:
+        completed = [complete_rows(sums, C) for sums in own.class_sums[modality]]
+        return dataclasses.replace(own, class_sums={**own.class_sums, modality: completed})
 
     def _solve(self, state: State[Centers], modality: str) -> Matrix:
         """Return W_m (Eq. 27)."""

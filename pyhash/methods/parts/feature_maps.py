@@ -456,7 +456,7 @@ class RBFAnchors(FeatureMap):
 
     def learned(self) -> dict[str, NDArray[Any]]:  # noqa: D102
         arrays: dict[str, NDArray[Any]] = {"mean": self.mean_, "width": np.float64(self.width_)}
-        if len(self._joined) > 1:
+        if self.grow:
             arrays["joined"] = np.array(self._joined, dtype=np.int64)
         if is_sparse(self.anchors_):
             parts = {"data": self.anchors_.data, "indices": self.anchors_.indices, "indptr": self.anchors_.indptr}
@@ -467,8 +467,9 @@ class RBFAnchors(FeatureMap):
         self.mean_ = archive.array(f"{prefix}mean", np.float64, (None,))
         self.width_ = check_real("width", archive.array(f"{prefix}width", np.float64, ()).item(), 0.0, exclusive=True)
         shape = (len(self.mean_), n_features)
-        self._joined = (len(self.mean_),)
-        if f"{prefix}joined" in archive.arrays:
+        self._n_more(shape[0], 1)  # checks the parameters of growth
+        self._joined = (shape[0],)
+        if self.grow:
             joined = archive.array(f"{prefix}joined", np.int64, (None,))
             if len(joined) == 0 or joined[0] < 1 or (np.diff(joined) < 1).any() or joined[-1] != shape[0]:
                 raise ValueError(f"{prefix}joined must increase to {shape[0]}, the number of anchors, got {joined}")
