@@ -77,7 +77,8 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         chooses its own.
     feature_maps : mapping of str to feature map, or None
         Feature map of each modality. Without an entry, dense views have ``RBFAnchors(1500, grow=750,
-        max_anchors=3750)`` and sparse ones ``UnitLength()``; for features as they are, give None as the map.
+        max_anchors=3750, centered=True)`` and sparse ones ``UnitLength()``; for features as they are, give None as the
+        map.
     encoder : {"bayes", "bits", "posterior", "auto"}
         Encoder of queries: "bayes" takes the code and the weights that retrieve best under the posterior over labels;
         "bits" takes the sign of each projection, "posterior" the expected code; "auto" the best of the three, tried on
@@ -148,7 +149,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     def _default_map(self, sparse: bool) -> UnitLength | RBFAnchors:
         if sparse:
             return UnitLength()
-        return RBFAnchors(_N_ANCHORS, grow=_GROW, max_anchors=_MAX_ANCHORS, seed=self.seed)
+        return RBFAnchors(_N_ANCHORS, grow=_GROW, max_anchors=_MAX_ANCHORS, centered=True, seed=self.seed)
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> BOCHSettings:
         n_bits = shared.n_bits

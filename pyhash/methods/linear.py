@@ -20,7 +20,7 @@ from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.calibration import MAX_ROWS, Calibration, candidates_of
 from pyhash.methods.parts.encoder_trial import MAX_QUERIES, EncoderTrial
-from pyhash.methods.parts.feature_maps import FeatureMap, RBFAnchors, apply_map, check_rows, fitted_copy, row_blocks
+from pyhash.methods.parts.feature_maps import RBFAnchors, apply_map, check_rows, fitted_copy, grown_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.feature_sums import FeatureSums
 from pyhash.methods.parts.hierarchy import ClassLayers, count_classes, label_matrices
@@ -281,11 +281,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """Return the state with the columns that maps take on from a chunk, its sums completed."""
         maps, n_mapped, sums, own = dict(state.maps), dict(state.n_mapped), dict(state.sums), state.own
         for name, feature_map in state.maps.items():
-            if not isinstance(feature_map, FeatureMap):
-                continue
-            if isinstance(feature_map, RBFAnchors) and feature_map.grow:
-                check_rows(f"views[{name!r}]", rows.views[name], rows.first_row)  # before some of them are anchors
-            grown = feature_map.grown(rows.views[name], state.n_chunks)
+            grown = grown_copy(f"views[{name!r}]", feature_map, rows.views[name], state.n_chunks, rows.first_row)
             if grown is None:
                 continue
             maps[name], C = grown
@@ -301,6 +297,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         held = _drawn(settings.rng(_CALIBRATION + state.n_chunks), len(rows.labels[-1]), MAX_ROWS)
         L, calibrations = rows.labels[-1][held], {}
         for name, calibration in state.calibrations.items():
+            check_rows(f"views[{name!r}]", rows.views[name], rows.first_row)  # numbered as all rows are
             X = self._mapped(state, name, rows.views[name][held], rows.first_row)
             calibrations[name] = calibration.with_rows(X, L, cast("LabelSets", state.label_sets), state.solver(name))
         return dataclasses.replace(state, calibrations=calibrations)

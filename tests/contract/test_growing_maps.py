@@ -98,11 +98,16 @@ def test_completed_sums_are_near_those_of_all_rows_mapped_at_last(make):
 def test_a_chunk_that_raises_leaves_the_map_as_it_was(make):
     model, _ = learn(make(RBFAnchors(30, grow=15)), CHUNKS[:2])
     before, state = projections(model), model._state
-    wrong = {"image": VIEWS["image"][CHUNKS[2]].copy(), "text": VIEWS["text"][CHUNKS[2]]}
-    wrong["image"][33, 1] = np.nan
-    with pytest.raises(ValueError, match=r"views\['image'\] must be finite, got nan in row 33, column 1"):
-        model.partial_fit(wrong, LABELS[CHUNKS[2]])
-    assert model._state is state
+    for row in (0, 33, 59):  # drawn as an anchor or not
+        for value, message in (
+            (np.nan, f"must be finite, got nan in row {row}, column 1"),
+            (1e200, "must have squares that float64 can sum up, got values that are too large"),
+        ):
+            wrong = {"image": VIEWS["image"][CHUNKS[2]].astype(np.float64), "text": VIEWS["text"][CHUNKS[2]]}
+            wrong["image"][row, 1] = value
+            with pytest.raises(ValueError, match=rf"views\['image'\] {message}"):
+                model.partial_fit(wrong, LABELS[CHUNKS[2]])
+            assert model._state is state
     for name, projected in before.items():
         np.testing.assert_array_equal(model.project(VIEWS[name], modality=name), projected)
     learn(model, CHUNKS[2:])

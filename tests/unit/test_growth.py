@@ -28,7 +28,9 @@ def test_anchors_grow_up_to_their_limit(chunks, form):
     before = dense(first.anchors_).copy()
     second, C = first.grown(form(chunks[1]), 1)
     third, D = second.grown(form(chunks[2]), 2)
-    assert third.grown(form(chunks[2]), 3) is None
+    assert second.can_grow
+    assert not third.can_grow
+    assert grown_copy("X", third, form(chunks[2]), 3) is None
     assert (C.shape, D.shape) == ((20, 8), (28, 2))
     assert issparse(third.anchors_) == (form is csr_array)
     np.testing.assert_array_equal(dense(first.anchors_), before)
@@ -62,7 +64,8 @@ def test_new_anchors_depend_on_seed_and_chunk(chunks):
 
 def test_maps_that_do_not_grow(chunks):
     for feature_map in (RBFAnchors(20), RBFAnchors(20, grow=5, max_anchors=20), Centering()):
-        assert feature_map.fit(chunks[0]).grown(chunks[1], 1) is None
+        assert not feature_map.fit(chunks[0]).can_grow
+        assert grown_copy("X", feature_map, chunks[1], 1) is None
     assert grown_copy("X", None, chunks[1], 1) is None
 
 

@@ -96,7 +96,7 @@ class Calibration:
         log_counts = np.log(label_sets.counts)
         for i in tried:
             for j, share in enumerate(self.shares):
-                fit = label_sets.fit_of(solver.scores(self.ridges[i], share)(X))
+                fit = label_sets.fit_of(solver.scores(self.ridges[i], share, is_rough=True)(X))
                 precisions[i, j] += _average_precisions(fit, number, similar, label_sets.counts).sum()
                 for k, temperature in enumerate(TEMPERATURES):
                     for m, exponent in enumerate(exponents):

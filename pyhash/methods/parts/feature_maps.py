@@ -168,13 +168,18 @@ class FeatureMap(Parameters, ABC):
         """Return the number of columns that the map gives once fitted to `n` rows; None if only fitting tells."""
         return None
 
-    def grown(self, rows: Features, chunk: int) -> tuple[Self, NDArray[np.float64]] | None:
-        """Return this map with more columns, and what completes sums of the rows before; None if it does not grow.
+    @property
+    def can_grow(self) -> bool:
+        """Whether later chunks add columns to those of the fitted map."""
+        return False
 
-        Called with the checked rows of every chunk after the first, numbered from 1. The new columns follow the old
-        ones. Sums are completed by C (n_old, n_new): earlier rows X have X C in the new columns. This map is unchanged.
+    def grown(self, rows: Features, chunk: int) -> tuple[Self, NDArray[np.float64]]:
+        """Return this map with more columns, and the matrix C that completes sums of earlier rows.
+
+        Called with the checked rows of chunks after the first, numbered from 1, while the map can grow. The new columns
+        follow the old ones; earlier rows X have X C in them, C (n_old, n_new). This map is unchanged.
         """
-        return None
+        raise NotImplementedError
 
     def learned(self) -> dict[str, NDArray[Any]]:
         """Return the learned attributes as arrays, by name."""
@@ -404,11 +409,13 @@ class RBFAnchors(FeatureMap):
             grow = min(grow, self.max_anchors - n_anchors)
         return min(grow, n)
 
-    def grown(self, rows: Features, chunk: int) -> tuple[Self, NDArray[np.float64]] | None:  # noqa: D102
+    @property
+    def can_grow(self) -> bool:  # noqa: D102
+        return self._n_more(self.anchors_.shape[0], 1) > 0
+
+    def grown(self, rows: Features, chunk: int) -> tuple[Self, NDArray[np.float64]]:  # noqa: D102
         n_old = self.anchors_.shape[0]
         n_new = self._n_more(n_old, rows.shape[0])
-        if n_new == 0:
-            return None
         rng = np.random.default_rng([check_integer("seed", self.seed, 0), chunk])
         new = check_features("X", rows[np.sort(rng.choice(rows.shape[0], n_new, replace=False))])
         new = _in_form_of(self.anchors_, new)
@@ -420,8 +427,7 @@ class RBFAnchors(FeatureMap):
         grown.mean_ = complete_rows(self.mean_, C)
         grown._joined = (*self._joined, n_old + n_new)
         # A cache: files do not hold it.
-        can_grow = grown._n_more(n_old + n_new, 1) > 0
-        grown._factor = factor.extended(half, self._kernel_of(new, new)) if can_grow else None
+        grown._factor = factor.extended(half, self._kernel_of(new, new)) if grown.can_grow else None
         return grown, C
 
     def _factor_again(self) -> KernelFactor:
@@ -539,9 +545,9 @@ def grown_copy(
 
     Maps that are not pyhash's own never grow. Errors call the rows `what`.
     """
-    if not isinstance(feature_map, FeatureMap):
+    if not isinstance(feature_map, FeatureMap) or not feature_map.can_grow:
         return None
-    check_rows(what, rows, first_row)
+    check_rows(what, rows, first_row)  # before some of them are drawn
     with _naming(what):
         return feature_map.grown(rows, chunk)
 

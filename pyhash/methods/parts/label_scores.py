@@ -57,23 +57,24 @@ class ScoreSolver:
 
     def __init__(self, sums: FeatureSums) -> None:
         self._sums = sums
-        self._ridges: dict[float, tuple[Matrix, Matrix]] = {}
+        self._ridges: dict[tuple[float, bool], tuple[Matrix, Matrix]] = {}
         self._V: Matrix | None = None
 
-    def scores(self, xi: float, share: float) -> LabelScores:
-        """Return the scores with ridge `xi` and a `share` of naive Bayes."""
-        if xi not in self._ridges:
-            self._ridges[xi] = _ridge_scores(self._sums, xi)
+    def scores(self, xi: float, share: float, *, is_rough: bool = False) -> LabelScores:
+        """Return the scores with ridge `xi` and a `share` of naive Bayes; `is_rough` is ``RidgeSolver``'s."""
+        key = xi, is_rough
+        if key not in self._ridges:
+            self._ridges[key] = _ridge_scores(self._sums, xi, is_rough)
         if share and self._V is None:
             self._V = _naive_bayes(self._sums)
-        return LabelScores(*self._ridges[xi], self._V if share else None, share)
+        return LabelScores(*self._ridges[key], self._V if share else None, share)
 
 
-def _ridge_scores(sums: FeatureSums, xi: float) -> tuple[Matrix, Matrix]:
+def _ridge_scores(sums: FeatureSums, xi: float, is_rough: bool) -> tuple[Matrix, Matrix]:
     """Return W (d, c) and b (c,) of the ridge regression of labels, both centered."""
     if sums.X is None or sums.counts is None:
         raise ValueError("the model must have sums of rows and labels, which files of version 0.1 lack")
-    return centered_ridge(sums.XX, sums.XL, sums.X, sums.counts[1:], sums.counts[0], xi)
+    return centered_ridge(sums.XX, sums.XL, sums.X, sums.counts[1:], sums.counts[0], xi, is_rough=is_rough)
 
 
 def _naive_bayes(sums: FeatureSums) -> Matrix:
