@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyhash.deep.outputs import Outputs, fused_signs
 from pyhash.methods.parts.arrays import Matrix
-from pyhash.methods.parts.encoder_trial import EncoderTrial
+from pyhash.methods.parts.encoder_trial import ENCODERS, EncoderTrial
 from pyhash.methods.parts.feature_maps import row_blocks
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.posterior import PosteriorEncoder
@@ -54,5 +54,7 @@ def try_encoders(
         return PosteriorEncoder(weights[modality], sets)(with_one(features[modality][held_out]))
 
     trial = EncoderTrial.empty(signs.shape[1], L.shape[1])
-    queries = trial.with_samples(L[trained], signs, rng).with_queries(L[held_out], list(outputs), project)
+    queries = trial.with_samples(L[trained], signs, rng).with_queries(
+        L[held_out], list(outputs), ENCODERS[:2], project
+    )
     return dataclasses.replace(trial, scores=queries.scores, n_queries=queries.n_queries)

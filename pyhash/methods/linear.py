@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
@@ -19,7 +20,7 @@ from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.calibration import MAX_ROWS, Calibration, candidates_of
-from pyhash.methods.parts.encoder_trial import MAX_QUERIES, EncoderTrial
+from pyhash.methods.parts.encoder_trial import ENCODERS, MAX_QUERIES, EncoderTrial
 from pyhash.methods.parts.feature_maps import RBFAnchors, apply_map, check_rows, fitted_copy, grown_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.feature_sums import FeatureSums
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 # Streams of random numbers apart from those of learning, which are the numbers of chunks.
 _TRIAL, _CALIBRATION = 1 << 32, 1 << 33
+_CALIBRATED_ENCODERS = ("bayes", "auto")
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 f"encoder must stay 'bits' for this {type(self).__name__}, which keeps no label sets, got "
                 f"{encoder!r}; to use another one, set it before the first chunk is learned"
             )
-        if encoder == "bayes" and any(sums.X is None for sums in state.sums.values()):
+        if encoder == "bayes" and not state.has_row_sums:
             raise ValueError(
                 f"encoder must not be 'bayes' for this {type(self).__name__}: its file, of version 0.1, "
                 "lacks the sums of rows"
@@ -240,7 +242,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         if state is None:
             state = self._empty_state(settings, rows)
         else:
-            state = self._calibrate(settings, state, rows)
+            with self._computable():
+                state = self._calibrate(settings, state, rows)
             state = self._grow(state, rows)
         views = {name: FeatureRows(name, x, state.maps[name], rows.first_row) for name, x in rows.views.items()}
         chunk = Chunk(
@@ -250,14 +253,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             XX={name: views[name].add_gram(sums.XX, settings.ridge.get(name)) for name, sums in state.sums.items()},
             label_sets_before=state.label_sets,
         )
-        try:
-            with np.errstate(over="raise", invalid="raise"):
-                own, B = self._learn(settings, state.own, chunk, settings.rng(1 + state.n_chunks))
-        except (FloatingPointError, np.linalg.LinAlgError) as error:
-            raise ValueError(
-                f"views and parameters must have values of a size that {type(self).__name__} can compute with in "
-                f"float64: {error}; scale the views, as UnitLength does, or use less extreme parameters"
-            ) from error
+        with self._computable():
+            own, B = self._learn(settings, state.own, chunk, settings.rng(1 + state.n_chunks))
         sums = {name: old.add(views[name], chunk.XX[name], B, chunk.finest) for name, old in state.sums.items()}
         learned = dataclasses.replace(
             state,
@@ -273,9 +270,22 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             label_posteriors={},
             bayes_codes=[],
         )
-        if is_first and settings.encoder in ("bayes", "auto"):
-            learned = self._calibrate_first(settings, learned, rows, B)
+        if is_first and settings.encoder in _CALIBRATED_ENCODERS:
+            with self._computable():
+                learned = self._calibrate_first(settings, learned, rows, B)
         return learned, B
+
+    @contextmanager
+    def _computable(self) -> Iterator[None]:
+        """Raise ValueError where numbers leave the range of float64."""
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                yield
+        except (FloatingPointError, np.linalg.LinAlgError) as error:
+            raise ValueError(
+                f"views and parameters must have values of a size that {type(self).__name__} can compute with in "
+                f"float64: {error}; scale the views, as UnitLength does, or use less extreme parameters"
+            ) from error
 
     def _grow(self, state: State[Own], rows: UnmappedRows) -> State[Own]:
         """Return the state with the columns that maps take on from a chunk, its sums completed."""
@@ -291,40 +301,56 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         return dataclasses.replace(state, maps=maps, n_mapped=n_mapped, sums=sums, own=own)
 
     def _calibrate(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> State[Own]:
-        """Return the state with its calibrations updated by predicting some rows that are not learned yet."""
-        if not state.calibrations:
+        """Return the state with its calibrations updated by predicting some rows that are not learned yet.
+
+        They begin with the first chunk that an encoder needs them for, and then go on.
+        """
+        if not state.calibrations and (settings.encoder not in _CALIBRATED_ENCODERS or not state.has_row_sums):
             return state
         held = _drawn(settings.rng(_CALIBRATION + state.n_chunks), len(rows.labels[-1]), MAX_ROWS)
         L, calibrations = rows.labels[-1][held], {}
-        for name, calibration in state.calibrations.items():
-            check_rows(f"views[{name!r}]", rows.views[name], rows.first_row)  # numbered as all rows are
-            X = self._mapped(state, name, rows.views[name][held], rows.first_row)
-            calibrations[name] = calibration.with_rows(X, L, cast("LabelSets", state.label_sets), state.solver(name))
+        for name, sums in state.sums.items():
+            check_rows(f"views[{name!r}]", rows.views[name], rows.first_row)  # all, though only some are predicted
+            X = self._mapped(state, name, rows.views[name][held])
+            before = state.calibrations.get(name) or Calibration.empty(*candidates_of(state.maps[name], X, sums))
+            calibrations[name] = before.with_rows(X, L, cast("LabelSets", state.label_sets), state.solver(name))
         return dataclasses.replace(state, calibrations=calibrations)
 
     def _calibrate_first(self, settings: SettingsT, state: State[Own], rows: UnmappedRows, B: Signs) -> State[Own]:
-        """Return the state after the first chunk with calibrations: the sums less some rows predict these rows."""
+        """Return the state after the first chunk with calibrations: the sums less some rows predict these rows.
+
+        These are rows that no map was made of, as far as there are; rows that are anchors are held back with their
+        columns, since they would be predicted better than new rows.
+        """
         L, sets = rows.labels[-1], cast("LabelSets", state.label_sets)
-        # Not the rows that a map was made of: they would be predicted better than new ones.
-        free = np.ones(len(L), dtype=bool)
+        n = len(L)
+        is_anchor = np.zeros(n, dtype=bool)
         for feature_map in state.maps.values():
             if isinstance(feature_map, RBFAnchors):
-                free[feature_map.fitted_rows] = False
-        free = np.flatnonzero(free)
-        held = free[_drawn(settings.rng(_CALIBRATION), len(free), min(MAX_ROWS, len(L) // 5))]
-        rest = np.setdiff1d(np.arange(len(L)), held)
+                is_anchor[feature_map.fitted_rows] = True
+        order = settings.rng(_CALIBRATION).permutation(n)
+        order = order[np.argsort(is_anchor[order], kind="stable")]
+        held = np.sort(order[: min(MAX_ROWS, n // 5)])
+        rest = np.setdiff1d(np.arange(n), held)
         label_sets = LabelSets.empty(sets.n_classes, settings.n_bits).add(L[rest], B[rest])
         calibrations = {}
         for name, sums in state.sums.items():
-            X = self._mapped(state, name, rows.views[name][held], rows.first_row)
-            empty = Calibration.empty(*candidates_of(state.maps[name], X, sums))
-            solver = ScoreSolver(sums.without(X, L[held]))
-            calibrations[name] = empty.with_rows(X, L[held], label_sets, solver) if len(held) else empty
+            feature_map = state.maps[name]
+            X = self._mapped(state, name, rows.views[name][held])
+            calibrations[name] = Calibration.empty(*candidates_of(feature_map, X, sums))
+            if len(held) == 0:
+                continue
+            predicting = sums.without(X, L[held])
+            if isinstance(feature_map, RBFAnchors) and is_anchor[held].any():
+                columns = np.flatnonzero(~np.isin(feature_map.fitted_rows, held))
+                X, predicting = X[:, columns], predicting.of_columns(columns)
+            calibrations[name] = calibrations[name].with_rows(X, L[held], label_sets, ScoreSolver(predicting))
         return dataclasses.replace(state, calibrations=calibrations)
 
-    def _mapped(self, state: State[Own], modality: str, rows: Features, first_row: int) -> Features:
+    def _mapped(self, state: State[Own], modality: str, rows: Features) -> Features:
+        """Return rows of a modality, which were checked before, after its map."""
         name = f"views[{modality!r}]"
-        return apply_map(name, modality, state.maps[modality], check_features(name, rows, first_row))
+        return apply_map(name, modality, state.maps[modality], check_features(name, rows))
 
     def _empty_state(self, settings: SettingsT, rows: UnmappedRows) -> State[Own]:
         """Return maps fitted on the first chunk, and empty sums."""
@@ -356,7 +382,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     def _try_encoders(
         self, settings: SettingsT, state: State[Own] | None, rows: UnmappedRows, rng: np.random.Generator
     ) -> EncoderTrial:
-        """Try both encoders on rows that are not learned yet.
+        """Try the encoders on rows that are not learned yet.
 
         Before the first chunk there is nothing to predict with: a fifth of it is held back, and the rest learned first.
         """
@@ -378,6 +404,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         scored = tried.with_queries(
             queries.labels[-1],
             list(queries.views),
+            ENCODERS if state.has_row_sums else ENCODERS[:2],
             lambda modality, encoder: self._project(
                 state, {modality: queries.views[modality]}, {modality: 1.0}, encoder, {modality: "X"}
             ),
@@ -395,7 +422,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         n = n_rows_of(rows)
         project = self._projector(state, weights, encoder)
         out = np.empty((n, self._n_bits_of(state)), dtype=np.float32)
-        for block in row_blocks(n):
+        n_sets = 0 if encoder == "bits" else len(cast("LabelSets", state.label_sets).counts)
+        for block in row_blocks(n, n_sets):
             mapped = {}
             for name, x in rows.items():
                 keep_float32 = encoder == "posterior" and state.maps[name] is None

@@ -138,7 +138,7 @@ def test_queries_are_scored_by_plain_and_weighted_precision(rng):
     queries, truth = rng.standard_normal((len(ENCODERS), 9, 10)).astype(np.float32), rng.integers(0, 3, 9)
     projections = dict(zip(ENCODERS, queries, strict=True))
     for rounds in (1, 2):
-        trial = trial.with_queries(np.eye(3)[truth], ["x"], lambda modality, encoder: projections[encoder])
+        trial = trial.with_queries(np.eye(3)[truth], ["x"], ENCODERS, lambda modality, encoder: projections[encoder])
         assert trial.n_queries == 9 * rounds
     kept_labels = np.argmax(np.unpackbits(trial.labels, axis=1, count=3, bitorder="little"), axis=1)
     kept_signs = codes.unpack(trial.codes, 10).astype(float)

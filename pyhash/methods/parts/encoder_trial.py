@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -63,9 +64,16 @@ class EncoderTrial:
         return EncoderTrial(self.scores, self.n_queries, codes, labels, keys[kept])
 
     def with_queries(
-        self, L: Matrix, modalities: list[str], project: Callable[[str, str], NDArray[np.float32]]
+        self,
+        L: Matrix,
+        modalities: list[str],
+        encoders: Sequence[str],
+        project: Callable[[str, str], NDArray[np.float32]],
     ) -> EncoderTrial:
-        """Return the trial with more queries: labels L (n, c), projections from ``project(modality, encoder)``."""
+        """Return the trial with more queries: labels L (n, c), projections from ``project(modality, encoder)``.
+
+        `encoders` are the first of ``ENCODERS``, all that the model can use; the others score 0.
+        """
         if len(self.codes) == 0 or len(L) == 0:
             return self
         database_labels = unpack_label_sets(self.labels, L.shape[1])
@@ -89,8 +97,8 @@ class EncoderTrial:
         scores = dict(self.scores)
         for modality in modalities:
             before = scores.get(modality, (0.0,) * len(ENCODERS))
-            new = [score(project(modality, encoder)) for encoder in ENCODERS]
-            scores[modality] = tuple(a + b for a, b in zip(before, new, strict=True))
+            new = [score(project(modality, encoder)) for encoder in encoders]
+            scores[modality] = tuple(a + b for a, b in zip_longest(before, new, fillvalue=0.0))
         return EncoderTrial(scores, self.n_queries + len(L), self.codes, self.labels, self.keys)
 
     def store(self, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

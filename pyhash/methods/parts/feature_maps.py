@@ -36,6 +36,7 @@ __all__ = ["Centering", "FeatureMap", "RBFAnchors", "Standardizing", "UnitLength
 
 # Rows that are converted or mapped at a time, so that the float64 copy of a block is small.
 ROWS_PER_BLOCK = 8192
+_NUMBERS_PER_BLOCK = 1 << 22
 # The width of a kernel is measured on at most so many rows.
 _ROWS_FOR_WIDTH = 20_000
 _WIDTHS = ("half_mean_squared_distance", "mean_squared_distance", "mean_distance")
@@ -58,9 +59,10 @@ def _naming(what: str) -> Iterator[None]:
         raise ValueError(TOO_LARGE.format(what)) from None
 
 
-def row_blocks(n: int) -> Iterator[slice]:
-    """Return slices that cut n rows into blocks."""
-    return (slice(start, min(start + ROWS_PER_BLOCK, n)) for start in range(0, n, ROWS_PER_BLOCK))
+def row_blocks(n: int, width: int = 0) -> Iterator[slice]:
+    """Return slices that cut n rows into blocks; smaller ones where each row needs `width` numbers at a time."""
+    size = min(ROWS_PER_BLOCK, max(1, _NUMBERS_PER_BLOCK // max(1, width)))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def check_rows(name: str, rows: Features, first_row: int = 0) -> None:

@@ -57,6 +57,16 @@ class FeatureSums:
             None if self.counts is None else self.counts - np.concatenate([[len(L)], L.sum(axis=0)]),
         )
 
+    def of_columns(self, columns: NDArray[np.int64]) -> FeatureSums:
+        """Return the sums of some of the mapped features."""
+        return FeatureSums(
+            self.XX[np.ix_(columns, columns)],
+            self.XB[columns],
+            self.XL[columns],
+            None if self.X is None else self.X[columns],
+            self.counts,
+        )
+
     def completed(self, C: Matrix) -> FeatureSums:
         """Return the sums as if features had been there that are X C on earlier rows X; C is (d, d_new)."""
         return FeatureSums(

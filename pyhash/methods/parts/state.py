@@ -84,6 +84,11 @@ class State(Generic[Own]):
         """Classes of the finest layer; only for methods with labels."""
         return int(next(iter(self.sums.values())).XL.shape[1])
 
+    @property
+    def has_row_sums(self) -> bool:
+        """Whether sums of rows are kept, which Bayes codes need; files of version 0.1 lack them."""
+        return all(sums.X is not None for sums in self.sums.values())
+
     def solver(self, modality: str) -> ScoreSolver:
         """Return the solver of a modality's label scores."""
         if modality not in self.solvers:
