@@ -54,7 +54,5 @@ def try_encoders(
         return PosteriorEncoder(weights[modality], sets)(with_one(features[modality][held_out]))
 
     trial = EncoderTrial.empty(signs.shape[1], L.shape[1])
-    queries = trial.with_samples(L[trained], signs, rng).with_queries(
-        L[held_out], list(outputs), ENCODERS[:2], project
-    )
+    queries = trial.with_samples(L[trained], signs, rng).with_queries(L[held_out], list(outputs), ENCODERS[:2], project)
     return dataclasses.replace(trial, scores=queries.scores, n_queries=queries.n_queries)
