@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_DIRECTIONS = 256
 # Ridges of the canonical correlations, in units of the mean variance of a feature.
-_DENSE_RIDGE, _SPARSE_RIDGE = 0.01, 1.0
+_DENSE_RIDGE, _SPARSE_RIDGE = 0.03, 1.0
 # Correlations below are rounding errors of rows that do not differ.
 _LEAST_CORRELATION = 1e-6
 # Weight of words as they are beside the canonical space.
