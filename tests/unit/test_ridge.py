@@ -6,6 +6,7 @@ from pyhash import LEMON, RBFAnchors
 from pyhash.methods.parts import ridge as ridge_module
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.ridge import (
+    CenteredRidge,
     RidgeSolver,
     add_gram,
     add_gram_of_kernel,
@@ -63,7 +64,7 @@ def test_a_rough_solution_predicts_nearly_the_same(rows, scale):
     s, t = K.sum(axis=0), L.sum(axis=0)
     sums = (K.T @ K * scale, K.T @ L, s * np.sqrt(scale), t / np.sqrt(scale), len(K))
     W, b = centered_ridge(*sums, 0.003 * scale)
-    V, a = centered_ridge(*sums, 0.003 * scale, is_rough=True)
+    V, a = CenteredRidge(*sums).solve_roughly(0.003 * scale)
     assert not np.array_equal(W, V)
     np.testing.assert_allclose(K @ V, K @ W, atol=5e-3)
     np.testing.assert_allclose(a / np.sqrt(scale), b / np.sqrt(scale), atol=5e-3)
@@ -73,13 +74,19 @@ def test_a_rough_solution_predicts_nearly_the_same(rows, scale):
 def test_a_rough_solution_is_exact_where_float32_is_not_enough(rng, ridge):
     """Zero eigenvalues of G are up to 1e-6 in float32."""
     X = rng.standard_normal((30, 40))
-    G, F = X.T @ X, X.T @ rng.standard_normal((30, 3))
-    np.testing.assert_array_equal(RidgeSolver(G, ridge, is_rough=True).solve(F), RidgeSolver(G, ridge).solve(F))
+    Y = rng.standard_normal((30, 3))
+    solver = CenteredRidge(X.T @ X, X.T @ Y, X.sum(axis=0), Y.sum(axis=0), 30)
+    for rough, exact in zip(solver.solve_roughly(ridge), solver.solve(ridge), strict=True):
+        np.testing.assert_array_equal(rough, exact)
+    assert not np.array_equal(solver.solve_roughly(1.0)[0], solver.solve(1.0)[0])
 
 
 def test_a_rough_solution_of_zeros():
-    G, F = np.zeros((3, 3)), np.zeros((3, 2))
-    np.testing.assert_array_equal(RidgeSolver(G, 0.1, is_rough=True).solve(F), F)
+    zeros = np.zeros((3, 2))
+    for G in (np.zeros((3, 3)), np.eye(3)):
+        W, b = CenteredRidge(G, zeros, np.zeros(3), np.zeros(2), 5).solve_roughly(0.1)
+        np.testing.assert_array_equal(W, zeros)
+        np.testing.assert_array_equal(b, np.zeros(2))
 
 
 @pytest.mark.parametrize("centered", [False, True])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyhash.methods.parts.arrays import Matrix
-from pyhash.methods.parts.ridge import centered_ridge
+from pyhash.methods.parts.ridge import CenteredRidge
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
@@ -57,24 +57,26 @@ class ScoreSolver:
 
     def __init__(self, sums: FeatureSums) -> None:
         self._sums = sums
-        self._ridges: dict[tuple[float, bool], tuple[Matrix, Matrix]] = {}
+        self._ridge: CenteredRidge | None = None
+        self._solved: dict[tuple[float, bool], tuple[Matrix, Matrix]] = {}
         self._V: Matrix | None = None
 
     def scores(self, xi: float, share: float, *, is_rough: bool = False) -> LabelScores:
-        """Return the scores with ridge `xi` and a `share` of naive Bayes; `is_rough` is ``RidgeSolver``'s."""
+        """Return the scores with ridge `xi` and a `share` of naive Bayes; rough ones are for comparing ridges."""
         key = xi, is_rough
-        if key not in self._ridges:
-            self._ridges[key] = _ridge_scores(self._sums, xi, is_rough)
+        if key not in self._solved:
+            self._ridge = self._ridge or _ridge_of(self._sums)
+            self._solved[key] = self._ridge.solve_roughly(xi) if is_rough else self._ridge.solve(xi)
         if share and self._V is None:
             self._V = _naive_bayes(self._sums)
-        return LabelScores(*self._ridges[key], self._V if share else None, share)
+        return LabelScores(*self._solved[key], self._V if share else None, share)
 
 
-def _ridge_scores(sums: FeatureSums, xi: float, is_rough: bool) -> tuple[Matrix, Matrix]:
-    """Return W (d, c) and b (c,) of the ridge regression of labels, both centered."""
+def _ridge_of(sums: FeatureSums) -> CenteredRidge:
+    """Return the ridge regression of labels."""
     if sums.X is None or sums.counts is None:
         raise ValueError("the model must have sums of rows and labels, which files of version 0.1 lack")
-    return centered_ridge(sums.XX, sums.XL, sums.X, sums.counts[1:], sums.counts[0], xi, is_rough=is_rough)
+    return CenteredRidge(sums.XX, sums.XL, sums.X, sums.counts[1:], sums.counts[0])
 
 
 def _naive_bayes(sums: FeatureSums) -> Matrix:

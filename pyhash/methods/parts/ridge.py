@@ -48,11 +48,10 @@ def add_gram_of_kernel(
         or not all(float32_is_enough(block, min(ridge, LEAST_RIDGE_OF_KERNELS)) for block in blocks)
     ):
         return add_gram(G, K)
-    total: NDArray[np.float64] = G.copy()
     for block in blocks:
         single = block.astype(np.float32, copy=False)
-        total += single.T @ single
-    return total
+        G = G + single.T @ single
+    return G
 
 
 def float32_is_enough(K: NDArray[np.floating[Any]], ridge: float) -> bool:
@@ -73,30 +72,17 @@ class RidgeSolver:
 
     G is factored once, by Cholesky. If rounding of G swallows the ridge, eigenvectors are used instead: the true
     eigenvalues are at least the ridge.
-
-    With `is_rough`, in half the time, G is factored in float32 unless rounding comes near the ridge. That is enough to
-    compare ridges by how well they predict.
     """
 
     def __init__(
-        self,
-        G: NDArray[np.float64],
-        ridge: float,
-        s: NDArray[np.float64] | None = None,
-        n: float = 1.0,
-        *,
-        is_rough: bool = False,
+        self, G: NDArray[np.float64], ridge: float, s: NDArray[np.float64] | None = None, n: float = 1.0
     ) -> None:
         from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
         self._solve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-        regular = _lower_triangle(G, s, n)
-        regular[np.diag_indices_from(regular)] += ridge
-        rough = _rough_solver(regular) if is_rough else None
-        if rough is not None:
-            self._solve = rough
-            return
         try:
+            regular = _lower_triangle(G, s, n)
+            regular[np.diag_indices_from(regular)] += ridge
             factor = cho_factor(regular, lower=True, overwrite_a=True, check_finite=False)
             self._solve = lambda F: cho_solve(factor, F, check_finite=False)
         except LinAlgError:
@@ -117,35 +103,63 @@ def _lower_triangle(G: NDArray[np.float64], s: NDArray[np.float64] | None, n: fl
     return lower if s is None else dsyr(-1.0 / n, s, a=lower, lower=1, overwrite_a=1)
 
 
-def _rough_solver(
-    regular: NDArray[np.float64],
-) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
-    """Return a solver in float32, from a lower triangle; None if rounding comes near the smallest pivot."""
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve
-
-    largest = float(regular.diagonal().max())
-    if not np.finfo(np.float64).tiny < largest < np.inf:
-        return None
-    try:
-        single = np.asfortranarray(regular / largest, dtype=np.float32)  # scaled, within the range of float32
-        factor = cho_factor(single, lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError:
-        return None
-    smallest = float(factor[0].diagonal().min())
-    if not smallest**2 > 100 * np.finfo(np.float32).eps:
-        return None
-
-    def solve(F: NDArray[np.float64]) -> NDArray[np.float64]:
-        size = float(np.abs(F).max()) or 1.0
-        W: NDArray[np.float64] = cho_solve(factor, (F / size).astype(np.float32), check_finite=False).astype(np.float64)
-        return W * (size / largest)
-
-    return solve
-
-
 def solve_ridge(G: NDArray[np.float64], F: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
     """Return W (d, k) of ``(G + ridge I) W = F``."""
     return RidgeSolver(G, ridge).solve(F)
+
+
+class CenteredRidge:
+    """Ridge regression of targets y (k,) on rows x (d,), both less their mean, for any ridge.
+
+    Solved from the sums ``G = sum xx'``, ``F = sum xy'``, ``s = sum x`` and ``t = sum y`` over n rows:
+    ``(G - s s' / n + ridge I) W = F - s t' / n``. Then ``x W + b`` with ``b = -(s / n) W`` predicts y less its mean.
+    """
+
+    def __init__(
+        self,
+        G: NDArray[np.float64],
+        F: NDArray[np.float64],
+        s: NDArray[np.float64],
+        t: NDArray[np.float64],
+        n: float,
+    ) -> None:
+        self._G, self._s, self._n = G, s, n
+        self._F = F - np.outer(s / n, t)
+        self._single: tuple[NDArray[np.float32], float] | None = None
+
+    def solve(self, ridge: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return W (d, k) and b (k,)."""
+        return self._with_intercept(RidgeSolver(self._G, ridge, self._s, self._n).solve(self._F))
+
+    def solve_roughly(self, ridge: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return W (d, k) and b (k,), factored in float32 unless rounding comes near the ridge.
+
+        That takes half the time, and is enough to compare ridges by how well they predict.
+        """
+        from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+        if self._single is None:
+            centered = _lower_triangle(self._G, self._s, self._n)
+            largest = float(centered.diagonal().max())
+            if not np.finfo(np.float64).tiny < largest < np.inf:
+                return self.solve(ridge)
+            centered /= largest  # for the range of float32
+            self._single = centered.astype(np.float32), largest
+        single, largest = self._single
+        regular = single.copy(order="F")
+        regular[np.diag_indices_from(regular)] += ridge / largest
+        try:
+            factor = cho_factor(regular, lower=True, overwrite_a=True, check_finite=False)
+        except LinAlgError:
+            return self.solve(ridge)
+        if not factor[0].diagonal().min() ** 2 > 100 * np.finfo(np.float32).eps * (1 + ridge / largest):
+            return self.solve(ridge)
+        size = float(np.abs(self._F).max()) or 1.0
+        W = cho_solve(factor, (self._F / size).astype(np.float32), check_finite=False)
+        return self._with_intercept(W.astype(np.float64) * (size / largest))
+
+    def _with_intercept(self, W: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return W, -(self._s / self._n) @ W
 
 
 def centered_ridge(
@@ -155,13 +169,6 @@ def centered_ridge(
     t: NDArray[np.float64],
     n: float,
     ridge: float,
-    *,
-    is_rough: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return W (d, k) and b (k,) such that ``x W + b`` predicts the deviation of targets from their mean.
-
-    From sums over n rows x and targets y: ``G = sum xx'``, ``F = sum xy'``, ``s = sum x``, ``t = sum y``. Both are
-    centered: ``(G - s s' / n + ridge I) W = F - s t' / n`` and ``b = -(s / n) W``. For `is_rough` see ``RidgeSolver``.
-    """
-    W = RidgeSolver(G, ridge, s, n, is_rough=is_rough).solve(F - np.outer(s / n, t))
-    return W, -(s / n) @ W
+    """Return W (d, k) and b (k,) of ``CenteredRidge``."""
+    return CenteredRidge(G, F, s, t, n).solve(ridge)
