@@ -32,6 +32,8 @@ _MAX_EXPONENTIALS = 1 << 25
 # A ridge is tried no longer if its mean precision is behind the best one by more than the first of these, and so much
 # more as few rows tell: the second, divided by the root of their number.
 _MARGIN, _MARGIN_OF_ROW = 0.01, 0.1
+# Every ridge tried costs a factorization a chunk: so many remain at most, after the first rows predicted and later.
+_MOST_AT_FIRST, _MOST = 3, 2
 
 
 class Choice(NamedTuple):
@@ -106,6 +108,8 @@ class Calibration:
         n_rows = 0.5 * self.n_rows + len(rows)
         best = precisions.max(axis=1)
         precisions[best < best.max() - n_rows * (_MARGIN + _MARGIN_OF_ROW / np.sqrt(n_rows))] = -np.inf
+        most = _MOST_AT_FIRST if self.n_rows == 0 else _MOST
+        precisions[np.argsort(-best, kind="stable")[most:]] = -np.inf
         return Calibration(self.ridges, self.shares, precisions, losses, n_rows)
 
     def describe(self) -> dict[str, float]:

@@ -57,22 +57,22 @@ class ScoreSolver:
 
     def __init__(self, sums: FeatureSums) -> None:
         self._sums = sums
-        self._ridge: CenteredRidge | None = None
-        self._solved: dict[tuple[float, bool], tuple[Matrix, Matrix]] = {}
+        self._regression: CenteredRidge | None = None
+        self._ridges: dict[tuple[float, bool], tuple[Matrix, Matrix]] = {}
         self._V: Matrix | None = None
 
     def scores(self, xi: float, share: float, *, is_rough: bool = False) -> LabelScores:
         """Return the scores with ridge `xi` and a `share` of naive Bayes; rough ones are for comparing ridges."""
         key = xi, is_rough
-        if key not in self._solved:
-            self._ridge = self._ridge or _ridge_of(self._sums)
-            self._solved[key] = self._ridge.solve_roughly(xi) if is_rough else self._ridge.solve(xi)
+        if key not in self._ridges:
+            self._regression = self._regression or _regression_of(self._sums)
+            self._ridges[key] = self._regression.solve_roughly(xi) if is_rough else self._regression.solve(xi)
         if share and self._V is None:
             self._V = _naive_bayes(self._sums)
-        return LabelScores(*self._solved[key], self._V if share else None, share)
+        return LabelScores(*self._ridges[key], self._V if share else None, share)
 
 
-def _ridge_of(sums: FeatureSums) -> CenteredRidge:
+def _regression_of(sums: FeatureSums) -> CenteredRidge:
     """Return the ridge regression of labels."""
     if sums.X is None or sums.counts is None:
         raise ValueError("the model must have sums of rows and labels, which files of version 0.1 lack")
