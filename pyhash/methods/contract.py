@@ -46,7 +46,7 @@ class FittedState(Protocol):
 
     @property
     def trial(self) -> EncoderTrial | None:
-        """Trial of both encoders, where one was made."""
+        """Trial of the encoders, where one was made."""
 
 
 class HashingMethod(Parameters, ABC):
@@ -431,7 +431,7 @@ class HashingMethod(Parameters, ABC):
 
 
 def _chosen(encoder: str, state: FittedState, modality: str) -> str:
-    """Return the encoder of a modality: for "auto" the one that did better in the trial."""
+    """Return the encoder of a modality: for "auto" the one that did best in the trial."""
     if encoder != "auto":
         return encoder
     return "bits" if state.trial is None else state.trial.choice(modality)

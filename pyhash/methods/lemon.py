@@ -109,10 +109,11 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     feature_maps : mapping of str to feature map, or None
         Feature map of each modality, applied before learning and encoding, such as ``{"image": RBFAnchors(1000)}``;
         modalities without an entry have none.
-    encoder : {"bits", "posterior", "auto"}
+    encoder : {"bits", "posterior", "bayes", "auto"}
         Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
-        that the query may have, "auto" the better of the two, tried on data not yet learned. "posterior" and "auto"
-        keep the table of label sets: choose one of them before the first chunk, "bits" at any time.
+        that the query may have, "bayes" the code and the weights that retrieve best under the posterior over these
+        sets, "auto" the best of the three, tried on data not yet learned. All but "bits" need the table of label sets:
+        choose one of them before the first chunk, "bits" at any time.
     seed : int
         Seed of all random choices: the same seed and chunks give the same codes.
 

@@ -18,8 +18,8 @@ from pyhash.methods.registry import METHODS, method_class
 __all__ = ["METHOD_NAMES", "RECOMMENDED", "make_method"]
 
 METHOD_NAMES = METHODS.keys()  # a view, which sees methods that join later
-_ENCODERS = ("posterior", "auto")
-_FORM = "a method, then +rbf or nothing, then +posterior, +auto or nothing"
+_SUFFIXES = ("posterior", "bayes", "auto")
+_FORM = "a method, then +rbf or nothing, then +posterior, +bayes, +auto or nothing"
 
 _N_ANCHORS = 1500
 _XI_OF_KERNELS = 0.01
@@ -45,8 +45,8 @@ def make_method(
 
         - ``+rbf``: dense views go through 1500 radial basis functions, ``RBFAnchors(1500,
           width="mean_squared_distance", centered=True)``, and methods with a parameter `xi` have 0.01 for these views.
-          Sparse views keep the method's default map and `xi`.
-        - ``+posterior`` or ``+auto``: the encoder of queries; for supervised methods.
+          Sparse views keep the method's default map and `xi`. Not for BOCH, whose own map of dense views is a kernel.
+        - ``+posterior``, ``+bayes`` or ``+auto``: the encoder of queries; for supervised methods.
     n_bits : int
         Code length in bits.
     seed : int
@@ -74,7 +74,7 @@ def make_method(
     ValueError
         If the method learns without labels and the name has an encoder.
     ValueError
-        If the name has ``+rbf`` and no view is dense.
+        If the name has ``+rbf`` and no view is dense, or the method is BOCH.
 
     Notes
     -----
@@ -104,6 +104,10 @@ def make_method(
             raise ValueError(f"name must be without +{encoder} for {base}, which learns without labels, got {name!r}")
         parameters["encoder"] = encoder
     if with_kernels:
+        if base == "boch":
+            raise ValueError(
+                f"name must be without +rbf for boch, which maps dense views to kernels itself, got {name!r}"
+            )
         parameters |= _kernel_parameters(name, takes, views, seed)
     return method(**parameters)
 
@@ -119,7 +123,7 @@ def parse_name(argument: str, name: object) -> tuple[str, bool, str | None]:
         raise ValueError(f"{argument} must begin with one of {', '.join(METHOD_NAMES)}, got {base!r}{hint}")
     with_kernels = suffixes[:1] == ["rbf"]
     rest = suffixes[with_kernels:]
-    if len(rest) > 1 or not set(rest) <= set(_ENCODERS):
+    if len(rest) > 1 or not set(rest) <= set(_SUFFIXES):
         raise ValueError(f"{argument} must be {_FORM}, got {name!r}")
     return base, with_kernels, rest[0] if rest else None
 

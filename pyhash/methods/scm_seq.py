@@ -44,10 +44,12 @@ class SCMSeq(ProjectionMethod[SCMSeqSettings]):
     feature_maps : mapping of str to feature map, or None
         Feature map of each modality, applied before learning and encoding; modalities without an entry have
         ``Centering()``.
-    encoder : {"bits", "posterior", "auto"}
+    encoder : {"bits", "posterior", "bayes", "auto"}
         Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
-        that the query may have, "auto" the better of the two. For "auto" a fifth of the rows, at most 500, is held back
-        and the method learns twice: choose it before learning. The other two may be chosen at any time.
+        that the query may have, "bayes" the code and the weights that retrieve best under the posterior over these
+        sets, "auto" the best of the three. For "auto" a fifth of the rows, at most 500, is held back and the method
+        learns twice: choose it before learning. The others may be chosen at any time; "bayes" is calibrated only if it
+        or "auto" was chosen before learning.
 
     Attributes
     ----------

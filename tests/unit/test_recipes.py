@@ -42,7 +42,7 @@ def test_the_ridge_of_seoch_is_that_of_kernels():
     assert ridges["text"] == SEOCH()._settings(["text"]).ridge["text"]
 
 
-@pytest.mark.parametrize("name", [f"{name}+rbf" for name in METHOD_NAMES])
+@pytest.mark.parametrize("name", [f"{name}+rbf" for name in METHOD_NAMES if name != "boch"])
 def test_every_method_learns_with_kernels(name, rng):
     labels = rng.integers(0, 3, 60)
     views = {
@@ -62,7 +62,11 @@ def test_sparse_views_keep_the_default_map():
 
 
 def test_encoders():
-    assert make_method("shoh+posterior", n_bits=8).encoder == "posterior"
+    for encoder in ("posterior", "bayes", "auto"):
+        assert make_method(f"shoh+{encoder}", n_bits=8).encoder == encoder
+    assert make_method("shoh", n_bits=8).encoder == "bits"
+    assert make_method("boch", n_bits=8).encoder == "bayes"
+    assert make_method("lemon+rbf+bayes", n_bits=8, views=VIEWS).xi == {"image": 0.01, "text": 1.0}
     model = make_method("shoh+rbf+auto", n_bits=8, views=VIEWS)
     assert isinstance(model, SHOH)
     assert model.encoder == "auto"
@@ -84,7 +88,7 @@ def test_the_recommended_recipe_is_one():
         ("lemon+", r"got 'lemon\+'"),
         (
             "lemon+rfb",
-            r"^name must be a method, then \+rbf or nothing, then \+posterior, \+auto or nothing, got 'lemon\+rfb'",
+            r"^name must be a method, then \+rbf or nothing, then \+posterior, .* or nothing, got 'lemon\+rfb'",
         ),
         ("lemon+posterior+rbf", "got 'lemon"),
         ("lemon+posterior+auto", "got 'lemon"),
@@ -103,6 +107,8 @@ def test_wrong_arguments():
         make_method("lemon+rbf", n_bits=8)
     with pytest.raises(ValueError, match="views must have a dense one for 'lemon\\+rbf', all are sparse: text"):
         make_method("lemon+rbf", n_bits=8, views={"text": VIEWS["text"]})
+    with pytest.raises(ValueError, match=r"name must be without \+rbf for boch, .* got 'boch\+rbf'"):
+        make_method("boch+rbf", n_bits=8, views=VIEWS)
     with pytest.raises(ValueError, match="n_bits"):
         make_method("lemon", n_bits=0)
     with pytest.raises(ValueError, match="seed"):
