@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer, check_real
+from pyhash._inputs.labels import one_hot
 from pyhash.methods.contract import weighted_sum
 from pyhash.methods.lemon import LEMON, EmbeddingSums, LEMONSettings, learn_codes
-from pyhash.methods.linear import OnlineMethod, Settings
+from pyhash.methods.linear import OnlineMethod, Settings, UnmappedRows
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.code_book import code_book
-from pyhash.methods.parts.feature_maps import RBFAnchors, UnitLength
+from pyhash.methods.parts.feature_maps import RBFAnchors, UnitLength, row_blocks
 from pyhash.methods.parts.instance_bits import (
     InstanceSpace,
     InstanceSums,
@@ -23,14 +24,18 @@ from pyhash.methods.parts.instance_bits import (
     join_projections,
     learn_instance_bits,
 )
+from pyhash.methods.parts.relabelling import Relabelled, likeliest
 from pyhash.methods.parts.state import Chunk, State
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
     from pyhash._inputs.checks import Features
+    from pyhash.methods.parts.label_sets import LabelSets
 
 # The kernel of dense views: anchors of the first chunk, of each later one, and at most.
 _N_ANCHORS, _GROW, _MAX_ANCHORS = 1500, 750, 3750
+# Rows of a class that must have been learned before its rows are relabelled, or others as its.
+_LEAST_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class BOCHSettings(Settings):
 
     class_bits: int
     focus: float
+    noise: float
     embedding: LEMONSettings  # of codes for several labels a row
 
 
@@ -49,6 +55,7 @@ class BOCHState:
     embedding: EmbeddingSums | None = None  # of codes for several labels a row
     space: InstanceSpace | None = None  # both None where all bits are class bits
     instances: InstanceSums | None = None
+    relabelled: Relabelled = field(default_factory=Relabelled.none)  # in the last call that learned; not in files
     projections: dict[str, tuple[Matrix, NDArray[np.float64]]] = field(default_factory=dict)  # of instance bits, solved
 
 
@@ -72,6 +79,10 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         change after learning, since it changes the weights of queries alone.
     n_classes : int or None
         Number of classes, for labels that are class indices; None: as many as labels have shown so far, more may come.
+    noise : float or None
+        Fraction e of the labels that may be wrong, from 0 to 0.5: rows are learned with their likeliest class, where
+        both features and the given label are evidence. It costs where labels are right, so None, the default, takes
+        them as they are. See Notes and ``relabelled_``; it may change after learning.
     xi : float or mapping of str to float
         Ridge of the projections of the encoder "bits", above 0, and of the scores of "posterior"; the encoder "bayes"
         chooses its own.
@@ -98,12 +109,21 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         The encoder of each modality.
     calibration_ : dict of str to dict
         What was chosen for the label scores of each modality, and how well it predicted.
+    relabelled_ : dict of str to ndarray
+        Rows of the last ``fit`` or ``partial_fit`` that were learned with another label than the given one.
 
     Notes
     -----
     Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. Later chunks
     may show more classes. If a row of the first chunk has several labels, all rows have the codes of LEMON in place of
     class codes, and the classes stay those of the first chunk; if all have one, so must those of later chunks.
+
+    With `noise` e, a row of a later chunk is learned as class
+
+        argmax_c  sum_m log P_m(c) + log(1 - e if c is given else e / (C - 1))
+
+    over the C classes of which at least 20 rows were learned, P_m the posterior from modality m; rows of other classes
+    keep their labels, as do those of the first chunk, and rows with several labels.
 
     Instance bits are signs of random projections of a row's embedding, in which its modalities meet: canonical variates
     of the first chunk, which should have a thousand rows or more, less the mean of the row's class so far. Words of
@@ -132,6 +152,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         class_bits: int | None = None,
         focus: float = 0.02,
         n_classes: int | None = None,
+        noise: float | None = None,
         xi: float | Mapping[str, float] = 0.1,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bayes",
@@ -141,10 +162,21 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         self.class_bits = class_bits
         self.focus = focus
         self.n_classes = n_classes
+        self.noise = noise
         self.xi = xi
         self.feature_maps = feature_maps
         self.encoder = encoder
         self.seed = seed
+
+    @property
+    def relabelled_(self) -> dict[str, NDArray[np.int64]]:
+        """Rows of the last ``fit`` or ``partial_fit`` that were learned with another label than the given one.
+
+        Arrays of equal length: "row", its number; "given" and "taken", the labels. Empty without `noise`, and in a
+        model that was loaded.
+        """
+        rows, given, taken = (array.copy() for array in self._fitted_state().own.relabelled)
+        return {"row": rows, "given": given, "taken": taken}
 
     def _default_map(self, sparse: bool) -> UnitLength | RBFAnchors:
         if sparse:
@@ -158,8 +190,15 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             **vars(shared),
             class_bits=class_bits,
             focus=check_real("focus", self.focus, 0.0, exclusive=True),
+            noise=self._check_noise(),
             embedding=LEMON()._check_parameters(shared, modalities),
         )
+
+    def _check_noise(self) -> float:
+        noise: float = 0.0 if self.noise is None else check_real("noise", self.noise, 0.0)
+        if noise > 0.5:
+            raise ValueError(f"noise must be None or a number from 0 to 0.5, got {noise:g}")
+        return noise
 
     def _check_unchanged(self, settings: BOCHSettings, state: State[BOCHState]) -> None:
         super()._check_unchanged(settings, state)
@@ -179,6 +218,42 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     ) -> BOCHState:
         return BOCHState()
 
+    def _calibrates(self, settings: BOCHSettings) -> bool:
+        return settings.noise > 0 or super()._calibrates(settings)
+
+    def _relabel(
+        self, settings: BOCHSettings, state: State[BOCHState], rows: UnmappedRows
+    ) -> tuple[State[BOCHState], UnmappedRows]:
+        # The chunks of one call are reported together; the first begins at row 0.
+        before = state.own.relabelled if rows.first_row else Relabelled.none()
+        L = rows.labels[-1]
+        if not settings.noise or state.own.embedding is not None or (L.sum(axis=1) > 1).any():
+            return replace(state, own=replace(state.own, relabelled=before)), rows
+        given = L.argmax(axis=1)
+        taken = self._likeliest_classes(state, rows, given, settings.noise)
+        own = replace(state.own, relabelled=before.and_then(rows.first_row, given, taken))
+        labels = [one_hot(taken, L.shape[1]).astype(np.float64)]
+        return replace(state, own=own), replace(rows, labels=labels)
+
+    def _likeliest_classes(
+        self, state: State[BOCHState], rows: UnmappedRows, given: NDArray[np.int64], noise: float
+    ) -> NDArray[np.int64]:
+        """Return the class to learn of each row: the given one, unless another is likelier."""
+        sets = cast("LabelSets", state.label_sets)
+        often = np.flatnonzero(sets.counts >= _LEAST_ROWS)
+        if len(often) < 2:
+            return given
+        column = np.full(sets.n_classes, -1)
+        column[sets.classes[often]] = np.arange(len(often))
+        taken: NDArray[np.int64] = given.copy()
+        for block in row_blocks(len(given), len(sets.counts)):
+            log_P = np.zeros((block.stop - block.start, len(often)))
+            for name, x in rows.views.items():
+                log_P += state.label_posterior(name).logits(self._mapped(state, name, x[block]))[:, often]
+            found = likeliest(log_P, column[given[block]], noise)
+            taken[block] = np.where(found >= 0, sets.classes[often][found], given[block])
+        return taken
+
     def _learn(
         self, settings: BOCHSettings, own: BOCHState, chunk: Chunk, rng: np.random.Generator
     ) -> tuple[BOCHState, Signs]:
@@ -186,13 +261,14 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         L, r_i = chunk.finest, settings.n_bits - settings.class_bits
         embedding, B = self._learn_class_codes(settings, own.embedding, L, is_first, rng)
         if r_i == 0:
-            return BOCHState(embedding), B
+            return replace(own, embedding=embedding), B
         space, instances = own.space, own.instances
         if space is None or instances is None:
             space = InstanceSpace.fit(chunk, r_i, rng)
             instances = InstanceSums.empty(L.shape[1], len(space.rotation), r_i)
         instances, of_instances = learn_instance_bits(space, instances.widened(L.shape[1]), chunk.views, L)
-        return BOCHState(embedding, space, instances), np.hstack([B, of_instances])
+        own = replace(own, embedding=embedding, space=space, instances=instances, projections={})
+        return own, np.hstack([B, of_instances])
 
     def _learn_class_codes(
         self,
@@ -214,7 +290,8 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
                 f"labels must give every row one label, as those of the first chunk did, got {int(L[row].sum())} in "
                 f"row {row} of the chunk"
             )
-        return None, code_book(settings.class_bits, settings.seed).codes(L.shape[1])[L.argmax(axis=1)]
+        classes = L.argmax(axis=1)
+        return None, code_book(settings.class_bits, settings.seed).codes(int(classes.max()) + 1)[classes]
 
     def _projector(
         self, state: State[BOCHState], weights: Mapping[str, float], encoder: str

@@ -122,6 +122,14 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """Return whether later chunks may show classes that those before did not; only for a single layer."""
         return False
 
+    def _calibrates(self, settings: SettingsT) -> bool:
+        """Return whether label scores must be calibrated."""
+        return settings.encoder in _CALIBRATED_ENCODERS
+
+    def _relabel(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> tuple[State[Own], UnmappedRows]:
+        """Return the state, and the rows with the labels to learn them with; not for the first chunk."""
+        return state, rows
+
     def _n_classes_of(self, state: State[Own]) -> list[int]:
         """Return the number of classes of each layer, coarse to fine, as the first chunk fixed them."""
         return [state.n_classes]
@@ -228,23 +236,22 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         rows = UnmappedRows(views, labels, first_row)
         if state is not None and labels and labels[-1].shape[1] > state.n_classes:
             state = state.widened(labels[-1].shape[1])
-        if settings.encoder != "auto":
-            return self._learn_rows(settings, state, rows)
-        rng = settings.rng((1 + (0 if state is None else state.n_chunks)) * _TRIAL)
-        trial = self._try_encoders(settings, state, rows, rng)
+        trial, rng = None, settings.rng((1 + (0 if state is None else state.n_chunks)) * _TRIAL)
+        if settings.encoder == "auto":
+            trial = self._try_encoders(settings, state, rows, rng)
+        if state is not None:
+            with self._computable():
+                state, rows = self._relabel(settings, self._calibrate(settings, state, rows), rows)
         learned, signs = self._learn_rows(settings, state, rows)
-        return dataclasses.replace(learned, trial=trial.with_samples(labels[-1], signs, rng)), signs
+        if trial is not None:
+            learned = dataclasses.replace(learned, trial=trial.with_samples(rows.labels[-1], signs, rng))
+        return learned, signs
 
     def _learn_rows(
         self, settings: SettingsT, state: State[Own] | None, rows: UnmappedRows
     ) -> tuple[State[Own], Signs]:
         is_first = state is None
-        if state is None:
-            state = self._empty_state(settings, rows)
-        else:
-            with self._computable():
-                state = self._calibrate(settings, state, rows)
-            state = self._grow(state, rows)
+        state = self._empty_state(settings, rows) if state is None else self._grow(state, rows)
         views = {name: FeatureRows(name, x, state.maps[name], rows.first_row) for name, x in rows.views.items()}
         chunk = Chunk(
             views=views,
@@ -270,7 +277,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             label_posteriors={},
             bayes_codes=[],
         )
-        if is_first and settings.encoder in _CALIBRATED_ENCODERS:
+        if is_first and self._calibrates(settings):
             with self._computable():
                 learned = self._calibrate_first(settings, learned, rows, B)
         return learned, B
@@ -303,9 +310,9 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     def _calibrate(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> State[Own]:
         """Return the state with its calibrations updated by predicting some rows that are not learned yet.
 
-        They begin with the first chunk that an encoder needs them for, and then go on.
+        They begin with the first chunk that needs them, and then go on.
         """
-        if not state.calibrations and (settings.encoder not in _CALIBRATED_ENCODERS or not state.has_row_sums):
+        if not state.calibrations and not (self._calibrates(settings) and state.has_row_sums):
             return state
         held = _drawn(settings.rng(_CALIBRATION + state.n_chunks), len(rows.labels[-1]), MAX_ROWS)
         L, calibrations = rows.labels[-1][held], {}
@@ -314,7 +321,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             X = self._mapped(state, name, rows.views[name][held])
             before = state.calibrations.get(name) or Calibration.empty(*candidates_of(state.maps[name], X, sums))
             calibrations[name] = before.with_rows(X, L, cast("LabelSets", state.label_sets), state.solver(name))
-        return dataclasses.replace(state, calibrations=calibrations)
+        return dataclasses.replace(state, calibrations=calibrations, label_posteriors={})
 
     def _calibrate_first(self, settings: SettingsT, state: State[Own], rows: UnmappedRows, B: Signs) -> State[Own]:
         """Return the state after the first chunk with calibrations: the sums less some rows predict these rows.
@@ -345,7 +352,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 columns = np.flatnonzero(~np.isin(feature_map.fitted_rows, held))
                 X, predicting = X[:, columns], predicting.of_columns(columns)
             calibrations[name] = calibrations[name].with_rows(X, L[held], label_sets, ScoreSolver(predicting))
-        return dataclasses.replace(state, calibrations=calibrations)
+        return dataclasses.replace(state, calibrations=calibrations, label_posteriors={})
 
     def _mapped(self, state: State[Own], modality: str, rows: Features) -> Features:
         """Return rows of a modality, which were checked before, after its map."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -100,6 +100,11 @@ class EncoderTrial:
             new = [score(project(modality, encoder)) for encoder in encoders]
             scores[modality] = tuple(a + b for a, b in zip_longest(before, new, fillvalue=0.0))
         return EncoderTrial(scores, self.n_queries + len(L), self.codes, self.labels, self.keys)
+
+    def widened(self, n_classes: int) -> EncoderTrial:
+        """Return the trial with room for more classes."""
+        n_new = n_bytes_of(n_classes) - self.labels.shape[1]
+        return replace(self, labels=np.pad(self.labels, ((0, 0), (0, n_new))))
 
     def store(self, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """Return header fields, and put arrays into `arrays`."""

@@ -169,15 +169,16 @@ class LabelSets:
     def fit_of(self, scores: Matrix) -> Matrix:
         """Return ``s . u - |u|^2 / 2`` (n, u) of scores (n, n_classes) and every set."""
         if not self.has_several:
-            fit: Matrix = scores[:, self._classes()] - 0.5
+            fit: Matrix = scores[:, self.classes] - 0.5
             return fit
         sets = self.matrix
         fit = scores @ sets.T
         fit -= 0.5 * sets.sum(axis=1)
         return fit
 
-    def _classes(self) -> NDArray[np.intp]:
-        """Return the class of each set, where every set is one."""
+    @property
+    def classes(self) -> NDArray[np.intp]:
+        """The class of each set (u,), where every set is one."""
         byte: NDArray[np.intp] = np.argmax(self.sets != 0, axis=1)
         bit = np.log2(self.sets[np.arange(len(self.sets)), byte]).astype(np.intp)
         classes: NDArray[np.intp] = 8 * byte + bit

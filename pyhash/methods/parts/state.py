@@ -118,6 +118,7 @@ class State(Generic[Own]):
             self,
             sums={name: sums.widened(n_classes) for name, sums in self.sums.items()},
             label_sets=None if self.label_sets is None else self.label_sets.widened(n_classes),
+            trial=None if self.trial is None else self.trial.widened(n_classes),
             solvers={},
             posteriors={},
             label_posteriors={},
