@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer, check_real
-from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, pack_triangle, unpack_triangle
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.calibration import UNCALIBRATED, Calibration
 from pyhash.methods.parts.encoder_trial import EncoderTrial
@@ -139,7 +139,7 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
     for m, name in enumerate(state.n_features):
         if name in state.sums:
             sums = state.sums[name]
-            arrays |= {f"XX.{m}": sums.XX, f"XB.{m}": sums.XB, f"XL.{m}": sums.XL}
+            arrays |= {f"XX.{m}": pack_triangle(sums.XX), f"XB.{m}": sums.XB, f"XL.{m}": sums.XL}
             if sums.X is not None and sums.counts is not None:
                 arrays |= {f"X.{m}": sums.X, f"counts.{m}": sums.counts}
     if state.sums:
@@ -178,7 +178,7 @@ def restore_state(archive: Archive) -> State[Any]:
         has_row_sums = archive.version > 1
         sums = {
             name: FeatureSums(
-                archive.array(f"XX.{m}", np.float64, (d, d)),
+                _restore_gram(archive, f"XX.{m}", d),
                 archive.array(f"XB.{m}", np.float64, (d, r)),
                 archive.array(f"XL.{m}", np.float64, (d, c)),
                 archive.array(f"X.{m}", np.float64, (d,)) if has_row_sums else None,
@@ -209,6 +209,12 @@ def restore_state(archive: Archive) -> State[Any]:
         trial=trial,
         calibrations=calibrations,
     )
+
+
+def _restore_gram(archive: Archive, name: str, d: int) -> Matrix:
+    if archive.version == 1:
+        return archive.array(name, np.float64, (d, d))
+    return unpack_triangle(archive.array(name, np.float64, (d * (d + 1) // 2,)), d)
 
 
 def _check_keys(what: str, found: Mapping[str, Any], modalities: Mapping[str, Any]) -> None:
