@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +23,7 @@ from pyhash.deep.backbones import check_backbones, check_given, check_modalities
 from pyhash.deep.checkpoint import identity_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
-from pyhash.deep.encoders import label_weights, try_encoders, with_one
+from pyhash.deep.encoders import compare_encoders, label_weights, with_one
 from pyhash.deep.loader_rows import LoaderRows
 from pyhash.deep.model_file import restore_state, store_state
 from pyhash.deep.networks.hashing_network import HashingNetwork
@@ -282,6 +282,8 @@ class DeepMethod(HashingMethod):
         ValueError
             If the modality is unknown.
         ValueError
+            If the encoder of the modality is "bayes".
+        ValueError
             If a backbone has operations that ONNX does not have, or takes only one number of rows.
         ValueError
             If the weights together are larger than 2 GiB.
@@ -304,6 +306,11 @@ class DeepMethod(HashingMethod):
         state = self._fitted_state()
         check_modality(state, modality)
         encoder = self._encoder_of(modality)
+        if encoder == "bayes":
+            raise ValueError(
+                f"encoder must be 'bits' or 'posterior' for an ONNX file, got 'bayes' for {modality!r}: the search for "
+                "its plain code is no network"
+            )
         write_onnx(
             path,
             state.network,
@@ -373,7 +380,10 @@ class DeepMethod(HashingMethod):
             features, outputs = encode_rows(network, rows, np.arange(opened.n), device)
         signs = fused_signs(outputs)
         label_sets = LabelSets.empty(plan.n_classes, n_bits).add(L, signs)
-        is_auto = encoder == "auto"
+        calibrations, trial = {}, None
+        if len(held_out) and encoder in ("bayes", "auto"):
+            rng = np.random.default_rng([options.seed, 2])
+            calibrations, trial = compare_encoders(features, outputs, L, xi, held_out, trained, rng)
         state = DeepState(
             plan=plan,
             settings=settings,
@@ -384,9 +394,8 @@ class DeepMethod(HashingMethod):
             label_sets=label_sets,
             history=done.history,
             best_epoch=done.best_epoch,
-            trial=try_encoders(features, outputs, L, xi, held_out, trained, np.random.default_rng([options.seed, 2]))
-            if is_auto
-            else None,
+            trial=trial if encoder == "auto" else None,
+            calibrations=calibrations,
         )
         packed = {name: pack(found) for name, found in outputs.items()}
         n_kinds = min(plan.n_classes, len(label_sets.counts))  # of several labels nearly every row may be one
@@ -394,9 +403,6 @@ class DeepMethod(HashingMethod):
         return state, signs
 
     # --- encoding -----------------------------------------------------------------------------------------------------
-
-    def _encoders(self) -> tuple[str, ...]:
-        return "bits", "posterior", "auto"
 
     def _query_rows(self, state: DeepState, modality: str, what: str, X: Any) -> Features:
         rows, shape = as_rows(what, X), state.plan.shapes[modality]
@@ -418,7 +424,7 @@ class DeepMethod(HashingMethod):
         out = np.empty((n, state.plan.n_bits), dtype=np.float32)
         if n == 0:
             return out
-        posteriors = {name: state.posterior(name) for name in rows} if encoder == "posterior" else None
+        to_logits, to_codes = _posterior_of(state, encoder, list(rows))
         device, size = (
             next(state.network.parameters()).device,
             rows_per_block([state.plan.shapes[name] for name in rows]),
@@ -434,9 +440,8 @@ class DeepMethod(HashingMethod):
                     features, outputs = (
                         part.float().cpu().numpy() for part in state.network.encode(name, x.to(device))
                     )
-                    found[name] = outputs if posteriors is None else posteriors[name].logits(with_one(features))
-                total = weighted_sum(found, weights)
-                out[block] = total if posteriors is None else next(iter(posteriors.values())).expected_codes(total)
+                    found[name] = outputs if encoder == "bits" else to_logits[name](features)
+                out[block] = to_codes(weighted_sum(found, weights))
         return refuse_overflow(out)
 
     def _n_bits_of(self, state: DeepState) -> int:
@@ -485,6 +490,19 @@ class DeepMethod(HashingMethod):
         if state.network.backbones:
             self.backbones = state.network.backbones
         return state
+
+
+def _posterior_of(
+    state: DeepState, encoder: str, modalities: Sequence[str]
+) -> tuple[dict[str, Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Return functions from features to logits of a posterior, by modality, and one from these to projections."""
+    if encoder == "bits":
+        return {}, lambda outputs: outputs
+    if encoder == "bayes":
+        return {name: state.label_posterior(name).logits for name in modalities}, state.to_codes()
+    encoders = {name: state.posterior(name) for name in modalities}
+    to_codes = next(iter(encoders.values())).expected_codes
+    return {name: (lambda x, of=encoders[name]: of.logits(with_one(x))) for name in modalities}, to_codes
 
 
 def _check_training(training: object) -> TrainingOptions:

@@ -1,17 +1,21 @@
-"""Posterior codes of deep methods: label scores from features, and the choice between the two encoders."""
+"""Encoders of deep methods beside the signs: label scores from features, their calibration, and the choice."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.deep.outputs import Outputs, fused_signs
 from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
+from pyhash.methods.parts.calibration import UNCALIBRATED, Calibration
 from pyhash.methods.parts.encoder_trial import ENCODERS, EncoderTrial
 from pyhash.methods.parts.feature_maps import row_blocks
+from pyhash.methods.parts.label_scores import LabelScores
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import add_gram, solve_ridge
@@ -34,7 +38,23 @@ def with_one(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([features, np.ones((len(features), 1), np.float32)], axis=1)
 
 
-def try_encoders(
+def label_posterior(weights: Matrix, label_sets: LabelSets, calibration: Calibration | None) -> LabelPosterior:
+    """Return the posterior over label sets from features (n, k), by weights (k + 1, c)."""
+    choice = UNCALIBRATED if calibration is None else calibration.choice
+    return LabelPosterior(_FixedScores(weights).scores(), label_sets, choice)
+
+
+@dataclass(frozen=True)
+class _FixedScores:
+    """Label scores that are solved already, with the one ridge that there is."""
+
+    weights: Matrix
+
+    def scores(self, xi: float = 0.0, share: float = 0.0, *, is_rough: bool = False) -> LabelScores:
+        return LabelScores(self.weights[:-1], self.weights[-1], None, 0.0)
+
+
+def compare_encoders(
     features: Outputs,
     outputs: Outputs,
     L: Matrix,
@@ -42,17 +62,28 @@ def try_encoders(
     held_out: NDArray[np.int64],
     trained: NDArray[np.int64],
     rng: np.random.Generator,
-) -> EncoderTrial:
-    """Score both encoders by the rows held out, as queries for those trained on."""
+) -> tuple[dict[str, Calibration], EncoderTrial]:
+    """Calibrate label scores by the rows held out, and score the encoders by these as queries for those trained on."""
     signs = fused_signs({name: found[trained] for name, found in outputs.items()})
     weights = label_weights({name: found[trained] for name, found in features.items()}, L[trained], xi)
     sets = LabelSets.empty(L.shape[1], signs.shape[1]).add(L[trained], signs)
+    calibrations = {
+        name: Calibration.empty((xi[name],), (0.0,)).with_rows(
+            features[name][held_out].astype(np.float64), L[held_out], sets, _FixedScores(weights[name])
+        )
+        for name in features
+    }
+    to_codes = BayesCodes(sets, signs.shape[1])
 
     def project(modality: str, encoder: str) -> NDArray[np.float32]:
         if encoder == "bits":
             return outputs[modality][held_out]
-        return PosteriorEncoder(weights[modality], sets)(with_one(features[modality][held_out]))
+        found = features[modality][held_out]
+        if encoder == "posterior":
+            return PosteriorEncoder(weights[modality], sets)(with_one(found))
+        return to_codes(label_posterior(weights[modality], sets, calibrations[modality]).logits(found))
 
     trial = EncoderTrial.empty(signs.shape[1], L.shape[1])
-    queries = trial.with_samples(L[trained], signs, rng).with_queries(L[held_out], list(outputs), ENCODERS[:2], project)
-    return dataclasses.replace(trial, scores=queries.scores, n_queries=queries.n_queries)
+    sampled = trial.with_samples(L[trained], signs, rng)
+    scored = sampled.with_queries(L[held_out], list(outputs), ENCODERS, project)
+    return calibrations, dataclasses.replace(trial, scores=scored.scores, n_queries=scored.n_queries)

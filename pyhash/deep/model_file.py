@@ -19,7 +19,7 @@ from pyhash.methods.parts.arrays import Arrays, Fields
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
-from pyhash.methods.parts.state import restore_maps, store_maps
+from pyhash.methods.parts.state import restore_calibrations, restore_maps, store_calibrations, store_maps
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -45,6 +45,8 @@ def store_state(state: DeepState) -> tuple[Fields, Arrays]:
     for m, name in enumerate(plan.shapes):
         arrays[f"V.{m}"] = state.label_weights[name]
     state.label_sets.store(arrays)
+    if state.calibrations:
+        fields["calibrations"] = store_calibrations(state.calibrations, plan.shapes, arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
     return fields, arrays
@@ -88,6 +90,7 @@ def restore_state(
         history=history,
         best_epoch=check_integer("best_epoch", fields["best_epoch"], 0, len(history)),
         trial=_restore_trial(fields["trial"], archive, plan) if "trial" in fields else None,
+        calibrations=restore_calibrations(fields.get("calibrations", {}), plan.shapes, archive),
     )
 
 

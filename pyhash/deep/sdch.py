@@ -115,11 +115,12 @@ class SDCH(DeepMethod):
     feature_maps : mapping of str to feature map, or None
         Applied to the features of a modality first; None: not at all. By default dense features are standardized; bags
         of words, pictures, and all features in the paper's preset are not.
-    encoder : {"bits", "posterior", "auto"}
-        How queries are encoded: by the signs of the outputs, by the code expected of their label sets, or by what is
-        better on the rows held out. May change after training.
+    encoder : {"bits", "posterior", "bayes", "auto"}
+        How queries are encoded: by the signs of the outputs, by the code expected of their label sets, by the code and
+        weights that retrieve best under the posterior over these sets, or by what is best on the rows held out. May
+        change after training; "bayes" is calibrated only if it or "auto" was chosen before.
     xi : float or mapping of str to float
-        Ridge of the label scores behind posterior codes, for all modalities or for each.
+        Ridge of the label scores behind "posterior" and "bayes", for all modalities or for each.
     seed : int
         Seed of all random choices. On the CPU, with one version of torch (and, with a backbone, as many threads), the
         same seed and data give the same codes.

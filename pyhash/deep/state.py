@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyhash.deep.encoders import label_posterior
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.methods.parts.arrays import Matrix
+from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
+from pyhash.methods.parts.calibration import Calibration
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.posterior import PosteriorEncoder
@@ -42,7 +45,11 @@ class DeepState:
     history: list[dict[str, Any]]
     best_epoch: int
     trial: EncoderTrial | None = None
-    posteriors: dict[str, PosteriorEncoder] = field(default_factory=dict)  # a cache
+    calibrations: dict[str, Calibration] = field(default_factory=dict)  # by modality; empty without Bayes codes
+    # What follows is made from the rest when it is first needed.
+    posteriors: dict[str, PosteriorEncoder] = field(default_factory=dict)
+    label_posteriors: dict[str, LabelPosterior] = field(default_factory=dict)
+    bayes_codes: list[BayesCodes] = field(default_factory=list)  # at most one
 
     @property
     def n_features(self) -> dict[str, int]:
@@ -54,3 +61,17 @@ class DeepState:
         if modality not in self.posteriors:
             self.posteriors[modality] = PosteriorEncoder(self.label_weights[modality], self.label_sets)
         return self.posteriors[modality]
+
+    def label_posterior(self, modality: str) -> LabelPosterior:
+        """Return the posterior over label sets from features of a modality, made when it is first needed."""
+        if modality not in self.label_posteriors:
+            self.label_posteriors[modality] = label_posterior(
+                self.label_weights[modality], self.label_sets, self.calibrations.get(modality)
+            )
+        return self.label_posteriors[modality]
+
+    def to_codes(self) -> BayesCodes:
+        """Return what makes codes of posteriors over label sets, made when it is first needed."""
+        if not self.bayes_codes:
+            self.bayes_codes.append(BayesCodes(self.label_sets, self.plan.n_bits))
+        return self.bayes_codes[0]

@@ -20,6 +20,7 @@ from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import NotFittedError
 from pyhash.methods.parts.arrays import Arrays, Fields
+from pyhash.methods.parts.calibration import Calibration
 from pyhash.methods.parts.encoder_trial import ENCODERS, EncoderTrial
 from pyhash.methods.parts.feature_maps import check_feature_maps
 from pyhash.methods.parts.hierarchy import label_layers
@@ -47,6 +48,10 @@ class FittedState(Protocol):
     @property
     def trial(self) -> EncoderTrial | None:
         """Trial of the encoders, where one was made."""
+
+    @property
+    def calibrations(self) -> dict[str, Calibration]:
+        """Calibrations of the encoder "bayes" by modality, where there are some."""
 
 
 class HashingMethod(Parameters, ABC):
@@ -186,6 +191,17 @@ class HashingMethod(Parameters, ABC):
         state = self._fitted_state()
         encoder = self._encoder_in(state)
         return {modality: _chosen(encoder, state, modality) for modality in state.n_features}
+
+    @property
+    def calibration_(self) -> dict[str, dict[str, float]]:
+        """What the encoder "bayes" chose for each modality, by predicting rows before it learned them.
+
+        "ridge" xi, "share" a of naive Bayes, "temperature" tau and "exponent" rho, as in docs/methods.md; "precision"
+        is the mean average precision with which the choice ranked the label sets of these rows, "loss" its mean
+        negative log likelihood in nats, "n_rows" their number, older rows counting less. Empty where nothing was
+        learned with the encoder "bayes" or "auto".
+        """
+        return {name: calibration.describe() for name, calibration in self._fitted_state().calibrations.items()}
 
     def project(self, X: ArrayLike, *, modality: str) -> NDArray[np.float32]:
         """Return the projections of samples of one modality: codes before the sign.

@@ -148,17 +148,6 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         self._take(state, pack(signs), None)
         return self
 
-    @property
-    def calibration_(self) -> dict[str, dict[str, float]]:
-        """What the encoder "bayes" chose for each modality, by predicting rows before it learned them.
-
-        "ridge" xi, "share" a of naive Bayes, "temperature" tau and "exponent" rho, as in docs/methods.md; "precision"
-        is the mean average precision with which the choice ranked the label sets of these rows, "loss" its mean
-        negative log likelihood in nats, "n_rows" their number, older rows counting less. Empty if the encoder is "bits"
-        or "posterior".
-        """
-        return {name: calibration.describe() for name, calibration in self._fitted_state().calibrations.items()}
-
     def _settings(self, modalities: list[str]) -> SettingsT:
         """Return all parameters, checked; once in a call that learns or saves."""
         shared = Settings(

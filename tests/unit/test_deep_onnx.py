@@ -148,6 +148,13 @@ def test_posterior_codes_of_sdch_are_exported(sdch, modality, tmp_path, monkeypa
         assert_agrees(sdch, tmp_path / "encoder.onnx", modality, rows_of(modality, n, n))
 
 
+def test_bayes_codes_are_refused(sdch, tmp_path, monkeypatch):
+    set_encoder(sdch, "bayes", monkeypatch)
+    with pytest.raises(ValueError, match="'bits' or 'posterior' for an ONNX file, got 'bayes' for 'words'"):
+        sdch.export_onnx(tmp_path / "encoder.onnx", modality="words")
+    assert not (tmp_path / "encoder.onnx").exists()
+
+
 @pytest.mark.parametrize("encoder", ["bits", "posterior"])
 @pytest.mark.parametrize("modality", ["image", "words"])
 def test_dhsl_is_exported_with_either_encoder(dhsl, modality, encoder, tmp_path, monkeypatch):

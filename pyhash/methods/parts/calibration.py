@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_real, is_sparse
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.feature_maps import RBFAnchors
-from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
     from pyhash._inputs.checks import Features
     from pyhash.methods.parts.feature_sums import FeatureSums
+    from pyhash.methods.parts.label_scores import LabelScores
 
 TEMPERATURES = (4.0, 6.0, 8.0, 11.0, 15.0, 20.0, 28.0, 40.0)
 EXPONENTS = (0.0, 0.5, 1.0)
@@ -32,8 +32,17 @@ _MAX_EXPONENTIALS = 1 << 25
 # A ridge is tried no longer if its mean precision is behind the best one by more than the first of these, and so much
 # more as few rows tell: the second, divided by the root of their number.
 _MARGIN, _MARGIN_OF_ROW = 0.01, 0.1
-# Every ridge tried costs a factorization a chunk: so many remain at most, after the first rows predicted and later.
+# Every ridge tried costs a factorization a chunk. Once so many rows were predicted, few remain, and from the next chunk
+# on fewer.
+_ROWS_TO_CHOOSE = 200
 _MOST_AT_FIRST, _MOST = 3, 2
+
+
+class SolvesScores(Protocol):
+    """Solver of label scores, such as ``ScoreSolver``."""
+
+    def scores(self, xi: float, share: float, *, is_rough: bool = False) -> LabelScores:
+        """Return the scores with ridge `xi` and a `share` of naive Bayes; rough ones are for comparing ridges."""
 
 
 class Choice(NamedTuple):
@@ -54,14 +63,14 @@ class Calibration:
 
     ``P(u) ~ n_u^rho exp(tau (s . u - |u|^2 / 2))`` over the label sets u seen; rho is 0 where every set is one label.
     The scores s, so xi and a, are those whose ranking of the sets has the greatest mean average precision; tau and rho
-    are then those of the greatest likelihood. Sums over earlier chunks are halved at each chunk.
+    are then those of the greatest likelihood. Sums over earlier rows are halved with every 500 rows.
     """
 
     ridges: tuple[float, ...]
     shares: tuple[float, ...]
     precisions: NDArray[np.float64]  # (ridges, shares): sum of average precisions; -infinity where no longer tried
     losses: NDArray[np.float64]  # (ridges, shares, TEMPERATURES, EXPONENTS): sum of negative log likelihoods
-    n_rows: float  # rows predicted, halved likewise
+    n_rows: float  # rows predicted, older ones counting less likewise
 
     @classmethod
     def empty(cls, ridges: tuple[float, ...], shares: tuple[float, ...]) -> Calibration:
@@ -78,7 +87,7 @@ class Calibration:
         k, m = np.unravel_index(int(np.argmin(self.losses[i, j])), self.losses.shape[2:])
         return Choice(self.ridges[i], self.shares[j], TEMPERATURES[k], EXPONENTS[m])
 
-    def with_rows(self, X: Features, L: Matrix, label_sets: LabelSets, solver: ScoreSolver) -> Calibration:
+    def with_rows(self, X: Features, L: Matrix, label_sets: LabelSets, solver: SolvesScores) -> Calibration:
         """Return the calibration after predicting rows X (n, d) with labels L (n, c).
 
         `label_sets` and `solver` are those of other rows. Rows with a label set that is not in the table are left out.
@@ -93,7 +102,8 @@ class Calibration:
             return self
         X, number = X[rows], number[rows]
         similar = label_sets.similar_to(number) if label_sets.has_several else None
-        precisions, losses = 0.5 * self.precisions, 0.5 * self.losses
+        kept = 0.5 ** (len(rows) / MAX_ROWS)
+        precisions, losses = kept * self.precisions, kept * self.losses
         losses[:, :, :, len(exponents) :] = np.inf
         log_counts = np.log(label_sets.counts)
         for i in tried:
@@ -105,11 +115,12 @@ class Calibration:
                         losses[i, j, k, m] += _negative_log_likelihood(
                             temperature * fit + exponent * log_counts, number
                         )
-        n_rows = 0.5 * self.n_rows + len(rows)
+        n_rows = kept * self.n_rows + len(rows)
         best = precisions.max(axis=1)
         precisions[best < best.max() - n_rows * (_MARGIN + _MARGIN_OF_ROW / np.sqrt(n_rows))] = -np.inf
-        most = _MOST_AT_FIRST if self.n_rows == 0 else _MOST
-        precisions[np.argsort(-best, kind="stable")[most:]] = -np.inf
+        if n_rows >= _ROWS_TO_CHOOSE:
+            most = _MOST_AT_FIRST if self.n_rows < _ROWS_TO_CHOOSE else _MOST
+            precisions[np.argsort(-best, kind="stable")[most:]] = -np.inf
         return Calibration(self.ridges, self.shares, precisions, losses, n_rows)
 
     def describe(self) -> dict[str, float]:

@@ -146,10 +146,7 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
         fields["n_classes"] = state.n_classes
     if state.label_sets is not None:
         state.label_sets.store(arrays)
-    fields["calibrations"] = {
-        name: calibration.store(f"calibration.{m}", arrays)
-        for m, (name, calibration) in enumerate(state.calibrations.items())
-    }
+    fields["calibrations"] = store_calibrations(state.calibrations, state.n_features, arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
     return fields
@@ -190,12 +187,7 @@ def restore_state(archive: Archive) -> State[Any]:
     trial = EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None
     if trial is not None and trial.scores:
         _check_keys("scores", trial.scores, n_features)
-    calibrations = {
-        name: Calibration.restore(stored, f"calibration.{m}", archive)
-        for m, (name, stored) in enumerate((fields["calibrations"] if archive.version > 1 else {}).items())
-    }
-    if calibrations:
-        _check_keys("calibrations", calibrations, n_features)
+    calibrations = restore_calibrations(fields["calibrations"] if archive.version > 1 else {}, n_features, archive)
     return State(
         n_features=n_features,
         n_mapped=n_mapped,
@@ -220,6 +212,30 @@ def _restore_gram(archive: Archive, name: str, d: int) -> Matrix:
 def _check_keys(what: str, found: Mapping[str, Any], modalities: Mapping[str, Any]) -> None:
     if found.keys() != modalities.keys():
         raise ValueError(f"{what} must be of the modalities {list(modalities)}, got {list(found)}")
+
+
+def store_calibrations(
+    calibrations: Mapping[str, Calibration], modalities: Mapping[str, Any], arrays: Arrays
+) -> Fields:
+    """Return header fields of calibrations, of all modalities or none; their arrays go into `arrays`."""
+    return {
+        name: calibrations[name].store(f"calibration.{m}", arrays)
+        for m, name in enumerate(modalities)
+        if name in calibrations
+    }
+
+
+def restore_calibrations(
+    stored: Mapping[str, Any], modalities: Mapping[str, Any], archive: Archive
+) -> dict[str, Calibration]:
+    """Return what ``store_calibrations`` stored, by modality."""
+    if stored:
+        _check_keys("calibrations", stored, modalities)
+    return {
+        name: Calibration.restore(stored[name], f"calibration.{m}", archive)
+        for m, name in enumerate(modalities)
+        if name in stored
+    }
 
 
 def store_maps(maps: Mapping[str, Any], arrays: Arrays) -> Fields:
