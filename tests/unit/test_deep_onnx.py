@@ -15,6 +15,7 @@ from pyhash import Centering, NotFittedError, RBFAnchors, Standardizing, UnitLen
 from pyhash.deep import DHSL, SDCH, AlexNet, TrainingOptions
 from pyhash.deep.networks.sdch_network import SDCHNetwork
 from pyhash.deep.onnx_export import write_onnx
+from pyhash.methods.parts.encoder_trial import ENCODERS
 
 N_ROWS, N_BITS = 120, 20
 MAPS = {
@@ -175,12 +176,15 @@ def test_posterior_codes_of_many_label_sets_are_exported(tmp_path, rng):
     assert_agrees(model, tmp_path / "encoder.onnx", "image", dense_rows(50, 3))
 
 
-def test_a_file_holds_the_encoder_that_auto_chose(labels, tmp_path):
+@pytest.mark.parametrize("encoder", ["bits", "posterior"])
+def test_a_file_holds_the_encoder_that_auto_chose(labels, encoder, tmp_path):
     views = {"image": dense_rows(N_ROWS, 1), "noise": dense_rows(N_ROWS, 2)}
     model = DHSL(N_BITS, hidden=(32, 16), encoder="auto", training=replace(TRAINING, epochs=2))
     model.fit(views, labels, progress=False)
+    scores = dict.fromkeys(views, tuple(float(name == encoder) for name in ENCODERS))
+    model._state = replace(model._state, trial=replace(model._state.trial, scores=scores))
     model.export_onnx(tmp_path / "encoder.onnx", modality="image")
-    assert properties_of(tmp_path / "encoder.onnx")["pyhash.encoder"] == model.encoders_["image"]
+    assert properties_of(tmp_path / "encoder.onnx")["pyhash.encoder"] == model.encoders_["image"] == encoder
     assert_agrees(model, tmp_path / "encoder.onnx", "image", dense_rows(50, 3))
 
 
