@@ -308,8 +308,8 @@ class DeepMethod(HashingMethod):
         encoder = self._encoder_of(modality)
         if encoder == "bayes":
             raise ValueError(
-                f"encoder must be 'bits' or 'posterior' for an ONNX file, got 'bayes' for {modality!r}, whose plain codes "
-                "are found by a search; set one of the others before the export"
+                f"encoder must be 'bits' or 'posterior' for an ONNX file, got 'bayes' for {modality!r}, whose "
+                "plain codes are found by a search; set one of the others before the export"
             )
         write_onnx(
             path,
