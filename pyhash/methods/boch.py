@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class BOCHSettings(Settings):
 
     class_bits: int
     focus: float
-    noise: float
+    noise: float | None  # None: estimated from each chunk
     embedding: LEMONSettings  # of codes for several labels a row
 
 
@@ -79,10 +79,11 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         change after learning, since it changes the weights of queries alone.
     n_classes : int or None
         Number of classes, for labels that are class indices; None: as many as labels have shown so far, more may come.
-    noise : float or None
-        Fraction e of the labels that may be wrong, from 0 to 0.5: rows are learned with their likeliest class, where
-        both features and the given label are evidence. It costs where labels are right, so None, the default, takes
-        them as they are. See Notes and ``relabelled_``; it may change after learning.
+    noise : float, "auto" or None
+        Fraction e of the labels that may be wrong, from 0 to 0.5: rows are learned with their likeliest class, of which
+        both features and the given label tell. "auto" estimates e from each chunk, and changes nothing where it finds
+        labels right; a number that is too large replaces right ones. None takes all labels as they are. See Notes and
+        ``relabelled_``; it may change after learning.
     xi : float or mapping of str to float
         Ridge of the projections of the encoder "bits", above 0, and of the scores of "posterior"; the encoder "bayes"
         chooses its own.
@@ -123,7 +124,8 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         argmax_c  sum_m log P_m(c) + log(1 - e if c is given else e / (C - 1))
 
     over the C classes of which at least 20 rows were learned, P_m the posterior from modality m; rows of other classes
-    keep their labels, as do those of the first chunk, and rows with several labels.
+    keep their labels, as do those of the first chunk, and rows with several labels. For "auto", the likelihood of the
+    given labels chooses e, and an exponent of the posterior with it.
 
     Instance bits are signs of random projections of a row's embedding, in which its modalities meet: canonical variates
     of the first chunk, which should have a thousand rows or more, less the mean of the row's class so far. Words of
@@ -152,7 +154,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         class_bits: int | None = None,
         focus: float = 0.02,
         n_classes: int | None = None,
-        noise: float | None = None,
+        noise: float | Literal["auto"] | None = None,
         xi: float | Mapping[str, float] = 0.1,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bayes",
@@ -194,10 +196,11 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             embedding=LEMON()._check_parameters(shared, modalities),
         )
 
-    def _check_noise(self) -> float:
-        noise: float = 0.0 if self.noise is None else check_real("noise", self.noise, 0.0)
-        if noise > 0.5:
-            raise ValueError(f"noise must be None or a number from 0 to 0.5, got {noise:g}")
+    def _check_noise(self) -> float | None:
+        if self.noise is None or self.noise == "auto":
+            return None if self.noise == "auto" else 0.0
+        if isinstance(self.noise, str) or (noise := check_real("noise", self.noise, 0.0)) > 0.5:
+            raise ValueError(f'noise must be None, "auto" or a number from 0 to 0.5, got {self.noise!r}')
         return noise
 
     def _check_unchanged(self, settings: BOCHSettings, state: State[BOCHState]) -> None:
@@ -219,7 +222,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         return BOCHState()
 
     def _calibrates(self, settings: BOCHSettings) -> bool:
-        return settings.noise > 0 or super()._calibrates(settings)
+        return settings.noise != 0 or super()._calibrates(settings)
 
     def _relabel(
         self, settings: BOCHSettings, state: State[BOCHState], rows: UnmappedRows
@@ -227,7 +230,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         # The chunks of one call are reported together; the first begins at row 0.
         before = state.own.relabelled if rows.first_row else Relabelled.none()
         L = rows.labels[-1]
-        if not settings.noise or state.own.embedding is not None or (L.sum(axis=1) > 1).any():
+        if settings.noise == 0 or state.own.embedding is not None or (L.sum(axis=1) > 1).any():
             return replace(state, own=replace(state.own, relabelled=before)), rows
         given = L.argmax(axis=1)
         taken = self._likeliest_classes(state, rows, given, settings.noise)
@@ -236,22 +239,21 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         return replace(state, own=own), replace(rows, labels=labels)
 
     def _likeliest_classes(
-        self, state: State[BOCHState], rows: UnmappedRows, given: NDArray[np.int64], noise: float
+        self, state: State[BOCHState], rows: UnmappedRows, given: NDArray[np.int64], noise: float | None
     ) -> NDArray[np.int64]:
         """Return the class to learn of each row: the given one, unless another is likelier."""
         sets = cast("LabelSets", state.label_sets)
         often = np.flatnonzero(sets.counts >= _LEAST_ROWS)
         if len(often) < 2:
             return given
+        log_P = np.zeros((len(given), len(often)))
+        for block in row_blocks(len(given), len(sets.counts)):
+            for name, x in rows.views.items():
+                log_P[block] += state.label_posterior(name).logits(self._mapped(state, name, x[block]))[:, often]
         column = np.full(sets.n_classes, -1)
         column[sets.classes[often]] = np.arange(len(often))
-        taken: NDArray[np.int64] = given.copy()
-        for block in row_blocks(len(given), len(sets.counts)):
-            log_P = np.zeros((block.stop - block.start, len(often)))
-            for name, x in rows.views.items():
-                log_P += state.label_posterior(name).logits(self._mapped(state, name, x[block]))[:, often]
-            found = likeliest(log_P, column[given[block]], noise)
-            taken[block] = np.where(found >= 0, sets.classes[often][found], given[block])
+        found = likeliest(log_P, column[given], noise)
+        taken: NDArray[np.int64] = np.where(found >= 0, sets.classes[often][found], given)
         return taken
 
     def _learn(

@@ -11,6 +11,7 @@ from pyhash import BOCH, LEMON, load
 from pyhash.codes import pack, unpack
 from pyhash.datasets import make_hierarchical, make_multilabel
 from pyhash.methods.parts.code_book import code_book
+from pyhash.methods.parts.relabelling import estimate_noise
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -151,9 +152,10 @@ def test_later_matrices_may_have_fewer_columns_no_more_than_classes():
         ({}, np.zeros((200, 13), int), ValueError, "labels must give every row a label, none in rows 0, 1, 2, 3, 4"),
         ({"n_classes": 12}, np.full(200, 12), ValueError, "labels must be class indices from 0 to 11, got 12"),
         ({"n_classes": 13}, np.full(200, 12), ValueError, "n_classes must stay 12 once chunks were learned, got 13"),
-        ({"noise": 0.6}, LABELS[200:], ValueError, "noise must be None or a number from 0 to 0.5, got 0.6"),
+        ({"noise": 0.6}, LABELS[200:], ValueError, 'noise must be None, "auto" or a number from 0 to 0.5, got 0.6'),
         ({"noise": -0.1}, LABELS[200:], ValueError, "noise must be a finite number >= 0, got -0.1"),
-        ({"noise": "much"}, LABELS[200:], TypeError, "noise must be a"),
+        ({"noise": "much"}, LABELS[200:], ValueError, "noise must be None, .* got 'much'"),
+        ({"noise": [0.1]}, LABELS[200:], TypeError, "noise must be a"),
     ],
 )
 def test_a_chunk_that_is_refused_leaves_the_model_as_it_was(parameters, labels, error, message):
@@ -250,8 +252,30 @@ def test_relabelling_follows_its_definition(e):
     np.testing.assert_array_equal(learned_labels(fitted, given[300:400]), expected)
 
 
-def test_nothing_is_relabelled_while_all_classes_are_rare():
-    fitted = model(noise=0.5)
+def test_noise_is_estimated():
+    for fraction, least, most in ((0.0, 0.0, 0.0), (0.1, 0.05, 0.2), (0.3, 0.2, 0.4)):
+        given = with_wrong_labels(fraction)
+        fitted = model(noise=0.0).partial_fit(rows(slice(600), NOISY.views), given[:600])
+        fitted.set_params(noise="auto").partial_fit(rows(slice(600, 900), NOISY.views), given[600:])
+        taken = learned_labels(fitted, given[600:])
+        assert (taken != RIGHT[600:]).mean() <= 0.4 * (given[600:] != RIGHT[600:]).mean()
+        P = np.log(np.where(np.eye(6)[RIGHT], 0.999, 0.0002))  # right features
+        assert least <= estimate_noise(P, given)[1] <= most
+
+
+def test_features_that_err_are_no_noise_of_labels(rng):
+    """Probabilities that are right, far from 0 and 1, give the labels; then all labels are right."""
+    P = rng.dirichlet(np.full(6, 0.3), size=20_000)
+    labels = (rng.random((20_000, 1)) > P.cumsum(axis=1)).sum(axis=1).clip(0, 5)
+    assert estimate_noise(np.log(P), labels) == (1.0, 0.0)
+    assert estimate_noise(2 * np.log(P), labels) == (0.5, 0.0)
+    wrong = np.where(rng.random(20_000) < 0.1, (labels + rng.integers(1, 6, 20_000)) % 6, labels)
+    assert estimate_noise(np.log(P), wrong) == (1.0, 0.1)
+
+
+@pytest.mark.parametrize("noise", [0.5, "auto"])
+def test_nothing_is_relabelled_while_all_classes_are_rare(noise):
+    fitted = model(noise=noise)
     for row in range(12):
         fitted.partial_fit(rows(slice(row, row + 1), NOISY.views), RIGHT[row : row + 1])
         assert len(fitted.relabelled_["row"]) == 0
