@@ -652,15 +652,23 @@ def _deviation(rows: Features) -> float:
             else:
                 deviations += _squared_lengths(checked - mean).sum()
     _in_range(np.array([squares, deviations]))
-    # Rows that vary by no more than rounding errors are equal.
-    return float(np.sqrt(deviations / rows.shape[0])) if deviations > 1e-24 * squares else 1.0
+    return _width(deviations / rows.shape[0], squares / rows.shape[0])
 
 
 def _measure_width(rows: Features, anchors: Features, rule: str) -> float:
-    total = 0.0
+    total = lengths = 0.0
     for block in row_blocks(rows.shape[0]):
-        squares = _squared_distances(check_features("X", rows[block], block.start), anchors)
+        checked = check_features("X", rows[block], block.start)
+        squares = _squared_distances(checked, anchors)
         total += float((np.sqrt(squares) if rule == "mean_distance" else squares).sum())
+        lengths += float(_squared_lengths(checked).sum())
     mean = total / (rows.shape[0] * anchors.shape[0])
-    width = mean if rule == "mean_distance" else float(np.sqrt(mean))
-    return width or 1.0  # if all rows are equal, any width will do
+    return _width(mean**2 if rule == "mean_distance" else mean, lengths / rows.shape[0])
+
+
+def _width(square: float, mean_square: float) -> float:
+    """Return the root of a mean squared distance of rows of some mean squared length; 1 if it is a rounding error.
+
+    Then all rows are equal, and any width will do.
+    """
+    return float(np.sqrt(square)) if square > 16 * np.finfo(np.float64).eps * mean_square else 1.0
