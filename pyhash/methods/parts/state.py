@@ -229,7 +229,7 @@ def restore_calibrations(
     stored: Mapping[str, Any], modalities: Mapping[str, Any], archive: Archive
 ) -> dict[str, Calibration]:
     """Return what ``store_calibrations`` stored, by modality."""
-    if stored:
+    if stored.keys():
         _check_keys("calibrations", stored, modalities)
     return {
         name: Calibration.restore(stored[name], f"calibration.{m}", archive)
