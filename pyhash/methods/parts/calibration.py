@@ -12,6 +12,7 @@ from pyhash._inputs.checks import check_real, is_sparse
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.ridge import LEAST_RIDGE_OF_KERNELS
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 TEMPERATURES = (4.0, 6.0, 8.0, 11.0, 15.0, 20.0, 28.0, 40.0)
 EXPONENTS = (0.0, 0.5, 1.0)
 # Ridges of kernel features and of bags of words of unit length; of other features, by their mean square.
-_KERNEL_RIDGES = (0.001, 0.003, 0.03, 0.3, 3.0)
+_KERNEL_RIDGES = (LEAST_RIDGE_OF_KERNELS, 0.003, 0.03, 0.3, 3.0)
 _COUNT_RIDGES = (0.1, 0.3, 1.0, 3.0)
 _RELATIVE_RIDGES = (0.1, 1.0, 10.0, 100.0)
 _SHARES = (0.0, 0.02, 0.04, 0.08, 0.16)
