@@ -45,8 +45,7 @@ def store_state(state: DeepState) -> tuple[Fields, Arrays]:
     for m, name in enumerate(plan.shapes):
         arrays[f"V.{m}"] = state.label_weights[name]
     state.label_sets.store(arrays)
-    if state.calibrations:
-        fields["calibrations"] = store_calibrations(state.calibrations, plan.shapes, arrays)
+    fields["calibrations"] = store_calibrations(state.calibrations, plan.shapes, arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
     return fields, arrays
@@ -90,7 +89,7 @@ def restore_state(
         history=history,
         best_epoch=check_integer("best_epoch", fields["best_epoch"], 0, len(history)),
         trial=_restore_trial(fields["trial"], archive, plan) if "trial" in fields else None,
-        calibrations=restore_calibrations(fields.get("calibrations", {}), plan.shapes, archive),
+        calibrations=restore_calibrations(fields["calibrations"] if archive.version > 1 else {}, plan.shapes, archive),
     )
 
 

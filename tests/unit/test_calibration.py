@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,6 +146,41 @@ def test_candidates_suit_the_features(rng):
     assert kernel[0] == 0.001
     np.testing.assert_allclose(scaled, 1e6 * np.array(dense))
     assert candidates_of(None, 0 * X, learned(0 * X, L)[0])[0][0] > 0
+
+
+# --- files of version 0.1, which have no sums of rows ---
+
+
+def as_of_version_1(model):
+    """What a file of version 0.1 would have kept of a model with the encoder "auto"."""
+    sums = {name: replace(each, X=None, counts=None) for name, each in model._state.sums.items()}
+    scores = {name: (*found[:2], 0.0) for name, found in model._state.trial.scores.items()}
+    trial = replace(model._state.trial, scores=scores)
+    model._state = replace(model._state, sums=sums, trial=trial, calibrations={}, solvers={}, label_posteriors={})
+    return model
+
+
+def test_models_of_version_1_go_on_without_bayes_codes(rng, tmp_path):
+    X, L = samples(rng, "single", n=120)
+    model = as_of_version_1(LEMON(8, encoder="auto", n_iter=1).partial_fit({"x": X[:60]}, L[:60]))
+    for _ in range(2):
+        model.partial_fit({"x": X[60:]}, L[60:])
+        assert model.encoders_["x"] in ("bits", "posterior")
+        assert model._state.trial.scores["x"][2] == 0
+        assert model.calibration_ == {}
+        model.save(tmp_path / "model")
+        model = load(tmp_path / "model")
+    model.set_params(encoder="bayes")
+    for call in (
+        lambda: model.project(X, modality="x"),
+        lambda: model.project_fused({"x": X}),
+        lambda: model.partial_fit({"x": X}, L),
+        lambda: model.save(tmp_path / "model"),
+    ):
+        with pytest.raises(ValueError, match=r"encoder must not be 'bayes' for this LEMON: its file, of version 0\.1"):
+            call()
+    model.fit({"x": X}, L)  # begins anew
+    assert model.encoders_ == {"x": "bayes"}
 
 
 # --- in models ---

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_integer, check_real
+from pyhash._inputs.checks import check_bool, check_integer, check_real
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, pack_triangle, unpack_triangle
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.calibration import UNCALIBRATED, Calibration
@@ -143,7 +143,7 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
             if sums.X is not None and sums.counts is not None:
                 arrays |= {f"X.{m}": sums.X, f"counts.{m}": sums.counts}
     if state.sums:
-        fields["n_classes"] = state.n_classes
+        fields |= {"n_classes": state.n_classes, "has_row_sums": state.has_row_sums}
     if state.label_sets is not None:
         state.label_sets.store(arrays)
     fields["calibrations"] = store_calibrations(state.calibrations, state.n_features, arrays)
@@ -172,7 +172,7 @@ def restore_state(archive: Archive) -> State[Any]:
     c = None if fields.get("n_classes") is None else check_integer("n_classes", fields["n_classes"], 1)
     if c is not None:
         label_sets = LabelSets.restore(archive, c, r) if LabelSets.is_in(archive) else None
-        has_row_sums = archive.version > 1
+        has_row_sums = archive.version > 1 and check_bool("has_row_sums", fields["has_row_sums"])
         sums = {
             name: FeatureSums(
                 _restore_gram(archive, f"XX.{m}", d),
@@ -229,8 +229,7 @@ def restore_calibrations(
     stored: Mapping[str, Any], modalities: Mapping[str, Any], archive: Archive
 ) -> dict[str, Calibration]:
     """Return what ``store_calibrations`` stored, by modality."""
-    if stored.keys():
-        _check_keys("calibrations", stored, modalities)
+    _check_keys("calibrations", stored, modalities if stored else {})
     return {
         name: Calibration.restore(stored[name], f"calibration.{m}", archive)
         for m, name in enumerate(modalities)
