@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pyhash import LEMON, SHOH
+from pyhash import BOCH, LEMON, SHOH, RBFAnchors
 from pyhash.methods.parts.label_sets import LabelSets
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -43,6 +43,26 @@ def test_the_last_chunk_of_many_label_sets_costs_what_the_third_did(rng, make):
             seconds[number].append(time.process_time() - start)
     assert min(seconds[29]) <= 1.15 * min(seconds[2]), seconds
     assert model._state.label_sets is None
+
+
+@pytest.mark.parametrize("make", [lambda maps: LEMON(16, feature_maps=maps), lambda maps: BOCH(16, feature_maps=maps)])
+def test_the_cost_of_a_chunk_is_flat_once_all_anchors_joined(rng, make):
+    centers, labels = rng.standard_normal((10, 8)), rng.integers(0, 10, (20, 400))
+    chunks = centers[labels] + rng.standard_normal((20, 400, 8))
+    model, stages = make({"x": RBFAnchors(200, grow=100, max_anchors=400, centered=True)}), {}
+    for number, (x, y) in enumerate(zip(chunks[:-1], labels[:-1], strict=True), start=1):
+        model.partial_fit({"x": x}, y)
+        if number in (4, 19):
+            stages[number] = copy.copy(model)
+    assert model._state.n_mapped == stages[4]._state.n_mapped == {"x": 400}
+    seconds = {4: [], 19: []}
+    for _ in range(8):
+        for number, stage in stages.items():
+            again = copy.copy(stage)
+            start = time.process_time()
+            again.partial_fit({"x": chunks[-1]}, labels[-1])
+            seconds[number].append(time.process_time() - start)
+    assert min(seconds[19]) <= 1.5 * min(seconds[4]), seconds  # 19 chunks are 4.75 times 4
 
 
 # In a process of its own, whose peak of memory counts what the kernel allocates.
