@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from pyhash import LEMON, RBFAnchors
+from pyhash import BOCH, LEMON, RBFAnchors
 from pyhash.methods.parts import ridge as ridge_module
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.ridge import (
@@ -193,3 +193,23 @@ def test_float32_moves_no_codes(rows, monkeypatch):
     assert 0 < differences.max() < 2e-3
     moved = (fast > 0) != (expected > 0)
     assert moved.mean() < 1e-3
+
+
+def test_float32_moves_hardly_any_code_of_a_query_and_no_choice(rows, monkeypatch):
+    """Of BOCH, whose sums are in float32, and whose calibration compares solutions in float32."""
+    X, labels = rows
+
+    def learn():
+        maps = {"image": RBFAnchors(300, grow=100, max_anchors=400, centered=True)}
+        model = BOCH(32, feature_maps=maps).fit({"image": X[:2500]}, labels[:2500], chunk_size=1000, progress=False)
+        return model, model.project(X[2500:], modality="image")
+
+    model, fast = learn()
+    monkeypatch.setattr(ridge_module, "float32_is_enough", lambda K, ridge: False)
+    monkeypatch.setattr(CenteredRidge, "solve_roughly", CenteredRidge.solve)
+    exact, expected = learn()
+    for key in ("ridge", "share", "temperature", "exponent"):
+        assert model.calibration_["image"][key] == exact.calibration_["image"][key]
+    assert not np.array_equal(fast, expected)
+    np.testing.assert_allclose(fast, expected, atol=0.02)
+    assert ((fast > 0) != (expected > 0)).mean() < 1e-3
