@@ -273,6 +273,19 @@ _SECTIONS = {
             "target": _target,
         },
     ),
+    "bayes": (
+        "Bayes codes",
+        "Codes and weights of queries whose posterior is a softmax of this sharpness over the classes, against the "
+        "same steps in numpy. In CPU time, with one thread.",
+        {
+            "classes": _of_case("classes"),
+            "queries": _of_case("queries"),
+            "bits": _of_case("bits"),
+            "sharpness": _of_case("sharpness"),
+            "pyhash, s": _seconds("ours"),
+            "times numpy": _ratio("numpy"),
+        },
+    ),
     "descent": (
         "Discrete cyclic descent",
         "7 sweeps in float32, with all threads, in wall time.",
