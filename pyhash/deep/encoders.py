@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,11 @@ def with_one(features: NDArray[np.float32]) -> NDArray[np.float32]:
 def label_posterior(weights: Matrix, label_sets: LabelSets, calibration: Calibration | None) -> LabelPosterior:
     """Return the posterior over label sets from features (n, k), by weights (k + 1, c)."""
     choice = UNCALIBRATED if calibration is None else calibration.choice
-    return LabelPosterior(_FixedScores(weights).scores(), label_sets, choice)
+    return LabelPosterior(_scores_of(weights), label_sets, choice)
+
+
+def _scores_of(weights: Matrix) -> LabelScores:
+    return LabelScores(weights[:-1], weights[-1], None, 0.0)
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ class _FixedScores:
 
     weights: Matrix
 
-    def scores(self, xi: float = 0.0, share: float = 0.0, *, is_rough: bool = False) -> LabelScores:
-        return LabelScores(self.weights[:-1], self.weights[-1], None, 0.0)
+    def rough_scores(self, X: Any, xi: float, shares: Sequence[float]) -> Iterator[Matrix]:
+        return iter([_scores_of(self.weights)(X)] * len(shares))
 
 
 def compare_encoders(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # The kernel of dense views: anchors of the first chunk, of each later one, and at most.
 _N_ANCHORS, _GROW, _MAX_ANCHORS = 1500, 750, 3750
 # Rows of a class that must have been learned before its rows are relabelled, or others as its.
-_LEAST_ROWS = 20
+_LEAST_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
 
         argmax_c  sum_m log P_m(c) + log(1 - e if c is given else e / (C - 1))
 
-    over the C classes of which at least 20 rows were learned, P_m the posterior from modality m; rows of other classes
+    over the C classes of which at least 5 rows were learned, P_m the posterior from modality m; rows of other classes
     keep their labels, as do those of the first chunk, and rows with several labels. For "auto", the likelihood of the
     given labels chooses e, and an exponent of the posterior with it.
 

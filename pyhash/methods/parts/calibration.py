@@ -15,10 +15,11 @@ from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.ridge import LEAST_RIDGE_OF_KERNELS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from pyhash._files.archive import Archive
     from pyhash._inputs.checks import Features
     from pyhash.methods.parts.feature_sums import FeatureSums
-    from pyhash.methods.parts.label_scores import LabelScores
 
 TEMPERATURES = (4.0, 6.0, 8.0, 11.0, 15.0, 20.0, 28.0, 40.0)
 EXPONENTS = (0.0, 0.5, 1.0)
@@ -42,8 +43,8 @@ _MOST_AT_FIRST, _MOST = 3, 2
 class SolvesScores(Protocol):
     """Solver of label scores, such as ``ScoreSolver``."""
 
-    def scores(self, xi: float, share: float, *, is_rough: bool = False) -> LabelScores:
-        """Return the scores with ridge `xi` and a `share` of naive Bayes; rough ones are for comparing ridges."""
+    def rough_scores(self, X: Features, xi: float, shares: Sequence[float]) -> Iterator[Matrix]:
+        """Iterate over the scores (n, c) of rows with ridge `xi` and each of the shares of naive Bayes."""
 
 
 class Choice(NamedTuple):
@@ -108,8 +109,8 @@ class Calibration:
         losses[:, :, :, len(exponents) :] = np.inf
         log_counts = np.log(label_sets.counts)
         for i in tried:
-            for j, share in enumerate(self.shares):
-                fit = label_sets.fit_of(solver.scores(self.ridges[i], share, is_rough=True)(X))
+            for j, scores in enumerate(solver.rough_scores(X, self.ridges[i], self.shares)):
+                fit = label_sets.fit_of(scores)
                 precisions[i, j] += _average_precisions(fit, number, similar, label_sets.counts).sum()
                 for k, temperature in enumerate(TEMPERATURES):
                     for m, exponent in enumerate(exponents):

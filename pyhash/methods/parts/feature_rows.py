@@ -75,6 +75,16 @@ class FeatureRows:
             total += X.T @ M[block].astype(np.float64, copy=False)
         return total
 
+    def label_sums(self, L: Matrix) -> Matrix:
+        """Return X'L (d, c) for labels L (n, c), most of which are 0: the time does not depend on c."""
+        from scipy.sparse import csr_array
+
+        labels, total = csr_array(L), np.zeros((self.shape[1], L.shape[1]))
+        for block, X in self.blocks():
+            of_classes = labels[block].T @ X
+            total += (of_classes.toarray() if is_sparse(of_classes) else of_classes).T
+        return total
+
     def dot(self, W: Matrix) -> Matrix:
         """Return X W (n, k) for W (d, k); a W of fewer rows counts as 0 in the columns of X beyond."""
         out = np.empty((self.shape[0], W.shape[1]))

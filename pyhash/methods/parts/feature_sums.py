@@ -37,12 +37,13 @@ class FeatureSums:
 
     def add(self, X: FeatureRows, XX: Matrix, B: NDArray[Any], L: Matrix) -> FeatureSums:
         """Return the sums with more rows X (n, d), codes B (n, r) and labels L (n, c); `XX` includes the rows."""
-        products = X.transposed_dot(np.hstack([B, L, np.ones((len(L), 1))]))
-        r = B.shape[1]
+        products = X.transposed_dot(np.hstack([B, np.ones((len(L), 1))]))
+        XL, seen = self.XL.copy(), np.flatnonzero(L.any(axis=0))
+        XL[:, seen] += X.label_sums(L[:, seen])
         return FeatureSums(
             XX,
-            self.XB + products[:, :r],
-            self.XL + products[:, r:-1],
+            self.XB + products[:, :-1],
+            XL,
             None if self.X is None else self.X + products[:, -1],
             None if self.counts is None else self.counts + np.concatenate([[len(L)], L.sum(axis=0)]),
         )

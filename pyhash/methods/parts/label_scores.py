@@ -11,6 +11,8 @@ from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.ridge import CenteredRidge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from pyhash._inputs.checks import Features
     from pyhash.methods.parts.feature_sums import FeatureSums
 
@@ -36,14 +38,8 @@ class LabelScores:
         scores: Matrix = X @ self.W
         scores += self.b
         if self.V is not None:
-            scores += self.share * self.log_ratios(X)
+            scores += self.share * _log_ratios(X, self.V)
         return scores
-
-    def log_ratios(self, X: Features) -> Matrix:
-        """Return the part of naive Bayes (n, c), before its share."""
-        ratios: Matrix = X @ self.V
-        ratios -= ratios.max(axis=1, keepdims=True)
-        return ratios
 
 
 class ScoreSolver:
@@ -58,25 +54,41 @@ class ScoreSolver:
     def __init__(self, sums: FeatureSums) -> None:
         self._sums = sums
         self._regression: CenteredRidge | None = None
-        self._ridges: dict[tuple[float, bool], tuple[Matrix, Matrix]] = {}
+        self._ridges: dict[float, tuple[Matrix, Matrix]] = {}
         self._V: Matrix | None = None
 
-    def scores(self, xi: float, share: float, *, is_rough: bool = False) -> LabelScores:
-        """Return the scores with ridge `xi` and a `share` of naive Bayes; rough ones are for comparing ridges."""
-        key = xi, is_rough
-        if key not in self._ridges:
-            self._regression = self._regression or _regression_of(self._sums)
-            self._ridges[key] = self._regression.solve_roughly(xi) if is_rough else self._regression.solve(xi)
-        if share and self._V is None:
+    def scores(self, xi: float, share: float) -> LabelScores:
+        """Return the scores with ridge `xi` and a `share` of naive Bayes."""
+        if xi not in self._ridges:
+            self._ridges[xi] = self._regression_of_labels().solve(xi)
+        return LabelScores(*self._ridges[xi], self._naive_bayes() if share else None, share)
+
+    def rough_scores(self, X: Features, xi: float, shares: Sequence[float]) -> Iterator[Matrix]:
+        """Iterate over the scores (n, c) of rows with each of the shares, rough ones, for comparing ridges."""
+        of_ridge = self._regression_of_labels().predict_roughly(X, xi)
+        ratios = _log_ratios(X, self._naive_bayes()) if any(shares) else of_ridge
+        for share in shares:
+            yield of_ridge + share * ratios if share else of_ridge
+
+    def _regression_of_labels(self) -> CenteredRidge:
+        sums = self._sums
+        if sums.X is None or sums.counts is None:
+            raise ValueError("the model must have sums of rows and labels, which files of version 0.1 lack")
+        if self._regression is None:
+            self._regression = CenteredRidge(sums.XX, sums.XL, sums.X, sums.counts[1:], sums.counts[0])
+        return self._regression
+
+    def _naive_bayes(self) -> Matrix:
+        if self._V is None:
             self._V = _naive_bayes(self._sums)
-        return LabelScores(*self._ridges[key], self._V if share else None, share)
+        return self._V
 
 
-def _regression_of(sums: FeatureSums) -> CenteredRidge:
-    """Return the ridge regression of labels."""
-    if sums.X is None or sums.counts is None:
-        raise ValueError("the model must have sums of rows and labels, which files of version 0.1 lack")
-    return CenteredRidge(sums.XX, sums.XL, sums.X, sums.counts[1:], sums.counts[0])
+def _log_ratios(X: Features, V: Matrix) -> Matrix:
+    """Return the part of naive Bayes (n, c), before its share."""
+    ratios: Matrix = X @ V
+    ratios -= ratios.max(axis=1, keepdims=True)
+    return ratios
 
 
 def _naive_bayes(sums: FeatureSums) -> Matrix:

@@ -129,20 +129,33 @@ class CenteredRidge:
 
     def solve(self, ridge: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return W (d, k) and b (k,)."""
-        return self._with_intercept(RidgeSolver(self._G, ridge, self._s, self._n).solve(self._F))
+        return self._with_intercept(self._solved(ridge, self._F))
 
     def solve_roughly(self, ridge: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return W (d, k) and b (k,), factored in float32 unless rounding comes near the ridge.
 
         That takes half the time, and is enough to compare ridges by how well they predict.
         """
+        return self._with_intercept(self._solved_roughly(ridge, self._F))
+
+    def predict_roughly(self, X: Features, ridge: float) -> NDArray[np.float64]:
+        """Return ``x W + b`` (n, k) of rows X (n, d), as solved roughly; fewer rows than targets take less time."""
+        if X.shape[0] < self._F.shape[1]:
+            centered = (X.toarray() if is_sparse(X) else X) - self._s / self._n
+            predicted: NDArray[np.float64] = self._solved_roughly(ridge, centered.T).T @ self._F
+        else:
+            W, b = self.solve_roughly(ridge)
+            predicted = X @ W + b
+        return predicted
+
+    def _solved_roughly(self, ridge: float, F: NDArray[np.float64]) -> NDArray[np.float64]:
         from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
         if self._single is None:
             centered = _lower_triangle(self._G, self._s, self._n)
             largest = float(centered.diagonal().max())
             if not np.finfo(np.float64).tiny < largest < np.inf:
-                return self.solve(ridge)
+                return self._solved(ridge, F)
             centered /= largest  # for the range of float32
             self._single = centered.astype(np.float32), largest
         single, largest = self._single
@@ -151,12 +164,15 @@ class CenteredRidge:
         try:
             factor = cho_factor(regular, lower=True, overwrite_a=True, check_finite=False)
         except LinAlgError:
-            return self.solve(ridge)
+            return self._solved(ridge, F)
         if not factor[0].diagonal().min() ** 2 > 100 * np.finfo(np.float32).eps * (1 + ridge / largest):
-            return self.solve(ridge)
-        size = float(np.abs(self._F).max()) or 1.0
-        W = cho_solve(factor, (self._F / size).astype(np.float32), check_finite=False)
-        return self._with_intercept(W.astype(np.float64) * (size / largest))
+            return self._solved(ridge, F)
+        size = float(np.abs(F).max()) or 1.0
+        W: NDArray[np.float32] = cho_solve(factor, (F / size).astype(np.float32), check_finite=False)
+        return W.astype(np.float64) * (size / largest)
+
+    def _solved(self, ridge: float, F: NDArray[np.float64]) -> NDArray[np.float64]:
+        return RidgeSolver(self._G, ridge, self._s, self._n).solve(F)
 
     def _with_intercept(self, W: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return W, -(self._s / self._n) @ W
