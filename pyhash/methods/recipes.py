@@ -18,14 +18,17 @@ from pyhash.methods.registry import METHODS, method_class
 __all__ = ["METHOD_NAMES", "RECOMMENDED", "make_method"]
 
 METHOD_NAMES = METHODS.keys()  # a view, which sees methods that join later
-_SUFFIXES = ("posterior", "bayes", "auto")
-_FORM = "a method, then +rbf or nothing, then +posterior, +bayes, +auto or nothing"
+_ENCODERS = ("posterior", "bayes", "auto")
+_FORM = "a method, then +rbf, for boch +instance, or nothing, then +posterior, +bayes, +auto or nothing"
 
 _N_ANCHORS = 1500
 _XI_OF_KERNELS = 0.01
 
-# What to use unless there is a reason for another: the best mAP of image queries on the built-in data.
-RECOMMENDED = "lemon+rbf"
+# Class bits of codes with instance bits: 3 of 8, and no more than so many, which tell hundreds of classes.
+_MOST_CLASS_BITS = 32
+
+# What to use unless there is a reason for another: the best mAP on the built-in data, both ways.
+RECOMMENDED = "boch"
 
 
 def make_method(
@@ -45,7 +48,9 @@ def make_method(
 
         - ``+rbf``: dense views go through 1500 radial basis functions, ``RBFAnchors(1500,
           width="mean_squared_distance", centered=True)``, and methods with a parameter `xi` have 0.01 for these views.
-          Sparse views keep the method's default map and `xi`. Not for BOCH, whose own map of dense views is a kernel.
+          Sparse views keep the method's default map and `xi`. Not for BOCH, whose own map of dense views is a kernel;
+        - ``+instance``, for BOCH: 3 of 8 bits, at most 32, are class bits, the others instance bits, which tell things
+          of one class apart;
         - ``+posterior``, ``+bayes`` or ``+auto``: the encoder of queries; for supervised methods.
     n_bits : int
         Code length in bits.
@@ -75,6 +80,8 @@ def make_method(
         If the method learns without labels and the name has an encoder.
     ValueError
         If the name has ``+rbf`` and no view is dense, or the method is BOCH.
+    ValueError
+        If the name has ``+instance`` and the method is another, or n_bits is 1.
 
     Notes
     -----
@@ -90,7 +97,7 @@ def make_method(
     >>> model.xi, model.encoder
     ({'image': 0.01}, 'auto')
     """
-    base, with_kernels, encoder = parse_name("name", name)
+    base, suffix, encoder = parse_name("name", name)
     method = method_class(base)
     takes = inspect.signature(method).parameters
     parameters: dict[str, Any] = {"n_bits": check_n_bits(n_bits)}
@@ -103,7 +110,13 @@ def make_method(
         if not method.is_supervised:
             raise ValueError(f"name must be without +{encoder} for {base}, which learns without labels, got {name!r}")
         parameters["encoder"] = encoder
-    if with_kernels:
+    if suffix == "instance":
+        if base != "boch":
+            raise ValueError(f"name must be without +instance for {base}, only boch has instance bits, got {name!r}")
+        if n_bits < 2:
+            raise ValueError(f"n_bits must be at least 2 for {name!r}, a class bit and an instance bit, got {n_bits}")
+        parameters["class_bits"] = max(1, min(_MOST_CLASS_BITS, 3 * n_bits // 8))
+    if suffix == "rbf":
         if base == "boch":
             raise ValueError(
                 f"name must be without +rbf for boch, which maps dense views to kernels itself, got {name!r}"
@@ -112,8 +125,8 @@ def make_method(
     return method(**parameters)
 
 
-def parse_name(argument: str, name: object) -> tuple[str, bool, str | None]:
-    """Return the name of the method, whether ``+rbf`` follows, and the encoder; errors name `argument`."""
+def parse_name(argument: str, name: object) -> tuple[str, str | None, str | None]:
+    """Return the name of the method, "rbf" or "instance" if one follows, and the encoder; errors name `argument`."""
     if not isinstance(name, str):
         raise TypeError(f"{argument} must be a string, got {type(name).__name__}")
     base, *suffixes = name.split("+")
@@ -121,11 +134,10 @@ def parse_name(argument: str, name: object) -> tuple[str, bool, str | None]:
         close = difflib.get_close_matches(base.lower(), list(METHODS), 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"{argument} must begin with one of {', '.join(METHOD_NAMES)}, got {base!r}{hint}")
-    with_kernels = suffixes[:1] == ["rbf"]
-    rest = suffixes[with_kernels:]
-    if len(rest) > 1 or not set(rest) <= set(_SUFFIXES):
+    suffix = suffixes.pop(0) if suffixes and suffixes[0] in ("rbf", "instance") else None
+    if len(suffixes) > 1 or not set(suffixes) <= set(_ENCODERS):
         raise ValueError(f"{argument} must be {_FORM}, got {name!r}")
-    return base, with_kernels, rest[0] if rest else None
+    return base, suffix, suffixes[0] if suffixes else None
 
 
 def _kernel_parameters(

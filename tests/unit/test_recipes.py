@@ -74,6 +74,14 @@ def test_encoders():
         make_method("cca-itq+posterior", n_bits=8)
 
 
+@pytest.mark.parametrize(("n_bits", "class_bits"), [(2, 1), (16, 6), (64, 24), (128, 32), (256, 32), (512, 32)])
+def test_instance_bits(n_bits, class_bits):
+    model = make_method("boch+instance", n_bits=n_bits, seed=3)
+    assert (model.n_bits, model.class_bits, model.seed, model.encoder) == (n_bits, class_bits, 3, "bayes")
+    assert make_method("boch+instance+auto", n_bits=64).encoder == "auto"
+    assert make_method("boch", n_bits=n_bits).class_bits is None
+
+
 def test_the_recommended_recipe_is_one():
     assert make_method(RECOMMENDED, n_bits=8, views=VIEWS).n_bits == 8
 
@@ -88,7 +96,7 @@ def test_the_recommended_recipe_is_one():
         ("lemon+", r"got 'lemon\+'"),
         (
             "lemon+rfb",
-            r"^name must be a method, then \+rbf or nothing, then \+posterior, .* or nothing, got 'lemon\+rfb'",
+            r"^name must be a method, then \+rbf, for boch \+instance, or nothing, then .*, got 'lemon\+rfb'",
         ),
         ("lemon+posterior+rbf", "got 'lemon"),
         ("lemon+posterior+auto", "got 'lemon"),
@@ -109,6 +117,10 @@ def test_wrong_arguments():
         make_method("lemon+rbf", n_bits=8, views={"text": VIEWS["text"]})
     with pytest.raises(ValueError, match=r"name must be without \+rbf for boch, .* got 'boch\+rbf'"):
         make_method("boch+rbf", n_bits=8, views=VIEWS)
+    with pytest.raises(ValueError, match=r"name must be without \+instance for lemon, only boch .* got 'lemon\+inst"):
+        make_method("lemon+instance", n_bits=8)
+    with pytest.raises(ValueError, match=r"n_bits must be at least 2 for 'boch\+instance', .* got 1"):
+        make_method("boch+instance", n_bits=1)
     with pytest.raises(ValueError, match="n_bits"):
         make_method("lemon", n_bits=0)
     with pytest.raises(ValueError, match="seed"):
