@@ -97,6 +97,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         data not yet learned.
     seed : int
         Seed of all random choices, the codes of the classes among them: the same seed and chunks give the same codes.
+        It must not change after learning.
 
     Attributes
     ----------
@@ -197,9 +198,15 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         )
 
     def _check_noise(self) -> float | None:
-        if self.noise is None or self.noise == "auto":
-            return None if self.noise == "auto" else 0.0
-        if isinstance(self.noise, str) or (noise := check_real("noise", self.noise, 0.0)) > 0.5:
+        """Return the fraction of wrong labels, 0 where all are taken as they are; None if it is to be estimated."""
+        if self.noise is None:
+            return 0.0
+        if isinstance(self.noise, str):
+            if self.noise != "auto":
+                raise ValueError(f'noise must be None, "auto" or a number from 0 to 0.5, got {self.noise!r}')
+            return None
+        noise = check_real("noise", self.noise, 0.0)
+        if noise > 0.5:
             raise ValueError(f'noise must be None, "auto" or a number from 0 to 0.5, got {self.noise!r}')
         return noise
 
@@ -208,6 +215,21 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         class_bits = self._n_class_bits_of(state)
         if settings.class_bits != class_bits:
             raise ValueError(f"class_bits must stay {class_bits}, as learned, got {settings.class_bits}")
+        if state.own.embedding is None and not self._has_codes_of_seed(settings, state):
+            raise ValueError(
+                f"seed must stay as it was for the chunks learned, since the codes of classes depend on it, got "
+                f"{settings.seed}"
+            )
+
+    def _has_codes_of_seed(self, settings: BOCHSettings, state: State[BOCHState]) -> bool:
+        """Return whether the classes learned have the codes that they have under the seed."""
+        sets = cast("LabelSets", state.label_sets)
+        codes = self._class_codes(settings, sets.classes)
+        return np.array_equal(sets.code_sums[:, : settings.class_bits], sets.counts[:, None] * codes)
+
+    def _class_codes(self, settings: BOCHSettings, classes: NDArray[np.int64]) -> Signs:
+        """Return the codes (n, class_bits) of classes (n,)."""
+        return code_book(settings.class_bits, settings.seed).codes(int(classes.max()) + 1)[classes]
 
     def _n_class_bits_of(self, state: State[BOCHState]) -> int:
         n_instance_bits = 0 if state.own.instances is None else len(state.own.instances.B)
@@ -292,8 +314,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
                 f"labels must give every row one label, as those of the first chunk did, got {int(L[row].sum())} in "
                 f"row {row} of the chunk"
             )
-        classes = L.argmax(axis=1)
-        return None, code_book(settings.class_bits, settings.seed).codes(int(classes.max()) + 1)[classes]
+        return None, self._class_codes(settings, L.argmax(axis=1))
 
     def _projector(
         self, state: State[BOCHState], weights: Mapping[str, float], encoder: str

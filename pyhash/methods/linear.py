@@ -339,6 +339,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             predicting = sums.without(X, L[held])
             if isinstance(feature_map, RBFAnchors) and is_anchor[held].any():
                 columns = np.flatnonzero(~np.isin(feature_map.fitted_rows, held))
+                if len(columns) == 0:  # every anchor of this map is held back
+                    continue
                 X, predicting = X[:, columns], predicting.of_columns(columns)
             calibrations[name] = calibrations[name].with_rows(X, L[held], label_sets, ScoreSolver(predicting))
         return dataclasses.replace(state, calibrations=calibrations, label_posteriors={})

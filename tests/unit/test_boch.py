@@ -156,6 +156,8 @@ def test_later_matrices_may_have_fewer_columns_no_more_than_classes():
         ({"noise": -0.1}, LABELS[200:], ValueError, "noise must be a finite number >= 0, got -0.1"),
         ({"noise": "much"}, LABELS[200:], ValueError, "noise must be None, .* got 'much'"),
         ({"noise": [0.1]}, LABELS[200:], TypeError, "noise must be a"),
+        ({"noise": np.full(2, 0.1)}, LABELS[200:], TypeError, "noise must be a"),
+        ({"seed": 1}, LABELS[200:], ValueError, "seed must stay as it was .* codes of classes depend on it, got 1"),
     ],
 )
 def test_a_chunk_that_is_refused_leaves_the_model_as_it_was(parameters, labels, error, message):
@@ -165,7 +167,7 @@ def test_a_chunk_that_is_refused_leaves_the_model_as_it_was(parameters, labels, 
     with pytest.raises(error, match=message):
         fitted.partial_fit(rows(slice(200, 400)), labels)
     assert fitted._state is state
-    fitted.set_params(n_classes=None, noise=None)
+    fitted.set_params(n_classes=None, noise=None, seed=0)
     assert_same(fitted, before)
     # A wider matrix that was refused has not widened the model.
     fitted.partial_fit(rows(slice(200, 400)), LABELS[200:])

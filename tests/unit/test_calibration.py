@@ -201,6 +201,18 @@ def stream(model, views, labels, size):
     return model
 
 
+def test_a_map_whose_anchors_are_all_held_back_is_not_calibrated_yet(rng):
+    """The one anchor of "few" is held back now and then, where all rows are anchors of "all"."""
+    X, y = rng.standard_normal((10, 3)), np.arange(10) % 2
+    n_rows = []
+    for seed in range(20):
+        maps = {"few": RBFAnchors(1, seed=seed), "all": RBFAnchors(10)}
+        model = LEMON(8, encoder="bayes", feature_maps=maps, seed=seed).partial_fit({"few": X, "all": X}, y)
+        assert model.calibration_["all"]["n_rows"] == 2
+        n_rows.append(model.calibration_["few"]["n_rows"])
+    assert set(n_rows) == {0, 2}
+
+
 @pytest.mark.parametrize("n_anchors", [50, 500])
 def test_anchors_do_not_calibrate_as_if_they_were_new(rng, n_anchors):
     """Labels are noise: whoever finds them in the features has seen the rows."""
