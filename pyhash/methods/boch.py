@@ -130,9 +130,9 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
 
     Instance bits are signs of random projections of a row's embedding, in which its modalities meet: canonical variates
     of the first chunk, which should have a thousand rows or more, less the mean of the row's class so far. Words of
-    sparse views also count as they are. Queries predict the bits by ridge regression; their projections of instance
-    bits are multiplied by ``focus * sqrt(40 / (n_bits - class_bits))``. Use them with weighted distances: in plain ones
-    instance bits count as much as class bits.
+    sparse views also count as they are. Queries predict the bits by ridge regression. Predictions are summed over the
+    modalities of a query and multiplied by ``focus * sqrt(40 / (n_bits - class_bits))``. Search by weighted distance:
+    in plain Hamming distance an instance bit counts as much as a class bit.
 
     Examples
     --------

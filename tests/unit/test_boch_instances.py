@@ -183,3 +183,23 @@ def test_class_bits_must_stay(model):
 def test_a_first_chunk_of_one_row_is_refused():
     with pytest.raises(ValueError, match=r"^views must have at least 2 rows in the first chunk"):
         BOCH(20, class_bits=8).partial_fit({name: x[:1] for name, x in VIEWS.items()}, CLASSES[:1])
+
+
+@pytest.mark.slow("learns the built-in data")
+def test_the_same_emoji_is_found_and_the_class_is_kept(emoji):
+    database, queries = emoji.split("pair")
+    database = np.random.default_rng(0).permutation(database)
+    views, labels, items = ("image_deep", "text"), emoji.labels["level2"], emoji.items["emoji_id"]
+    model = BOCH(128, class_bits=32).fit({name: emoji.views[name][database] for name in views}, labels[database])
+    for name, least, least_same in (("image_deep", 0.82, 0.70), ("text", 0.965, 0.93)):
+        p = model.project(emoji.views[name][queries], modality=name)
+        whole, of_classes = (
+            mean_average_precision(weights, found, labels[queries], labels[database], metric="weighted_hamming").value
+            for weights, found in ((p, model.codes_), (p[:, :32], model.codes_[:, :4]))
+        )
+        assert whole > least
+        assert whole > of_classes - 0.008
+        same = instance_retrieval(
+            p, model.codes_, items[queries], items[database], top_n=10, metric="weighted_hamming"
+        ).hit_rate[0]
+        assert least_same < same < least_same + 0.06
