@@ -229,7 +229,14 @@ GUIDES = [
     "docs/methods.md",
     *(
         f"docs/howto/{name}.md"
-        for name in ("choosing-bits", "comparing-fairly", "deep-features", "finding-one-thing", "own-data", "three-modalities")
+        for name in (
+            "choosing-bits",
+            "comparing-fairly",
+            "deep-features",
+            "finding-one-thing",
+            "own-data",
+            "three-modalities",
+        )
     ),
 ]
 
