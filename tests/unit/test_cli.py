@@ -192,7 +192,7 @@ def test_the_demo_learns_from_a_first_chunk_that_lacks_classes(capsys, tmp_path,
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ("shoh,lemmon", "methods must begin with one of shoh, lemon, .*, got 'lemmon'; did you mean 'lemon'[?]"),
+        ("shoh,lemmon", "methods must begin with one of boch, shoh, lemon, .*, got 'lemmon'; did you mean 'lemon'[?]"),
         ("lsh+auto", "name must be without [+]auto for lsh, which learns without labels, got 'lsh[+]auto'"),
         ("lsh,shoh,lsh", "--methods must name every method once, got lsh twice"),
     ],
