@@ -125,9 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--methods",
         type=_names,
-        default=["shoh", "lemon+rbf"],
+        default=["lemon+rbf", "boch+instance"],
         help="names joined by commas, such as dsfh or dhsl; the last method answers the queries and is saved. Methods "
-        "that are not online learn all pairs in one round (default: shoh,lemon+rbf)",
+        "that are not online learn all pairs in one round (default: lemon+rbf,boch+instance)",
     )
     command.add_argument("--bits", type=_integer(1), default=64, help="length of a code in bits (default: %(default)s)")
     command.add_argument(
@@ -196,8 +196,8 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--methods",
         type=_names,
-        default=["shoh", "lemon+rbf", "cca-itq"],
-        help="names joined by commas, such as shoh,lemon+rbf,dsfh+posterior (default: shoh,lemon+rbf,cca-itq)",
+        default=["boch", "lemon+rbf", "cca-itq"],
+        help="names joined by commas, such as boch+instance,lemon+rbf,dsfh+posterior (default: boch,lemon+rbf,cca-itq)",
     )
     command.add_argument(
         "--bits", type=_integers(1), default=[16, 32, 64], help="lengths of codes in bits (default: 16,32,64)"

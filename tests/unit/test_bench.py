@@ -133,7 +133,7 @@ def test_emoji_has_defaults(capsys, monkeypatch, tmp_path):
     assert asked["name"] == "emoji"
     assert asked["views"] == ("image_deep", "text")
     assert (asked["labels"], asked["split"]) == (None, None)  # level2 and pair: the finest, and the first
-    assert asked["methods"] == ["shoh", "lemon+rbf", "cca-itq"]
+    assert asked["methods"] == ["boch", "lemon+rbf", "cca-itq"]
     assert (asked["bits"], asked["seeds"]) == ([16, 32, 64], 3)
 
 

@@ -17,6 +17,7 @@ from pyhash.cli.main import main
 from pyhash.datasets import load_emoji
 from pyhash.deep import sdch
 
+QUICK = ("--methods", "shoh,lemon", "--chunk-size", "5000")  # of all pairs
 COMMAND = [sys.executable, "-m", "pyhash.cli.main"]
 
 
@@ -24,7 +25,7 @@ COMMAND = [sys.executable, "-m", "pyhash.cli.main"]
 def folder(tmp_path_factory):
     """The folder that the demo writes, after two chunks."""
     out = tmp_path_factory.mktemp("cli") / "deep" / "demo"
-    assert main(["demo", "--out", str(out), "--chunk-size", "5000"]) == 0
+    assert main(["demo", "--out", str(out), *QUICK]) == 0
     return out
 
 
@@ -66,15 +67,20 @@ def test_the_demo_writes_model_index_and_charts(folder):
         assert (folder / chart).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow("runs the whole demo with other options")
+@pytest.mark.slow("runs the whole demo, and again with other options")
 def test_the_demo_reports_every_round(capsys, tmp_path):
+    assert run(capsys, "demo", "--no-charts", "--out", str(tmp_path / "demo"))[0] == 0
+    results = json.loads((tmp_path / "demo" / "results.json").read_text())
+    assert results["same_emoji_in_first_10"]["boch+instance"]["text->image weighted"] > 0.9
+    assert results["rounds"]["boch+instance"][-1]["scores"]["text->image weighted"] > 0.95
+
     code, out, err = run(
         capsys, "demo", "--bits", "16", "--seed", "3", "--split", "emoji", "--chunk-size", "3000", "--no-charts",
         "--out", str(tmp_path / "demo"),
     )  # fmt: skip
     assert code == 0
     results = json.loads((tmp_path / "demo" / "results.json").read_text())
-    assert list(results["rounds"]) == ["shoh", "lemon+rbf"]
+    assert list(results["rounds"]) == ["lemon+rbf", "boch+instance"]
     assert (results["n_bits"], results["seed"], results["split"]) == (16, 3, "emoji")
     for name, rounds in results["rounds"].items():
         assert [r["n_seen"] for r in rounds] == [3000, 6000, 8262]
@@ -95,7 +101,7 @@ def test_the_demo_reports_every_round(capsys, tmp_path):
 
 @pytest.mark.slow("runs the whole demo a second time")
 def test_the_demo_is_deterministic(folder, tmp_path, capsys):
-    assert run(capsys, "demo", "--out", str(tmp_path / "again"), "--chunk-size", "5000")[0] == 0
+    assert run(capsys, "demo", "--out", str(tmp_path / "again"), *QUICK)[0] == 0
     assert content(tmp_path / "again" / "index") == content(folder / "index")
     assert (tmp_path / "again" / "catalogue.json").read_bytes() == (folder / "catalogue.json").read_bytes()
     scores = [
@@ -180,6 +186,17 @@ def test_the_demo_with_a_deep_method_and_then_with_another(capsys, tmp_path, mon
     assert run(capsys, "demo", "--methods", "cca-sign", "--bits", "8", "--no-charts", "--out", str(out))[0] == 0
     assert {file.name for file in out.iterdir()} == {"catalogue.json", "index", "model.npz", "results.json"}
     assert run(capsys, "search", str(out), "cat face")[0] == 0
+
+
+def test_the_demo_compares_methods_that_find_classes_and_things(capsys, tmp_path, fewer_pairs):
+    out = tmp_path / "demo"
+    assert run(capsys, "demo", "--no-charts", "--chunk-size", "600", "--out", str(out))[0] == 0
+    results = json.loads((out / "results.json").read_text())
+    of_class, of_thing = results["same_emoji_in_first_10"].values()
+    assert list(results["same_emoji_in_first_10"]) == ["lemon+rbf", "boch+instance"]
+    assert of_thing["text->image weighted"] > of_class["text->image weighted"] + 0.1
+    assert load(out / "model.npz").class_bits == 24
+    assert "cat" in run(capsys, "search", str(out), "cat face")[1].splitlines()[1]
 
 
 def test_the_demo_learns_from_a_first_chunk_that_lacks_classes(capsys, tmp_path, fewer_pairs):
