@@ -7,7 +7,9 @@ from reference.calibration import label_scores, sums_over_rows
 from scipy.sparse import csr_array
 
 from pyhash import load
+from pyhash.codes import pack
 from pyhash.datasets import make_hierarchical
+from pyhash.evaluation import mean_average_precision
 from pyhash.methods import BATCH, BOCH, DSFH, LEMON, SHOH, RBFAnchors
 from pyhash.methods.parts.calibration import EXPONENTS, MAX_ROWS, TEMPERATURES, UNCALIBRATED, Calibration, candidates_of
 from pyhash.methods.parts.feature_rows import FeatureRows
@@ -328,3 +330,25 @@ def test_noisy_features_get_a_large_ridge():
     plain = BOCH(16, feature_maps=maps).partial_fit({"x": clean.views["x"]}, y).calibration_["x"]
     assert noisy["ridge"] > plain["ridge"]
     assert noisy["loss"] > plain["loss"]
+
+
+@pytest.mark.parametrize("n_labels", [1, 2])
+def test_auto_comes_within_001_of_the_best_of_three_encoders(n_labels):
+    """With several labels at random "posterior" is best, with one label "bayes"."""
+    data = make_hierarchical(1800, n_classes=(4, 30), n_features={"x": 40}, noise=1.5, seed=1)
+    X, L = data.views["x"], np.eye(30, dtype=np.uint8)[data.labels["level2"]]
+    if n_labels > 1:
+        L = ((L + (np.random.default_rng(0).random(L.shape) < 0.05)) > 0).astype(np.uint8)
+    learned, queries = slice(0, 1400), slice(1400, None)
+    model = BOCH(16, encoder="auto", feature_maps={"x": None})
+    model.fit({"x": X[learned]}, L[learned], chunk_size=700, progress=False)
+    chosen, scores = model.encoders_["x"], {}
+    for encoder in ("bits", "posterior", "bayes"):
+        projections = model.set_params(encoder=encoder).project(X[queries], modality="x")
+        found = [
+            mean_average_precision(each, model.codes_, L[queries], L[learned], n_bits=16, metric=metric).value
+            for each, metric in ((pack(projections), "hamming"), (projections, "weighted_hamming"))
+        ]
+        scores[encoder] = np.mean(found)
+    assert scores[chosen] > max(scores.values()) - 0.01, scores
+    assert scores["bits"] < scores[chosen] - 0.05
