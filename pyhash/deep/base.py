@@ -40,10 +40,13 @@ from pyhash.deep.validation import Validation, split_rows
 from pyhash.deep.views import FlatViews, fit_maps, open_views
 from pyhash.methods.contract import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow, weighted_sum
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
+from pyhash.methods.parts.calibration import Calibration
+from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import check_feature_maps
 from pyhash.methods.parts.hierarchy import ClassLayers, label_matrices
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
+from pyhash.methods.parts.posterior import PosteriorEncoder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -380,7 +383,8 @@ class DeepMethod(HashingMethod):
             features, outputs = encode_rows(network, rows, np.arange(opened.n), device)
         signs = fused_signs(outputs)
         label_sets = LabelSets.empty(plan.n_classes, n_bits).add(L, signs)
-        calibrations, trial = {}, None
+        calibrations: dict[str, Calibration] = {}
+        trial: EncoderTrial | None = None
         if len(held_out) and encoder in ("bayes", "auto"):
             rng = np.random.default_rng([options.seed, 2])
             calibrations, trial = compare_encoders(features, outputs, L, xi, held_out, trained, rng)
@@ -502,7 +506,11 @@ def _posterior_of(
         return {name: state.label_posterior(name).logits for name in modalities}, state.to_codes()
     encoders = {name: state.posterior(name) for name in modalities}
     to_codes = next(iter(encoders.values())).expected_codes
-    return {name: (lambda x, of=encoders[name]: of.logits(with_one(x))) for name in modalities}, to_codes
+
+    def logits_of(posterior: PosteriorEncoder) -> Callable[[Any], Any]:
+        return lambda features: posterior.logits(with_one(features))
+
+    return {name: logits_of(posterior) for name, posterior in encoders.items()}, to_codes
 
 
 def _check_training(training: object) -> TrainingOptions:
