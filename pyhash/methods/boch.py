@@ -351,12 +351,13 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         return {"instances": own.space.store(arrays)}, arrays
 
     def _own_from_file(self, archive: Archive, state: State[Any]) -> BOCHState:
-        fields = archive.field("state")
-        own = BOCHState(EmbeddingSums.from_archive(archive) if EmbeddingSums.is_in(archive) else None)
-        if "instances" not in fields:
-            return own
-        space = InstanceSpace.restore(fields["instances"], archive, state.n_mapped)
-        k, r_i = space.rotation.shape
-        if r_i >= fields["n_bits"]:
-            raise ValueError(f"there must be fewer instance bits than {fields['n_bits']}, all bits, got {r_i}")
-        return replace(own, space=space, instances=InstanceSums.restore(archive, state.n_classes, k, r_i))
+        fields, own, n_bits, c = archive.field("state"), BOCHState(), self._n_bits_of(state), state.n_classes
+        if "instances" in fields:
+            space = InstanceSpace.restore(fields["instances"], archive, state.n_mapped)
+            k, r_i = space.rotation.shape
+            if r_i >= n_bits:
+                raise ValueError(f"there must be fewer instance bits than {n_bits}, all bits, got {r_i}")
+            own, n_bits = replace(own, space=space, instances=InstanceSums.restore(archive, c, k, r_i)), n_bits - r_i
+        if EmbeddingSums.is_in(archive):
+            own = replace(own, embedding=EmbeddingSums.from_archive(archive, n_bits, c))
+        return own

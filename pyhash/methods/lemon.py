@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhash._inputs.checks import check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import check_integer, check_real
 from pyhash.codes import sign
 from pyhash.methods.linear import OnlineMethod, Settings
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
@@ -72,12 +72,13 @@ class EmbeddingSums:
         return any(name.startswith("sum.") for name in archive.arrays)
 
     @classmethod
-    def from_archive(cls, archive: Archive) -> EmbeddingSums:
+    def from_archive(cls, archive: Archive, r: int, c: int) -> EmbeddingSums:
         """Return the sums of a file, every dtype and shape checked."""
-        fields = archive.field("state")
-        empty = cls.empty(check_n_bits(fields["n_bits"]), fields["n_classes"])
         return cls(
-            **{name: archive.array(f"sum.{name}", np.float64, array.shape) for name, array in vars(empty).items()}
+            **{
+                name: archive.array(f"sum.{name}", np.float64, array.shape)
+                for name, array in vars(cls.empty(r, c)).items()
+            }
         )
 
 
@@ -205,7 +206,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         return {}, own.to_arrays()
 
     def _own_from_file(self, archive: Archive, state: State[Any]) -> EmbeddingSums:
-        return EmbeddingSums.from_archive(archive)
+        return EmbeddingSums.from_archive(archive, self._n_bits_of(state), state.n_classes)
 
 
 def learn_codes(

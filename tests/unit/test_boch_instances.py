@@ -137,6 +137,17 @@ def test_several_labels_a_row():
     assert found.hit_rate[0] > 0.5
 
 
+def test_several_labels_go_on_from_a_file(tmp_path):
+    L = np.eye(N_CLASSES, dtype=int)[CLASSES]
+    L[::3, 0] = 1
+    model = BOCH(40, class_bits=16).partial_fit(VIEWS, L)
+    model.save(tmp_path / "model.npz")
+    loaded = pyhash.load(tmp_path / "model.npz").partial_fit(VIEWS, L)
+    model.partial_fit(VIEWS, L)
+    np.testing.assert_array_equal(loaded.codes_, model.codes_)
+    np.testing.assert_array_equal(loaded.project_fused(VIEWS), model.project_fused(VIEWS))
+
+
 def test_classes_that_come_late():
     early, late = CLASSES < 3, CLASSES >= 3
     model = BOCH(40, class_bits=16)
