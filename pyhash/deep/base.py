@@ -446,7 +446,7 @@ class DeepMethod(HashingMethod):
                     )
                     found[name] = outputs if encoder == "bits" else to_logits[name](features)
                 out[block] = to_codes(weighted_sum(found, weights))
-        return refuse_overflow(out)
+        return refuse_overflow(out, names)
 
     def _n_bits_of(self, state: DeepState) -> int:
         return state.plan.n_bits

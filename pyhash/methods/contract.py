@@ -272,7 +272,7 @@ class HashingMethod(Parameters, ABC):
         ndarray of shape (n, n_bits), float32
             For the encoder "bits" the weighted sum of the projections. For "posterior" and "bayes" that of the product
             of the modalities' posteriors, ``P(u) ~ prod_m P_m(u)^{w_m}``. Encoder "auto" takes the one that did best in
-            the trial over these modalities.
+            the trial over the modalities with a weight above 0.
 
         Raises
         ------
@@ -313,7 +313,8 @@ class HashingMethod(Parameters, ABC):
         rows = {name: self._query_rows(state, name, names[name], views[name]) for name in views}
         _check_equally_many(rows)
         weights = _fusion_weights(weights, list(rows))
-        return self._project(state, rows, weights, self._encoder_of_all(state, rows), names)
+        encoder = self._encoder_of_all(state, [name for name in rows if weights[name] > 0])
+        return self._project(state, rows, weights, encoder, names)
 
     def encode_fused(self, views: Views, *, weights: Mapping[str, float] | None = None) -> NDArray[np.uint8]:
         """Return one packed code of each sample from several of its modalities: ``sgn(project_fused(views))``.
@@ -518,12 +519,14 @@ def check_modality(state: FittedState, modality: object, what: str = "modality")
         raise ValueError(f"{what} must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
 
 
-def refuse_overflow(projections: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return projections of X; raise ValueError if some are not finite."""
+def refuse_overflow(projections: NDArray[np.float32], names: Mapping[str, str]) -> NDArray[np.float32]:
+    """Return projections; raise ValueError if some are not finite. Errors call the rows of modalities by `names`."""
     too_large = np.flatnonzero(~np.isfinite(projections).all(axis=1))
     if too_large.size:
+        what = next(iter(names.values())) if len(names) == 1 else "views"
         raise ValueError(
-            f"X must give projections that float32 can hold, got values that are too large in {name_rows(too_large)}"
+            f"{what} must give projections that float32 can hold, got values that are too large in "
+            f"{name_rows(too_large)}"
         )
     return projections
 

@@ -429,7 +429,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 mapped[name] = apply_map(names[name], name, state.maps[name], checked)
             with np.errstate(over="ignore", invalid="ignore"):
                 out[block] = project(mapped)
-        return refuse_overflow(out)
+        return refuse_overflow(out, names)
 
     def _projector(
         self, state: State[Own], weights: Mapping[str, float], encoder: str

@@ -137,8 +137,7 @@ def test_a_fused_query_of_one_modality_is_its_own(name, encoder):
         alone = model.project(X, modality=modality)
         np.testing.assert_array_equal(model.project_fused({modality: X}), alone)
         both = model.project_fused(views(QUERIES), weights={m: float(m == modality) for m in DATA.views})
-        if encoder != "auto":
-            np.testing.assert_allclose(both, alone, atol=1e-5)
+        np.testing.assert_allclose(both, alone, atol=1e-5)
     fused = model.project_fused(views(QUERIES))
     np.testing.assert_array_equal(model.encode_fused(views(QUERIES)), codes.pack(fused))
     found = -np.sign(fused) @ codes.unpack(model.codes_, 12).T
@@ -187,6 +186,7 @@ def test_logits_of_bayes_codes_follow_the_formula():
         ({"image": -1.0}, ValueError, r"weights\['image'\] must be .*got -1"),
         ({"image": "much"}, TypeError, r"weights\['image'\] must be a finite number"),
         ({"image": 0, "text": 0}, ValueError, "weights must have one above 0, all are 0"),
+        ({"image": 1e60}, ValueError, "views must give projections that float32 can hold, got values that are too"),
     ],
 )
 def test_wrong_weights(weights, error, message):
