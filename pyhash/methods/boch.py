@@ -116,6 +116,20 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
 
     Notes
     -----
+    The code m_j of class j is the j-th of a sequence that depends on its length and `seed` alone, in which each code is
+    the random candidate whose largest inner product with those before it is least. From sums over rows x of one
+    modality, after its map, follow scores of the classes
+
+        s = (x - mean) W,   (X'X - n mean mean' + ridge I) W = X'L - n mean (mean of L),
+
+    with a share of naive Bayes where x counts words, and the posterior ``P ~ exp(tau s)``. Ridge, share and tau are
+    those that predicted rows best before they were learned. The weights of a query are
+
+        f = argmin_f  -f . sum_c T_c m_c + log sum_c exp(f . m_c) + 0.005 |f|^2,   T_c ~ P_c n_c^-0.3,
+
+    and its plain code q maximises the expected average precision ``sum_c P_c AP(c | q)``, up to two bits from the best
+    of a few codes. ``project`` gives ``q max(q f, 0.001 mean |f|)``, scaled so that no weight passes 1.
+
     Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. Later chunks
     may show more classes. If a row of the first chunk has several labels, all rows have the codes of LEMON in place of
     class codes, and the classes stay those of the first chunk; if all have one, so must those of later chunks.
