@@ -404,7 +404,11 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             list(queries.views),
             ENCODERS if state.has_row_sums else ENCODERS[:2],
             lambda modality, encoder: self._project(
-                state, {modality: queries.views[modality]}, {modality: 1.0}, encoder, {modality: "X"}
+                state,
+                {modality: queries.views[modality]},
+                {modality: 1.0},
+                encoder,
+                {modality: f"views[{modality!r}]"},
             ),
         )
         return dataclasses.replace(trial, scores=scored.scores, n_queries=scored.n_queries)

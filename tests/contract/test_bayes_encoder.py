@@ -126,6 +126,15 @@ def test_learning_goes_on_from_a_file_as_if_never_stopped(name, tmp_path):
     assert again.calibration_ == model.calibration_
 
 
+def test_rows_too_large_to_be_tried_are_named_as_given():
+    model = method_class("lemon")(12, encoder="auto", feature_maps=dict.fromkeys(DATA.views))
+    model.partial_fit(views(LEARNED), Y[LEARNED])
+    state = model._state
+    with pytest.raises(ValueError, match=r"^views\['text'\] must give projections that float32 can hold"):
+        model.partial_fit({**views(LEARNED), "text": 1e60 * DATA.views["text"][LEARNED].astype(float)}, Y[LEARNED])
+    assert model._state is state
+
+
 # --- several modalities ---
 
 
