@@ -19,7 +19,7 @@ __all__ = ["METHOD_NAMES", "RECOMMENDED", "make_method"]
 
 METHOD_NAMES = METHODS.keys()  # a view, which sees methods that join later
 _ENCODERS = ("posterior", "bayes", "auto")
-_FORM = "a method, then +rbf, for boch +instance, or nothing, then +posterior, +bayes, +auto or nothing"
+_FORM = "METHOD[+rbf][+posterior|+bayes|+auto] or boch[+instance][+posterior|+bayes|+auto]"
 
 _N_ANCHORS = 1500
 _XI_OF_KERNELS = 0.01

@@ -124,6 +124,18 @@ def test_rows_of_unknown_label_sets_are_left_out(rng):
     assert empty.with_rows(X, L, sets, ScoreSolver(sums)).n_rows == (L[:, 0] == 0).sum()
 
 
+def test_calibration_begins_anew_where_rows_get_several_labels(rng):
+    (X, single), (Y, several) = samples(rng, "single"), samples(rng, "multi")
+    sums, sets = learned(X, single)
+    before = Calibration.empty(RIDGES, SHARES).with_rows(X, single, sets, ScoreSolver(sums))
+    assert np.isinf(before.losses[..., 1:]).all()
+    sums, sets = learned(Y, several)
+    after = before.with_rows(Y, several, sets, ScoreSolver(sums))
+    fresh = Calibration.empty(RIDGES, SHARES).with_rows(Y, several, sets, ScoreSolver(sums))
+    np.testing.assert_array_equal(after.losses, fresh.losses)
+    assert after.choice == fresh.choice
+
+
 def test_a_ridge_far_behind_is_tried_no_longer(rng):
     """Each ridge costs the solution of a system of equations a chunk."""
     X, L = samples(rng, "single", n=2000, d=40)

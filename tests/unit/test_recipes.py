@@ -96,7 +96,7 @@ def test_the_recommended_recipe_is_one():
         ("lemon+", r"got 'lemon\+'"),
         (
             "lemon+rfb",
-            r"^name must be a method, then \+rbf, for boch \+instance, or nothing, then .*, got 'lemon\+rfb'",
+            r"^name must be METHOD\[\+rbf\].*, got 'lemon\+rfb'",
         ),
         ("lemon+posterior+rbf", "got 'lemon"),
         ("lemon+posterior+auto", "got 'lemon"),

@@ -356,6 +356,7 @@ class RBFAnchors(FeatureMap):
     ((3, 50), True)
     """
 
+    fitted_rows: NDArray[np.int64]  # numbers of the first anchors among the rows it was fitted to; not in files
     anchors_: Features
     width_: float
     mean_: NDArray[np.float64]
