@@ -235,6 +235,7 @@ GUIDES = [
             "deep-features",
             "finding-one-thing",
             "own-data",
+            "queries-of-several-modalities",
             "three-modalities",
         )
     ),
