@@ -445,7 +445,9 @@ class DeepMethod(HashingMethod):
                         part.float().cpu().numpy() for part in state.network.encode(name, x.to(device))
                     )
                     found[name] = outputs if encoder == "bits" else to_logits[name](features)
+                    del x
                 out[block] = to_codes(weighted_sum(found, weights))
+                del of_modalities  # before the next block is converted
         return refuse_overflow(out, names)
 
     def _n_bits_of(self, state: DeepState) -> int:

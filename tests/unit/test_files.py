@@ -87,7 +87,7 @@ def rewrite(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h.update(version=99), "format version 99, this pyhash reads up to 1: install a newer pyhash"),
+        (lambda h: h.update(version=99), "format version 99, this pyhash reads up to 2: install a newer pyhash"),
         (lambda h: h.update(version="1"), "no valid format version"),
         (lambda h: h.update(format="other"), "its header names another format"),
         (lambda h: h.update(kind="SHOH"), "holds a SHOH, not a CodeIndex"),

@@ -179,7 +179,7 @@ def rewrite(path, change=lambda header: None, arrays=None):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h.update(version=99), "format version 99, this pyhash reads up to 1: install a newer pyhash"),
+        (lambda h: h.update(version=99), "format version 99, this pyhash reads up to 2: install a newer pyhash"),
         (lambda h: h.update(version="1"), "no valid format version"),
         (lambda h: h.update(format="other"), "its header names another format"),
         (lambda h: h.pop("kind"), "has no 'kind' in its header"),
