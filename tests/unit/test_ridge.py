@@ -10,7 +10,6 @@ from pyhash.methods.parts.ridge import (
     RidgeSolver,
     add_gram,
     add_gram_of_kernel,
-    centered_ridge,
     float32_is_enough,
     solve_ridge,
 )
@@ -41,7 +40,7 @@ def test_a_centered_solution_is_that_of_centered_rows(X, Y):
     n, s, t = len(X), X.sum(axis=0), Y.sum(axis=0)
     G = X.T @ X
     before = G.copy()
-    W, b = centered_ridge(G, X.T @ Y, s, t, n, 0.5)
+    W, b = CenteredRidge(G, X.T @ Y, s, t, n).solve(0.5)
     np.testing.assert_array_equal(G, before)
     centered, targets = X - X.mean(axis=0), Y - Y.mean(axis=0)
     np.testing.assert_allclose(W, solve_ridge(centered.T @ centered, centered.T @ targets, 0.5), atol=1e-12)
@@ -50,9 +49,9 @@ def test_a_centered_solution_is_that_of_centered_rows(X, Y):
 
 def test_shifted_rows_have_the_same_centered_solution(X, Y):
     s, t = X.sum(axis=0), Y.sum(axis=0)
-    W, b = centered_ridge(X.T @ X, X.T @ Y, s, t, len(X), 0.5)
+    W, b = CenteredRidge(X.T @ X, X.T @ Y, s, t, len(X)).solve(0.5)
     shifted = X - 3
-    V, a = centered_ridge(shifted.T @ shifted, shifted.T @ Y, shifted.sum(axis=0), t, len(X), 0.5)
+    V, a = CenteredRidge(shifted.T @ shifted, shifted.T @ Y, shifted.sum(axis=0), t, len(X)).solve(0.5)
     np.testing.assert_allclose(W, V, atol=1e-11)
     np.testing.assert_allclose(X @ W + b, shifted @ V + a, atol=1e-11)
 
@@ -63,7 +62,7 @@ def test_a_rough_solution_predicts_nearly_the_same(rows, scale):
     K, L = RBFAnchors(300).fit(X).transform(X), np.eye(10)[labels] * scale
     s, t = K.sum(axis=0), L.sum(axis=0)
     sums = (K.T @ K * scale, K.T @ L, s * np.sqrt(scale), t / np.sqrt(scale), len(K))
-    W, b = centered_ridge(*sums, 0.003 * scale)
+    W, b = CenteredRidge(*sums).solve(0.003 * scale)
     V, a = CenteredRidge(*sums).solve_roughly(0.003 * scale)
     assert not np.array_equal(W, V)
     np.testing.assert_allclose(K @ V, K @ W, atol=5e-3)

@@ -13,6 +13,7 @@ from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.calibration import Choice
 from pyhash.methods.parts.label_scores import LabelScores
 from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.posterior import softmax
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
@@ -54,9 +55,7 @@ class BayesCodes:
 
         Posteriors are given as logits (n, u).
         """
-        P = logits - logits.max(axis=1, keepdims=True)
-        np.exp(P, out=P)
-        P /= P.sum(axis=1, keepdims=True)
+        P = softmax(logits)
         # Scores that overflow make rows of NaN, which the caller refuses.
         finite = np.isfinite(P).all(axis=1)
         projections = np.full((len(P), self.mean_codes.shape[1]), np.nan, dtype=np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.growth import complete_gram, complete_rows
-from pyhash.methods.parts.ridge import add_gram
+from pyhash.methods.parts.ridge import CenteredRidge, add_gram
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
@@ -67,6 +67,29 @@ class FeatureSums:
             None if self.X is None else self.X[columns],
             self.counts,
         )
+
+    def row_sums(self) -> tuple[Matrix, Matrix]:
+        """Return the sum of rows (d,) and the counts (1 + c,).
+
+        Raises
+        ------
+        ValueError
+            If the sums are those of an old file, which lacks both.
+        """
+        if self.X is None or self.counts is None:
+            raise ValueError("the model must have sums of rows and labels, which files of version 0.1 lack")
+        return self.X, self.counts
+
+    def regression(self, F: Matrix, t: Matrix) -> CenteredRidge:
+        """Return the centered ridge regression of targets y on the rows, from ``F = sum xy'`` (d, k) and ``t = sum y``.
+
+        Raises
+        ------
+        ValueError
+            As ``row_sums``.
+        """
+        X, counts = self.row_sums()
+        return CenteredRidge(self.XX, F, X, t, counts[0])
 
     def completed(self, C: Matrix) -> FeatureSums:
         """Return the sums as if features had been there that are X C on earlier rows X; C is (d, d_new)."""

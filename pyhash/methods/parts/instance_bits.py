@@ -15,7 +15,6 @@ from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.canonical import canonical_correlations
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.orthonormal import random_rotation
-from pyhash.methods.parts.ridge import centered_ridge
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -191,10 +190,7 @@ def learn_instance_bits(
 
 def instance_projection(sums: FeatureSums, instances: InstanceSums, ridge: float) -> tuple[Matrix, NDArray[np.float64]]:
     """Return W (d, r) and b (r,) of the ridge regression ``x W + b`` of instance bits, the last ones of all codes."""
-    if sums.X is None or sums.counts is None:
-        raise ValueError("the model must have sums of rows, which files of version 0.1 lack")
-    XB = sums.XB[:, -len(instances.B) :]
-    return centered_ridge(sums.XX, XB, sums.X, instances.B, sums.counts[0], ridge)
+    return sums.regression(sums.XB[:, -len(instances.B) :], instances.B).solve(ridge)
 
 
 def join_projections(of_classes: Matrix, of_instances: Matrix, focus: float) -> Matrix:

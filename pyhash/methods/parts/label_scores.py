@@ -71,11 +71,9 @@ class ScoreSolver:
             yield of_ridge + share * ratios if share else of_ridge
 
     def _regression_of_labels(self) -> CenteredRidge:
-        sums = self._sums
-        if sums.X is None or sums.counts is None:
-            raise ValueError("the model must have sums of rows and labels, which files of version 0.1 lack")
         if self._regression is None:
-            self._regression = CenteredRidge(sums.XX, sums.XL, sums.X, sums.counts[1:], sums.counts[0])
+            _, counts = self._sums.row_sums()
+            self._regression = self._sums.regression(self._sums.XL, counts[1:])
         return self._regression
 
     def _naive_bayes(self) -> Matrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,13 @@ class PosteriorEncoder:
 
     def expected_codes(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the expected codes (n, n_bits) under posteriors that are given as logits (n, u)."""
-        P: NDArray[np.float32] = logits - logits.max(axis=1, keepdims=True)
-        np.exp(P, out=P)
-        P /= P.sum(axis=1, keepdims=True)
-        expected: NDArray[np.float32] = P @ self.mean_codes
+        expected: NDArray[np.float32] = softmax(logits) @ self.mean_codes
         return expected
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """Return the probabilities (n, u) of posteriors that are given as logits (n, u), each up to a number."""
+    P: NDArray[Any] = logits - logits.max(axis=1, keepdims=True)
+    np.exp(P, out=P)
+    P /= P.sum(axis=1, keepdims=True)
+    return P

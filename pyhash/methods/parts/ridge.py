@@ -176,15 +176,3 @@ class CenteredRidge:
 
     def _with_intercept(self, W: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return W, -(self._s / self._n) @ W
-
-
-def centered_ridge(
-    G: NDArray[np.float64],
-    F: NDArray[np.float64],
-    s: NDArray[np.float64],
-    t: NDArray[np.float64],
-    n: float,
-    ridge: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return W (d, k) and b (k,) of ``CenteredRidge``."""
-    return CenteredRidge(G, F, s, t, n).solve(ridge)
