@@ -64,6 +64,8 @@ class HashingMethod(Parameters, ABC):
     n_bits: int
     feature_maps: Mapping[str, Any] | None
     is_supervised: ClassVar[bool] = True
+    # The parameters that each variant sets, such as an ablation of the method's paper, by its name in ``make_method``.
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     _state: Any = None  # a FittedState; each subclass names its type
     _codes: NDArray[np.uint8] | None = None
     _fingerprint: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -19,7 +19,7 @@ __all__ = ["METHOD_NAMES", "RECOMMENDED", "make_method"]
 
 METHOD_NAMES = METHODS.keys()  # a view, which sees methods that join later
 _ENCODERS = ("posterior", "bayes", "auto")
-_FORM = "METHOD[+rbf][+posterior|+bayes|+auto] or boch[+instance][+posterior|+bayes|+auto]"
+_FORM = "METHOD[/VARIANT][+rbf|+instance][+posterior|+bayes|+auto]"
 
 _N_ANCHORS = 1500
 _XI_OF_KERNELS = 0.01
@@ -38,6 +38,7 @@ def make_method(
     seed: int = 0,
     views: Mapping[str, Any] | None = None,
     hierarchy: Sequence[ArrayLike] | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> HashingMethod:
     """Return a new model by the name of its method, such as ``"lemon"`` or ``"lemon+rbf+posterior"``.
 
@@ -46,6 +47,7 @@ def make_method(
     name : str
         One of ``METHOD_NAMES``, with the method's own defaults; then, in this order,
 
+        - ``/VARIANT``: one of the method's ``variants``, such as the ablations of its paper: ``"shoh/hard-labels"``;
         - ``+rbf``: dense views go through 1500 radial basis functions, ``RBFAnchors(1500,
           width="mean_squared_distance", centered=True)``, and methods with a parameter `xi` have 0.01 for these views.
           Sparse views keep the method's default map and `xi`. Not for BOCH, whose own map of dense views is a kernel;
@@ -60,6 +62,8 @@ def make_method(
         The views that the model will learn; only ``+rbf`` needs them, to tell dense views from sparse ones.
     hierarchy : sequence of array_like, optional
         For methods that take one; see ``SHOH``. Others ignore it.
+    parameters : mapping of str to object, optional
+        Further parameters of the method; they take precedence over all others.
 
     Returns
     -------
@@ -70,10 +74,14 @@ def make_method(
     ------
     TypeError
         If name is not a string, or n_bits or seed is not an integer.
+    TypeError
+        If `parameters` is not a mapping.
     ImportError
         If the method is a deep one, and torch is not installed.
     ValueError
         If the name is unknown, or its parts are in another order.
+    ValueError
+        If the method has no such variant, or no such parameter.
     ValueError
         If n_bits or seed is out of range.
     ValueError
@@ -96,40 +104,44 @@ def make_method(
     >>> model = make_method("lemon+rbf+auto", n_bits=16, views={"image": [[0.5, 1.0]]})
     >>> model.xi, model.encoder
     ({'image': 0.01}, 'auto')
+    >>> make_method("lemon", n_bits=16, parameters={"alpha": 10.0})
+    LEMON(n_bits=16, alpha=10.0)
     """
-    base, suffix, encoder = parse_name("name", name)
+    base, variant, suffix, encoder = parse_name("name", name)
     method = method_class(base)
     takes = inspect.signature(method).parameters
-    parameters: dict[str, Any] = {"n_bits": check_n_bits(n_bits)}
+    chosen: dict[str, Any] = {"n_bits": check_n_bits(n_bits)}
     seed = check_integer("seed", seed, 0)
     if "seed" in takes:
-        parameters["seed"] = seed
+        chosen["seed"] = seed
     if "hierarchy" in takes and hierarchy is not None:
-        parameters["hierarchy"] = hierarchy
+        chosen["hierarchy"] = hierarchy
     if encoder is not None:
         if not method.is_supervised:
             raise ValueError(f"name must be without +{encoder} for {base}, which learns without labels, got {name!r}")
-        parameters["encoder"] = encoder
+        chosen["encoder"] = encoder
     if suffix == "instance":
         if base != "boch":
             raise ValueError(f"name must be without +instance for {base}, only boch has instance bits, got {name!r}")
         if n_bits < 2:
             raise ValueError(f"n_bits must be at least 2 for {name!r}, a class bit and an instance bit, got {n_bits}")
-        parameters["class_bits"] = max(1, min(_MOST_CLASS_BITS, 3 * n_bits // 8))
+        chosen["class_bits"] = max(1, min(_MOST_CLASS_BITS, 3 * n_bits // 8))
     if suffix == "rbf":
         if base == "boch":
             raise ValueError(
                 f"name must be without +rbf for boch, which maps dense views to kernels itself, got {name!r}"
             )
-        parameters |= _kernel_parameters(name, takes, views, seed)
-    return method(**parameters)
+        chosen |= _kernel_parameters(name, takes, views, seed)
+    chosen |= _parameters_of(name, base, method, variant) | _check_parameters(base, parameters, takes)
+    return method(**chosen)
 
 
-def parse_name(argument: str, name: object) -> tuple[str, str | None, str | None]:
-    """Return the name of the method, "rbf" or "instance" if one follows, and the encoder; errors name `argument`."""
+def parse_name(argument: str, name: object) -> tuple[str, str | None, str | None, str | None]:
+    """Return the method, its variant, "rbf" or "instance", and the encoder that a name has; errors name `argument`."""
     if not isinstance(name, str):
         raise TypeError(f"{argument} must be a string, got {type(name).__name__}")
-    base, *suffixes = name.split("+")
+    first, *suffixes = name.split("+")
+    base, slash, variant = first.partition("/")
     if base not in METHODS:
         close = difflib.get_close_matches(base.lower(), list(METHODS), 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -137,7 +149,30 @@ def parse_name(argument: str, name: object) -> tuple[str, str | None, str | None
     suffix = suffixes.pop(0) if suffixes and suffixes[0] in ("rbf", "instance") else None
     if len(suffixes) > 1 or not set(suffixes) <= set(_ENCODERS):
         raise ValueError(f"{argument} must be {_FORM}, got {name!r}")
-    return base, suffix, suffixes[0] if suffixes else None
+    return base, variant if slash else None, suffix, suffixes[0] if suffixes else None
+
+
+def _parameters_of(name: str, base: str, method: type[HashingMethod], variant: str | None) -> dict[str, Any]:
+    """Return the parameters that a variant sets."""
+    if variant is None:
+        return {}
+    if variant not in method.variants:
+        known = ", ".join(method.variants) or "none"
+        raise ValueError(f"name must have one of the variants of {base}, which are: {known}; got {name!r}")
+    return dict(method.variants[variant])
+
+
+def _check_parameters(base: str, parameters: object, takes: Collection[str]) -> dict[str, Any]:
+    """Return the user's parameters by name."""
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters must be a mapping of names to values, got {type(parameters).__name__}")
+    for parameter in parameters:
+        if parameter not in takes or parameter in ("n_bits", "seed"):
+            free = ", ".join(known for known in takes if known not in ("n_bits", "seed"))
+            raise ValueError(f"parameters must be among those of {base}, {free}; got {parameter!r}")
+    return dict(parameters)
 
 
 def _kernel_parameters(
@@ -150,12 +185,12 @@ def _kernel_parameters(
     if not dense:
         raise ValueError(f"views must have a dense one for {name!r}, all are sparse: {', '.join(views) or 'none'}")
     feature_map = RBFAnchors(_N_ANCHORS, width="mean_squared_distance", centered=True, seed=seed)
-    parameters: dict[str, Any] = {"feature_maps": dict.fromkeys(dense, feature_map)}
+    chosen: dict[str, Any] = {"feature_maps": dict.fromkeys(dense, feature_map)}
     for ridge, of_kernels in (("xi", _XI_OF_KERNELS), ("lambda_m", _lambda_of_kernels(takes))):
         if ridge in takes:
             default = takes[ridge].default
-            parameters[ridge] = {view: of_kernels if view in dense else default for view in views}
-    return parameters
+            chosen[ridge] = {view: of_kernels if view in dense else default for view in views}
+    return chosen
 
 
 def _lambda_of_kernels(takes: Mapping[str, inspect.Parameter]) -> float | None:

@@ -96,7 +96,7 @@ def test_the_recommended_recipe_is_one():
         ("lemon+", r"got 'lemon\+'"),
         (
             "lemon+rfb",
-            r"^name must be METHOD\[\+rbf\].*, got 'lemon\+rfb'",
+            r"^name must be METHOD\[/VARIANT\].*, got 'lemon\+rfb'",
         ),
         ("lemon+posterior+rbf", "got 'lemon"),
         ("lemon+posterior+auto", "got 'lemon"),
@@ -125,3 +125,56 @@ def test_wrong_arguments():
         make_method("lemon", n_bits=0)
     with pytest.raises(ValueError, match="seed"):
         make_method("cca-sign", n_bits=8, seed=-1)
+
+
+@pytest.fixture
+def variants(monkeypatch):
+    monkeypatch.setattr(LEMON, "variants", {"no-labels": {"beta": 0.0}})
+    monkeypatch.setattr(SHOH, "variants", {"flat": {"hierarchy": None}})
+
+
+@pytest.mark.usefixtures("variants")
+def test_a_variant_sets_its_parameters():
+    assert make_method("lemon/no-labels", n_bits=8).beta == 0.0
+    model = make_method("lemon/no-labels+rbf+bayes", n_bits=8, seed=2, views=VIEWS)
+    assert (model.beta, model.encoder, model.xi["image"]) == (0.0, "bayes", 0.01)
+    assert make_method("lemon", n_bits=8).beta == LEMON().beta
+
+
+@pytest.mark.usefixtures("variants")
+def test_a_variant_takes_precedence_over_the_hierarchy():
+    assert make_method("shoh/flat", n_bits=8, hierarchy=[[0, 0, 1]]).hierarchy is None
+
+
+@pytest.mark.usefixtures("variants")
+@pytest.mark.parametrize("name", ["lemon/other", "lemon/", "lemon/flat", "seoch/No-Labels"])
+def test_unknown_variants_raise(name):
+    base = name.partition("/")[0]
+    with pytest.raises(ValueError, match=f"name must have one of the variants of {base}, which are: .*got '{name}'"):
+        make_method(name, n_bits=8)
+
+
+def test_every_variant_makes_a_model_of_its_own():
+    for base in METHOD_NAMES:
+        default = make_method(base, n_bits=8, hierarchy=[[0, 0, 1]]).get_params()
+        for variant in method_class(base).variants:
+            assert make_method(f"{base}/{variant}", n_bits=8, hierarchy=[[0, 0, 1]]).get_params() != default
+
+
+@pytest.mark.usefixtures("variants")
+def test_parameters_take_precedence_over_all_others():
+    model = make_method(
+        "lemon/no-labels+rbf+auto", n_bits=8, views=VIEWS, parameters={"beta": 2.0, "xi": 3.0, "encoder": "bits"}
+    )
+    assert (model.beta, model.xi, model.encoder) == (2.0, 3.0, "bits")
+
+
+@pytest.mark.parametrize("parameter", ["lambda_1", "n_bits", "seed", ""])
+def test_unknown_parameters_raise(parameter):
+    with pytest.raises(ValueError, match=f"parameters must be among those of lemon, .*alpha.*; got '{parameter}'"):
+        make_method("lemon", n_bits=8, parameters={parameter: 1})
+
+
+def test_parameters_must_be_a_mapping():
+    with pytest.raises(TypeError, match="parameters must be a mapping of names to values, got list"):
+        make_method("lemon", n_bits=8, parameters=[("alpha", 1.0)])
