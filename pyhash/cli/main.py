@@ -112,7 +112,9 @@ class _Version(argparse.Action):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="pyhash", description="Learn short binary codes from a stream and search them.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version and exit"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     command = commands.add_parser(
@@ -171,11 +173,11 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         help="compare methods under equal conditions, with a table and charts",
         description="Run every method at every length with every seed, and write results.jsonl, table.md and charts. "
         "Runs whose results are in the folder are not repeated: after Ctrl-C, the same command resumes.",
+        argument_default=argparse.SUPPRESS,  # the defaults are those of bench.run
     )
     command.add_argument(
         "--data",
-        default="emoji",
-        help="emoji, hierarchical, multilabel, or a .mat or .npz file (default: %(default)s)",
+        help="emoji, hierarchical, multilabel, or a .mat or .npz file (default: emoji)",
     )
     command.add_argument(
         "--names",
@@ -196,25 +198,20 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--methods",
         type=_names,
-        default=["boch", "lemon+rbf", "cca-itq"],
         help="names joined by commas, such as boch+instance,lemon+rbf,dsfh+posterior (default: boch,lemon+rbf,cca-itq)",
     )
-    command.add_argument(
-        "--bits", type=_integers(1), default=[16, 32, 64], help="lengths of codes in bits (default: 16,32,64)"
-    )
-    command.add_argument(
-        "--seeds", type=_integer(1), default=3, help="number of seeds: 0, 1, ... (default: %(default)s)"
-    )
+    command.add_argument("--bits", type=_integers(1), help="lengths of codes in bits (default: 16,32,64)")
+    command.add_argument("--seeds", type=_integer(1), help="number of seeds: 0, 1, ... (default: 3)")
     command.add_argument(
         "--chunk-size",
         type=_integer(1),
-        default=2000,
-        help="number of rows that online methods learn at a time (default: %(default)s)",
+        help="number of rows that online methods learn at a time (default: 2000)",
     )
     command.add_argument(
         "--protocol",
         type=_names,
-        default=["shoh"],
+        dest="protocols",
+        metavar="PROTOCOL",
         help="presets, or choices such as cutoff=50:ties=expected, joined by commas (default: shoh)",
     )
     command.add_argument(
@@ -226,9 +223,8 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--database",
         choices=("learned", "encoded", "fused"),
-        default="learned",
         help="codes to search: those learned, those encoded from the modality searched, or those encoded from all "
-        "modalities together (default: %(default)s)",
+        "modalities together (default: learned)",
     )
     command.add_argument(
         "--weights",
@@ -239,17 +235,20 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--learn-fraction",
         type=_fraction,
-        default=1.0,
         metavar="SHARE",
         help="share of the database rows to learn; below 1 only the others are searched, which needs --database "
-        "encoded or fused (default: %(default)g)",
+        "encoded or fused (default: 1)",
+    )
+    command.add_argument("--out", type=_folder, help="folder to write (default: pyhash-bench)")
+    command.add_argument(
+        "--no-charts", dest="charts", action="store_false", help="draw no charts; matplotlib is then not needed"
     )
     command.add_argument(
-        "--out", type=_folder, default=Path("pyhash-bench"), help="folder to write (default: %(default)s)"
-    )
-    command.add_argument("--no-charts", action="store_true", help="draw no charts; matplotlib is then not needed")
-    command.add_argument(
-        "--threads", type=_integer(1), help="number of threads (default: PYHASH_NUM_THREADS, or all CPUs)"
+        "--threads",
+        type=_integer(1),
+        dest="n_threads",
+        metavar="THREADS",
+        help="number of threads (default: PYHASH_NUM_THREADS, or all CPUs)",
     )
     command.set_defaults(run=_bench)
 
@@ -280,25 +279,7 @@ def _search(a: argparse.Namespace) -> None:
 def _bench(a: argparse.Namespace) -> None:
     from pyhash.cli import bench
 
-    bench.run(
-        data=a.data,
-        names=a.names,
-        methods=a.methods,
-        bits=a.bits,
-        seeds=a.seeds,
-        labels=a.labels,
-        split=a.split,
-        views=a.views,
-        chunk_size=a.chunk_size,
-        protocols=a.protocol,
-        directions=a.directions,
-        database=a.database,
-        weights=a.weights,
-        learn_fraction=a.learn_fraction,
-        out=a.out,
-        charts=not a.no_charts,
-        n_threads=a.threads,
-    )
+    bench.run(**{name: value for name, value in vars(a).items() if name not in ("command", "run")})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -133,8 +133,8 @@ def test_emoji_has_defaults(capsys, monkeypatch, tmp_path):
     assert asked["name"] == "emoji"
     assert asked["views"] == ("image_deep", "text")
     assert (asked["labels"], asked["split"]) == (None, None)  # level2 and pair: the finest, and the first
-    assert asked["methods"] == ["boch", "lemon+rbf", "cca-itq"]
-    assert (asked["bits"], asked["seeds"]) == ([16, 32, 64], 3)
+    assert asked["methods"] == ("boch", "lemon+rbf", "cca-itq")
+    assert (asked["bits"], asked["seeds"]) == ((16, 32, 64), 3)
 
 
 def test_a_mat_file_without_a_split(capsys, tmp_path, rng):
