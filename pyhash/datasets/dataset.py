@@ -20,6 +20,7 @@ from pyhash._inputs.checks import (
     listed,
     shape_of_features,
 )
+from pyhash._inputs.chunks import Remainder, check_remainder, cut
 from pyhash._inputs.ids import check_instance_ids
 from pyhash._inputs.labels import check_class_indices, check_label_matrix
 
@@ -268,19 +269,23 @@ class Dataset:
         split: str | None = None,
         views: Sequence[str] | None = None,
         labels: str = "hierarchy",
+        remainder: Remainder = "keep",
     ) -> Iterator[Chunk]:
         """Yield the rows as a stream of chunks: shuffled, then cut.
 
         Parameters
         ----------
         size : int
-            Rows of a chunk, at least 1; the last may be smaller.
+            Rows of a chunk, at least 1; the last may differ, see `remainder`.
         seed : int
             Seed of the order: the same seed gives the same stream.
         split : str, optional
             Stream only the database rows of this split; by default all rows.
         views, labels
             As for ``select``.
+        remainder : {"keep", "merge"}
+            What becomes of a last chunk of fewer than `size` rows: "keep" leaves it as it is, "merge" joins it to the
+            chunk before.
 
         Yields
         ------
@@ -294,22 +299,23 @@ class Dataset:
         ValueError
             If `size` < 1 or `seed` < 0.
         ValueError
-            If there is no such split, view or kind of labels.
+            If there is no such split, view or kind of labels, or `remainder` is none of the choices listed.
 
         Examples
         --------
         >>> from pyhash.datasets import load_emoji
         >>> [len(chunk.rows) for chunk in load_emoji().chunks(3000, split="pair")]
         [3000, 3000, 2247]
+        >>> [len(chunk.rows) for chunk in load_emoji().chunks(3000, split="pair", remainder="merge")]
+        [3000, 5247]
         """
         size = check_integer("size", size, 1)
         views = self._check_views(views)
         rows = np.arange(len(self)) if split is None else np.flatnonzero(~self._is_query("split", split))
         self.select(rows[:0], views=views, labels=labels)  # raises for unknown labels at the call
         order = np.random.default_rng(check_integer("seed", seed, 0)).permutation(rows)
-        return (
-            self.select(order[start : start + size], views=views, labels=labels) for start in range(0, len(order), size)
-        )
+        parts = cut(len(order), size, check_remainder(remainder))
+        return (self.select(order[part], views=views, labels=labels) for part in parts)
 
 
 def _converted(kind: str, arrays: dict[str, Any], convert: Callable[[str, Any], Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pyhash._files.archive import Archive
 from pyhash._inputs.checks import check_bool, check_features, check_integer, check_n_bits, is_sparse
+from pyhash._inputs.chunks import Remainder, check_remainder, cut
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError
 from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow, weighted_sum
@@ -518,7 +519,13 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         return self
 
     def fit(
-        self, views: Views, labels: Any = None, *, chunk_size: int | None = 2000, progress: bool | None = None
+        self,
+        views: Views,
+        labels: Any = None,
+        *,
+        chunk_size: int | None = 2000,
+        remainder: Remainder = "keep",
+        progress: bool | None = None,
     ) -> Self:
         """Learn whole data from scratch, in chunks of consecutive rows.
 
@@ -528,6 +535,9 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             As for ``partial_fit``. Rows sorted by class make poor chunks: shuffle them.
         chunk_size : int or None
             Rows of a chunk; None: all rows are one chunk.
+        remainder : {"keep", "merge"}
+            What becomes of a last chunk of fewer than `chunk_size` rows: "keep" learns it as it is, "merge" joins it to
+            the chunk before.
         progress : bool, optional
             Whether to show a progress bar on stderr; by default where stderr is a terminal.
 
@@ -543,7 +553,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         TypeError
             If `progress` is not a bool.
         ValueError
-            If chunk_size < 1.
+            If chunk_size < 1, or `remainder` is none of the choices listed.
         """
         rows = check_views(views, {})
         n = n_rows_of(rows)
@@ -553,11 +563,11 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
         if progress is not None:
             check_bool("progress", progress)
+        chunks = cut(n, size, check_remainder(remainder))
         state, packed = None, []
-        for start in _with_progress(range(0, n, size), progress, type(self).__name__):
-            chunk = slice(start, start + size)
+        for chunk in _with_progress(chunks, progress, type(self).__name__):
             of_views, of_layers = {name: x[chunk] for name, x in rows.items()}, [layer[chunk] for layer in layers]
-            state, signs = self._advance(settings, state, of_views, of_layers, n_classes, start)
+            state, signs = self._advance(settings, state, of_views, of_layers, n_classes, chunk.start)
             packed.append(pack(signs))
         self._take(cast("State[Own]", state), np.concatenate(packed), None)
         return self
@@ -569,11 +579,11 @@ def _drawn(rng: np.random.Generator, n: int, most: int) -> NDArray[np.int64]:
     return drawn
 
 
-def _with_progress(chunks: range, progress: bool | None, name: str) -> Iterable[int]:
+def _with_progress(chunks: list[slice], progress: bool | None, name: str) -> Iterable[slice]:
     if progress is False:
         return chunks
     from tqdm import tqdm
 
     # tqdm takes None for "where stderr is a terminal".
-    bar: Iterable[int] = tqdm(chunks, desc=name, unit="chunk", disable=None if progress is None else not progress)
+    bar: Iterable[slice] = tqdm(chunks, desc=name, unit="chunk", disable=None if progress is None else not progress)
     return bar
