@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from pyhash._files.safetensors import read_tensor_file, write_tensor_file
 from pyhash._inputs.checks import check_integer
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.objective import Objective
 from pyhash.deep.rows import TrainingRows
 from pyhash.deep.state import Plan
 from pyhash.errors import ModelFormatError
@@ -89,10 +90,11 @@ def load_weights(network: torch.nn.Module, weights: Weights) -> None:
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], identity: str, network: torch.nn.Module, optimizer: Optimizer, progress: Progress
+    path: str | os.PathLike[str], identity: str, objective: Objective, optimizer: Optimizer, progress: Progress
 ) -> None:
     """Write the state of a training to a file, whole or not at all."""
-    arrays = as_arrays("network.", weights_of(network)) | as_arrays("best.", progress.best)
+    arrays = as_arrays("network.", weights_of(objective.network)) | as_arrays("best.", progress.best)
+    arrays |= as_arrays("objective.", {name: each.detach().cpu() for name, each in objective.state().items()})
     for number, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
             if value is None:  # the momentum of SGD without one, in torch before 2.5
@@ -111,9 +113,9 @@ def write_checkpoint(
 
 
 def read_checkpoint(
-    path: str | os.PathLike[str], identity: str, network: torch.nn.Module, optimizer: Optimizer
+    path: str | os.PathLike[str], identity: str, objective: Objective, optimizer: Optimizer
 ) -> Progress | None:
-    """Read the state of a training and put it into the network and the optimizer; None if there is no file.
+    """Read the state of a training and put it into the objective and the optimizer; None if there is no file.
 
     Raises
     ------
@@ -155,8 +157,9 @@ def read_checkpoint(
         )
     with archive.taken_for(_KIND):
         _check_states(optimizer, states)
-        load_weights(network, progress.best)
-        load_weights(network, weights)
+        load_weights(objective.network, progress.best)
+        load_weights(objective.network, weights)
+        objective.restore(as_weights("objective.", archive.arrays))
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return progress
 

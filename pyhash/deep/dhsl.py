@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pyhash._inputs.checks import MAX_WIDTH, check_choice, check_fraction, check_integer, check_real
@@ -16,8 +14,8 @@ from pyhash.deep.base import DeepMethod
 from pyhash.deep.losses import QuantizationLoss, RelationLoss, RowSparsityPenalty, WeightedCosineTripletLoss
 from pyhash.deep.networks.dhsl_network import DHSLNetwork
 from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.deep.networks.inputs import Input
-from pyhash.deep.objective import Objective
+from pyhash.deep.objective import Encoded, Objective
+from pyhash.deep.rows import RowNumbers
 from pyhash.deep.similarity import SharedLabels, ordered_pairs_of, sum_of
 from pyhash.deep.state import Plan
 from pyhash.deep.training_options import TrainingOptions
@@ -298,10 +296,10 @@ class DHSLObjective(Objective):
             groups["relation"] = (relation, settings["relation_learning_rate"])
         return groups
 
-    def losses(self, rows: NDArray[np.int64], inputs: Mapping[str, Input]) -> dict[str, Tensor]:
+    def losses(self, rows: Mapping[str, RowNumbers], encoded: Mapping[str, Encoded], epoch: int) -> dict[str, Tensor]:
         """Return the four terms, without those that the variant leaves out."""
-        settings, shared = self._settings, self._shared(rows)
-        H = {name: self.network(name, x) for name, x in inputs.items()}
+        settings, shared = self._settings, self._shared(next(iter(rows.values())))
+        H = {name: each.outputs for name, each in encoded.items()}
         pairs = ordered_pairs_of(list(H))
         terms = {"triplets": settings["alpha"] * sum_of([self._of_triplets(H[a], H[b], shared) for a, b in pairs])}
         if settings["selector_hidden"] is not None and settings["variant"] != "DHSL1":

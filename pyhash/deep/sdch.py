@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pyhash._inputs.checks import MAX_WIDTH, check_choice, check_integer, check_real
@@ -15,10 +14,10 @@ from pyhash.codes import sign
 from pyhash.deep.base import DeepMethod
 from pyhash.deep.losses import BalanceLoss, CodeSimilarityLoss, IndependenceLoss, PairLikelihoodLoss, QuantizationLoss
 from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.deep.networks.inputs import Input
 from pyhash.deep.networks.sdch_network import SDCHNetwork
-from pyhash.deep.objective import Objective
+from pyhash.deep.objective import Encoded, Objective
 from pyhash.deep.outputs import Outputs
+from pyhash.deep.rows import RowNumbers
 from pyhash.deep.similarity import SharedLabels, pairs_of, sum_of
 from pyhash.deep.state import Plan
 from pyhash.deep.training_options import TrainingOptions
@@ -27,6 +26,8 @@ from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.itq import itq_rotation
 
 _ITQ_STEPS = 50
+# Epochs of the staged schedule that train one part each: features, then the hash layer.
+_STAGES = 2
 
 _PRESETS: dict[str, dict[str, Any]] = {
     "default": {
@@ -240,6 +241,8 @@ class SDCH(DeepMethod):
 class SDCHObjective(Objective):
     """``L = L_f + gamma L_h`` (Eq. 8)."""
 
+    uses_outputs = True
+
     def __init__(
         self, network: SDCHNetwork, settings: dict[str, Any], L: Matrix, device: torch.device, seed: int
     ) -> None:
@@ -249,7 +252,6 @@ class SDCHObjective(Objective):
         self._device = device
         self._seed = seed
         self._targets: dict[str, Tensor] = {}  # B (n, r) of each modality
-        self._stage = "joint"
         mean = "sum" if settings["reduction"] == "sum" else "mean"
         self._of_features = PairLikelihoodLoss(settings["reduction"])
         self._of_similarity = CodeSimilarityLoss(settings["reduction"])
@@ -269,42 +271,65 @@ class SDCHObjective(Objective):
             groups["backbones"] = (backbones, settings["backbone_learning_rate"])
         return groups
 
-    def begin_epoch(self, epoch: int, outputs: Callable[[], Outputs]) -> None:
-        """Set the stage of the schedule, and the codes B that outputs approach (Eq. 10)."""
-        staged = self._settings["schedule"] == "staged"
-        self._stage = {1: "features", 2: "hash"}.get(epoch, "joint") if staged else "joint"
-        if self._stage == "features":
-            return  # features need no codes
-        Z = outputs()
-        first = 2 if staged else 1
+    def turns(self, epoch: int) -> list[list[str]]:
+        """Return all groups at once; in the staged schedule first the features alone, then the hash layer alone."""
+        groups = list(self.groups())
+        if self._settings["schedule"] == "staged" and epoch <= _STAGES:
+            return [["hash"] if epoch == _STAGES else [name for name in groups if name != "hash"]]
+        return [groups]
+
+    def begin_training(self, outputs: Callable[[], Outputs]) -> None:
+        """Set the codes B of the first epoch, unless it trains features alone."""
+        if self._settings["schedule"] == "joint":
+            self._set_targets(outputs(), epoch=1)
+
+    def end_epoch(self, epoch: int, outputs: Outputs) -> None:
+        """Set the codes B that outputs approach in the next epoch (Eq. 10)."""
+        self._set_targets(outputs, epoch + 1)
+
+    def _set_targets(self, Z: Outputs, epoch: int) -> None:
+        first = 2 if self._settings["schedule"] == "staged" else 1
         if self._settings["start"] == "itq" and epoch == first:
             everything = np.concatenate(list(Z.values())).astype(np.float64)
             R = itq_rotation(everything, _ITQ_STEPS, np.random.default_rng([self._seed, 0, epoch]))
             Z = {name: (Z_m @ R).astype(np.float32) for name, Z_m in Z.items()}
         self._targets = {name: torch.from_numpy(sign(Z_m)).to(self._device, torch.float32) for name, Z_m in Z.items()}
 
-    def losses(self, rows: NDArray[np.int64], inputs: Mapping[str, Input]) -> dict[str, Tensor]:
-        """Return the terms of L_f and of gamma L_h; in a stage that trains one part, only its own."""
-        similar = (self._shared(rows) > 0).float()
-        if self._stage == "hash":
-            self.network.eval()  # statistics of a backbone must not change
-        with torch.set_grad_enabled(self._stage != "hash"):
-            features = {name: self.network.features(name, x) for name, x in inputs.items()}
+    def state(self) -> dict[str, Tensor]:
+        """Return the codes B of each modality."""
+        return {f"B.{name}": B.to(torch.int8) for name, B in self._targets.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take the codes B."""
+        shape, wanted = (
+            (self._shared.n, self.network.hash_layer.out_features),
+            {f"B.{m}" for m in self.network.modalities},
+        )
+        if set(state) != wanted or any(B.shape != shape or B.dtype != torch.int8 for B in state.values()):
+            raise ValueError(f"its objective must keep codes of shape {shape} for {', '.join(self.network.modalities)}")
+        self._targets = {name.removeprefix("B."): B.to(self._device, torch.float32) for name, B in state.items()}
+
+    def losses(self, rows: Mapping[str, RowNumbers], encoded: Mapping[str, Encoded], epoch: int) -> dict[str, Tensor]:
+        """Return the terms of L_f and of gamma L_h; in an epoch that trains one part, only its own."""
+        numbers = next(iter(rows.values()))
+        similar = (self._shared(numbers) > 0).float()
+        trained = self.turns(epoch)[0]
         terms = {}
-        if self._stage != "hash":
-            pairs = pairs_of(list(features))
-            terms["features"] = sum_of([self._of_features(features[a], features[b], similar) for a, b in pairs])
-        if self._stage != "features":
-            terms |= self._hash_losses(rows, features, similar)
+        if "features" in trained:
+            pairs = pairs_of(list(encoded))
+            of_pairs = [self._of_features(encoded[a].features, encoded[b].features, similar) for a, b in pairs]
+            terms["features"] = sum_of(of_pairs)
+        if "hash" in trained:
+            terms |= self._hash_losses(numbers, encoded, similar)
         return terms
 
-    def _hash_losses(self, rows: NDArray[np.int64], features: dict[str, Tensor], similar: Tensor) -> dict[str, Tensor]:
+    def _hash_losses(self, rows: RowNumbers, encoded: Mapping[str, Encoded], similar: Tensor) -> dict[str, Tensor]:
         settings, numbers = self._settings, torch.from_numpy(rows).to(self._device)
-        Z = torch.cat([self.network.hash_layer(f) for f in features.values()])
-        B = torch.cat([self._targets[name][numbers] for name in features])
+        Z = torch.cat([each.outputs for each in encoded.values()])
+        B = torch.cat([self._targets[name][numbers] for name in encoded])
         gamma = settings["gamma"]
         return {
-            "similarity": gamma * self._of_similarity(Z, similar.repeat(len(features), len(features))),
+            "similarity": gamma * self._of_similarity(Z, similar.repeat(len(encoded), len(encoded))),
             "quantization": gamma * settings["beta_1"] * self._of_signs(Z, B),
             "independence": gamma * settings["beta_2"] * self._of_independence(Z),
             "balance": gamma * settings["beta_3"] * self._of_balance(Z),

@@ -23,6 +23,7 @@ class SharedLabels:
 
     def __init__(self, L: Matrix, device: torch.device) -> None:
         self._L = torch.from_numpy(L).to(device, torch.float32)
+        self.n = len(L)
 
     def __call__(self, rows: NDArray[Any]) -> Tensor:
         """Return the numbers (b, b) of labels that rows of a batch share."""

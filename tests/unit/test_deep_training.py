@@ -18,7 +18,6 @@ from pyhash.deep import DHSL, SDCH, AlexNet, CollapseWarning, TrainingOptions
 from pyhash.deep.checkpoint import weights_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
-from pyhash.deep.sdch import SDCHObjective
 from pyhash.deep.training import Training
 from pyhash.deep.validation import Validation
 from pyhash.methods.parts.orthonormal import nearest_rotation
@@ -248,8 +247,8 @@ def ruin(monkeypatch):
     def after(part):
         set_rates = Training._set_rates
 
-        def ruining(self, done):
-            set_rates(self, done)
+        def ruining(self, epoch, done):
+            set_rates(self, epoch, done)
             if done >= part:
                 for group in self._optimizer.param_groups:
                     group["lr"] = 3.0
@@ -697,22 +696,18 @@ def test_cosine_decay_is_the_formula():
 @pytest.fixture
 def epochs_of_sdch(monkeypatch):
     """Of every epoch: weights before and after, outputs of all rows before it, and the codes B."""
-    found, take, begin = [], Training._take_epoch, SDCHObjective.begin_epoch
-
-    def begin_epoch(self, epoch, outputs):
-        begin(self, epoch, outputs)
-        inputs = {name: torch.from_numpy(X.astype(np.float32)) for name, X in VIEWS.items()}
-        self.network.eval()
-        with torch.no_grad():
-            Z = {name: self.network(name, x).numpy() for name, x in inputs.items()}
-        found.append({"Z": Z, "B": {name: B.numpy().copy() for name, B in self._targets.items()}})
+    found, take = [], Training._take_epoch
 
     def take_epoch(self, progress):
+        inputs = {name: torch.from_numpy(X.astype(np.float32)) for name, X in VIEWS.items()}
+        self._network.eval()
+        with torch.no_grad():
+            Z = {name: self._network(name, x).numpy() for name, x in inputs.items()}
+        B = {name: B.numpy().copy() for name, B in self._objective._targets.items()}
         before = weights_of(self._network)
         take(self, progress)
-        found[-1].update(before=before, after=weights_of(self._network))
+        found.append({"Z": Z, "B": B, "before": before, "after": weights_of(self._network)})
 
-    monkeypatch.setattr(SDCHObjective, "begin_epoch", begin_epoch)
     monkeypatch.setattr(Training, "_take_epoch", take_epoch)
     return found
 

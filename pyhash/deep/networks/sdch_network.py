@@ -30,6 +30,7 @@ class SDCHNetwork(HashingNetwork):
     ) -> None:
         super().__init__(feature_width, backbones)
         self._names = {name: f"m{m}" for m, name in enumerate(widths)}  # a module's name may hold no dot
+        self.modalities = list(widths)
         self._shapes = dict(shapes)
         self.hidden = nn.ModuleDict()
         self.last = nn.ModuleDict()
