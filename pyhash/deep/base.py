@@ -27,6 +27,7 @@ from pyhash.deep.encoders import compare_encoders, label_weights, with_one
 from pyhash.deep.loader_rows import LoaderRows
 from pyhash.deep.model_file import restore_state, store_state
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import to_device
 from pyhash.deep.objective import Objective
 from pyhash.deep.onnx_export import write_onnx
 from pyhash.deep.outputs import encode_rows, fused_signs
@@ -442,7 +443,7 @@ class DeepMethod(HashingMethod):
                 found, block = {}, of_modalities[0][0]
                 for name, (_, x) in zip(rows, of_modalities, strict=True):
                     features, outputs = (
-                        part.float().cpu().numpy() for part in state.network.encode(name, x.to(device))
+                        part.float().cpu().numpy() for part in state.network.encode(name, to_device(x, device))
                     )
                     found[name] = outputs if encoder == "bits" else to_logits[name](features)
                     del x

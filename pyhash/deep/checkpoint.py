@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from pyhash._files.safetensors import read_tensor_file, write_tensor_file
 from pyhash._inputs.checks import check_integer
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import tensors_of
 from pyhash.deep.objective import Objective
 from pyhash.deep.rows import TrainingRows
 from pyhash.deep.state import Plan
@@ -60,7 +61,7 @@ def identity_of(
     some = np.unique(np.linspace(0, rows.n - 1, _ROWS_IN_IDENTITY).astype(np.int64))
     for inputs in rows.batches([some]):
         for x in inputs.values():
-            for tensor in [x] if isinstance(x, Tensor) else [x.columns, x.values]:
+            for tensor in tensors_of(x):
                 digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:32]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyhash.codes import sign
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import to_device
 from pyhash.deep.rows import TrainingRows, rows_per_block
 
 Outputs: TypeAlias = dict[str, NDArray[np.float32]]  # by modality
@@ -44,7 +45,7 @@ def encode_rows(
     with torch.no_grad(), closing(rows.batches(blocks)) as batches:
         for inputs in batches:
             for name, x in inputs.items():
-                encoded = network.encode(name, x.to(device))
+                encoded = network.encode(name, to_device(x, device))
                 for part, of_part in zip(parts, blocks_of, strict=True):
                     of_part[name].append(encoded[part].float().cpu().numpy())
     found = [{name: np.concatenate(of_name) for name, of_name in of_part.items()} for of_part in blocks_of]

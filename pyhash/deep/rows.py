@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 RowNumbers = NDArray[np.int64]
 Batches = Generator[dict[str, Input], None, None]
+TrainingBatches = Generator[tuple[dict[str, Input], dict[str, Input]], None, None]
 
 # Rows that are encoded at a time, and the values of pictures among them.
 ROWS_PER_BLOCK = 1024
@@ -54,6 +56,15 @@ class TrainingRows(ABC):
     @abstractmethod
     def batches(self, rows: Sequence[RowNumbers]) -> Batches:
         """Yield the inputs of each batch of row numbers; close the generator if not all are taken."""
+
+    def training_batches(self, rows: Sequence[RowNumbers]) -> TrainingBatches:
+        """Yield, of each batch of row numbers, the inputs to train on and those to evaluate, each item read once.
+
+        Both are the same object where nothing is transformed for training.
+        """
+        with closing(self.batches(rows)) as batches:
+            for inputs in batches:
+                yield inputs, inputs
 
 
 class ArrayRows(TrainingRows):

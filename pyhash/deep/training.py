@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pyhash.deep.checkpoint import Progress, read_checkpoint, weights_of, write_checkpoint
-from pyhash.deep.networks.inputs import Input
+from pyhash.deep.networks.inputs import Input, to_device
 from pyhash.deep.objective import Encoded, Objective
 from pyhash.deep.outputs import ADVICE, OUTPUTS, Outputs, encode_rows
 from pyhash.deep.rows import RowNumbers, TrainingRows
@@ -126,7 +126,7 @@ class Training:
             yield rows, {name: inputs[name] for name, inputs in zip(names, of_each, strict=True)}
 
     def _step(self, rows: Mapping[str, RowNumbers], inputs: Mapping[str, Input], epoch: int) -> dict[str, float]:
-        moved = {name: x.to(self._options.device) for name, x in inputs.items()}
+        moved = {name: to_device(x, self._options.device) for name, x in inputs.items()}
         values: dict[str, float] = {}
         for turn in self._objective.turns(epoch):
             with self._only(turn):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyhash.deep.networks.inputs import Bags, Input
+from pyhash.deep.networks.inputs import Bags, FeatureInput
 
 
 class InputLayer(nn.Module):
@@ -20,7 +20,7 @@ class InputLayer(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_inputs, n_outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(n_outputs).uniform_(-bound, bound))
 
-    def forward(self, x: Input) -> Tensor:
+    def forward(self, x: FeatureInput) -> Tensor:
         """Return outputs (n, n_outputs)."""
         if isinstance(x, Bags):
             summed = functional.embedding_bag(

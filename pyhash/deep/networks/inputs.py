@@ -1,7 +1,8 @@
-"""Inputs of networks: dense rows, or bags of words."""
+"""Inputs of networks: tensors, dicts of them, or bags of words."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +14,6 @@ from pyhash._inputs.checks import is_sparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
 # Rows with a smaller part of values that are not zero are bags of words; denser ones are faster as dense rows.
 _MAX_DENSITY = 0.05
@@ -28,12 +28,41 @@ class Bags:
     values: Tensor  # float32, as many
     offsets: Tensor  # int64 (n,), where each row begins
 
-    def to(self, device: torch.device) -> Self:
-        """Return the same on a device."""
-        return type(self)(self.columns.to(device), self.values.to(device), self.offsets.to(device))
+
+# Rows (n, d) of features.
+FeatureInput: TypeAlias = "Tensor | Bags"
+# What the network of one modality takes: features, or what its backbone takes, each tensor with a row for each sample.
+Input: TypeAlias = "FeatureInput | dict[str, Input]"
 
 
-Input: TypeAlias = Tensor | Bags
+def map_tensors(function: Callable[[Tensor], Tensor], x: Input) -> Input:
+    """Return an input of the same structure, in which the result of the function is in place of each tensor."""
+    if isinstance(x, Tensor):
+        return function(x)
+    if isinstance(x, Bags):
+        return Bags(function(x.columns), function(x.values), function(x.offsets))
+    return {name: map_tensors(function, part) for name, part in x.items()}
+
+
+def tensors_of(x: Input) -> list[Tensor]:
+    """Return all tensors of an input, in the order of its structure."""
+    if isinstance(x, Tensor):
+        return [x]
+    if isinstance(x, Bags):
+        return [x.columns, x.values, x.offsets]
+    return [tensor for part in x.values() for tensor in tensors_of(part)]
+
+
+def to_device(x: Input, device: torch.device) -> Input:
+    """Return an input on a device; from pinned memory to a GPU without waiting for the copy."""
+    return map_tensors(lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"), x)
+
+
+def n_rows(x: Input) -> int:
+    """Return the number of rows of an input."""
+    if isinstance(x, dict):
+        return n_rows(next(iter(x.values())))
+    return len(x.offsets if isinstance(x, Bags) else x)
 
 
 def scaled_pictures(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -56,7 +85,7 @@ def is_bag_of_words(rows: Any) -> bool:
     return bool(n_set < _MAX_DENSITY * some.shape[0] * some.shape[1])
 
 
-def make_input(rows: Any, as_bags: bool) -> Input:
+def make_input(rows: Any, as_bags: bool) -> FeatureInput:
     """Return float32 rows (n, d) as a tensor or as bags."""
     if not as_bags:
         dense: NDArray[np.float32] = rows.toarray() if is_sparse(rows) else rows
