@@ -31,18 +31,28 @@ def is_class_indices(name: str, labels: object) -> bool:
 
 
 def check_class_indices(
-    name: str, labels: object, n_classes: int | None = None, first_row: int = 0, hint: str = ""
+    name: str,
+    labels: object,
+    n_classes: int | None = None,
+    first_row: int = 0,
+    hint: str = "",
+    *,
+    allow_unknown: bool = False,
 ) -> NDArray[np.int64]:
-    """Return class indices (n,); raise unless each is in [0, n_classes). `hint` ends the message."""
+    """Return class indices (n,); raise unless each is in [0, n_classes), or -1 for an unknown class if that is allowed.
+
+    `hint` ends the message.
+    """
     array = as_array(name, labels)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be class indices of an integer dtype, got {array.dtype}")
     end = MAX_CLASSES if n_classes is None else n_classes
     classes: NDArray[np.int64] = array.astype(np.int64)  # what does not fit turns negative
-    wrong = np.flatnonzero((classes < 0) | (classes >= end))
+    wrong = np.flatnonzero((classes < 0) & ~(allow_unknown & (array == -1)) | (classes >= end))
     if wrong.size:
+        unknown = ", or -1 where only coarser classes are known" if allow_unknown else ""
         raise ValueError(
-            f"{name} must be class indices from 0 to {end - 1}, got {array[wrong[0]]} "
+            f"{name} must be class indices from 0 to {end - 1}{unknown}, got {array[wrong[0]]} "
             f"in {name_rows(wrong, first_row)}{hint}"
         )
     return classes
@@ -85,7 +95,8 @@ def check_label_matrix(
 
 
 def one_hot(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.bool_]:
-    """Return class indices as a 0/1 matrix (n, n_classes)."""
+    """Return class indices as a 0/1 matrix (n, n_classes); the rows of -1 are zero."""
     matrix = np.zeros((len(classes), n_classes), dtype=bool)
-    matrix[np.arange(len(classes)), classes] = True
+    known = np.flatnonzero(classes >= 0)
+    matrix[known, classes[known]] = True
     return matrix

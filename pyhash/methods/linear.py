@@ -24,7 +24,7 @@ from pyhash.methods.parts.calibration import MAX_ROWS, Calibration, candidates_o
 from pyhash.methods.parts.encoder_trial import ENCODERS, MAX_QUERIES, EncoderTrial
 from pyhash.methods.parts.feature_maps import RBFAnchors, apply_map, check_rows, fitted_copy, grown_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
-from pyhash.methods.parts.feature_sums import FeatureSums
+from pyhash.methods.parts.feature_sums import FeatureSums, UnlabelledSums
 from pyhash.methods.parts.hierarchy import ClassLayers, count_classes, label_matrices
 from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
@@ -65,6 +65,11 @@ class UnmappedRows:
     views: dict[str, Features]
     labels: list[Matrix]  # 0/1 (n, c_k) of each layer, coarse to fine; empty for methods without labels
     first_row: int  # number of the first row in the user's data
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """Rows that have a label in the finest layer; only for methods with labels."""
+        return np.flatnonzero(self.labels[-1].any(axis=1))
 
     def take(self, chosen: NDArray[np.int64]) -> UnmappedRows:
         """Return some of the rows."""
@@ -186,6 +191,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     def _encoder_in(self, state: State[Own]) -> str:
         encoder = super()._encoder_in(state)
         self._check_encoder(encoder, state)
+        if encoder in ENCODERS[1:] and len(cast("LabelSets", state.label_sets).counts) == 0:
+            raise ValueError(
+                f"encoder must be 'bits' until a row with a label in the finest layer was learned, got {encoder!r}"
+            )
         return encoder
 
     def _to_file(self, state: State[Own]) -> tuple[Fields, Arrays]:
@@ -253,13 +262,18 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         with self._computable():
             own, B = self._learn(settings, state.own, chunk, settings.rng(1 + state.n_chunks))
         sums = {name: old.add(views[name], chunk.XX[name], B, chunk.finest) for name, old in state.sums.items()}
+        label_sets, unlabelled = state.label_sets, state.unlabelled
+        if label_sets is not None:
+            label_sets = label_sets.add(chunk.finest, B)
+            unlabelled = self._add_unlabelled(settings, state, chunk)
         learned = dataclasses.replace(
             state,
             n_chunks=state.n_chunks + 1,
             n_samples=state.n_samples + chunk.n,
             sums=sums,
             ridge=settings.ridge if self.is_supervised else {},
-            label_sets=None if state.label_sets is None else state.label_sets.add(chunk.finest, B),
+            label_sets=label_sets,
+            unlabelled=unlabelled,
             own=own,
             projections={},
             posteriors={},
@@ -271,6 +285,14 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             with self._computable():
                 learned = self._calibrate_first(settings, learned, rows, B)
         return learned, B
+
+    def _add_unlabelled(self, settings: SettingsT, state: State[Own], chunk: Chunk) -> dict[str, UnlabelledSums]:
+        """Return the sums over rows without a label in the finest layer, which label scores leave out."""
+        among = ~chunk.finest.any(axis=1)
+        if not among.any():
+            return state.unlabelled
+        before = state.unlabelled or {name: UnlabelledSums.empty(d) for name, d in state.n_mapped.items()}
+        return {name: sums.add(chunk.views[name], among, settings.ridge.get(name)) for name, sums in before.items()}
 
     @contextmanager
     def _computable(self) -> Iterator[None]:
@@ -287,6 +309,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     def _grow(self, state: State[Own], rows: UnmappedRows) -> State[Own]:
         """Return the state with the columns that maps take on from a chunk, its sums completed."""
         maps, n_mapped, sums, own = dict(state.maps), dict(state.n_mapped), dict(state.sums), state.own
+        unlabelled = dict(state.unlabelled)
         for name, feature_map in state.maps.items():
             grown = grown_copy(f"views[{name!r}]", feature_map, rows.views[name], state.n_chunks, rows.first_row)
             if grown is None:
@@ -294,8 +317,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             maps[name], C = grown
             n_mapped[name] = sum(C.shape)
             sums[name] = sums[name].completed(C)
+            if unlabelled:
+                unlabelled[name] = unlabelled[name].completed(C)
             own = self._complete(own, name, C)
-        return dataclasses.replace(state, maps=maps, n_mapped=n_mapped, sums=sums, own=own)
+        return dataclasses.replace(state, maps=maps, n_mapped=n_mapped, sums=sums, unlabelled=unlabelled, own=own)
 
     def _calibrate(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> State[Own]:
         """Return the state with its calibrations updated by predicting some rows that are not learned yet.
@@ -304,7 +329,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """
         if not state.calibrations and not (self._calibrates(settings) and state.has_row_sums):
             return state
-        held = _drawn(settings.rng(_CALIBRATION + state.n_chunks), len(rows.labels[-1]), MAX_ROWS)
+        held = _drawn(settings.rng(_CALIBRATION + state.n_chunks), rows.labelled, MAX_ROWS)
         L, calibrations = rows.labels[-1][held], {}
         for name, sums in state.sums.items():
             check_rows(f"views[{name!r}]", rows.views[name], rows.first_row)  # all, though only some are predicted
@@ -325,14 +350,14 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         for feature_map in state.maps.values():
             if isinstance(feature_map, RBFAnchors):
                 is_anchor[feature_map.fitted_rows] = True
-        order = settings.rng(_CALIBRATION).permutation(n)
+        order = settings.rng(_CALIBRATION).permutation(rows.labelled)
         order = order[np.argsort(is_anchor[order], kind="stable")]
-        held = np.sort(order[: min(MAX_ROWS, n // 5)])
+        held = np.sort(order[: min(MAX_ROWS, len(order) // 5)])
         rest = np.setdiff1d(np.arange(n), held)
         label_sets = LabelSets.empty(sets.n_classes, settings.n_bits).add(L[rest], B[rest])
         calibrations = {}
-        for name, sums in state.sums.items():
-            feature_map = state.maps[name]
+        for name in state.sums:
+            feature_map, sums = state.maps[name], state.labelled_sums(name)
             X = self._mapped(state, name, rows.views[name][held])
             calibrations[name] = Calibration.empty(*candidates_of(feature_map, X, sums))
             if len(held) == 0:
@@ -390,14 +415,14 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         n, n_classes = rows.labels[-1].shape
         trial = EncoderTrial.empty(settings.n_bits, n_classes)
         if state is None:
-            held = _drawn(rng, n, min(MAX_QUERIES, n // 5))
+            held = _drawn(rng, rows.labelled, min(MAX_QUERIES, len(rows.labelled) // 5))
             rest = rows.take(np.setdiff1d(np.arange(n), held))
             if len(held) == 0:
                 return trial
             state, signs = self._learn_rows(settings, None, rest)
             tried = trial.with_samples(rest.labels[-1], signs, rng)
         else:
-            held = _drawn(rng, n, MAX_QUERIES)
+            held = _drawn(rng, rows.labelled, MAX_QUERIES)
             trial = tried = state.trial or trial
         queries = rows.take(held)
         scored = tried.with_queries(
@@ -573,9 +598,9 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         return self
 
 
-def _drawn(rng: np.random.Generator, n: int, most: int) -> NDArray[np.int64]:
-    """Return the numbers of at most so many of n rows, in ascending order."""
-    drawn: NDArray[np.int64] = np.sort(rng.choice(n, min(most, n), replace=False))
+def _drawn(rng: np.random.Generator, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of the given rows, in ascending order."""
+    drawn: NDArray[np.int64] = np.sort(rng.choice(rows, min(most, len(rows)), replace=False))
     return drawn
 
 

@@ -8,12 +8,12 @@ import hashlib
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash._inputs.checks import as_array, check_choice, check_integer, check_n_bits, check_real
+from pyhash._inputs.checks import as_array, check_bool, check_choice, check_integer, check_n_bits, check_real
 from pyhash._inputs.threads import resolve_n_threads
 from pyhash.methods.linear import OnlineMethod, Settings
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
@@ -35,7 +35,8 @@ class SHOHSettings(Settings):
 
     alpha: list[float]
     beta: list[float]
-    gamma: float
+    gamma: list[float]
+    soft_labels: bool
     eta: float
     mu: float
     n_iter: int
@@ -48,8 +49,10 @@ class Centers:
     """State of SHOH beside the sums of all methods."""
 
     centers: list[Signs]  # C^k (c_k, r)
+    # Sums over the rows that have labels in layer k:
     D: list[Matrix]  # (c_k, r): sum S^k' B
-    E: Matrix  # (r, r): sum B'B
+    E: list[Matrix]  # (r, r): sum B'B
+    squares: list[float]  # sum of the squares of S^k, a constant of the objective; files of version 2 do not count it
     class_counts: list[Matrix]  # (c_k,): rows of each class
     class_sums: dict[str, list[Matrix]]  # by modality, for each layer but the finest (d, c_k): sum X'L^k
     alpha: list[float]
@@ -78,8 +81,11 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         two.
     beta : sequence of K - 1 floats or None
         Weight of each coarse layer's affiliation with the finest; by default equal, summing to 1.
-    gamma : float
-        Emphasis on a sample's own classes in its soft labels (Eq. 4).
+    gamma : float or sequence of K - 1 floats
+        Emphasis on a sample's own classes in its soft labels (Eq. 4), one for all layers below the first or one for
+        each.
+    soft_labels : bool
+        Whether codes and centers are learned from soft labels; False: from the labels themselves (Eq. 34).
     eta : float
         Weight of the affiliation of centers (Eq. 8).
     mu : float
@@ -120,13 +126,22 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     others follow. An array holds class indices (n,), one class a row, or is a 0/1 matrix (n, c_k), dense or sparse.
     Every row needs a label, and its labels in one layer must be exactly the parents of those in the next.
 
+    A row may know only its coarse classes: in a list of K arrays, the finer ones then hold -1 for it, or a row of zeros.
+    Such a row takes part in the terms of the layers that it has labels in, and in the projections; label scores, which
+    the encoders other than "bits" use, are those of rows with a label in the finest layer.
+
     For a chunk with labels L^k the soft labels are ``S^1 = L^1``, ``V^{k+1} = L^k A^{k,k+1} + L^{k+1}``,
     ``S^{k+1} = V^{k+1} / ||V^{k+1}|| + gamma L^{k+1}``, row by row (Eq. 3, 4). Codes B and centers C^k minimise
 
         sum_k alpha_k ||r S^k - B C^k'||^2 + eta sum_{k<K} beta_k ||r A^{k,K} - C^k C^K'||^2        (Eq. 8)
 
     over all data; sums stand for the old data. B, C^K and the other C^k are updated in turn by one sweep of discrete
-    cyclic coordinate descent each (Eq. 9-21). Projections ``W_m`` solve Eq. 27 when they are first needed.
+    cyclic coordinate descent each (Eq. 9-21). Projections ``W_m`` solve Eq. 27 when they are first needed. Every weight
+    but xi may be 0; where all weights of an update are 0, it changes nothing.
+
+    Variants, for ``make_method("shoh/...")``: "hard-labels" learns from the labels L^k in place of S^k (SHOH-1 in the
+    paper, Eq. 34, 35); "flat" knows no hierarchy, and learns the finest classes (SHOH-3, Eq. 38, 39), or those of all
+    layers as one if it is given them (SHOH-2, Eq. 36, 37); "paper" starts from random codes, the paper's.
 
     The paper states eta = 1 and random codes at the start of every chunk; defaults here are eta = 10, as in its
     experiments, and ``init="centers"``, which retrieves better at short lengths.
@@ -150,6 +165,12 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     ((200, 2), 1.0)
     """
 
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "hard-labels": {"soft_labels": False},
+        "flat": {"hierarchy": None},
+        "paper": {"init": "random"},
+    }
+
     def __init__(
         self,
         n_bits: int = 32,
@@ -158,7 +179,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         n_classes: int | None = None,
         alpha: Sequence[float] | None = None,
         beta: Sequence[float] | None = None,
-        gamma: float = 1.0,
+        gamma: float | Sequence[float] = 1.0,
+        soft_labels: bool = True,
         eta: float = 10.0,
         mu: float = 1000.0,
         xi: float | Mapping[str, float] = 1.0,
@@ -175,6 +197,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         self.alpha = alpha
         self.beta = beta
         self.gamma = gamma
+        self.soft_labels = soft_labels
         self.eta = eta
         self.mu = mu
         self.xi = xi
@@ -197,7 +220,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
             **vars(shared),
             alpha=_check_weights("alpha", self.alpha, ratios / ratios.sum()),
             beta=_check_weights("beta", self.beta, np.full(n_layers - 1, 1 / max(n_layers - 1, 1))),
-            gamma=check_real("gamma", self.gamma, 0.0),
+            gamma=_check_gamma(self.gamma, n_layers),
+            soft_labels=check_bool("soft_labels", self.soft_labels),
             eta=check_real("eta", self.eta, 0.0),
             mu=check_real("mu", self.mu, 0.0),
             n_iter=check_integer("n_iter", self.n_iter, 1),
@@ -218,7 +242,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         return Centers(
             centers=[random_signs(rng, c, r) for c in n_classes],
             D=[np.zeros((c, r)) for c in n_classes],
-            E=np.zeros((r, r)),
+            E=[np.zeros((r, r)) for _ in n_classes],
+            squares=[0.0 for _ in n_classes],
             class_counts=[np.zeros(c) for c in n_classes],
             class_sums={name: [np.zeros((d, c)) for c in n_classes[:-1]] for name, d in n_mapped.items()},
             alpha=settings.alpha,
@@ -229,13 +254,15 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         self, settings: SHOHSettings, own: Centers, chunk: Chunk, rng: np.random.Generator
     ) -> tuple[Centers, Signs]:
         L = chunk.labels
-        S = _soft_labels(L, settings.classes.affiliations, settings.gamma)
-        B = _first_codes(settings, own.centers, L, rng)
-        B, centers, D, E = _optimise(settings, own, S, B)
+        S = _soft_labels(L, settings.classes.affiliations, settings.gamma) if settings.soft_labels else L
+        groups = _rows_by_depth(L)
+        B = _first_codes(settings, own.centers, L, groups, rng)
+        centers, D, E = _optimise(settings, own, S, groups, B)
         learned = Centers(
             centers=centers,
             D=D,
             E=E,
+            squares=[old + float((s * s).sum()) for old, s in zip(own.squares, S, strict=True)],
             class_counts=[counts + matrix.sum(axis=0) for counts, matrix in zip(own.class_counts, L, strict=True)],
             class_sums={
                 name: [old + X.transposed_dot(matrix) for old, matrix in zip(own.class_sums[name], L[:-1], strict=True)]
@@ -267,22 +294,26 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     # --- files --------------------------------------------------------------------------------------------------------
 
     def _own_to_file(self, own: Centers) -> tuple[Fields, Arrays]:
-        arrays: Arrays = {"E": own.E}
-        for k, (center, D, counts) in enumerate(zip(own.centers, own.D, own.class_counts, strict=True)):
-            arrays |= {f"centers.{k}": center, f"D.{k}": D, f"class_counts.{k}": counts}
+        arrays: Arrays = {}
+        for k, (center, D, E, counts) in enumerate(zip(own.centers, own.D, own.E, own.class_counts, strict=True)):
+            arrays |= {f"centers.{k}": center, f"D.{k}": D, f"E.{k}": E, f"class_counts.{k}": counts}
         for m, sums in enumerate(own.class_sums.values()):
             arrays |= {f"class_sums.{m}.{k}": class_sums for k, class_sums in enumerate(sums)}
-        return {"n_layers": len(own.centers), "alpha": own.alpha, "mu": own.mu}, arrays
+        return {"n_layers": len(own.centers), "alpha": own.alpha, "mu": own.mu, "squares": own.squares}, arrays
 
     def _own_from_file(self, archive: Archive, state: State[Any]) -> Centers:
         fields = archive.field("state")
         r = check_n_bits(fields["n_bits"])
         layers = range(check_integer("n_layers", fields["n_layers"], 1))
         centers = [archive.array(f"centers.{k}", np.int8, (None, r)) for k in layers]
+        has_one_gram = "E" in archive.arrays  # earlier files: of all rows, each of which had labels in every layer
+        grams = ["E" if has_one_gram else f"E.{k}" for k in layers]
+        squares = [0.0 for _ in layers] if has_one_gram else fields["squares"]
         return Centers(
             centers=centers,
             D=[archive.array(f"D.{k}", np.float64, (len(centers[k]), r)) for k in layers],
-            E=archive.array("E", np.float64, (r, r)),
+            E=[archive.array(name, np.float64, (r, r)) for name in grams],
+            squares=_check_weights("squares", squares, np.zeros(len(layers))),
             class_counts=[archive.array(f"class_counts.{k}", np.float64, (len(centers[k]),)) for k in layers],
             class_sums={
                 name: [archive.array(f"class_sums.{m}.{k}", np.float64, (d, len(centers[k]))) for k in layers[:-1]]
@@ -334,53 +365,81 @@ def _check_weights(name: str, weights: Sequence[float] | None, default: NDArray[
     return [check_real(f"{name}[{k}]", weight, 0.0) for k, weight in enumerate(array)]
 
 
-def _soft_labels(L: list[Matrix], affiliations: list[NDArray[np.bool_]], gamma: float) -> list[Matrix]:
-    """Return S^1, ..., S^K (n, c_k), Eq. 3 and 4."""
+def _check_gamma(gamma: float | Sequence[float], n_layers: int) -> list[float]:
+    """Return the emphasis of each layer below the first, coarse to fine."""
+    if np.ndim(as_array("gamma", gamma)) == 0:
+        return [check_real("gamma", gamma, 0.0)] * (n_layers - 1)
+    return _check_weights("gamma", gamma, np.zeros(n_layers - 1))
+
+
+def _soft_labels(L: list[Matrix], affiliations: list[NDArray[np.bool_]], gamma: list[float]) -> list[Matrix]:
+    """Return S^1, ..., S^K (n, c_k), Eq. 3 and 4; rows without labels in a layer are zero there."""
     S = [L[0]]
     for k, affiliation in enumerate(affiliations):
         V = L[k] @ affiliation + L[k + 1]
-        S.append(V / np.linalg.norm(V, axis=1, keepdims=True) + gamma * L[k + 1])
+        U = V / np.maximum(np.linalg.norm(V, axis=1, keepdims=True), 1.0)  # V holds whole numbers
+        S.append(U * L[k + 1].any(axis=1, keepdims=True) + gamma[k] * L[k + 1])
     return S
 
 
-def _first_codes(settings: SHOHSettings, centers: list[Signs], L: list[Matrix], rng: np.random.Generator) -> Signs:
+def _rows_by_depth(L: list[Matrix]) -> list[tuple[int, NDArray[np.int64]]]:
+    """Return pairs of a number of layers and the rows that have labels in so many, the coarsest."""
+    depth = np.sum([matrix.any(axis=1) for matrix in L], axis=0)
+    return [(int(k), np.flatnonzero(depth == k)) for k in np.unique(depth)]
+
+
+def _first_codes(
+    settings: SHOHSettings,
+    centers: list[Signs],
+    L: list[Matrix],
+    groups: list[tuple[int, NDArray[np.int64]]],
+    rng: np.random.Generator,
+) -> Signs:
     if settings.init == "random":
-        return random_signs(rng, len(L[-1]), settings.n_bits)
-    signs: Signs = np.where(L[-1] @ centers[-1] > 0, np.int8(1), np.int8(-1))
-    return signs
+        return random_signs(rng, len(L[0]), settings.n_bits)
+    B = np.empty((len(L[0]), settings.n_bits), dtype=np.int8)
+    for depth, rows in groups:
+        B[rows] = np.where(L[depth - 1][rows] @ centers[depth - 1] > 0, np.int8(1), np.int8(-1))
+    return B
 
 
 def _optimise(
-    settings: SHOHSettings, own: Centers, S: list[Matrix], B: Signs
-) -> tuple[Signs, list[Signs], list[Matrix], Matrix]:
-    """Return codes, centers, D^k and E after the chunk with soft labels S: Eq. 9-21, `n_iter` times."""
+    settings: SHOHSettings, own: Centers, S: list[Matrix], groups: list[tuple[int, NDArray[np.int64]]], B: Signs
+) -> tuple[list[Signs], list[Matrix], list[Matrix]]:
+    """Update the codes B in place, and return centers, D^k and E^k after the chunk: Eq. 9-21, `n_iter` times.
+
+    Rows that have labels in some layers only are in the sums of these.
+    """
     r, alpha, beta, eta = settings.n_bits, settings.alpha, settings.beta, settings.eta
     A = affiliations_with_finest(settings.classes.affiliations)
     C = [center.astype(np.float64) for center in own.centers]
-    coarse = range(len(C) - 1)
+    layers, coarse = range(len(C)), range(len(C) - 1)
 
     def descend(signs: Signs, H: Matrix, Q: Matrix) -> Signs:
-        cyclic_descent(signs, H, Q, max_sweeps=1, n_threads=settings.n_threads)
+        if H.any():  # where all weights are 0, every choice is as good
+            cyclic_descent(signs, H, Q, max_sweeps=1, n_threads=settings.n_threads)
         return signs
 
     for _ in range(settings.n_iter):
-        H = _sum(a * (c.T @ c) for a, c in zip(alpha, C, strict=True))
-        Q = r * _sum(a * (s @ c) for a, s, c in zip(alpha, S, C, strict=True))
-        B = descend(B, H, Q)
+        for depth, rows in groups:
+            H = _sum(alpha[k] * (C[k].T @ C[k]) for k in range(depth))
+            Q = r * _sum(alpha[k] * (S[k][rows] @ C[k]) for k in range(depth))
+            B[rows] = descend(B[rows], H, Q)
 
         signs = B.astype(np.float64)
-        E = own.E + signs.T @ signs
+        grams = [(depth, signs[rows].T @ signs[rows]) for depth, rows in groups]
+        E = [_sum([own.E[k], *(gram for depth, gram in grams if depth > k)]) for k in layers]
         D = [old + s.T @ signs for old, s in zip(own.D, S, strict=True)]
 
-        H = _sum([alpha[-1] * E, *(eta * beta[k] * (C[k].T @ C[k]) for k in coarse)])
+        H = _sum([alpha[-1] * E[-1], *(eta * beta[k] * (C[k].T @ C[k]) for k in coarse)])
         Q = r * _sum([alpha[-1] * D[-1], *(eta * beta[k] * (A[k].T @ C[k]) for k in coarse)])
         C[-1] = descend(C[-1].astype(np.int8), H, Q).astype(np.float64)
 
         for k in coarse:
-            H = alpha[k] * E + eta * beta[k] * (C[-1].T @ C[-1])
+            H = alpha[k] * E[k] + eta * beta[k] * (C[-1].T @ C[-1])
             Q = r * (alpha[k] * D[k] + eta * beta[k] * (A[k] @ C[-1]))
             C[k] = descend(C[k].astype(np.int8), H, Q).astype(np.float64)
-    return B, [c.astype(np.int8) for c in C], D, E
+    return [c.astype(np.int8) for c in C], D, E
 
 
 def _sum(terms: Iterable[Matrix]) -> Matrix:

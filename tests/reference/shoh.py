@@ -1,4 +1,4 @@
-"""SHOH for two layers, from its equations in plain numpy; every sum is computed anew over all rows."""
+"""SHOH from its equations in plain numpy; every sum is computed anew over all rows, one layer after another."""
 
 import numpy as np
 
@@ -14,77 +14,129 @@ def sweep(B, H, Q):
         B[:, bit] = sgn(Q[:, bit] - B[:, others] @ H[others, bit])
 
 
-def soft_labels(L1, L2, A, gamma):
-    V = L1 @ A + L2
-    return V / np.linalg.norm(V, axis=1, keepdims=True) + gamma * L2
+def soft_labels(L, A, gamma):
+    """Return S^1, ..., S^K (Eq. 3, 4), row by row; a row without labels in a layer has none there."""
+    S = [L[0]]
+    for k, affiliation in enumerate(A):
+        layer = np.zeros(L[k + 1].shape)
+        for row in np.flatnonzero(L[k + 1].sum(axis=1)):
+            v = L[k][row] @ affiliation + L[k + 1][row]
+            layer[row] = v / np.sqrt(v @ v) + gamma[k] * L[k + 1][row]
+        S.append(layer)
+    return S
 
 
-def objective(B, C1, C2, S1, S2, A, *, alpha, eta):
-    """Return Eq. 8 over all rows (beta = 1: two layers have one weight)."""
+def with_finest(A):
+    """Return A^{k,K} for k < K."""
+    return [np.linalg.multi_dot([*A[k:], np.eye(A[-1].shape[1])]) for k in range(len(A))]
+
+
+def terms(B, C, S, L, A, *, alpha, beta, eta):
+    """Return the terms of Eq. 8 over all rows: similarity of each layer, over its rows, and affiliation of each."""
     r = B.shape[1]
-    return (
-        alpha[0] * np.sum((r * S1 - B @ C1.T) ** 2)
-        + alpha[1] * np.sum((r * S2 - B @ C2.T) ** 2)
-        + eta * np.sum((r * A - C1 @ C2.T) ** 2)
-    )
+    similarity = []
+    for a, c, s, labels in zip(alpha, C, S, L, strict=True):
+        known = labels.sum(axis=1) > 0
+        similarity.append(a * np.sum((r * s[known] - B[known] @ c.T) ** 2))
+    return similarity + [
+        eta * b * np.sum((r * a - c @ C[-1].T) ** 2) for b, a, c in zip(beta, with_finest(A), C[:-1], strict=True)
+    ]
 
 
 class ReferenceSHOH:
-    """SHOH that keeps all rows instead of sums: memory grows, but no sum can be updated wrongly."""
+    """SHOH that keeps all rows instead of sums: memory grows, but no sum can be updated wrongly.
 
-    def __init__(self, A, C1, C2, *, alpha=(0.2, 0.8), gamma=1.0, eta=10.0, mu=1000.0, xi=1.0, n_iter=7):
-        self.A, self.C1, self.C2 = A.astype(float), C1.astype(float), C2.astype(float)
-        self.alpha, self.gamma, self.eta, self.mu, self.xi, self.n_iter = alpha, gamma, eta, mu, xi, n_iter
-        self.B, self.X, self.L1, self.L2 = [], [], [], []
-        self.objectives = []
+    `A` and `C` are the affiliations A^{k,k+1} and the first centers C^k. ``objectives`` has Eq. 8 after every update,
+    ``history`` its terms after every iteration.
+    """
 
-    def learn(self, X, L1, L2, B):
-        r = B.shape[1]
-        a1, a2 = self.alpha
-        S1, S2 = L1, soft_labels(L1, L2, self.A, self.gamma)
+    def __init__(
+        self,
+        A,
+        C,
+        *,
+        alpha=(0.2, 0.8),
+        beta=(1.0,),
+        gamma=(1.0,),
+        is_soft=True,
+        eta=10.0,
+        mu=1000.0,
+        xi=1.0,
+        n_iter=7,
+    ):
+        self.A, self.C = [a.astype(float) for a in A], [c.astype(float) for c in C]
+        self.alpha, self.beta, self.gamma, self.is_soft = alpha, beta, gamma, is_soft
+        self.eta, self.mu, self.xi, self.n_iter = eta, mu, xi, n_iter
+        self.chunks = []  # (X, L, B)
+        self.objectives, self.history = [], []
+
+    def learn(self, X, L, B):
+        r, C, alpha, K = B.shape[1], self.C, self.alpha, len(self.C)
         B = B.astype(float)
-        all_S1 = np.concatenate([*self.L1, S1])
-        all_S2 = np.concatenate([*(soft_labels(l1, l2, self.A, self.gamma) for l1, l2 in self.old_labels()), S2])
-        self.note(B, all_S1, all_S2)
+        self.chunks.append((X, L, B))
+        S = self.labels_to_learn(L)
+        depth = sum((layer.sum(axis=1) > 0).astype(int) for layer in L)
+        to_finest = with_finest(self.A)
+        self.note()
         for _ in range(self.n_iter):
-            sweep(B, a1 * self.C1.T @ self.C1 + a2 * self.C2.T @ self.C2, r * (a1 * S1 @ self.C1 + a2 * S2 @ self.C2))
-            self.note(B, all_S1, all_S2)
-            all_B = np.concatenate([*self.B, B])
-            E = all_B.T @ all_B
+            for row in range(len(B)):  # rows do not depend on each other
+                known = range(depth[row])
+                one = B[row : row + 1]
+                sweep(
+                    one,
+                    sum(alpha[k] * C[k].T @ C[k] for k in known),
+                    r * sum(alpha[k] * S[k][row : row + 1] @ C[k] for k in known),
+                )
+            self.note()
+            all_B, all_L = self.codes(), self.labels()
+            all_S = self.labels_to_learn(all_L)
+            E = []
+            for layer in all_L:
+                known_B = all_B[layer.sum(axis=1) > 0]
+                E.append(known_B.T @ known_B)
             sweep(
-                self.C2,
-                a2 * E + self.eta * self.C1.T @ self.C1,
-                r * (a2 * all_S2.T @ all_B + self.eta * self.A.T @ self.C1),
+                C[-1],
+                alpha[-1] * E[-1] + self.eta * sum(self.beta[k] * C[k].T @ C[k] for k in range(K - 1)),
+                r
+                * (
+                    alpha[-1] * all_S[-1].T @ all_B
+                    + self.eta * sum(self.beta[k] * to_finest[k].T @ C[k] for k in range(K - 1))
+                ),
             )
-            self.note(B, all_S1, all_S2)
-            sweep(
-                self.C1,
-                a1 * E + self.eta * self.C2.T @ self.C2,
-                r * (a1 * all_S1.T @ all_B + self.eta * self.A @ self.C2),
-            )
-            self.note(B, all_S1, all_S2)
-        self.B.append(B)
-        self.X.append(X)
-        self.L1.append(L1)
-        self.L2.append(L2)
+            self.note()
+            for k in range(K - 1):
+                sweep(
+                    C[k],
+                    alpha[k] * E[k] + self.eta * self.beta[k] * C[-1].T @ C[-1],
+                    r * (alpha[k] * all_S[k].T @ all_B + self.eta * self.beta[k] * to_finest[k] @ C[-1]),
+                )
+                self.note()
+            self.history.append(self.terms())
         return B
 
-    def old_labels(self):
-        return zip(self.L1, self.L2, strict=True)
+    def labels_to_learn(self, L):
+        return soft_labels(L, self.A, self.gamma) if self.is_soft else L
 
-    def note(self, B, all_S1, all_S2):
-        all_B = np.concatenate([*self.B, B])
-        self.objectives.append(
-            objective(all_B, self.C1, self.C2, all_S1, all_S2, self.A, alpha=self.alpha, eta=self.eta)
-        )
+    def codes(self):
+        return np.concatenate([B for _, _, B in self.chunks])
+
+    def labels(self):
+        return [np.concatenate([L[k] for _, L, _ in self.chunks]) for k in range(len(self.C))]
+
+    def terms(self):
+        L = self.labels()
+        weights = {"alpha": self.alpha, "beta": self.beta, "eta": self.eta}
+        return terms(self.codes(), self.C, self.labels_to_learn(L), L, self.A, **weights)
+
+    def note(self):
+        self.objectives.append(sum(self.terms()))
 
     def projection(self, modality):
         """Solve Eq. 26 as one least-squares problem over rows, class means and the ridge."""
-        X = np.concatenate([views[modality] for views in self.X])
-        B = np.concatenate(self.B)
+        X = np.concatenate([views[modality] for views, _, _ in self.chunks])
+        B = self.codes()
         rows, targets = [X], [B]
-        for alpha, L, C in zip(self.alpha, (self.L1, self.L2), (self.C1, self.C2), strict=True):
-            labels = np.concatenate(L)
+        for alpha, labels, C in zip(self.alpha, self.labels(), self.C, strict=True):
             for c in np.flatnonzero(labels.sum(axis=0)):
                 weight = np.sqrt(self.mu * alpha)
                 rows.append(weight * X[labels[:, c] == 1].mean(axis=0, keepdims=True))

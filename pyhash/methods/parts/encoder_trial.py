@@ -56,7 +56,12 @@ class EncoderTrial:
         return ENCODERS[scores.index(max(scores))]
 
     def with_samples(self, L: Matrix, B: NDArray[np.int8], rng: np.random.Generator) -> EncoderTrial:
-        """Return the trial with more learned samples: labels L (n, c), signs B (n, r)."""
+        """Return the trial with more learned samples: labels L (n, c), signs B (n, r).
+
+        Samples without a label are left out.
+        """
+        is_labelled = L.any(axis=1)
+        L, B = L[is_labelled], B[is_labelled]
         keys = np.concatenate([self.keys, rng.random(len(B))])
         kept = np.sort(np.argsort(keys, kind="stable")[:_MAX_KEPT])
         codes = np.concatenate([self.codes, pack(B)])[kept]

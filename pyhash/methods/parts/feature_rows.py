@@ -50,13 +50,16 @@ class FeatureRows:
         for i, block in enumerate(row_blocks(self.shape[0])):
             yield block, (self._kept[i] if self._kept else self._rows[block]).astype(np.float64, copy=False)
 
-    def add_gram(self, G: Matrix, ridge: float | None = None) -> Matrix:
+    def add_gram(self, G: Matrix, ridge: float | None = None, among: NDArray[np.bool_] | None = None) -> Matrix:
         """Return G + X'X (d, d), a new array; raise ValueError if float64 cannot hold it.
 
-        With the least `ridge` that solvers add to G, products of kernel values may be computed in float32.
+        With the least `ridge` that solvers add to G, products of kernel values may be computed in float32. `among` (n,)
+        says which rows to sum over; by default all.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            for _, X in self.blocks():
+            for block, X in self.blocks():
+                if among is not None:
+                    X = X[among[block]]
                 G = add_gram_of_kernel(G, X, ridge) if self._are_kernels else add_gram(G, X)
         return self._summable(G)
 

@@ -18,6 +18,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class UnlabelledSums:
+    """Sums over the samples of one modality that have no label in the finest layer."""
+
+    XX: Matrix  # (d, d): sum X'X
+    X: Matrix  # (d,): sum of rows
+    n: int
+
+    @classmethod
+    def empty(cls, d: int) -> UnlabelledSums:
+        """Return the sums of no samples."""
+        return cls(np.zeros((d, d)), np.zeros(d), 0)
+
+    def add(self, X: FeatureRows, among: NDArray[np.bool_], ridge: float | None) -> UnlabelledSums:
+        """Return the sums with more rows, those of X (n, d) that `among` (n,) marks; `ridge` as in ``add_gram``."""
+        of_rows = X.transposed_dot(among[:, None])[:, 0]
+        return UnlabelledSums(X.add_gram(self.XX, ridge, among), self.X + of_rows, self.n + int(among.sum()))
+
+    def completed(self, C: Matrix) -> UnlabelledSums:
+        """Return the sums as if features had been there that are X C on earlier rows X; C is (d, d_new)."""
+        return UnlabelledSums(complete_gram(self.XX, C), complete_rows(self.X, C), self.n)
+
+
+@dataclass(frozen=True)
 class FeatureSums:
     """Sums over all samples of one modality with d mapped features. Sums of parts of the data add up to those of all.
 
@@ -56,6 +79,16 @@ class FeatureSums:
             self.XL - X.T @ L,
             None if self.X is None else self.X - np.asarray(X.sum(axis=0)).ravel(),
             None if self.counts is None else self.counts - np.concatenate([[len(L)], L.sum(axis=0)]),
+        )
+
+    def labelled(self, unlabelled: UnlabelledSums) -> FeatureSums:
+        """Return the sums less those of samples without a label, except X'B."""
+        return FeatureSums(
+            self.XX - unlabelled.XX,
+            self.XB,
+            self.XL,
+            None if self.X is None else self.X - unlabelled.X,
+            None if self.counts is None else np.concatenate([[self.counts[0] - unlabelled.n], self.counts[1:]]),
         )
 
     def of_columns(self, columns: NDArray[np.int64]) -> FeatureSums:

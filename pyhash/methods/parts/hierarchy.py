@@ -152,6 +152,8 @@ def label_matrices(
 ) -> list[NDArray[np.float64]]:
     """Return L^1, ..., L^K (n, c_k) of a chunk, checked.
 
+    Rows whose finer classes are unknown have -1, or a zero row, in these layers; then L^k has a zero row.
+
     Raises
     ------
     ValueError
@@ -161,20 +163,23 @@ def label_matrices(
     """
     n_layers = len(n_classes)
     hint = "" if affiliations else "; n_classes makes room for classes that the first labels lack"
+    if len(layers) < n_layers:
+        hint = "; rows whose finest class is unknown need labels of the coarser layers: a list of one array for each"
     names = ["labels"] if len(layers) == 1 else [f"labels[{k}]" for k in range(n_layers)]
     matrices = [
-        _label_matrix(name, layer, c, first_row, hint)
-        for name, layer, c in zip(names, layers, n_classes[-len(layers) :], strict=True)
+        _label_matrix(name, layer, c, first_row, hint, allow_unknown=k > 0)
+        for k, (name, layer, c) in enumerate(zip(names, layers, n_classes[-len(layers) :], strict=True))
     ]
-    for name, matrix in zip(names, matrices, strict=True):
-        empty = np.flatnonzero(~matrix.any(axis=1))
-        if empty.size:
-            raise ValueError(f"{name} must give every row a label, none in {name_rows(empty, first_row)}")
+    empty = np.flatnonzero(~matrices[0].any(axis=1))
+    if empty.size:
+        also = hint if affiliations else ""
+        raise ValueError(f"{names[0]} must give every row a label, none in {name_rows(empty, first_row)}{also}")
     if len(layers) < n_layers:  # the finest alone: the others follow from it
         for affiliation in reversed(affiliations):
             matrices.insert(0, _parents_of(matrices[0], affiliation))
     for k, affiliation in enumerate(affiliations):
-        wrong = np.flatnonzero((matrices[k] != _parents_of(matrices[k + 1], affiliation)).any(axis=1))
+        is_known = matrices[k + 1].any(axis=1)
+        wrong = np.flatnonzero(is_known & (matrices[k] != _parents_of(matrices[k + 1], affiliation)).any(axis=1))
         if wrong.size:
             raise ValueError(
                 f"labels must agree with the hierarchy: in {name_rows(wrong, first_row)} those of layer {k} "
@@ -183,9 +188,12 @@ def label_matrices(
     return [matrix.astype(np.float64) for matrix in matrices]
 
 
-def _label_matrix(name: str, layer: Features, n_classes: int, first_row: int, hint: str) -> NDArray[np.bool_]:
+def _label_matrix(
+    name: str, layer: Features, n_classes: int, first_row: int, hint: str, *, allow_unknown: bool
+) -> NDArray[np.bool_]:
     if is_class_indices(name, layer):
-        return one_hot(check_class_indices(name, layer, n_classes, first_row, hint), n_classes)
+        classes = check_class_indices(name, layer, n_classes, first_row, hint, allow_unknown=allow_unknown)
+        return one_hot(classes, n_classes)
     return check_label_matrix(name, layer, n_classes, first_row)
 
 

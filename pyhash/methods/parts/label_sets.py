@@ -103,7 +103,15 @@ class LabelSets:
         return type(self), (self.n_classes, self.sets, self.counts, self.code_sums)
 
     def add(self, L: NDArray[Any], B: NDArray[np.int8]) -> LabelSets:
-        """Return the table with more samples: labels L (n, n_classes), signs B (n, n_bits)."""
+        """Return the table with more samples: labels L (n, n_classes), signs B (n, n_bits).
+
+        Samples without a label are left out.
+        """
+        is_labelled = L.any(axis=1)
+        if not is_labelled.all():
+            L, B = L[is_labelled], B[is_labelled]
+        if len(L) == 0:
+            return self
         try:
             # Atomic: only one caller gets the index, and with it the right to append to the shared buffer.
             numbering = self._numbering.pop()

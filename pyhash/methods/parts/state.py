@@ -16,7 +16,7 @@ from pyhash.methods.parts.calibration import UNCALIBRATED, Calibration
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import MAPS, FeatureMap, apply_map
 from pyhash.methods.parts.feature_rows import FeatureRows
-from pyhash.methods.parts.feature_sums import FeatureSums
+from pyhash.methods.parts.feature_sums import FeatureSums, UnlabelledSums
 from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
@@ -72,6 +72,8 @@ class State(Generic[Own]):
     label_sets: LabelSets | None  # None where neither method nor encoder asks for it
     own: Own
     trial: EncoderTrial | None = None
+    # By modality, where label sets are kept and samples without a label in the finest layer came; else empty.
+    unlabelled: dict[str, UnlabelledSums] = field(default_factory=dict)
     calibrations: dict[str, Calibration] = field(default_factory=dict)  # by modality; empty without Bayes codes
     projections: dict[str, Matrix] = field(default_factory=dict)  # by modality (n_mapped, n_bits)
     solvers: dict[str, ScoreSolver] = field(default_factory=dict)  # of label scores
@@ -89,16 +91,21 @@ class State(Generic[Own]):
         """Whether sums of rows are kept, which Bayes codes need; files of version 0.1 lack them."""
         return all(sums.X is not None for sums in self.sums.values())
 
+    def labelled_sums(self, modality: str) -> FeatureSums:
+        """Return the sums over the samples that have a label in the finest layer, except X'B."""
+        sums = self.sums[modality]
+        return sums.labelled(self.unlabelled[modality]) if self.unlabelled else sums
+
     def solver(self, modality: str) -> ScoreSolver:
         """Return the solver of a modality's label scores."""
         if modality not in self.solvers:
-            self.solvers[modality] = ScoreSolver(self.sums[modality])
+            self.solvers[modality] = ScoreSolver(self.labelled_sums(modality))
         return self.solvers[modality]
 
     def posterior(self, modality: str) -> PosteriorEncoder:
         """Return the posterior encoder of a modality; only where the table of label sets is kept."""
         if modality not in self.posteriors:
-            sums = self.sums[modality]
+            sums = self.labelled_sums(modality)
             weights = solve_ridge(sums.XX, sums.XL, self.ridge[modality])
             self.posteriors[modality] = PosteriorEncoder(weights, cast("LabelSets", self.label_sets))
         return self.posteriors[modality]
@@ -146,6 +153,11 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
         fields |= {"n_classes": state.n_classes, "has_row_sums": state.has_row_sums}
     if state.label_sets is not None:
         state.label_sets.store(arrays)
+    for m, name in enumerate(state.n_features):
+        if name in state.unlabelled:
+            unlabelled = state.unlabelled[name]
+            arrays |= {f"unlabelled.XX.{m}": pack_triangle(unlabelled.XX), f"unlabelled.X.{m}": unlabelled.X}
+            fields["n_unlabelled"] = unlabelled.n
     fields["calibrations"] = store_calibrations(state.calibrations, state.n_features, arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
@@ -184,6 +196,15 @@ def restore_state(archive: Archive) -> State[Any]:
             for m, (name, d) in enumerate(n_mapped.items())
         }
     _check_keys("ridge", ridge, sums)
+    unlabelled = {}
+    if "n_unlabelled" in fields:
+        n = check_integer("n_unlabelled", fields["n_unlabelled"], 1)
+        unlabelled = {
+            name: UnlabelledSums(
+                _restore_gram(archive, f"unlabelled.XX.{m}", d), archive.array(f"unlabelled.X.{m}", np.float64, (d,)), n
+            )
+            for m, (name, d) in enumerate(n_mapped.items())
+        }
     trial = EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None
     if trial is not None and trial.scores:
         _check_keys("scores", trial.scores, n_features)
@@ -199,6 +220,7 @@ def restore_state(archive: Archive) -> State[Any]:
         label_sets=label_sets,
         own=None,
         trial=trial,
+        unlabelled=unlabelled,
         calibrations=calibrations,
     )
 
