@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -138,37 +139,81 @@ def _named(source: Source, names: Mapping[str, str]) -> Dataset:
 
 def _shoh(source: Source) -> Dataset:
     stored = _require(source, image="Gist", text="Tag", labels="Label")
-    name = _require(source, affiliation="A1_2")["affiliation"]
+    affiliations = _affiliations(source)
     rows = _aligned(source, [stored])[0]
-    affiliation = source.matrix(name)
-    affiliation = affiliation.toarray() if is_sparse(affiliation) else affiliation
-    check_binary(source.path, name, affiliation)
-    if len(affiliation) > affiliation.shape[1]:
-        affiliation = affiliation.T  # a layer has no more classes than the next
-    n_coarse, n_fine = affiliation.shape
+    n_classes = [len(next(iter(affiliations.values()))), *(matrix.shape[1] for matrix in affiliations.values())]
     matrix, _ = as_labels(source.path, stored["labels"], rows.pop("labels"))
-    if matrix.ndim != 2 or matrix.shape[1] != n_coarse + n_fine:
+    if matrix.ndim != 2 or matrix.shape[1] != sum(n_classes):
+        levels = f"{next(iter(affiliations))} has classes of both levels"
+        if len(affiliations) > 1:
+            levels = f"{', '.join(affiliations)} have classes of all levels"
         raise ValueError(
-            f"{source.path}: {stored['labels']} must have {n_coarse + n_fine} columns, as many as {name} has classes "
-            f"of both levels, got shape {matrix.shape}"
+            f"{source.path}: {stored['labels']} must have {sum(n_classes)} columns, as many as {levels}, "
+            f"got shape {matrix.shape}"
         )
-    orphans = np.flatnonzero(~affiliation.any(axis=0))
-    if orphans.size:
-        raise ValueError(
-            f"{source.path}: {name} must give every class of level 2 a parent, class {orphans[0]} has none"
-        )
-    # A matrix only if a class has several parents.
-    is_tree = bool((affiliation.sum(axis=0) == 1).all())
-    parents = affiliation.argmax(axis=0).astype(np.int64) if is_tree else affiliation.astype(np.int64)
+    layers = tuple(f"level{k + 1}" for k in range(len(n_classes)))
+    ends = np.cumsum(n_classes)
     return Dataset(
         name=source.path.stem,
         views=rows,
-        labels={"level1": matrix[:, :n_coarse].copy(), "level2": matrix[:, n_coarse:].copy()},
-        label_names={"level1": class_names(n_coarse, "level1"), "level2": class_names(n_fine, "level2")},
-        hierarchy=[parents],
-        layers=("level1", "level2"),
+        labels={layer: matrix[:, end - c : end].copy() for layer, c, end in zip(layers, n_classes, ends, strict=True)},
+        label_names={layer: class_names(c, layer) for layer, c in zip(layers, n_classes, strict=True)},
+        hierarchy=[_parents(affiliation) for affiliation in affiliations.values()],
+        layers=layers,
         splits={},
     )
+
+
+def _affiliations(source: Source) -> dict[str, NDArray[Any]]:
+    """Return the affiliations (c_k, c_{k+1}) of layout "shoh" by their names in the file: A1_2, A2_3, and so on."""
+    affiliations: dict[str, NDArray[Any]] = {}
+    n_parents = None
+    for name in _names_of_affiliations(source):
+        affiliation = source.matrix(name)
+        affiliation = affiliation.toarray() if is_sparse(affiliation) else affiliation
+        check_binary(source.path, name, affiliation)
+        # Parents may be rows or columns. The first layer has no more classes than the second.
+        if n_parents is None:
+            is_turned = len(affiliation) > affiliation.shape[1]
+        else:
+            is_turned = len(affiliation) != n_parents and affiliation.shape[1] == n_parents
+        affiliation = affiliation.T if is_turned else affiliation
+        level = len(affiliations) + 2
+        if n_parents is not None and len(affiliation) != n_parents:
+            raise ValueError(
+                f"{source.path}: {name} must have {n_parents} rows, the classes of level {level - 1}, "
+                f"got shape {affiliation.shape}"
+            )
+        orphans = np.flatnonzero(~affiliation.any(axis=0))
+        if orphans.size:
+            raise ValueError(
+                f"{source.path}: {name} must give every class of level {level} a parent, class {orphans[0]} has none"
+            )
+        affiliations[name] = affiliation
+        n_parents = affiliation.shape[1]
+    return affiliations
+
+
+def _names_of_affiliations(source: Source) -> list[str]:
+    names = [_require(source, affiliation="A1_2")["affiliation"]]
+    while (name := source.find(_affiliation_below(len(names) + 1))) is not None:
+        names.append(name)
+    missing = _affiliation_below(len(names) + 1)
+    for stored in source.variables:
+        found = re.fullmatch(r"[Aa](\d{1,9})_(\d{1,9})", stored, re.ASCII)
+        if found and int(found[2]) == int(found[1]) + 1 > len(names) + 1:
+            raise ValueError(f"{source.path} has {stored}, but no {missing}; it has {source.describe()}")
+    return names
+
+
+def _affiliation_below(level: int) -> str:
+    return f"A{level}_{level + 1}"
+
+
+def _parents(affiliation: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the parent of each class, or the 0/1 matrix if a class has several."""
+    is_tree = bool((affiliation.sum(axis=0) == 1).all())
+    return affiliation.argmax(axis=0).astype(np.int64) if is_tree else affiliation.astype(np.int64)
 
 
 def _dcmh(source: Source) -> Dataset:

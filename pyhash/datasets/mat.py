@@ -23,9 +23,9 @@ def load_mat(
     layout : str, optional
         By default the first of which the file has all variables. Case is ignored if only one variable matches then.
 
-        - "shoh": ``Gist``, ``Tag``, ``Label``, ``A1_2`` (c1, c2). Views "image", "text"; the first c1 columns of the
-          labels are "level1", the others "level2"; the hierarchy holds parents, or the 0/1 matrix where a class has
-          several parents.
+        - "shoh": ``Gist``, ``Tag``, ``Label``, ``A1_2`` (c1, c2), for more than two levels also ``A2_3`` (c2, c3) and
+          so on. Views "image", "text"; the first c1 columns of the labels are "level1", the next c2 "level2", and so
+          on; the hierarchy holds parents, or the 0/1 matrix where a class has several parents.
         - "dcmh": ``XAll`` or ``IAll``, ``YAll``, ``LAll``, ``FAll``. Views "image", "text"; ``FAll`` is view
           "image_deep" if it holds numbers and item "file" if it holds names; ``IAll`` beside ``XAll`` is view
           "image_raw", unless it holds raw pictures (n, ., ., .), which are not read.

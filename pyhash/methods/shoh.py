@@ -126,9 +126,9 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     others follow. An array holds class indices (n,), one class a row, or is a 0/1 matrix (n, c_k), dense or sparse.
     Every row needs a label, and its labels in one layer must be exactly the parents of those in the next.
 
-    A row may know only its coarse classes: in a list of K arrays, the finer ones then hold -1 for it, or a row of zeros.
-    Such a row takes part in the terms of the layers that it has labels in, and in the projections; label scores, which
-    the encoders other than "bits" use, are those of rows with a label in the finest layer.
+    A row may know only its coarse classes: in a list of K arrays, the finer ones then hold -1 for it, or a row of
+    zeros. Such a row takes part in the terms of the layers that it has labels in, and in the projections. Encoders
+    other than "bits" predict from the rows with a label in the finest layer.
 
     For a chunk with labels L^k the soft labels are ``S^1 = L^1``, ``V^{k+1} = L^k A^{k,k+1} + L^{k+1}``,
     ``S^{k+1} = V^{k+1} / ||V^{k+1}|| + gamma L^{k+1}``, row by row (Eq. 3, 4). Codes B and centers C^k minimise

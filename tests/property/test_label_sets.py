@@ -33,7 +33,8 @@ class Kept:
         np.testing.assert_array_equal(table.codes_of_similar(new), share_a_label(new, self.labels) @ self.codes)
         of_set = {}
         for labels, code in zip(self.labels, self.codes, strict=True):
-            of_set.setdefault(tuple(labels), []).append(code)
+            if labels.any():  # samples without a label are left out
+                of_set.setdefault(tuple(labels), []).append(code)
         assert [tuple(labels) for labels in table.matrix] == list(of_set)  # in the order in which they came
         for count, total, codes in zip(table.counts, table.code_sums, of_set.values(), strict=True):
             assert count == len(codes)

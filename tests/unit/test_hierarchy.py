@@ -67,6 +67,19 @@ def test_one_layer_takes_an_array_or_a_list_of_one():
     assert matrices([0, 3], n=2, n_classes=6)[0].shape == (2, 6)
 
 
+def test_rows_whose_finer_classes_are_unknown():
+    """-1 and a row of zeros say the same, in any layer but the first."""
+    hierarchy = [[0, 1, 0], [2, 0, 1, 1]]
+    expected = [np.eye(2)[[1, 0, 0]], [[0, 1, 0], [0, 0, 0], [1, 0, 0]], [[0, 0, 0, 1], [0] * 4, [0] * 4]]
+    for labels in (
+        [[1, 0, 0], [1, -1, 0], [3, -1, -1]],
+        [np.array([1, 0, 0], np.uint8), np.array([1, -1, 0], np.int8), np.array(expected[2])],
+        [np.eye(2)[[1, 0, 0]], csr_array(np.array(expected[1])), np.array([3, -1, -1])],
+    ):
+        for got, want in zip(matrices(labels, hierarchy, n=3), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.parametrize(
     ("hierarchy", "error", "message"),
     [
@@ -98,6 +111,22 @@ def test_wrong_hierarchies(hierarchy, error, message):
         ([[0, 1, 1], [0, 2]], ValueError, r"labels\[0\] must have 2 rows, as the views have, got shape \(3,\)"),
         (np.array([0, 3]), ValueError, "labels must be class indices from 0 to 2, got 3 in row 1"),
         (np.array([0, -1]), ValueError, "labels must be class indices from 0 to 2, got -1 in row 1"),
+        (
+            np.array([0, -1]),
+            ValueError,
+            "got -1 in row 1; rows whose finest class is unknown need labels of the coarser layers: a list of one",
+        ),
+        (
+            np.zeros((2, 3)),
+            ValueError,
+            "none in rows 0, 1; rows whose finest class is unknown need labels of the coarse",
+        ),
+        ([[0, -1], [0, -1]], ValueError, r"labels\[0\] must be class indices from 0 to 1, got -1 in row 1"),
+        (
+            [[0, 0], [0, -2]],
+            ValueError,
+            r"labels\[1\] must be class indices from 0 to 2, or -1 where only coarser classes are known, got -2",
+        ),
         (np.array([0.0, 1.0]), TypeError, "labels must be class indices of an integer dtype, got float64"),
         ([np.eye(2), np.eye(4)[:2]], ValueError, r"labels\[1\] must have shape \(n,\) or \(n, 3\), got \(2, 4\)"),
         (np.array([[0, 0, 1], [0, 0, 0]]), ValueError, "labels must give every row a label, none in row 1"),
@@ -114,6 +143,12 @@ def test_wrong_hierarchies(hierarchy, error, message):
 def test_wrong_labels(labels, error, message):
     with pytest.raises(error, match=message):
         matrices(labels, [[0, 0, 1]], n=2)
+
+
+def test_a_layer_below_an_unknown_one_is_unknown():
+    labels = [np.array([0, 0]), np.array([0, -1]), np.array([0, 1])]
+    with pytest.raises(ValueError, match="in row 1 those of layer 1 are not the parents of those of layer 2"):
+        matrices(labels, [[0, 0], [0, 1]], n=2)
 
 
 def test_many_wrong_rows_are_counted():

@@ -123,6 +123,24 @@ def test_shoh_with_fine_classes_as_rows(tmp_path, write, arrays):
     assert data.labels["level1"].shape == (N, 2)
 
 
+A1_2 = np.array([[1, 1, 0], [0, 0, 1]])
+A2_3 = np.array([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 1]])
+THREE_LAYERS = np.hstack([np.eye(5)[np.arange(N) % 5] @ A2_3.T @ A1_2.T, hierarchical(A2_3)])
+
+
+@pytest.mark.parametrize("turned", [[], ["A1_2"], ["A2_3"], ["A1_2", "A2_3"]], ids=str)
+def test_shoh_with_three_layers(tmp_path, write, arrays, turned):
+    affiliations = {name: A.T if name in turned else A for name, A in (("A1_2", A1_2), ("A2_3", csc_matrix(A2_3)))}
+    write(tmp_path / "a.mat", {"Gist": arrays[0], "Tag": arrays[1], "Label": THREE_LAYERS, **affiliations})
+    data = load_mat(tmp_path / "a.mat")
+    assert data.layers == ("level1", "level2", "level3")
+    np.testing.assert_array_equal(data.hierarchy[0], [0, 0, 1])
+    np.testing.assert_array_equal(data.hierarchy[1], [0, 0, 1, 2, 2])
+    np.testing.assert_array_equal(np.hstack([data.labels[layer] for layer in data.layers]), THREE_LAYERS)
+    chunk = next(data.chunks(10))
+    assert len(pyhash.SHOH(8, hierarchy=data.hierarchy).partial_fit(chunk.views, chunk.labels).centers_) == 3
+
+
 def test_dcmh(tmp_path, write, arrays):
     image, text, labels = arrays
     names = [f"im{i}.jpg" for i in range(N)]
@@ -374,6 +392,26 @@ NAMES = {"image": "X", "labels": "L"}
             {"Gist": FEATURES, "Tag": FEATURES, "Label": LABELS, "A1_2": np.array([[1, 0]])},
             {},
             "A1_2 must give every class of level 2 a parent, class 1 has none",
+        ),
+        (
+            {"Gist": FEATURES, "Tag": FEATURES, "Label": THREE_LAYERS, "A1_2": A1_2, "A3_4": A2_3},
+            {},
+            "has A3_4, but no A2_3; it has",
+        ),
+        (
+            {"Gist": FEATURES, "Tag": FEATURES, "Label": THREE_LAYERS, "A1_2": A1_2, "A2_3": A2_3[:2]},
+            {},
+            r"A2_3 must have 3 rows, the classes of level 2, got shape \(2, 5\)",
+        ),
+        (
+            {"Gist": FEATURES, "Tag": FEATURES, "Label": THREE_LAYERS, "A1_2": A1_2, "A2_3": 0 * A2_3},
+            {},
+            "A2_3 must give every class of level 3 a parent, class 0 has none",
+        ),
+        (
+            {"Gist": FEATURES, "Tag": FEATURES, "Label": THREE_LAYERS[:, 1:], "A1_2": A1_2, "A2_3": A2_3},
+            {},
+            r"Label must have 10 columns, as many as A1_2, A2_3 have classes of all levels, got shape \(12, 9\)",
         ),
         (
             {"Gist": FEATURES, "Tag": FEATURES, "Label": LABELS, "A1_2": np.array([[1, 2]])},

@@ -3,9 +3,9 @@ import pytest
 from reference.shoh import ReferenceSHOH
 from scipy.sparse import csr_array
 
-from pyhash import SHOH, codes
+from pyhash import SHOH, codes, load
 from pyhash.datasets import make_hierarchical
-from pyhash.methods import shoh
+from pyhash.methods import RBFAnchors, make_method, shoh
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.hierarchy import check_affiliations
 from pyhash.methods.parts.state import store_state
@@ -18,63 +18,235 @@ def data():
     return make_hierarchical(160, n_classes=(3, 7), n_features={"image": 12, "text": 20}, seed=4)
 
 
+@pytest.fixture
+def deep_data():
+    """Three layers; a third of the rows know no finest class, and a sixth only the coarsest."""
+    data = make_hierarchical(150, n_classes=(2, 4, 9), n_features={"image": 12, "text": 20}, seed=6)
+    layers = [data.labels[name].copy() for name in data.layers]
+    depth = np.random.default_rng(0).choice([1, 2, 3, 3, 3, 3], 150)
+    for k in (1, 2):
+        layers[k][depth <= k] = -1
+    return data, layers, depth
+
+
+def one_hot(classes, n_classes):
+    matrix = np.zeros((len(classes), n_classes))
+    matrix[classes >= 0, classes[classes >= 0]] = 1
+    return matrix
+
+
 def one_hot_chunk(data, rows):
     views = {name: x[rows].astype(np.float64) for name, x in data.views.items()}
-    return views, np.eye(3)[data.labels["level1"][rows]], np.eye(7)[data.labels["level2"][rows]]
+    return views, [np.eye(3)[data.labels["level1"][rows]], np.eye(7)[data.labels["level2"][rows]]]
 
 
-def reference_like(model):
+def reference_like(model, n_classes=(3, 7)):
     """The oracle, started from the model's own random centers."""
-    fresh = SHOH(**{**model.get_params(), "n_iter": 1})
-    settings = fresh._settings(["image"])
-    C1, C2 = fresh._begin(settings, {"image": 12}, [3, 7], settings.rng(0)).centers
-    A = settings.classes.affiliations[0]
-    return ReferenceSHOH(A, C1, C2, eta=2.0, mu=100.0, xi=0.5, n_iter=3)
+    settings = SHOH(**model.get_params())._settings(["image"])
+    centers = model._begin(settings, {"image": 12}, list(n_classes), settings.rng(0)).centers
+    weights = {name: getattr(settings, name) for name in ("alpha", "beta", "gamma", "eta", "mu", "n_iter")}
+    return ReferenceSHOH(
+        settings.classes.affiliations, centers, is_soft=settings.soft_labels, xi=settings.ridge["image"], **weights
+    )
 
 
-@pytest.mark.parametrize("init", ["centers", "random"])
-def test_a_stream_is_learned_as_the_equations_say(data, init):
-    """Codes, centers and projections after three chunks, against sums over all rows taken afresh."""
-    model = SHOH(hierarchy=data.hierarchy, init=init, seed=3, **PARAMETERS)
-    reference = reference_like(model)
-    for number, rows in enumerate(np.array_split(np.arange(160), [70, 71])):
-        views, L1, L2 = one_hot_chunk(data, rows)
-        rng = np.random.default_rng([3, 1 + number])
-        first = random_signs(rng, len(rows), 24) if init == "random" else np.where(L2 @ reference.C2 > 0, 1, -1)
-        expected = reference.learn(views, L1, L2, first)
-        model.partial_fit(views, [L1, L2])
-        np.testing.assert_array_equal(codes.unpack(model.codes_, 24), expected)
-        np.testing.assert_array_equal(model.centers_[0], reference.C1)
-        np.testing.assert_array_equal(model.centers_[1], reference.C2)
+def learns_as_the_reference(model, reference, chunks):
+    """Compare codes, centers and projections after each chunk (views, labels of each layer as 0/1) with the oracle."""
+    n_bits = model.n_bits
+    for number, (views, L) in enumerate(chunks):
+        if model.init == "random":
+            first = random_signs(np.random.default_rng([model.seed, 1 + number]), len(L[0]), n_bits)
+        else:
+            first = np.where(L[0] @ reference.C[0] > 0, 1, -1)
+            for labels, centers in zip(L[1:], reference.C[1:], strict=True):
+                known = labels.any(axis=1)
+                first[known] = np.where(labels[known] @ centers > 0, 1, -1)
+        expected = reference.learn(views, L, first)
+        model.partial_fit(views, L)
+        np.testing.assert_array_equal(codes.unpack(model.codes_, n_bits), expected)
+        for learned, centers in zip(model.centers_, reference.C, strict=True):
+            np.testing.assert_array_equal(learned, centers)
         for name, X in views.items():
-            W = reference.projection(name)
-            np.testing.assert_allclose(model.project(X, modality=name), X @ W, atol=1e-5)
+            np.testing.assert_allclose(model.project(X, modality=name), X @ reference.projection(name), atol=1e-5)
 
 
-def test_no_step_raises_the_objective(data):
-    """Eq. 8, written down once in the oracle, after every one of the three exact steps."""
-    model = SHOH(hierarchy=data.hierarchy, **PARAMETERS)
-    reference = reference_like(model)
-    views, L1, L2 = one_hot_chunk(data, np.arange(160))
-    reference.learn(views, L1, L2, random_signs(np.random.default_rng(0), 160, 24))
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"init": "random"},
+        {"soft_labels": False},
+        {"gamma": 0.3},
+        {"gamma": [0]},
+        {"alpha": [0, 1]},
+        {"alpha": [1, 0]},
+        {"beta": [0]},
+        {"eta": 0},
+        {"mu": 0},
+        {"alpha": [0.5, 0.5], "gamma": 0, "eta": 0, "mu": 0, "init": "random"},
+    ],
+    ids=str,
+)
+def test_a_stream_is_learned_as_the_equations_say(data, parameters):
+    """Codes, centers and projections after three chunks, against sums over all rows taken afresh."""
+    model = SHOH(hierarchy=data.hierarchy, seed=3, **{**PARAMETERS, **parameters})
+    chunks = [one_hot_chunk(data, rows) for rows in np.array_split(np.arange(160), [70, 71])]
+    learns_as_the_reference(model, reference_like(model), chunks)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"init": "random", "gamma": [0.2, 0.0]},
+        {"soft_labels": False, "beta": [0.3, 0.7]},
+        {"alpha": [0.25, 0.31, 0.44], "beta": [0.0, 1.0], "eta": 0.5, "gamma": (1.0, 0.4)},
+    ],
+    ids=str,
+)
+def test_rows_that_know_only_coarse_classes_join_the_terms_of_their_layers(deep_data, parameters):
+    data, layers, _ = deep_data
+    model = SHOH(hierarchy=data.hierarchy, seed=2, **{**PARAMETERS, **parameters})
+    chunks = []
+    for rows in np.array_split(np.arange(150), [60, 61, 64]):
+        L = [one_hot(layer[rows], c) for layer, c in zip(layers, (2, 4, 9), strict=True)]
+        chunks.append(({name: x[rows].astype(float) for name, x in data.views.items()}, L))
+    learns_as_the_reference(model, reference_like(model, (2, 4, 9)), chunks)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"soft_labels": False}, {"gamma": 0.1, "eta": 0.0}])
+@pytest.mark.parametrize("extreme", ["random", "all equal", "one class", "opposite centers"])
+def test_no_update_raises_the_objective(data, parameters, extreme):
+    """Eq. 8, written down once in the oracle, after every one of the three updates."""
+    reference = reference_like(SHOH(hierarchy=data.hierarchy, **{**PARAMETERS, **parameters}))
+    rows = np.flatnonzero(data.labels["level2"] == 2) if extreme == "one class" else np.arange(160)
+    first = random_signs(np.random.default_rng(0), len(rows), 24)
+    if extreme == "all equal":
+        first[:] = 1
+    if extreme == "opposite centers":
+        reference.C[0][:] = 1
+        reference.C[1][:] = -1
+    reference.learn(*one_hot_chunk(data, rows), first)
     steps = np.diff(reference.objectives)
     assert len(steps) == 9
-    assert (steps <= 1e-6).all()
+    assert (steps <= 1e-9 * reference.objectives[0]).all()
     assert steps[0] < 0
+
+
+def test_hard_labels_leave_out_the_soft_ones(data):
+    """Neither gamma nor siblings count: S^k is L^k in the sums."""
+    fine = data.labels["level2"]
+    models = [
+        SHOH(hierarchy=data.hierarchy, soft_labels=False, gamma=gamma, **PARAMETERS).fit(data.views, fine)
+        for gamma in (0.0, 1.0)
+    ]
+    np.testing.assert_array_equal(models[0].codes_, models[1].codes_)
+    B = codes.unpack(models[0].codes_, 24).astype(float)
+    np.testing.assert_array_equal(models[0]._state.own.D[1], np.eye(7)[fine].T @ B)
+
+
+def test_a_flat_model_learns_the_joined_labels_as_one_layer(data):
+    """SHOH-2: no term of a hierarchy is left, and both layers are classes of one."""
+    views, L = one_hot_chunk(data, np.arange(160))
+    model = make_method("shoh/flat", n_bits=16, hierarchy=data.hierarchy)
+    assert model.hierarchy is None
+    reference = reference_like(model, (10,))
+    joined = np.hstack(L)
+    assert (reference.alpha, reference.A) == ([1.0], [])
+    learns_as_the_reference(model, reference, [(views, [joined])])
+
+
+def test_variants_by_name(data):
+    views = data.views
+    assert make_method("shoh/hard-labels", n_bits=8, hierarchy=data.hierarchy, views=views).soft_labels is False
+    assert make_method("shoh/paper", n_bits=8).init == "random"
+
+
+def test_where_all_weights_of_a_row_are_zero_it_keeps_its_first_code(data):
+    """Without a weight of layer 1, a row that knows this layer alone has the code of its center."""
+    coarse, fine = data.labels["level1"], data.labels["level2"].copy()
+    fine[::2] = -1
+    model = SHOH(hierarchy=data.hierarchy, alpha=[0, 1], n_iter=1, n_bits=24)
+    settings = model._settings(["image"])
+    first = model._begin(settings, {"image": 12}, [3, 7], settings.rng(0)).centers[0]
+    model.fit(data.views, [coarse, fine])
+    np.testing.assert_array_equal(codes.unpack(model.codes_, 24)[::2], first[coarse[::2]])
+
+
+@pytest.mark.parametrize("encoder", ["posterior", "bayes", "auto"])
+def test_encoders_predict_from_rows_with_a_finest_label(data, encoder, tmp_path):
+    """Sums and tables of rows that lack it are left out, also of a file."""
+    coarse, fine = data.labels["level1"], data.labels["level2"].copy()
+    fine[::3] = -1
+    known = np.flatnonzero(fine >= 0)
+    model = SHOH(hierarchy=data.hierarchy, encoder=encoder, **PARAMETERS)
+    for rows in (np.arange(90), np.arange(90, 160)):
+        model.partial_fit({name: x[rows] for name, x in data.views.items()}, [coarse[rows], fine[rows]])
+    model.save(tmp_path / "model")
+    B = codes.unpack(model.codes_, 24)
+    for state in (model._state, load(tmp_path / "model")._state):
+        assert state.label_sets.counts.sum() == len(known)
+        assert state.n_samples == 160
+        for name, X in data.views.items():
+            X, sums = X.astype(float), state.labelled_sums(name)
+            np.testing.assert_allclose(sums.XX, X[known].T @ X[known], atol=1e-9)
+            np.testing.assert_allclose(sums.X, X[known].sum(axis=0), atol=1e-9)
+            np.testing.assert_allclose(state.sums[name].XX, X.T @ X)
+            np.testing.assert_array_equal(sums.counts, [len(known), *np.bincount(fine[known], minlength=7)])
+    if encoder == "auto":
+        assert len(model._state.trial.codes) == len(known)
+    assert B.shape == (70, 24)
+    assert np.isfinite(model.project(data.views["text"], modality="text")).all()
+
+
+def test_a_stream_may_begin_with_coarse_labels(data):
+    """Until a finest label comes, "bits" is the only encoder that can answer."""
+    coarse, nothing = data.labels["level1"], np.zeros((160, 7))
+    model = SHOH(hierarchy=data.hierarchy, encoder="bayes", **PARAMETERS).fit(data.views, [coarse, nothing])
+    with pytest.raises(ValueError, match="encoder must be 'bits' until a row with a label in the finest layer was"):
+        model.encode(data.views["text"], modality="text")
+    assert model.set_params(encoder="bits").encode(data.views["text"], modality="text").shape == (160, 3)
+    model.set_params(encoder="bayes")
+    model.partial_fit(data.views, [coarse, data.labels["level2"]])
+    assert model.encode(data.views["text"], modality="text").shape == (160, 3)
+    auto = SHOH(hierarchy=data.hierarchy, encoder="auto", **PARAMETERS).fit(data.views, [coarse, nothing])
+    assert auto.encoders_ == {"image": "bits", "text": "bits"}
+
+
+def test_kernels_that_grow_complete_the_sums_of_rows_without_a_finest_label(data):
+    coarse, fine = data.labels["level1"], data.labels["level2"].copy()
+    fine[::3] = -1
+    maps = {"image": RBFAnchors(20, grow=10, max_anchors=40)}
+    model = SHOH(hierarchy=data.hierarchy, encoder="bayes", feature_maps=maps, **PARAMETERS)
+    for rows in (np.arange(90), np.arange(90, 160)):
+        model.partial_fit({name: x[rows] for name, x in data.views.items()}, [coarse[rows], fine[rows]])
+    assert model._state.unlabelled["image"].XX.shape == (30, 30)
+    assert model._state.unlabelled["image"].n == (fine < 0).sum()
+    assert np.isfinite(model.project(data.views["image"], modality="image")).all()
+
+
+def test_a_file_of_an_earlier_version_has_one_gram_for_all_layers(data):
+    """Every row had labels in every layer then; the constant of the objective was not kept."""
+    from pathlib import Path
+
+    own = load(Path(__file__).parents[1] / "golden" / "v2" / "shoh.npz")._state.own
+    np.testing.assert_array_equal(own.E[0], own.E[1])
+    assert own.squares == [0.0, 0.0]
 
 
 def test_sums_of_chunks_are_those_of_the_whole(data):
     model = SHOH(hierarchy=data.hierarchy, **PARAMETERS).fit(data.views, data.labels["level2"], chunk_size=37)
     B = codes.unpack(model.codes_, 24).astype(float)
     state, own = model._state, model._state.own
-    np.testing.assert_allclose(own.E, B.T @ B)
+    np.testing.assert_allclose(own.E, [B.T @ B] * 2)
     S2 = shoh._soft_labels(
         [np.eye(3)[data.labels["level1"]], np.eye(7)[data.labels["level2"]]],
         check_affiliations(data.hierarchy),
-        1.0,
+        [1.0],
     )
-    for D, S in zip(own.D, S2, strict=True):
+    for D, S, squares in zip(own.D, S2, own.squares, strict=True):
         np.testing.assert_allclose(D, S.T @ B)
+        np.testing.assert_allclose(squares, np.sum(S**2))
     for name, X in data.views.items():
         X = X.astype(float)
         np.testing.assert_allclose(state.sums[name].XX, X.T @ X)
@@ -154,8 +326,6 @@ def test_parameters_that_do_not_fit_what_was_learned_are_not_saved(data, tmp_pat
 
 
 def test_parameters_of_any_kind_of_number_are_saved(data, tmp_path):
-    from pyhash import load
-
     odd = {"mu": np.array(5.0), "xi": np.float32(2), "n_bits": np.int64(8), "alpha": [np.array(0.5), 0.5]}
     model = SHOH(hierarchy=data.hierarchy, **odd).fit(data.views, data.labels["level2"])
     model.save(tmp_path / "model")
@@ -212,8 +382,6 @@ def test_projections_are_solved_only_when_needed(data, monkeypatch):
 
 
 def test_it_goes_on_from_a_file_as_if_never_stopped(data, tmp_path):
-    from pyhash import load
-
     for init in ("centers", "random"):
         whole = SHOH(hierarchy=data.hierarchy, init=init, **PARAMETERS)
         whole.fit(data.views, data.labels["level2"], chunk_size=80)
@@ -237,6 +405,9 @@ def test_it_goes_on_from_a_file_as_if_never_stopped(data, tmp_path):
         ({"alpha": [0.2, -1]}, ValueError, r"alpha\[1\] must be a finite number >= 0, got -1"),
         ({"beta": [0.5, 0.5]}, ValueError, "beta must have 1 weights for this hierarchy"),
         ({"gamma": "much"}, TypeError, "gamma must be a finite number >= 0, got 'much'"),
+        ({"gamma": [1.0, 0.5]}, ValueError, r"gamma must have 1 weights for this hierarchy, got shape \(2,\)"),
+        ({"gamma": [-0.1]}, ValueError, r"gamma\[0\] must be a finite number >= 0, got -0.1"),
+        ({"soft_labels": 1}, TypeError, "soft_labels must be a bool, got 1"),
         ({"eta": np.nan}, ValueError, "eta must be a finite number >= 0, got nan"),
         ({"mu": -1}, ValueError, "mu must be a finite number >= 0, got -1"),
         ({"xi": 0}, ValueError, "xi must be a finite number > 0, got 0"),
