@@ -355,7 +355,7 @@ def _fingerprint_of_file(archive: Archive) -> str:
     return digest.hexdigest()[:32]
 
 
-def _check_weights(name: str, weights: Sequence[float] | None, default: NDArray[np.float64]) -> list[float]:
+def _check_weights(name: str, weights: ArrayLike | None, default: NDArray[np.float64]) -> list[float]:
     """Return one weight >= 0 for each layer that `default` has one for."""
     if weights is None:
         return [float(weight) for weight in default]
@@ -367,9 +367,10 @@ def _check_weights(name: str, weights: Sequence[float] | None, default: NDArray[
 
 def _check_gamma(gamma: float | Sequence[float], n_layers: int) -> list[float]:
     """Return the emphasis of each layer below the first, coarse to fine."""
-    if np.ndim(as_array("gamma", gamma)) == 0:
+    array = as_array("gamma", gamma)
+    if array.ndim == 0:
         return [check_real("gamma", gamma, 0.0)] * (n_layers - 1)
-    return _check_weights("gamma", gamma, np.zeros(n_layers - 1))
+    return _check_weights("gamma", array, np.zeros(n_layers - 1))
 
 
 def _soft_labels(L: list[Matrix], affiliations: list[NDArray[np.bool_]], gamma: list[float]) -> list[Matrix]:
