@@ -288,7 +288,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 
     def _add_unlabelled(self, settings: SettingsT, state: State[Own], chunk: Chunk) -> dict[str, UnlabelledSums]:
         """Return the sums over rows without a label in the finest layer, which label scores leave out."""
-        among: NDArray[np.bool_] = ~chunk.finest.any(axis=1)
+        among = np.logical_not(chunk.finest.any(axis=1))
         if not among.any():
             return state.unlabelled
         before = state.unlabelled or {name: UnlabelledSums.empty(d) for name, d in state.n_mapped.items()}
