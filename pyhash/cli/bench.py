@@ -6,14 +6,17 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyhash import datasets
 from pyhash._files.atomic import atomic_file
 from pyhash._inputs.checks import check_choice
+from pyhash._inputs.value_text import value_text
 from pyhash.cli.charts import require_charts
 from pyhash.comparison import Comparison, compare
 from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, direction_name
 from pyhash.comparison.result_lines import RESULTS
+from pyhash.comparison.sweep import Grid
 from pyhash.datasets import Dataset
 from pyhash.datasets.published import PUBLISHED_QUERIES
 from pyhash.evaluation import Protocol
@@ -21,13 +24,16 @@ from pyhash.evaluation import Protocol
 TABLE = "table.md"
 CHARTS = "charts"
 _EMOJI_VIEWS = ("image_deep", "text")
+_METHODS = ("boch", "lemon+rbf", "cca-itq")
 
 
 def run(
     *,
     data: str = "emoji",
     names: Mapping[str, str] | None = None,
-    methods: Sequence[str] = ("boch", "lemon+rbf", "cca-itq"),
+    methods: Sequence[str] | None = None,
+    sweep: Sequence[tuple[str, Grid]] = (),
+    parameters: Sequence[tuple[str, Mapping[str, Any]]] = (),
     bits: Sequence[int] = (16, 32, 64),
     seeds: int = 3,
     labels: str | None = None,
@@ -47,6 +53,14 @@ def run(
     if charts:
         require_charts()
     resolved = [_protocol(text) for text in protocols]
+    if methods is None:
+        methods = () if sweep else _METHODS
+    grids: dict[str, list[Grid]] = {}
+    for method, grid in sweep:
+        grids.setdefault(method, []).append(grid)
+    chosen: dict[str, dict[str, Any]] = {}
+    for method, values in parameters:
+        chosen.setdefault(method, {}).update(values)
     dataset = _load(data, names)
     if split is not None:
         check_choice("split", split, tuple(dict.fromkeys((*dataset.splits, RANDOM_SPLIT, *PUBLISHED_QUERIES))))
@@ -59,6 +73,8 @@ def run(
         result = compare(
             dataset,
             methods,
+            sweep=grids,
+            parameters=chosen,
             bits=bits,
             seeds=seeds,
             labels=labels,
@@ -80,7 +96,7 @@ def run(
     _print_reused(result, out)
     tables = "\n".join(_tables(result, name) for name in result.protocols)
     print(f"\n{tables}")
-    command = _command(result, data, names, directions, methods, bits, seeds, protocols, out)
+    command = _command(result, data, names, directions, methods, grids, chosen, bits, seeds, protocols, out)
     with atomic_file(out / TABLE) as file:
         file.write(f"# {dataset.name}\n\n    {command}\n\n{tables}\n{_describe_versions(result)}\n".encode())
     written = [RESULTS, TABLE]
@@ -159,6 +175,8 @@ def _command(
     names: Mapping[str, str] | None,
     directions: Sequence[Direction] | None,
     methods: Sequence[str],
+    sweep: Mapping[str, Sequence[Grid]],
+    parameters: Mapping[str, Mapping[str, Any]],
     bits: Sequence[int],
     seeds: int,
     protocols: Sequence[str],
@@ -172,7 +190,7 @@ def _command(
         "--labels": first["labels"],
         "--split": first["split"],
         "--views": ",".join(first["views"]),
-        "--methods": ",".join(methods),
+        **({"--methods": ",".join(methods)} if methods else {}),
         "--bits": ",".join(map(str, bits)),
         "--seeds": str(seeds),
         "--chunk-size": str(first["chunk_size"]),
@@ -187,7 +205,18 @@ def _command(
         **({} if first["learn_fraction"] == 1 else {"--learn-fraction": f"{first['learn_fraction']:g}"}),
         "--out": out.resolve().name,
     }
-    return shlex.join(["pyhash", "bench", *(word for option in options.items() for word in option)])
+    repeated = [("--sweep", _grid_text(method, grid)) for method, grids in sweep.items() for grid in grids]
+    repeated += [
+        ("--set", _grid_text(method, {name: [value] for name, value in values.items()}))
+        for method, values in parameters.items()
+    ]
+    return shlex.join(["pyhash", "bench", *(word for option in (*options.items(), *repeated) for word in option)])
+
+
+def _grid_text(method: str, grid: Grid) -> str:
+    """Return text such as lemon:alpha=1,100,beta=1,10."""
+    columns = (f"{name}={','.join(map(value_text, values))}" for name, values in grid.items())
+    return f"{method}:{','.join(columns)}"
 
 
 def _joined(pairs: Mapping[str, object]) -> str:

@@ -12,8 +12,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from pyhash._inputs.value_text import parse_value
 from pyhash.cli.interrupts import INTERRUPTS
 
 _SECONDS_TO_CATCH = 0.5
@@ -51,6 +52,28 @@ def _pairs(text: str) -> dict[str, str]:
     if not all(key.strip() and value.strip() for key, _, value in pairs):
         raise argparse.ArgumentTypeError(f"must be such as image=X1,text=X2,labels=L, got {text!r}")
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _sweep(text: str) -> tuple[str, dict[str, list[Any]]]:
+    method, _, rest = text.partition(":")
+    columns: dict[str, list[str]] = {}
+    name = ""
+    for part in rest.split(","):
+        # A part without "=" is one more value of the parameter before it.
+        *named, value = part.split("=", 1)
+        name = named[0].strip() if named else name
+        columns.setdefault(name, []).append(value.strip())
+    if not method.strip() or not all(columns) or not all(all(column) for column in columns.values()):
+        raise argparse.ArgumentTypeError(f"must be such as lemon:alpha=1,1e2,beta=1,10, got {text!r}")
+    return method.strip(), {name: [parse_value(value) for value in column] for name, column in columns.items()}
+
+
+def _setting(text: str) -> tuple[str, dict[str, Any]]:
+    try:
+        method, columns = _sweep(text)
+        return method, {name: value for name, (value,) in columns.items()}
+    except (argparse.ArgumentTypeError, ValueError):
+        raise argparse.ArgumentTypeError(f"must be such as lemon:alpha=1e2,beta=10, got {text!r}") from None
 
 
 def _directions(text: str) -> list[tuple[str, str]]:
@@ -193,12 +216,29 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "data, or random)",
     )
     command.add_argument(
+        "--sweep",
+        type=_sweep,
+        action="append",
+        metavar="METHOD:PARAMETER=VALUE,...",
+        help="run a method at every combination of values, such as lemon:alpha=1,1e2,beta=1,10; numbers, true, false, "
+        "none or words; 0.2/0.8 for a sequence, image:0.1/text:1 for a value of each modality; may be repeated",
+    )
+    command.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        dest="parameters",
+        metavar="METHOD:PARAMETER=VALUE,...",
+        help="parameters of a method in the place of its defaults, such as lemon:alpha=1e2,beta=10; may be repeated",
+    )
+    command.add_argument(
         "--views", type=_names, help="modalities to learn, such as image,text (default: all; for emoji image_deep,text)"
     )
     command.add_argument(
         "--methods",
         type=_names,
-        help="names joined by commas, such as boch+instance,lemon+rbf,dsfh+posterior (default: boch,lemon+rbf,cca-itq)",
+        help="names joined by commas, such as boch+instance,lemon+rbf,dsfh+posterior (default: boch,lemon+rbf,cca-itq; "
+        "with --sweep none)",
     )
     command.add_argument("--bits", type=_integers(1), help="lengths of codes in bits (default: 16,32,64)")
     command.add_argument("--seeds", type=_integer(1), help="number of seeds: 0, 1, ... (default: 3)")

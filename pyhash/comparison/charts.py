@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from itertools import count
+from itertools import count, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from pyhash.plotting.class_distance import ClassDistanceDisplay
 from pyhash.plotting.precision_at import PrecisionAtDisplay
 from pyhash.plotting.precision_recall import PrecisionRecallDisplay
 from pyhash.plotting.rounds import RoundsDisplay
+from pyhash.plotting.sensitivity import SensitivityDisplay
 from pyhash.plotting.training_curves import TrainingCurvesDisplay
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class _Charts:
     def __init__(self, records: Sequence[Record], protocol: str) -> None:
         self.records = records
         self.protocol = protocol
-        self.methods = unique(record["method"] for record in records)
+        # Combinations of sweeps have charts of their own: they would fill the others.
+        self.methods = unique(record["method"] for record in records if not record.get("swept"))
         self.longest = max(record["n_bits"] for record in records)
 
     def drawn(self) -> Iterator[tuple[str, Axes]]:
@@ -81,6 +83,7 @@ class _Charts:
             yield "training_time_by_round", self._finished(ax, f"{self.longest} bits")
         yield from self._training_curves()
         yield from self._class_distances()
+        yield from self._sensitivities()
 
     def _titled(self, ax: Axes, title: str) -> Axes:
         """Set a title with the data, the labels, the split and, for mAP, the protocol."""
@@ -231,6 +234,31 @@ class _Charts:
                 drawn = display.plot(vmax=max(run["n_bits"] / 2, 1))
                 part = "" if modality == "learned" else f".{modality}"
                 yield f"class_distances.{_as_file_name(method + part)}", drawn.ax_
+
+    def _sensitivities(self) -> Iterator[tuple[str, Axes]]:
+        """Draw sweeps of one parameter, with a line for each length, and of two, with a map for each length."""
+        swept = [record for record in self.records if record.get("swept")]
+        sweeps = unique(
+            (fields["method"], tuple(fields["values"])) for record in swept if (fields := record["swept"]) is not None
+        )
+        for (method, parameters), direction in product(sweeps, directions_of(self.records)):
+            stem = "sensitivity." + _as_file_name(f"{method}.{'-'.join(parameters)}.{direction}")
+            ax = None
+            for n_bits in sorted({record["n_bits"] for record in swept}) if len(parameters) <= 2 else ():
+                ax = SensitivityDisplay.from_records(
+                    self.records,
+                    method,
+                    direction,
+                    n_bits=n_bits,
+                    parameters=parameters,
+                    protocol=self.protocol,
+                    name=f"{n_bits} bits",
+                    ax=ax if len(parameters) == 1 else None,
+                ).ax_
+                if len(parameters) == 2:
+                    yield f"{stem}.{n_bits}_bits", self._titled(ax, f"{method}, {direction}, {n_bits} bits")
+            if ax is not None and len(parameters) == 1:
+                yield stem, self._finished(ax, f"{method}, {direction}")
 
 
 def _mean(rows: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer, listed
 from pyhash.comparison.experiment import Database, Direction, Experiment, plan_experiment
 from pyhash.comparison.identity import identify
 from pyhash.comparison.records import Identity, Record, unique
 from pyhash.comparison.result_lines import ResultLines, open_results
+from pyhash.comparison.sweep import Sweep, SweepPoint, plan_sweep
 from pyhash.comparison.table import describe_instances, describe_protocol, make_instance_table, make_table
 from pyhash.comparison.trial import run_trial
 from pyhash.datasets.dataset import Dataset
@@ -137,7 +138,8 @@ class Comparison:
         list of str
             Names of the files. For each direction: mAP by bits, by round and by bytes per item, precision-recall and
             precision at N. For each method: distances between classes, and training curves of methods that are trained
-            by epochs. Once: training time by round.
+            by epochs. Once: training time by round. For each sweep of one or two parameters and each direction, mAP by
+            the values, with a heat map for each length where there are two; sweeps are in no other chart.
 
         Raises
         ------
@@ -162,8 +164,10 @@ def _check_of(of: Scores) -> str:
 
 def compare(
     data: Dataset,
-    methods: Sequence[str] | Mapping[str, Factory],
+    methods: Sequence[str] | Mapping[str, Factory] = (),
     *,
+    sweep: Sweep | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
     bits: Sequence[int] = (16, 32, 64),
     seeds: int | Sequence[int] = 1,
     labels: str | None = None,
@@ -188,7 +192,14 @@ def compare(
         Data to learn and to search.
     methods : sequence of str, or mapping of str to function
         Names of recipes, such as "lemon+rbf" (see ``pyhash.methods.make_method``). Or a mapping of names to functions:
-        each is called with (n_bits, seed) and returns a new HashingMethod.
+        each is called with (n_bits, seed) and returns a new HashingMethod. May be left out if `sweep` names some.
+    sweep : mapping of str to mapping, optional
+        Values of parameters by method, such as ``{"lemon": {"alpha": [1, 100], "beta": [1, 10]}}``: the method runs
+        once for each combination of the values, beside the `methods`. The method is a key of `methods` if these are
+        functions, else the name of a recipe. A sequence of such mappings makes several sweeps of one method.
+    parameters : mapping of str to mapping, optional
+        Parameters that differ from the defaults by method, such as ``{"lemon": {"alpha": 100}}``. They also hold in
+        sweeps of the method.
     bits : sequence of int
         Lengths of the codes in bits.
     seeds : int or sequence of int
@@ -239,6 +250,8 @@ def compare(
     TypeError
         If `methods` is neither a sequence of names nor a mapping of names to functions.
     TypeError
+        If `sweep` or `parameters` is not a mapping of methods to mappings.
+    TypeError
         If bits, seeds, top_n, chunk_size or n_threads holds something other than integers, or `progress` is not a bool.
     TypeError
         If `learn_fraction` is not a number, or `weights` not a mapping of names to numbers.
@@ -247,7 +260,13 @@ def compare(
     ValueError
         If a method, labels, split, view, direction, database or protocol is unknown.
     ValueError
-        If bits, seeds, methods, views, directions or protocols is empty.
+        If bits, seeds, views, directions or protocols is empty, or there is neither a method nor a sweep.
+    ValueError
+        If a method has no parameter of a name in `sweep` or `parameters`; the message lists those it has.
+    ValueError
+        If `sweep` gives a parameter no value, or the same one twice.
+    ValueError
+        If `parameters` names a method that is not compared.
     ValueError
         If bits, chunk_size, n_threads or an entry of top_n is below 1, or a seed below 0.
     ValueError
@@ -287,6 +306,12 @@ def compare(
     Comparison(8 records: lemon, cca-itq; 8, 16 bits; 2 seeds)
     >>> print(result.table().splitlines()[0])
     | method | bits | bytes per item | image->text | image->text weighted | text->image | text->image weighted |
+
+    The name of each combination of a sweep has its values:
+
+    >>> swept = compare(make_multilabel(300), sweep={"lemon": {"alpha": [1, 1e4]}}, bits=[8])
+    >>> [record["method"] for record in swept.records]
+    ['lemon[alpha=1]', 'lemon[alpha=10000]']
     """
     if progress is not None:
         check_bool("progress", progress)
@@ -304,7 +329,12 @@ def compare(
         top_n=top_n,
         n_threads=n_threads,
     )
-    combinations = _plan(experiment, methods, _check_bits(bits), _check_seeds(seeds))
+    combinations = _plan(
+        experiment,
+        _candidates(experiment, methods, plan_sweep(sweep), parameters),
+        _check_bits(bits),
+        _check_seeds(seeds),
+    )
     results: AbstractContextManager[ResultLines | None] = nullcontext() if out is None else open_results(out)
     with results as file:
         done = {} if file is None else file.records
@@ -327,6 +357,7 @@ class _Combination:
     name: str
     factory: Factory
     identity: Identity
+    point: SweepPoint | None
 
     def __str__(self) -> str:
         return f"{self.name}, {self.identity['n_bits']} bits, seed {self.identity['seed']}"
@@ -341,17 +372,28 @@ class _Combination:
         model = self.factory(self.identity["n_bits"], self.identity["seed"])
         _refuse_learned(self.name, model)
         try:
-            return run_trial(experiment, model, self.identity)
+            record = run_trial(experiment, model, self.identity)
         except ValueError as error:
             raise ValueError(f"{self}: {error}") from error
+        return {**record, "swept": None if self.point is None else self.point.describe()}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A method, or one combination of a sweep, under the name of its results."""
+
+    name: str
+    factory: Factory
+    point: SweepPoint | None = None
 
 
 def _plan(
-    experiment: Experiment, methods: Sequence[str] | Mapping[str, Factory], bits: list[int], seeds: list[int]
+    experiment: Experiment, candidates: Sequence[_Candidate], bits: list[int], seeds: list[int]
 ) -> list[_Combination]:
     """Return every combination; make each model once, to raise for wrong names and parameters before any work."""
     combinations = []
-    for name, factory in _factories(experiment, methods).items():
+    for candidate in candidates:
+        name, factory = candidate.name, candidate.factory
         for n_bits in bits:
             for seed in seeds:
                 try:
@@ -365,7 +407,9 @@ def _plan(
                     raise ValueError(
                         f"methods[{name!r}] must return a method of {n_bits} bits when asked for it, got {model.n_bits}"
                     )
-                combination = _Combination(name, factory, identify(experiment, name, model, n_bits, seed))
+                combination = _Combination(
+                    name, factory, identify(experiment, name, model, n_bits, seed), candidate.point
+                )
                 try:
                     model.check_n_features(len(experiment.learned_rows), experiment.n_features)
                 except ValueError as error:
@@ -374,24 +418,69 @@ def _plan(
     return combinations
 
 
-def _factories(experiment: Experiment, methods: Sequence[str] | Mapping[str, Factory]) -> dict[str, Factory]:
+def _candidates(
+    experiment: Experiment,
+    methods: Sequence[str] | Mapping[str, Factory],
+    points: Sequence[SweepPoint],
+    parameters: Mapping[str, Mapping[str, Any]] | None,
+) -> list[_Candidate]:
+    """Return the methods, each with its parameters, and after them the combinations of sweeps."""
     if isinstance(methods, str):
         methods = (methods,)
+    own: dict[str, Factory] = {}
     if isinstance(methods, Mapping):
         for name, factory in methods.items():
             if not isinstance(name, str) or not callable(factory):
                 raise TypeError(f"methods must be names, or functions by name, got {factory!r} for {name!r}")
-        factories = dict(methods)
-    else:
-        names = listed("methods", methods, "names, or a mapping of names to functions")
-        for name in names:
+        own = dict(methods)
+    names = unique(listed("methods", methods, "names, or a mapping of names to functions"))
+    for argument, given in (("methods", names), ("sweep", [point.method for point in points])):
+        for name in given:
             if not isinstance(name, str):
-                raise TypeError(f"methods must be names, or functions by name, got {name!r}")
-            parse_name("methods", name)
-        factories = {name: _recipe(name, experiment) for name in names}
-    if not factories:
+                raise TypeError(f"{argument} must be names, or functions by name, got {name!r}")
+            if name not in own:
+                parse_name(argument, name)
+    fixed = _check_parameters(parameters, {*names, *(point.method for point in points)})
+    candidates = [
+        _Candidate(point.name if point else name, _factory(name, experiment, own, fixed.get(name, {}), point), point)
+        for name, point in [*((name, None) for name in names), *((point.method, point) for point in points)]
+    ]
+    if not candidates:
         raise ValueError("methods must name at least one, got none")
-    return factories
+    return candidates
+
+
+def _check_parameters(
+    parameters: Mapping[str, Mapping[str, Any]] | None, methods: set[str]
+) -> Mapping[str, Mapping[str, Any]]:
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters must be a mapping of methods to parameters, got {type(parameters).__name__}")
+    for method, values in parameters.items():
+        if not isinstance(values, Mapping):
+            raise TypeError(f"parameters[{method!r}] must be a mapping of names to values, got {type(values).__name__}")
+        if method not in methods:
+            raise ValueError(f"parameters must be of methods that are compared, {', '.join(methods)}; got {method!r}")
+    return parameters
+
+
+def _factory(
+    name: str,
+    experiment: Experiment,
+    own: Mapping[str, Factory],
+    parameters: Mapping[str, Any],
+    point: SweepPoint | None,
+) -> Factory:
+    """Return a function of (n_bits, seed) that makes the method with its parameters and those of the sweep."""
+    chosen = {**parameters, **({} if point is None else point.values)}
+    if name in own:
+        return (lambda n_bits, seed: own[name](n_bits, seed).set_params(**chosen)) if chosen else own[name]
+    views = {view: experiment.data.views[view] for view in experiment.views}
+    hierarchy = experiment.hierarchy
+    return lambda n_bits, seed: make_method(
+        name, n_bits=n_bits, seed=seed, views=views, hierarchy=hierarchy, parameters=chosen
+    )
 
 
 def _refuse_learned(name: str, model: HashingMethod) -> None:
@@ -403,12 +492,6 @@ def _refuse_learned(name: str, model: HashingMethod) -> None:
     raise ValueError(
         f"methods[{name!r}] must return a new model at every call, got one that has learned {n_samples} rows"
     )
-
-
-def _recipe(name: str, experiment: Experiment) -> Factory:
-    views = {view: experiment.data.views[view] for view in experiment.views}
-    hierarchy = experiment.hierarchy
-    return lambda n_bits, seed: make_method(name, n_bits=n_bits, seed=seed, views=views, hierarchy=hierarchy)
 
 
 def _check_bits(bits: Sequence[int]) -> list[int]:

@@ -111,8 +111,15 @@ class ClassDistanceFields(TypedDict):
     groups: list[int] | None
 
 
+class SweptFields(TypedDict):
+    """A combination of a sweep: the method, and the values of the parameters that were varied."""
+
+    method: str
+    values: dict[str, Any]
+
+
 class Record(Identity):
-    """One method at one length with one seed."""
+    """One method at one length with one seed; records of version 0.1 lack `training` and `swept`."""
 
     scores: list[Score]
     rounds: list[Round]
@@ -125,6 +132,7 @@ class Record(Identity):
     training: list[dict[str, Any]] | None
     class_distances: ClassDistanceFields | None
     versions: dict[str, str]
+    swept: SweptFields | None
 
 
 def unique(values: Iterable[Value]) -> list[Value]:

@@ -66,6 +66,7 @@ def run_trial(experiment: Experiment, model: HashingMethod, identity: Identity) 
         "training": _finite_or_none(describe(getattr(model, "history_", None))),
         "class_distances": _class_distances(codes),
         "versions": versions(),
+        "swept": None,
     }
 
 

@@ -11,6 +11,7 @@ from pyhash.plotting.class_distance import ClassDistanceDisplay
 from pyhash.plotting.precision_at import PrecisionAtDisplay
 from pyhash.plotting.precision_recall import PrecisionRecallDisplay
 from pyhash.plotting.rounds import RoundsDisplay
+from pyhash.plotting.sensitivity import SensitivityDisplay
 from pyhash.plotting.training_curves import TrainingCurvesDisplay
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PrecisionAtDisplay",
     "PrecisionRecallDisplay",
     "RoundsDisplay",
+    "SensitivityDisplay",
     "TrainingCurvesDisplay",
     "require_matplotlib",
     "save_figure",

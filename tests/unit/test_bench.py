@@ -334,3 +334,58 @@ def test_a_split_as_large_as_a_published_one(tmp_path, capsys):
     code, shown, _ = run(capsys, "--data", data, "--out", out, *arguments)
     assert code == 0
     assert "split mirflickr (100 rows to learn and search, 2,000 queries)" in shown
+
+
+def test_a_sweep_and_parameters(capsys, file, tmp_path):
+    out = tmp_path / "out"
+    options = [
+        "--sweep", "lemon:alpha=1,1e2", "--sweep", "lemon:gamma=0.5,xi=image:0.1/text:2,3", "--sweep",
+        "shoh:alpha=0.2/0.8,0.5/0.5", "--set", "lemon:beta=10,n_iter=2", "--set", "shoh:init=random",
+    ]  # fmt: skip
+    arguments = ("--data", file, "--bits", "4", "--seeds", "1", "--out", out, "--no-charts")
+    code, said, err = run(capsys, *arguments, *options)
+    assert code == 0, err
+    records = records_of(out)
+    assert [record["method"] for record in records] == [
+        "lemon[alpha=1]", "lemon[alpha=100]", "lemon[gamma=0.5,xi=image:0.1/text:2]", "lemon[gamma=0.5,xi=3]",
+        "shoh[alpha=0.2/0.8]", "shoh[alpha=0.5/0.5]",
+    ]  # fmt: skip
+    assert records[2]["parameters"]["xi"] == {"image": 0.1, "text": 2}
+    assert {record["parameters"]["beta"] for record in records[:4]} == {10}
+    assert (records[5]["parameters"]["alpha"], records[5]["parameters"]["init"]) == ([0.5, 0.5], "random")
+    command = next(line for line in (out / "table.md").read_text().splitlines() if line.startswith("    pyhash"))
+    assert command.endswith(
+        "--sweep lemon:alpha=1,100 --sweep lemon:gamma=0.5,xi=image:0.1/text:2,3 --sweep shoh:alpha=0.2/0.8,0.5/0.5 "
+        "--set lemon:beta=10,n_iter=2 --set shoh:init=random"
+    )
+    assert "--methods" not in command
+    code, said, _ = run(capsys, *arguments, *options, "--methods", "lsh")
+    assert code == 0
+    assert "6 of 7 combinations" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sweep", "lemon"], "argument --sweep: must be such as lemon:alpha=1,1e2,beta=1,10, got 'lemon'"),
+        (["--sweep", "lemon:"], "argument --sweep: must be such as"),
+        (["--sweep", "lemon:1,2"], "argument --sweep: must be such as"),
+        (["--sweep", ":alpha=1"], "argument --sweep: must be such as"),
+        (["--sweep", "lemon:alpha=1,,2"], "argument --sweep: must be such as"),
+        (["--sweep", "lemon:=1"], "argument --sweep: must be such as"),
+        (["--set", "lemon:alpha=1,2"], "argument --set: must be such as lemon:alpha=1e2,beta=10, got 'lemon:alpha=1,"),
+        (["--set", "lemon"], "argument --set: must be such as lemon:alpha=1e2,beta=10, got 'lemon'"),
+    ],
+)
+def test_wrong_sweeps_are_one_clear_line(capsys, arguments, message):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_parameter_of_a_sweep(capsys, file, tmp_path):
+    code, _, err = run(capsys, "--data", file, "--sweep", "lemon:alfa=1", "--out", tmp_path / "out", "--no-charts")
+    assert code == 1
+    assert "must be among those of lemon, n_classes, alpha, beta, gamma, xi" in err
+    assert not (tmp_path / "out").exists()

@@ -872,3 +872,102 @@ def test_deep_methods_are_compared_as_all_others(tmp_path):
     assert {"training_curves.dhsl.png", "training_curves.sdch.png"} <= set(result.save_charts(tmp_path / "charts"))
     again = compare(data, methods, bits=[8], database="encoded", out=tmp_path, progress=False)
     assert again.n_reused == 2
+
+
+def test_a_sweep_runs_every_combination_beside_the_methods(data, count):
+    sweep = {
+        "lemon": {"alpha": [1, 100.0], "beta": [2]},
+        "shoh": [{"eta": [0.5]}, {"init": ["random"], "alpha": [[0.2, 0.8]]}],
+    }
+    parameters = {"lemon": {"gamma": 3.0, "beta": 1.0}}
+    result = compare(data, ["lemon"], sweep=sweep, parameters=parameters, bits=[4], chunk_size=60)
+    names = [
+        "lemon",
+        "lemon[alpha=1,beta=2]",
+        "lemon[alpha=100,beta=2]",
+        "shoh[eta=0.5]",
+        "shoh[init=random,alpha=0.2/0.8]",
+    ]
+    assert [record["method"] for record in result.records] == names
+    chosen = [[record["parameters"].get(name) for name in ("alpha", "beta", "gamma")] for record in result.records[:3]]
+    assert chosen == [[1e4, 1.0, 3.0], [1, 2, 3.0], [100.0, 2, 3.0]]
+    assert result.records[4]["parameters"]["init"] == "random"
+    assert result.records[4]["parameters"]["hierarchy"] is not None
+    assert [record["swept"] for record in result.records[:3:2]] == [
+        None, {"method": "lemon", "values": {"alpha": 100.0, "beta": 2}}
+    ]  # fmt: skip
+    assert "| lemon[alpha=100,beta=2] | 4 |" in result.table()
+    assert len(count) == 5
+
+
+def test_a_combination_of_a_sweep_scores_as_the_method_with_these_parameters(data):
+    swept = compare(data, sweep={"lemon": {"xi": [1e4]}}, bits=[4], chunk_size=60)
+    alone = compare(data, {"mine": lambda n_bits, seed: LEMON(n_bits, xi=1e4, seed=seed)}, bits=[4], chunk_size=60)
+    assert scores(swept.records[0]) == scores(alone.records[0])
+    assert scores(swept.records[0]) != scores(compare(data, ["lemon"], bits=[4], chunk_size=60).records[0])
+
+
+def test_a_sweep_of_a_function(data):
+    result = compare(
+        data, {"mine": lambda n_bits, seed: LEMON(n_bits, seed=seed)}, sweep={"mine": {"beta": [3.0]}}, bits=[4]
+    )
+    assert [record["parameters"]["beta"] for record in result.records] == [1e4, 3.0]
+
+
+def test_a_sweep_resumes(data, count, tmp_path):
+    choices = {"bits": [4], "out": tmp_path, "chunk_size": 60}
+    compare(data, sweep={"lemon": {"alpha": [1, 10]}}, **choices)
+    result = compare(data, sweep={"lemon": {"alpha": [10, 100]}}, **choices)
+    assert result.n_reused == 1
+    assert [name for name, *_ in count] == ["lemon[alpha=1]", "lemon[alpha=10]", "lemon[alpha=100]"]
+    assert result.records[0]["swept"]["values"] == {"alpha": 10}
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "message"),
+    [
+        ({"sweep": {"lemon": {"alfa": [1]}}}, ValueError, "must be among those of lemon, n_classes, alpha, beta, "),
+        ({"sweep": {"lemmon": {"alpha": [1]}}}, ValueError, "sweep must begin with one of"),
+        ({"sweep": {"lemon": {}}}, ValueError, "sweep['lemon'] must name at least one parameter, got none"),
+        ({"sweep": {"lemon": {"alpha": []}}}, ValueError, "sweep['lemon']['alpha'] must hold at least one value"),
+        ({"sweep": {"lemon": {"alpha": [1, 1.0]}}}, ValueError, "must hold each value once, got 1 2 times"),
+        ({"sweep": {"lemon": 3}}, TypeError, "sweep['lemon'] must be a sequence of mappings, got 3"),
+        ({"sweep": {"lemon": [3]}}, TypeError, "sweep['lemon'] must be a mapping of parameters to values, or several"),
+        ({"sweep": {"lemon": {"alpha": 3}}}, TypeError, "sweep['lemon']['alpha'] must be a sequence of values, got 3"),
+        ({"sweep": ["lemon"]}, TypeError, "sweep must be a mapping of methods to values by parameter, got list"),
+        ({"sweep": {3: {"alpha": [1]}}}, TypeError, "sweep must be by name of a method, got 3"),
+        ({"parameters": {"lsh": {"alpha": 1}}}, ValueError, "parameters must be among those of lsh, "),
+        ({"parameters": {"dsfh": {"alpha": 1}}}, ValueError, "methods that are compared, lsh; got 'dsfh'"),
+        ({"parameters": {"lsh": 1}}, TypeError, "parameters['lsh'] must be a mapping of names to values, got int"),
+        ({"parameters": ["lsh"]}, TypeError, "parameters must be a mapping of methods to parameters, got list"),
+        ({"sweep": {"mine": {"alfa": [1]}}, "methods": {"mine": LEMON}}, TypeError, "methods['mine'] must take"),
+    ],
+)
+def test_sweeps_that_are_refused_before_any_work(data, count, choices, error, message):
+    with pytest.raises(error) as raised:
+        compare(data, **{"methods": ["lsh"], **choices})
+    assert message in str(raised.value)
+    assert count == []
+
+
+def test_charts_of_sweeps_show_the_values(data, tmp_path):
+    sweep = {
+        "lemon": [{"alpha": [100, 1]}, {"alpha": [1, 10], "beta": [2, 3]}, {"alpha": [1], "beta": [1], "gamma": [1]}]
+    }
+    result = compare(data, ["lsh"], sweep=sweep, bits=[4, 8], seeds=2)
+    names = result.save_charts(tmp_path)
+    assert [name for name in names if name.startswith("sensitivity")] == [
+        "sensitivity.lemon.alpha.image-to-text.png",
+        "sensitivity.lemon.alpha.text-to-image.png",
+        "sensitivity.lemon.alpha-beta.image-to-text.4_bits.png",
+        "sensitivity.lemon.alpha-beta.image-to-text.8_bits.png",
+        "sensitivity.lemon.alpha-beta.text-to-image.4_bits.png",
+        "sensitivity.lemon.alpha-beta.text-to-image.8_bits.png",
+    ]
+    drawn = dict(_Charts(result.records, "shoh").drawn())
+    lines = drawn["sensitivity.lemon.alpha.text-to-image"].get_lines()
+    assert [line.get_label() for line in lines] == ["4 bits", "8 bits"]
+    assert lines[1].get_xdata().tolist() == [1, 100]
+    runs = [r for r in result.records if (r["method"], r["n_bits"]) == ("lemon[alpha=100]", 8)]
+    assert lines[1].get_ydata()[1] == pytest.approx(np.mean([scores(run)["text->image"] for run in runs]))
+    assert drawn["map_by_bits.text-to-image"].get_legend_handles_labels()[1] == ["lsh"]

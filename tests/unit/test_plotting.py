@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -598,3 +599,103 @@ def test_axes_of_another_type_are_refused(data, curve, wrong):
     for display in (plotting.PrecisionRecallDisplay(curve), plotting.RoundsDisplay([1, 2], [0.1, 0.2])):
         with pytest.raises(TypeError, match=message):
             display.plot(wrong)
+
+
+def test_sensitivity_of_one_parameter():
+    display = plotting.SensitivityDisplay({"alpha": [1, 10, 100]}, [0.1, np.nan, 0.3], name="8 bits").plot(color="red")
+    (line,) = display.ax_.get_lines()
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([1, 100], [0.1, 0.3])
+    assert (line.get_color(), legend(display.ax_)) == ("red", ["8 bits"])
+    assert (display.ax_.get_xscale(), display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("log", "alpha", "mAP")
+    again = plotting.SensitivityDisplay({"alpha": [1, 10, 100]}, [0.2, 0.2, 0.2], name="16 bits").plot(display.ax_)
+    assert legend(again.ax_) == ["8 bits", "16 bits"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1, 2, 99], "linear"), ([1, 100], "log"), ([0, 1, 100], "symlog"), ([0, 1], "linear"), ([-1, 100], "linear"),
+        ([0], "linear"), ([5], "linear"),
+    ],
+)  # fmt: skip
+def test_the_axis_is_logarithmic_where_values_span_decades(values, scale):
+    display = plotting.SensitivityDisplay({"alpha": values}, [0.1] * len(values)).plot()
+    assert display.ax_.get_xscale() == scale
+
+
+def test_values_that_are_no_numbers_are_shown_as_text():
+    ax = plotting.SensitivityDisplay({"init": ["random", None, True, [0.2, 0.8]]}, [0.1, 0.2, 0.3, 0.4]).plot().ax_
+    assert names(ax.get_xticklabels()) == ["random", "none", "true", "0.2/0.8"]
+    assert ax.get_lines()[0].get_xdata().tolist() == [0, 1, 2, 3]
+
+
+def test_sensitivity_of_two_parameters():
+    display = plotting.SensitivityDisplay(
+        {"alpha": [1, 100], "xi": [0.1, 0.2, 0.3]}, [[0.1, 0.2, np.nan], [0.4, 0.5, 0.6]], name="8 bits"
+    ).plot()
+    (image,) = display.ax_.get_images()
+    assert image.get_array().filled(-1).tolist() == [[0.1, 0.4], [0.2, 0.5], [-1, 0.6]]
+    assert names(display.ax_.get_xticklabels()) == ["1", "100"]
+    assert names(display.ax_.get_yticklabels()) == ["0.1", "0.2", "0.3"]
+    assert names(display.ax_.texts) == ["0.100", "0.200", "0.400", "0.500", "0.600"]
+    assert (display.ax_.get_title(), display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("8 bits", "alpha", "xi")
+
+
+def swept(values, n_bits, score, method="lemon"):
+    """A record of a sweep, with what is drawn of it."""
+    entry = {"protocol": "shoh", "direction": "image->text", "map": score}
+    fields = {"method": method, "values": values}
+    return {"n_bits": n_bits, "protocols": {"shoh": "the choices"}, "scores": [entry], "swept": fields}
+
+
+def test_sensitivity_from_records_is_the_mean_of_seeds_in_ascending_order():
+    records = [
+        {"n_bits": 8}, swept({"alpha": 100}, 8, 0.4), swept({"alpha": 100}, 8, 0.6), swept({"alpha": 1}, 8, 0.1),
+        swept({"alpha": 1}, 8, 0.3), swept({"alpha": 5}, 8, None), swept({"alpha": 1}, 16, 0.9),
+        swept({"beta": 1}, 8, 0.9), swept({"alpha": 1}, 8, 0.9, "shoh"),
+    ]  # fmt: skip
+    choices = {"n_bits": 8, "parameters": ["alpha"], "name": "mine", "color": "red"}
+    display = plotting.SensitivityDisplay.from_records(records, "lemon", "image->text", **choices)
+    assert display.values == {"alpha": [1, 5, 100]}
+    np.testing.assert_allclose(display.scores, [0.2, np.nan, 0.5])
+    (line,) = display.ax_.get_lines()
+    assert (line.get_color(), line.get_label()) == ("red", "mine")
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"method": "dsfh"}, "records must hold a sweep of method 'dsfh', got none"),
+        ({"n_bits": 32}, "n_bits must be a length of the sweep of 'lemon', got 32"),
+        ({"direction": "text->text"}, "direction must be one of 'image->text', got 'text->text'"),
+        ({"protocol": "mine"}, "protocol must be one of 'shoh', got 'mine'"),
+        ({"parameters": ["beta"]}, "parameters must be those of one sweep of 'lemon', alpha, xi; got"),
+        ({"method": "shoh"}, "parameters must be given where a method has several sweeps, which are eta; mu"),
+        ({"method": "three"}, "parameters must be one or two, got a, b, c"),
+    ],
+)
+def test_sensitivity_of_records_that_are_not_there(choices, message):
+    records = [
+        swept({"alpha": 1, "xi": 2}, 8, 0.4), swept({"eta": 1}, 8, 0.4, "shoh"), swept({"mu": 1}, 8, 0.4, "shoh"),
+        swept({"a": 1, "b": 1, "c": 1}, 8, 0.4, "three"),
+    ]  # fmt: skip
+    given = {"method": "lemon", "direction": "image->text", "n_bits": 8, **choices}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        plotting.SensitivityDisplay.from_records(records, **given)
+
+
+@pytest.mark.parametrize(
+    ("values", "scores", "error", "message"),
+    [
+        ([1, 2], [0.1, 0.2], TypeError, "values must be a mapping of parameters to values, got list"),
+        ({"a": 1}, [0.1], TypeError, "values['a'] must be a sequence of values, got 1"),
+        ({}, [0.1], ValueError, "values must be those of one or two parameters, at least one of each, got none"),
+        ({"a": []}, [], ValueError, "at least one of each, got 0 of a"),
+        ({"a": [1, 2]}, [0.1], ValueError, "scores must have shape (2,), one for each value, got (1,)"),
+        ({"a": [1, 2], "b": [1]}, [0.1, 0.2], ValueError, "scores must have shape (2, 1), one for each value"),
+        ({"a": [1]}, ["x"], TypeError, "scores must hold real numbers"),
+    ],
+)
+def test_sensitivity_that_cannot_be_drawn(values, scores, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        plotting.SensitivityDisplay(values, scores).plot()
