@@ -297,7 +297,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     ) -> tuple[BOCHState, Signs]:
         is_first = chunk.label_sets_before is None or len(chunk.label_sets_before.counts) == 0
         L, r_i = chunk.finest, settings.n_bits - settings.class_bits
-        embedding, B = self._learn_class_codes(settings, own.embedding, L, is_first, rng)
+        embedding, B = self._learn_class_codes(settings, own.embedding, chunk, is_first, rng)
         if r_i == 0:
             return replace(own, embedding=embedding), B
         space, instances = own.space, own.instances
@@ -312,16 +312,17 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         self,
         settings: BOCHSettings,
         embedding: EmbeddingSums | None,
-        L: Matrix,
+        chunk: Chunk,
         is_first: bool,
         rng: np.random.Generator,
     ) -> tuple[EmbeddingSums | None, Signs]:
         """Return the embedding of several labels a row, where rows have several, and class bits (n, class_bits)."""
+        L = chunk.finest
         has_several = bool((L.sum(axis=1) > 1).any())
         if is_first and has_several:
-            embedding = EmbeddingSums.empty(settings.class_bits, L.shape[1])
+            embedding = EmbeddingSums.empty(settings.class_bits, L.shape[1], record=settings.record)
         if embedding is not None:
-            return learn_codes(settings.embedding, embedding, L, rng)
+            return learn_codes(settings.embedding, embedding, chunk, rng)
         if has_several:
             row = int(np.argmax(L.sum(axis=1) > 1))
             raise ValueError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -33,6 +34,25 @@ class LEMONSettings(Settings):
 
 
 @dataclass(frozen=True)
+class PairSums:
+    """Sums of which the objective alone makes use, over samples with codes B (n, r), labels L and unit label rows G."""
+
+    BB: Matrix  # (r, r): B'B
+    GG: Matrix  # (c, c): G'G
+    G: Matrix  # (c,): G'1
+    L: Matrix  # (c,): L'1
+
+    @classmethod
+    def empty(cls, r: int, c: int) -> PairSums:
+        """Return the sums of no samples."""
+        return cls(np.zeros((r, r)), np.zeros((c, c)), np.zeros(c), np.zeros(c))
+
+    def add(self, L: Matrix, G: Matrix, B: Matrix) -> PairSums:
+        """Return the sums with the samples of a chunk added."""
+        return PairSums(self.BB + B.T @ B, self.GG + G.T @ G, self.G + G.sum(axis=0), self.L + L.sum(axis=0))
+
+
+@dataclass(frozen=True)
 class EmbeddingSums:
     """Sums over samples with codes B (n, r), embedding V (n, r), labels L (n, c) and unit label rows G (n, c)."""
 
@@ -43,15 +63,17 @@ class EmbeddingSums:
     GB: Matrix  # (c, r): G'B
     V: Matrix  # (r,): V'1
     B: Matrix  # (r,): B'1
+    pairs: PairSums | None = None  # with record=True
 
     @classmethod
-    def empty(cls, r: int, c: int) -> EmbeddingSums:
-        """Return the sums of no samples."""
+    def empty(cls, r: int, c: int, *, record: bool) -> EmbeddingSums:
+        """Return the sums of no samples; with `record`, those of the objective too."""
         square, wide = np.zeros((r, r)), np.zeros((c, r))
-        return cls(square, wide.T, square, wide, wide, np.zeros(r), np.zeros(r))
+        pairs = PairSums.empty(r, c) if record else None
+        return cls(square, wide.T, square, wide, wide, np.zeros(r), np.zeros(r), pairs)
 
     def add(self, L: Matrix, G: Matrix, V: Matrix, B: Matrix) -> EmbeddingSums:
-        """Return the sums with the samples of a chunk added."""
+        """Return the sums with the samples of a chunk added; those of the objective as they are."""
         return EmbeddingSums(
             self.VV + V.T @ V,
             self.VL + V.T @ L,
@@ -60,11 +82,17 @@ class EmbeddingSums:
             self.GB + G.T @ B,
             self.V + V.sum(axis=0),
             self.B + B.sum(axis=0),
+            self.pairs,
         )
 
     def to_arrays(self) -> Arrays:
         """Return the sums as arrays of a file."""
-        return {f"sum.{name}": np.ascontiguousarray(array) for name, array in vars(self).items()}
+        return {f"sum.{name}": np.ascontiguousarray(array) for name, array in self._arrays().items()} | {
+            f"pairs.{name}": array for name, array in ({} if self.pairs is None else vars(self.pairs)).items()
+        }
+
+    def _arrays(self) -> dict[str, Matrix]:
+        return {name: array for name, array in vars(self).items() if name != "pairs"}
 
     @staticmethod
     def is_in(archive: Archive) -> bool:
@@ -74,11 +102,18 @@ class EmbeddingSums:
     @classmethod
     def from_archive(cls, archive: Archive, r: int, c: int) -> EmbeddingSums:
         """Return the sums of a file, every dtype and shape checked."""
+        empty = cls.empty(r, c, record=any(name.startswith("pairs.") for name in archive.arrays))
+        pairs = None
+        if empty.pairs is not None:
+            pairs = PairSums(
+                **{
+                    name: archive.array(f"pairs.{name}", np.float64, array.shape)
+                    for name, array in vars(empty.pairs).items()
+                }
+            )
         return cls(
-            **{
-                name: archive.array(f"sum.{name}", np.float64, array.shape)
-                for name, array in vars(cls.empty(r, c)).items()
-            }
+            **{name: archive.array(f"sum.{name}", np.float64, array.shape) for name, array in empty._arrays().items()},
+            pairs=pairs,
         )
 
 
@@ -117,6 +152,8 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         choose one of them before the first chunk, "bits" at any time.
     seed : int
         Seed of all random choices: the same seed and chunks give the same codes.
+    record : bool
+        Whether ``history_`` keeps the objective after each iteration; choose it before the first chunk.
 
     Attributes
     ----------
@@ -128,6 +165,10 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         Number of rows learned so far.
     encoders_ : dict of str to str
         The encoder of each modality.
+    history_ : list of dict
+        The objective and its terms after each iteration of each chunk; only with ``record=True``.
+    objective_ : float
+        The objective after the last iteration; only with ``record=True``.
 
     Notes
     -----
@@ -141,6 +182,10 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     the other terms are over all samples; ``V'V = n I`` and ``1'V = 0`` in every chunk, and ``R'R = I``. Projections
     solve ``(X'X + xi I) W = X'B`` over all samples when they are first needed. Only sums over old samples are kept.
     For a chunk of fewer than ``n_bits + 1`` rows no such V exists: V has rank n - 1 and is zero otherwise.
+
+    The terms of the objective are "similarity", "labels" (with the ridge of P) and "quantization". Within a chunk no
+    iteration raises their sum, for chunks of more than ``n_bits`` rows: each step is exact. In smaller chunks the step
+    of V is not, and the objective may rise. From chunk to chunk it grows with the number of pairs.
 
     References
     ----------
@@ -171,6 +216,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
         seed: int = 0,
+        record: bool = False,
     ) -> None:
         self.n_bits = n_bits
         self.n_classes = n_classes
@@ -182,6 +228,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         self.feature_maps = feature_maps
         self.encoder = encoder
         self.seed = seed
+        self.record = record
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> LEMONSettings:
         return LEMONSettings(
@@ -195,12 +242,19 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     def _begin(
         self, settings: LEMONSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
     ) -> EmbeddingSums:
-        return EmbeddingSums.empty(settings.n_bits, n_classes[-1])
+        return EmbeddingSums.empty(settings.n_bits, n_classes[-1], record=settings.record)
+
+    def _check_unchanged(self, settings: LEMONSettings, state: State[EmbeddingSums]) -> None:
+        super()._check_unchanged(settings, state)
+        if settings.record and state.own.pairs is None:
+            raise ValueError(
+                "record must stay False, as it was for the first chunk: the sums of the objective were not kept"
+            )
 
     def _learn(
         self, settings: LEMONSettings, own: EmbeddingSums, chunk: Chunk, rng: np.random.Generator
     ) -> tuple[EmbeddingSums, Signs]:
-        return learn_codes(settings, own, chunk.finest, rng)
+        return learn_codes(settings, own, chunk, rng)
 
     def _own_to_file(self, own: EmbeddingSums) -> tuple[Fields, Arrays]:
         return {}, own.to_arrays()
@@ -210,9 +264,10 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
 
 
 def learn_codes(
-    settings: LEMONSettings, own: EmbeddingSums, L: Matrix, rng: np.random.Generator
+    settings: LEMONSettings, own: EmbeddingSums, chunk: Chunk, rng: np.random.Generator
 ) -> tuple[EmbeddingSums, Signs]:
-    """Return the sums after a chunk with labels L (n, c), and its signs (n, r)."""
+    """Return the sums after a chunk, and its signs (n, r)."""
+    L = chunk.finest
     G = unit_rows(L)
     n, r = len(L), len(own.VV)
     B = random_signs(rng, n, r).astype(np.float64)
@@ -223,7 +278,44 @@ def learn_codes(
         V = update_V(own.add(L, G, V, B), settings, L, G, B, P, R, rng)
         R = update_R(own.add(L, G, V, B))
         B = update_B(own.add(L, G, V, B), settings, G, V, R)
-    return own.add(L, G, V, B), B.astype(np.int8)
+        chunk.record(B, functools.partial(objective, settings, own, L, G, V, B, P, R))
+    pairs = None if own.pairs is None else own.pairs.add(L, G, B)
+    return replace(own.add(L, G, V, B), pairs=pairs), B.astype(np.int8)
+
+
+def objective(
+    settings: LEMONSettings,
+    old: EmbeddingSums,
+    L: Matrix,
+    G: Matrix,
+    V: Matrix,
+    B: Matrix,
+    P: Matrix,
+    R: Matrix,
+) -> dict[str, float]:
+    """Return the terms of the objective with a chunk at codes B (n, r), after the chunks in the sums `old`."""
+    r, c = V.shape[1], L.shape[1]
+    nothing = EmbeddingSums.empty(r, c, record=False)
+    new, all_ = nothing.add(L, G, V, B), old.add(L, G, V, B)
+    old_pairs, new_pairs = cast("PairSums", old.pairs), PairSums.empty(r, c).add(L, G, B)
+    all_pairs = old_pairs.add(L, G, B)
+    similarity = _squares_of_pairs(new, new_pairs, all_, all_pairs) + _squares_of_pairs(old, old_pairs, new, new_pairs)
+    labels = all_pairs.L.sum() - 2 * (P * all_.VL).sum() + (P * (all_.VV @ P)).sum()
+    return {
+        "similarity": settings.alpha * similarity,
+        "labels": settings.beta * (labels + settings.gamma * (P * P).sum()),
+        "quantization": np.trace(all_pairs.BB) - 2 * (R * all_.VB).sum() + (R * (all_.VV @ R)).sum(),
+    }
+
+
+def _squares_of_pairs(of_V: EmbeddingSums, pairs_of_V: PairSums, of_B: EmbeddingSums, pairs_of_B: PairSums) -> float:
+    """Return the sum of ``(v . b - r s)^2`` over embeddings v of some samples and codes b of others."""
+    r = len(of_V.VV)
+    n_pairs = np.trace(pairs_of_V.GG) * np.trace(pairs_of_B.GG)  # rows of G have length 1
+    squares = (of_V.VV * pairs_of_B.BB).sum()
+    products = 2 * (of_V.GV * of_B.GB).sum() - of_V.V @ of_B.B
+    similarities = 4 * (pairs_of_V.GG * pairs_of_B.GG).sum() - 4 * (pairs_of_V.G @ pairs_of_B.G) + n_pairs
+    return float(squares - 2 * r * products + r**2 * similarities)
 
 
 def update_P(sums: EmbeddingSums, settings: LEMONSettings) -> Matrix:

@@ -16,7 +16,7 @@ from pyhash._files.archive import Archive
 from pyhash._inputs.checks import check_bool, check_features, check_integer, check_n_bits, is_sparse
 from pyhash._inputs.chunks import Remainder, check_remainder, cut
 from pyhash.codes import pack
-from pyhash.errors import ModelFormatError
+from pyhash.errors import ModelFormatError, NotFittedError
 from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow, weighted_sum
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
@@ -25,7 +25,8 @@ from pyhash.methods.parts.encoder_trial import ENCODERS, MAX_QUERIES, EncoderTri
 from pyhash.methods.parts.feature_maps import RBFAnchors, apply_map, check_rows, fitted_copy, grown_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.feature_sums import FeatureSums, UnlabelledSums
-from pyhash.methods.parts.hierarchy import ClassLayers, count_classes, label_matrices
+from pyhash.methods.parts.hierarchy import ClassLayers, count_classes, label_layers, label_matrices
+from pyhash.methods.parts.history import Iteration, Recorder, Validation
 from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
@@ -52,6 +53,7 @@ class Settings:
     encoder: str
     seed: int
     ridge: dict[str, float]  # of each modality: of its projection, and of the label scores behind posterior codes
+    record: bool  # whether the objective is noted after each iteration
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return the random numbers of a chunk; they do not depend on the chunks before it."""
@@ -88,6 +90,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     """
 
     _state: State[Own] | None = None
+    record: bool = False  # a parameter of the methods that iterate
     # Whether a model keeps the table of label sets also where its encoder is "bits".
     _always_keeps_label_sets: ClassVar[bool] = True
 
@@ -146,11 +149,71 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 
     # --- what these methods share -------------------------------------------------------------------------------------
 
-    def fit(self, views: Views, labels: Any = None) -> Self:  # noqa: D102 - HashingMethod's
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """The optimisation, with ``record=True``: one entry for each iteration of each chunk.
+
+        "chunk" and "iteration" are numbers from 1; "objective" is the sum of "terms", which has the weighted terms of
+        the objective by name; "validation" is the mAP by direction, or None without validation rows.
+        """
+        return [iteration.describe() for iteration in self._iterations()]
+
+    @property
+    def objective_(self) -> float:
+        """The objective after the last iteration, with ``record=True``."""
+        return float(self._iterations()[-1].describe()["objective"])
+
+    def _iterations(self) -> tuple[Iteration, ...]:
+        if "record" not in self._parameter_names():
+            raise AttributeError(f"{type(self).__name__} has no history_ and no objective_: it does not iterate")
+        history = self._fitted_state().history
+        if not history:
+            why = "its codes took no iteration" if self.record else "set record=True before it learns"
+            raise NotFittedError(f"this {type(self).__name__} has recorded no history_ and no objective_: {why}")
+        return cast("tuple[Iteration, ...]", history)
+
+    def fit(self, views: Views, labels: Any = None, *, validation: tuple[Views, Any] | None = None) -> Self:
+        """Learn whole data from scratch.
+
+        Parameters
+        ----------
+        views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
+            Features of each modality, rows aligned; n >= 1. Data frames count as arrays.
+        labels : array_like or scipy.sparse
+            Class indices (n,), one class a row, or a 0/1 matrix (n, n_classes) with at least one label a row. Methods
+            without labels need them for `validation` alone.
+        validation : (views, labels), optional
+            Rows that are not learned, in the same form, for ``history_``; only with ``record=True``. After each
+            iteration they query the codes of the rows that are learned, by the encoder "bits".
+
+        Returns
+        -------
+        self
+            ``codes_`` holds the codes of all rows.
+
+        Raises
+        ------
+        TypeError
+            If `views` is not a mapping of str to arrays of real numbers; the model is unchanged, as for every error.
+        TypeError
+            If class indices are not integers, or a 0/1 matrix does not hold numbers.
+        TypeError
+            If a parameter that must be a number, a bool or a mapping is something else.
+        ValueError
+            If a parameter is out of the range that the class documents.
+        ValueError
+            If views have different numbers of rows, no rows, or values that are not finite.
+        ValueError
+            If a row has no label, or one of an unknown class.
+        TypeError, ValueError
+            If `validation` is not a pair of views and labels like those to learn, or given without ``record=True``.
+        """
         rows = check_views(views, {})
         settings = self._settings(list(rows))
         layers = self._layers_of(labels, n_rows_of(rows), settings.classes.n_layers)
-        state, signs = self._advance(settings, None, rows, layers, settings.classes.count(layers), 0)
+        n_classes = settings.classes.count(layers)
+        held = self._check_validation(settings, validation, rows, labels, n_classes)
+        state, signs = self._advance(settings, None, rows, layers, n_classes, 0, held)
         self._take(state, pack(signs), None)
         return self
 
@@ -162,8 +225,41 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             encoder=self._encoder(),
             seed=check_integer("seed", getattr(self, "seed", 0), 0),
             ridge=per_modality("xi", self.xi, modalities, exclusive=True) if hasattr(self, "xi") else {},
+            record=check_bool("record", self.record),
         )
         return self._check_parameters(shared, modalities)
+
+    def _check_validation(
+        self,
+        settings: SettingsT,
+        validation: object,
+        rows: Mapping[str, Features],
+        labels: Any,
+        n_classes: list[int],
+    ) -> Validation | None:
+        """Return validation rows, checked; `rows`, `labels` and `n_classes` are of the rows to learn."""
+        if validation is None:
+            return None
+        if not settings.record:
+            raise ValueError("validation must be None without record=True, which keeps its scores in history_")
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise TypeError(f"validation must be a pair (views, labels), got {type(validation).__name__}")
+        try:
+            views = check_views(validation[0], {name: int(x.shape[1]) for name, x in rows.items()})
+            for name, x in views.items():
+                check_rows(f"views[{name!r}]", x)
+            n, n_layers, learned = n_rows_of(views), settings.classes.n_layers, None
+            layers = label_layers(validation[1], n_layers, n)
+            if not self.is_supervised:
+                if labels is None:
+                    raise TypeError("labels of the rows to learn must be given too: they tell what is relevant")
+                of_learned = label_layers(labels, n_layers, n_rows_of(rows))
+                n_classes = [max(count_classes(layers[0]), count_classes(of_learned[0]))]
+                learned = label_matrices(of_learned, [], n_classes, 0)[-1].astype(bool)
+            L = label_matrices(layers, settings.classes.affiliations, n_classes, 0)[-1].astype(bool)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"validation: {error}") from error
+        return Validation(views, L, learned)
 
     def _check_continuity(self, state: State[Own]) -> None:
         self._check_unchanged(self._settings(list(state.n_features)), state)
@@ -228,8 +324,9 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         layers: list[Features],
         n_classes: list[int],
         first_row: int,
+        validation: Validation | None = None,
     ) -> tuple[State[Own], Signs]:
-        """Return the state after a chunk, and its signs; `state` is not changed."""
+        """Return the state after a chunk, and its signs, which join the codes of `validation`; `state` stays."""
         affiliations = settings.classes.affiliations
         labels = label_matrices(layers, affiliations, n_classes, first_row) if self.is_supervised else []
         rows = UnmappedRows(views, labels, first_row)
@@ -241,13 +338,20 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         if state is not None:
             with self._computable():
                 state, rows = self._relabel(settings, self._calibrate(settings, state, rows), rows)
-        learned, signs = self._learn_rows(settings, state, rows)
+        learned, signs = self._learn_rows(settings, state, rows, settings.record, validation)
+        if validation is not None:
+            validation.add_codes(signs, _labels_of(rows.labels, validation))
         if trial is not None:
             learned = dataclasses.replace(learned, trial=trial.with_samples(rows.labels[-1], signs, rng))
         return learned, signs
 
     def _learn_rows(
-        self, settings: SettingsT, state: State[Own] | None, rows: UnmappedRows
+        self,
+        settings: SettingsT,
+        state: State[Own] | None,
+        rows: UnmappedRows,
+        record: bool = False,
+        validation: Validation | None = None,
     ) -> tuple[State[Own], Signs]:
         is_first = state is None
         state = self._empty_state(settings, rows) if state is None else self._grow(state, rows)
@@ -259,6 +363,9 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             XX={name: views[name].add_gram(sums.XX, settings.ridge.get(name)) for name, sums in state.sums.items()},
             label_sets_before=state.label_sets,
         )
+        if record:
+            score = None if validation is None else self._scorer(settings, state, chunk, validation)
+            chunk = dataclasses.replace(chunk, recorder=Recorder(state.n_chunks + 1, score))
         with self._computable():
             own, B = self._learn(settings, state.own, chunk, settings.rng(1 + state.n_chunks))
         sums = {name: old.add(views[name], chunk.XX[name], B, chunk.finest) for name, old in state.sums.items()}
@@ -275,6 +382,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             label_sets=label_sets,
             unlabelled=unlabelled,
             own=own,
+            history=state.history if chunk.recorder is None else (*state.history, *chunk.recorder.iterations),
             projections={},
             posteriors={},
             solvers={},
@@ -293,6 +401,35 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             return state.unlabelled
         before = state.unlabelled or {name: UnlabelledSums.empty(d) for name, d in state.n_mapped.items()}
         return {name: sums.add(chunk.views[name], among, settings.ridge.get(name)) for name, sums in before.items()}
+
+    def _scorer(
+        self, settings: SettingsT, state: State[Own], chunk: Chunk, validation: Validation
+    ) -> Callable[[NDArray[Any], Own | None], dict[str, float]]:
+        """Return what scores validation rows with the chunk at codes B and the method's own state, if it matters."""
+        queries = {name: FeatureRows(name, x, state.maps[name]) for name, x in validation.views.items()}
+        no_codes = np.zeros((chunk.n, settings.n_bits))
+        # All sums but X'B are those after the chunk.
+        sums = {
+            name: old.add(chunk.views[name], chunk.XX[name], no_codes, chunk.finest) for name, old in state.sums.items()
+        }
+        L = _labels_of(chunk.labels, validation)
+
+        def score(B: NDArray[Any], own: Own | None) -> dict[str, float]:
+            n_bits = B.shape[1]  # fewer than all where other bits are not learned by iterations
+            at_B = {
+                name: dataclasses.replace(of, XB=of.XB[:, :n_bits] + chunk.views[name].transposed_dot(B))
+                for name, of in sums.items()
+            }
+            now = dataclasses.replace(
+                state,
+                sums=at_B,
+                ridge=settings.ridge if self.is_supervised else {},
+                own=state.own if own is None else own,
+                projections={},
+            )
+            return validation.score({name: X.dot(self._solve(now, name)) for name, X in queries.items()}, B, L)
+
+        return score
 
     @contextmanager
     def _computable(self) -> Iterator[None]:
@@ -496,7 +633,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
     # A stream may have nearly as many label sets as samples.
     _always_keeps_label_sets = False
 
-    def partial_fit(self, views: Views, labels: Any) -> Self:
+    def partial_fit(self, views: Views, labels: Any, *, validation: tuple[Views, Any] | None = None) -> Self:
         """Learn one chunk of a stream; a call that raises leaves the model unchanged.
 
         Parameters
@@ -506,6 +643,9 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             feature maps are fitted on it.
         labels : array_like or list of array_like
             Labels of the rows, as the class describes them.
+        validation : (views, labels), optional
+            Rows that are not learned, in the same form, for ``history_``; only with ``record=True``. After each
+            iteration they query the codes of the chunk, by the encoder "bits".
 
         Returns
         -------
@@ -529,6 +669,8 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             If views have different numbers of rows, or values that are not finite.
         ValueError
             If a row has no label, or one of an unknown class.
+        TypeError, ValueError
+            If `validation` is not a pair of views and labels like those to learn, or given without ``record=True``.
         """
         state = self._state
         rows = check_views(views, {} if state is None else state.n_features)
@@ -539,7 +681,8 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         n_classes = settings.classes.count(layers) if state is None else self._n_classes_of(state)
         if state is not None and settings.classes.n_classes is None and self._takes_new_classes(state):
             n_classes = [count_classes(layers[0], n_classes[0])]
-        state, signs = self._advance(settings, state, rows, layers, n_classes, 0)
+        held = self._check_validation(settings, validation, rows, labels, n_classes)
+        state, signs = self._advance(settings, state, rows, layers, n_classes, 0, held)
         self._take(state, pack(signs), self._fingerprint)
         return self
 
@@ -548,6 +691,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         views: Views,
         labels: Any = None,
         *,
+        validation: tuple[Views, Any] | None = None,
         chunk_size: int | None = 2000,
         remainder: Remainder = "keep",
         progress: bool | None = None,
@@ -558,6 +702,8 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ----------
         views, labels
             As for ``partial_fit``. Rows sorted by class make poor chunks: shuffle them.
+        validation : (views, labels), optional
+            As for ``partial_fit``, but the codes of all rows so far are queried.
         chunk_size : int or None
             Rows of a chunk; None: all rows are one chunk.
         remainder : {"keep", "merge"}
@@ -588,14 +734,20 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
         if progress is not None:
             check_bool("progress", progress)
+        held = self._check_validation(settings, validation, rows, labels, n_classes)
         chunks = cut(n, size, check_remainder(remainder))
         state, packed = None, []
         for chunk in _with_progress(chunks, progress, type(self).__name__):
             of_views, of_layers = {name: x[chunk] for name, x in rows.items()}, [layer[chunk] for layer in layers]
-            state, signs = self._advance(settings, state, of_views, of_layers, n_classes, chunk.start)
+            state, signs = self._advance(settings, state, of_views, of_layers, n_classes, chunk.start, held)
             packed.append(pack(signs))
         self._take(cast("State[Own]", state), np.concatenate(packed), None)
         return self
+
+
+def _labels_of(labels: list[Matrix], validation: Validation) -> NDArray[Any]:
+    """Return the finest labels (n, c) of rows that are learned, where the method itself may have none."""
+    return labels[-1] if validation.known_labels is None else validation.known_labels
 
 
 def _drawn(rng: np.random.Generator, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -109,10 +109,10 @@ def signs(model):
 class TestLEMON:
     WEIGHTS = ({"alpha": 1e4, "beta": 1e4, "gamma": 0.1}, {"alpha": 1e-4, "beta": 0.3, "gamma": 5.0})
 
-    def learn(self, watch, seed, weights, sizes=(30, 25, 40)):
+    def learn(self, watch, seed, weights, sizes=(30, 25, 40), descents=None):
         """Labels, embeddings, codes and descents of each chunk, and the model."""
-        model = LEMON(R, n_iter=4, seed=seed, **weights)
-        Ls, Vs, Bs, descents = [], [], [], []
+        model = LEMON(R, n_iter=4, seed=seed, record=True, **weights)
+        Ls, Vs, Bs, descents = [], [], [], [] if descents is None else descents
         watch(lemon, "random_signs", lambda B, *_: descents[-1].take(B=B))
         watch(lemon, "random_balanced_factor", lambda V, *_: descents[-1].take(V=V))
         watch(lemon, "random_rotation", lambda R, *_: descents[-1].take(R=R))
@@ -161,9 +161,25 @@ class TestLEMON:
         Ls, Vs, Bs, _, model = self.learn(watch, 0, self.WEIGHTS[1], sizes=(30, 1, 5, 40))
         expected = reference_lemon.sums(*(np.concatenate(parts) for parts in (Ls, Vs, Bs)))
         kept = vars(model._state.own)
-        assert kept.keys() == expected.keys()
+        assert kept.keys() == {*expected, "pairs"}
         for name, value in expected.items():
             np.testing.assert_allclose(kept[name], value, atol=1e-9)
+
+    @pytest.mark.parametrize("weights", WEIGHTS)
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_the_history_is_the_objective_over_all_samples(self, watch, seed, weights):
+        watched = []
+        watch(lemon, "objective", lambda terms, *_: watched.append((terms, dict(descents[-1].now), len(descents))))
+        sizes = (30, 25, 1, 5, 40)
+        descents = []
+        Ls, Vs, Bs, _, model = self.learn(watch, seed, weights, sizes, descents)
+        assert [entry["terms"] for entry in model.history_] == [terms for terms, *_ in watched]
+        assert [entry["chunk"] for entry in model.history_] == list(np.repeat([1, 2, 3, 4, 5], 4))
+        for terms, now, chunk in watched:
+            L = np.concatenate(Ls[:chunk])
+            old_V, old_B = stack(Vs[: chunk - 1], R), stack(Bs[: chunk - 1], R)
+            expected = reference_lemon.terms(**now, L=L, S=cosines(L, L), old_V=old_V, old_B=old_B, **weights)
+            assert terms == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 class TestSEOCH:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -17,6 +17,7 @@ from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import MAPS, FeatureMap, apply_map
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.feature_sums import FeatureSums, UnlabelledSums
+from pyhash.methods.parts.history import Iteration, Recorder, restore_history, store_history
 from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
@@ -38,6 +39,7 @@ class Chunk:
     sums_before: dict[str, FeatureSums]
     XX: dict[str, Matrix]  # sum X'X with this chunk
     label_sets_before: LabelSets | None
+    recorder: Recorder | None = None  # with record=True
 
     @property
     def n(self) -> int:
@@ -52,6 +54,23 @@ class Chunk:
     def cross_sum(self, modality: str, B: NDArray[Any]) -> Matrix:
         """Return the sum X'B with this chunk at the codes B."""
         return self.sums_before[modality].XB + self.views[modality].transposed_dot(B)
+
+    def record(
+        self, B: NDArray[Any], terms: Callable[[], Mapping[str, float]], own: Callable[[], Any] | None = None
+    ) -> None:
+        """Note the objective after an iteration; without ``record=True`` nothing is done, and nothing is called.
+
+        Parameters
+        ----------
+        B : ndarray of shape (n, n_bits)
+            Signs of the chunk as the iteration leaves them.
+        terms : function
+            Returns the terms of the objective by name, weighted.
+        own : function, optional
+            Returns what the method itself keeps as the iteration leaves it; only where projections depend on it.
+        """
+        if self.recorder is not None:
+            self.recorder.add(B, terms(), None if own is None else own())
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,7 @@ class State(Generic[Own]):
     trial: EncoderTrial | None = None
     # By modality, where label sets are kept and samples without a label in the finest layer came; else empty.
     unlabelled: dict[str, UnlabelledSums] = field(default_factory=dict)
+    history: tuple[Iteration, ...] = ()  # empty without record=True
     calibrations: dict[str, Calibration] = field(default_factory=dict)  # by modality; empty without Bayes codes
     projections: dict[str, Matrix] = field(default_factory=dict)  # by modality (n_mapped, n_bits)
     solvers: dict[str, ScoreSolver] = field(default_factory=dict)  # of label scores
@@ -161,7 +181,7 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
     fields["calibrations"] = store_calibrations(state.calibrations, state.n_features, arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
-    return fields
+    return fields | store_history(state.history, arrays)
 
 
 def restore_state(archive: Archive) -> State[Any]:
@@ -221,6 +241,7 @@ def restore_state(archive: Archive) -> State[Any]:
         own=None,
         trial=trial,
         unlabelled=unlabelled,
+        history=restore_history(fields, archive),
         calibrations=calibrations,
     )
 
