@@ -46,8 +46,11 @@ def check_integer(name: str, value: object, minimum: int, maximum: int | None = 
     return number
 
 
-def check_real(name: str, value: object, minimum: float, *, exclusive: bool = False) -> float:
-    """Return `value` as a float; raise unless it is finite and >= `minimum` (> with `exclusive`)."""
+def check_real(name: str, value: object, minimum: float, *, exclusive: bool = False, why: str = "") -> float:
+    """Return `value` as a float; raise unless it is finite and >= `minimum` (> with `exclusive`).
+
+    The error for the excluded minimum itself ends with `why`, if given.
+    """
     limits = f"a finite number {'>' if exclusive else '>='} {minimum:g}"
     if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name} must be {limits}, got {value!r}")
@@ -58,7 +61,7 @@ def check_real(name: str, value: object, minimum: float, *, exclusive: bool = Fa
     except OverflowError:
         number = float("inf")
     if not np.isfinite(number) or number < minimum or (exclusive and number == minimum):
-        raise ValueError(f"{name} must be {limits}, got {number}")
+        raise ValueError(f"{name} must be {limits}, got {number}" + (f": {why}" if why and number == minimum else ""))
     return number
 
 

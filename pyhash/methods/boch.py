@@ -206,10 +206,14 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         return BOCHSettings(
             **vars(shared),
             class_bits=class_bits,
-            focus=check_real("focus", self.focus, 0.0, exclusive=True),
+            focus=self._check_focus(),
             noise=self._check_noise(),
             embedding=LEMON()._check_parameters(shared, modalities),
         )
+
+    def _check_focus(self) -> float:
+        """Return the weight of instance bits."""
+        return check_real("focus", self.focus, 0.0, exclusive=True, why="instance bits would tell nothing")
 
     def _check_noise(self) -> float | None:
         """Return the fraction of wrong labels, 0 where all are taken as they are; None if it is to be estimated."""
@@ -338,7 +342,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         instances = state.own.instances
         if instances is None:
             return of_classes
-        focus, class_bits = check_real("focus", self.focus, 0.0, exclusive=True), self._n_class_bits_of(state)
+        focus, class_bits = self._check_focus(), self._n_class_bits_of(state)
         solved = {name: self._instance_projection(state, name, instances) for name in weights}
 
         def project(X: Mapping[str, Features]) -> Matrix:

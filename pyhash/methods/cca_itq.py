@@ -13,6 +13,7 @@ from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.canonical import canonical_directions
 from pyhash.methods.parts.itq import itq_rotation
+from pyhash.methods.parts.ridge import WHY_A_RIDGE
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod, sum_of_projections
 
@@ -95,7 +96,7 @@ class CCAITQ(ProjectionMethod[CCAITQSettings]):
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> CCAITQSettings:
         return CCAITQSettings(
             **vars(shared),
-            covariance_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True),
+            covariance_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True, why=WHY_A_RIDGE),
             n_iter=check_integer("n_iter", self.n_iter, 1),
         )
 

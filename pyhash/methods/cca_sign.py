@@ -12,6 +12,7 @@ from pyhash._inputs.checks import check_real
 from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.canonical import canonical_directions
+from pyhash.methods.parts.ridge import WHY_A_RIDGE
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
@@ -78,7 +79,7 @@ class CCASign(ProjectionMethod[CCASignSettings]):
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> CCASignSettings:
         return CCASignSettings(
             **vars(shared),
-            covariance_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True),
+            covariance_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True, why=WHY_A_RIDGE),
         )
 
     def _directions(self, settings: CCASignSettings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:

@@ -44,7 +44,7 @@ class DCH(LinearMethod[DCHSettings, None]):
     n_classes : int or None
         Number of classes, for labels that are class indices; None: as many as the labels show.
     ridge : float
-        Ridge of the classifier, lambda in the paper.
+        Ridge of the classifier, lambda in the paper; with 0 the classifier is the one of least norm.
     mu : float or mapping of str to float
         Weight of the features, one for all modalities or one for each.
     xi : float or mapping of str to float
@@ -132,7 +132,7 @@ class DCH(LinearMethod[DCHSettings, None]):
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> DCHSettings:
         return DCHSettings(
             **vars(shared),
-            classifier_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True),
+            classifier_ridge=check_real("ridge", self.ridge, 0.0),
             mu=per_modality("mu", self.mu, modalities),
             n_iter=check_integer("n_iter", self.n_iter, 1),
             n_threads=resolve_n_threads(self.n_threads),

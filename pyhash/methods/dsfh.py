@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_choice, check_integer, check_real
+from pyhash._inputs.checks import check_bool, check_choice, check_integer, check_real
 from pyhash.codes import sign
 from pyhash.methods.linear import LinearMethod, Settings
 from pyhash.methods.parts.arrays import Matrix, Signs
@@ -32,8 +32,10 @@ class DSFHSettings(Settings):
     """The checked parameters of DSFH."""
 
     n_clusters: int
+    instance_level: bool
     normalization: str
     alpha: float
+    gamma: float
     n_iter: int
 
 
@@ -52,11 +54,16 @@ class DSFH(LinearMethod[DSFHSettings, None]):
     n_clusters : int
         Clusters k of the label rows, at most as many as there are distinct ones; 400, 300, 400 in the paper for
         MIRFlickr, IAPR TC-12, NUS-WIDE. 0: shared labels alone guide it.
+    instance_level : bool
+        Whether shared labels count; False: shared clusters alone guide it.
     normalization : {"unit", "none"}
         Label rows scaled to unit length, so that shared labels count as cosines, as the paper's text says; or as they
         are, as its equations read.
     alpha : float
-        Weight of the similarity; 1e-3 (MIRFlickr), 1e-4 (IAPR TC-12, NUS-WIDE).
+        Weight of the similarity; 1e-3 (MIRFlickr), 1e-4 (IAPR TC-12, NUS-WIDE). With 0, H_m follows the features alone,
+        and B is updated as with the least weight above 0.
+    gamma : float
+        Weight of shared clusters beside shared labels (Eq. 3).
     xi : float or mapping of str to float
         Ridge of the projections, above 0, one for all modalities or one for each; lambda in the paper: 1e-3 (MIRFlickr,
         IAPR TC-12), 1e-4 (NUS-WIDE).
@@ -90,12 +97,18 @@ class DSFH(LinearMethod[DSFHSettings, None]):
     Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. With label
     rows Y and one-hot clusters C,
 
-        min  sum_m ||H_m - K_m W_m||^2 + alpha ||B H_m' - r S||^2,    S = Y Y' + C C'                  (Eq. 4)
+        min  sum_m ||H_m - K_m W_m||^2 + alpha ||B H_m' - r S||^2,    S = Y Y' + gamma C C'            (Eq. 4)
 
     subject to ``H_m'H_m = n I``, ``1'H_m = 0``, ``W_m'W_m = I``, by turns for W_m (Eq. 8), H_m (Eq. 13) and B (Eq.
     16). S is never formed. The paper prints H for B in Eq. 11. Its steps for H_m and B drop ``||B H_m'||^2``, which
     the constraint makes constant, and that for W_m drops ``||K_m W_m||^2``, which is not constant: that step may raise
     the objective while it maximises what it is derived from, ``tr(W_m' K_m' H_m)``.
+
+    Variants of the paper's Table 4: ``clusters-only`` (w/o ISP, ``instance_level=False``) and ``labels-only`` (w/o CSP,
+    ``n_clusters=0``). ISP and CSP preserve the similarity of instances, ``Y Y'``, and of clusters, ``C C'``. Section
+    4.9 says that the variant without ISP removes ``C C'`` and that without CSP ``Y Y'``, which is the wrong way round:
+    in Table 4 the one without ISP loses more than 10 points, "because instance-level semantics offer the primary
+    supervision", and the other about 1.
 
     References
     ----------
@@ -114,14 +127,21 @@ class DSFH(LinearMethod[DSFHSettings, None]):
     ((200, 2), 4)
     """
 
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "clusters-only": {"instance_level": False},
+        "labels-only": {"n_clusters": 0},
+    }
+
     def __init__(
         self,
         n_bits: int = 32,
         *,
         n_classes: int | None = None,
         n_clusters: int = 400,
+        instance_level: bool = True,
         normalization: str = "unit",
         alpha: float = 1e-3,
+        gamma: float = 1.0,
         xi: float | Mapping[str, float] = 1e-3,
         n_iter: int = 10,
         feature_maps: Mapping[str, Any] | None = None,
@@ -131,8 +151,10 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         self.n_bits = n_bits
         self.n_classes = n_classes
         self.n_clusters = n_clusters
+        self.instance_level = instance_level
         self.normalization = normalization
         self.alpha = alpha
+        self.gamma = gamma
         self.xi = xi
         self.n_iter = n_iter
         self.feature_maps = feature_maps
@@ -143,17 +165,27 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         return RBFAnchors(1500, width="mean_distance", seed=self.seed)
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> DSFHSettings:
+        n_clusters = check_integer("n_clusters", self.n_clusters, 0)
+        instance_level = check_bool("instance_level", self.instance_level)
+        gamma = check_real("gamma", self.gamma, 0.0)
+        if not instance_level and (n_clusters == 0 or gamma == 0):
+            raise ValueError(
+                "n_clusters and gamma must be > 0 where instance_level is False: no similarity is left, got "
+                f"{n_clusters} and {gamma:g}"
+            )
         return DSFHSettings(
             **vars(shared),
-            n_clusters=check_integer("n_clusters", self.n_clusters, 0),
+            n_clusters=n_clusters,
+            instance_level=instance_level,
             normalization=check_choice("normalization", self.normalization, ("unit", "none")),
-            alpha=check_real("alpha", self.alpha, 0.0, exclusive=True),
+            alpha=check_real("alpha", self.alpha, 0.0),
+            gamma=gamma,
             n_iter=check_integer("n_iter", self.n_iter, 1),
         )
 
     def _learn(self, settings: DSFHSettings, own: None, chunk: Chunk, rng: np.random.Generator) -> tuple[None, Signs]:
         n, r = chunk.n, settings.n_bits
-        similarity = factor_of_similarity(chunk.finest, settings.normalization, settings.n_clusters, rng)
+        similarity = factor_of_similarity(settings, chunk.finest, rng)
         B = random_signs(rng, n, r).astype(np.float64)
         H = {name: random_balanced_factor(n, r, rng) for name in chunk.views}
         for _ in range(settings.n_iter):
@@ -165,17 +197,18 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         return None, B.astype(np.int8)
 
 
-def factor_of_similarity(L: Matrix, normalization: str, n_clusters: int, rng: np.random.Generator) -> csr_array:
-    """Return [Y, C] (n, c + k), sparse, whose product with its transpose is S."""
+def factor_of_similarity(settings: DSFHSettings, L: Matrix, rng: np.random.Generator) -> csr_array:
+    """Return ``[Y, sqrt(gamma) C]`` (n, c + k), sparse, whose product with its transpose is S (Eq. 3)."""
     from scipy.sparse import csr_array, hstack
 
-    Y = unit_rows(L) if normalization == "unit" else L
-    if n_clusters == 0:
-        return csr_array(Y)
-    clusters = _clusters(Y, L, n_clusters, rng)
-    n = len(clusters)
-    C = csr_array((np.ones(n), clusters, np.arange(n + 1)), shape=(n, int(clusters.max()) + 1))
-    return hstack([csr_array(Y), C], format="csr")
+    Y = unit_rows(L) if settings.normalization == "unit" else L
+    levels = [csr_array(Y)] if settings.instance_level else []
+    if settings.n_clusters > 0 and settings.gamma > 0:
+        clusters = _clusters(Y, L, settings.n_clusters, rng)
+        n = len(clusters)
+        values = np.full(n, np.sqrt(settings.gamma))
+        levels.append(csr_array((values, clusters, np.arange(n + 1)), shape=(n, int(clusters.max()) + 1)))
+    return hstack(levels, format="csr")
 
 
 def update_H(KW: Matrix, SB: Matrix, alpha: float, rng: np.random.Generator) -> Matrix:

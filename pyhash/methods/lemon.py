@@ -136,7 +136,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     beta : float
         Weight of the labels.
     gamma : float
-        Ridge of the label embedding.
+        Ridge of the label embedding; with 0 the embedding is the one of least norm.
     xi : float or mapping of str to float
         Ridge of the projections, above 0, one for all modalities or one for each; about 0.01 suits kernel features, 1
         raw ones.
@@ -235,7 +235,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
             **vars(shared),
             alpha=check_real("alpha", self.alpha, 0.0),
             beta=check_real("beta", self.beta, 0.0),
-            gamma=check_real("gamma", self.gamma, 0.0, exclusive=True),
+            gamma=check_real("gamma", self.gamma, 0.0),
             n_iter=check_integer("n_iter", self.n_iter, 1),
         )
 

@@ -31,7 +31,7 @@ from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
-from pyhash.methods.parts.ridge import solve_ridge
+from pyhash.methods.parts.ridge import WHY_A_RIDGE, solve_ridge
 from pyhash.methods.parts.state import Chunk, Own, State, restore_state, store_state
 
 if TYPE_CHECKING:
@@ -219,12 +219,15 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 
     def _settings(self, modalities: list[str]) -> SettingsT:
         """Return all parameters, checked; once in a call that learns or saves."""
+        ridge: dict[str, float] = {}
+        if hasattr(self, "xi"):
+            ridge = per_modality("xi", self.xi, modalities, exclusive=True, why=WHY_A_RIDGE)
         shared = Settings(
             n_bits=check_n_bits(self.n_bits),
             classes=ClassLayers.check(getattr(self, "hierarchy", None), getattr(self, "n_classes", None)),
             encoder=self._encoder(),
             seed=check_integer("seed", getattr(self, "seed", 0), 0),
-            ridge=per_modality("xi", self.xi, modalities, exclusive=True) if hasattr(self, "xi") else {},
+            ridge=ridge,
             record=check_bool("record", self.record),
         )
         return self._check_parameters(shared, modalities)

@@ -16,6 +16,7 @@ from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.directions import leading_directions
 from pyhash.methods.parts.label_sets import unit_rows
+from pyhash.methods.parts.ridge import WHY_A_RIDGE
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod
 
@@ -105,7 +106,8 @@ class SCMSeq(ProjectionMethod[SCMSeqSettings]):
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> SCMSeqSettings:
         # The label scores behind posterior codes need a stronger ridge than the directions.
         shared = replace(shared, ridge=dict.fromkeys(modalities, 1.0))
-        return SCMSeqSettings(**vars(shared), feature_ridge=check_real("ridge", self.ridge, 0.0, exclusive=True))
+        feature_ridge = check_real("ridge", self.ridge, 0.0, exclusive=True, why=WHY_A_RIDGE)
+        return SCMSeqSettings(**vars(shared), feature_ridge=feature_ridge)
 
     def _directions(self, settings: SCMSeqSettings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
         from scipy.linalg import cholesky, solve_triangular

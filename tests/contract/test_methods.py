@@ -3,6 +3,7 @@
 import collections
 import copy
 import functools
+import inspect
 import pickle
 import re
 import sys
@@ -322,6 +323,43 @@ def test_several_labels_a_row(make_supervised):
     signs = unpack(model.encode(DATA.views["text"], modality="text"), 20).astype(int)
     distance, shared = (20 - signs @ signs.T) / 2, matrix @ matrix.T > 0
     assert distance[shared].mean() < distance[~shared].mean() - 1
+
+
+# Ridges, without which there may be no solution, and what would leave half of the bits without a meaning.
+MUST_BE_POSITIVE = {
+    *((name, "xi") for name in ("boch", "shoh", "lemon", "dsfh", "batch", "dch")),
+    *((name, "ridge") for name in ("scm-seq", "cca-itq", "cca-sign")),
+    ("seoch", "alpha"),
+    ("boch", "focus"),
+}
+WEIGHTS = [
+    (name, parameter.name)
+    for name, method in ALL_METHODS.items()
+    if not issubclass(method, DeepMethod)
+    for parameter in inspect.signature(method).parameters.values()
+    if isinstance(parameter.default, float)
+]
+
+
+def test_no_weight_is_named_in_vain():
+    assert set(WEIGHTS) > MUST_BE_POSITIVE
+
+
+@pytest.mark.parametrize(("name", "weight"), WEIGHTS)
+def test_a_weight_of_0_is_learned_with_or_refused_with_the_reason(name, weight, tmp_path):
+    model = CASES[name](**{weight: 0.0})
+    if (name, weight) in MUST_BE_POSITIVE:
+        with pytest.raises(ValueError, match=rf"^{weight} must be a finite number > 0, got 0.0: (without|instance) "):
+            learned(model)
+        return
+    learned(model)
+    projections = model.project(DATA.views["text"], modality="text")
+    assert np.isfinite(projections).all()
+    assert len(np.unique(model.codes_, axis=0)) > 1
+    assert len(np.unique(projections > 0, axis=0)) > 1
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model").project(DATA.views["text"], modality="text")
+    assert again.tobytes() == projections.tobytes()
 
 
 def test_methods_without_labels_ignore_them(make_unsupervised):

@@ -2,14 +2,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 from reference import scm as reference_scm
-from reference.descent import cosines
 from scipy.sparse import csr_array
-from sklearn.cluster import KMeans
 from sklearn.cross_decomposition import CCA
 from sklearn.decomposition import PCA
 
 from pyhash.methods import CCAITQ, LSH, PCAITQ, CCASign, FeatureSign, PCASign, SCMSeq
-from pyhash.methods.dsfh import factor_of_similarity
 from pyhash.methods.parts.orthonormal import nearest_rotation
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -190,54 +187,3 @@ def test_scm_counts_modalities_alike(rng):
     model, other = SCMSeq(5).fit(views, labels), SCMSeq(5).fit(dict(reversed(views.items())), labels)
     for name in views:
         assert_same_up_to_signs(model._state.own[name], other._state.own[name], atol=1e-8)
-
-
-# --- DSFH's similarity ---
-
-
-@pytest.fixture
-def labels(rng):
-    L = (rng.random((120, 6)) < 0.35).astype(float)
-    L[~L.any(axis=1), 0] = 1
-    return L
-
-
-def clusters_of(L, n_clusters, seed=0, normalization="unit"):
-    factor = factor_of_similarity(L, normalization, n_clusters, np.random.default_rng(seed)).toarray()
-    return factor[:, : L.shape[1]], factor[:, L.shape[1] :]
-
-
-@pytest.mark.parametrize("n_clusters", [1, 2, 7, 20])
-@pytest.mark.parametrize("seed", range(3))
-def test_clusters_partition_label_sets(labels, n_clusters, seed):
-    _, C = clusters_of(labels, n_clusters, seed)
-    assert np.isin(C, [0, 1]).all()
-    np.testing.assert_array_equal(C.sum(axis=1), 1)
-    assert 1 <= C.shape[1] <= n_clusters
-    assert C.any(axis=0).all()
-    equal = (labels[:, None] == labels[None]).all(axis=2)
-    assert ((C @ C.T)[equal] == 1).all()  # equal label rows share a cluster
-    again = clusters_of(labels, n_clusters, seed)[1]
-    np.testing.assert_array_equal(again, C)
-
-
-@pytest.mark.parametrize("more", [0, 1, 300])
-def test_as_many_clusters_as_label_sets_are_one_for_each(labels, more):
-    distinct = len(np.unique(labels, axis=0))
-    _, C = clusters_of(labels, distinct + more)
-    assert C.shape[1] == distinct
-    np.testing.assert_array_equal(C @ C.T, (labels[:, None] == labels[None]).all(axis=2))
-
-
-def test_clusters_are_about_as_tight_as_those_of_sklearn(labels):
-    Y, C = clusters_of(labels, 6)
-    within = sum(np.sum(centred(Y[C[:, k] == 1]) ** 2) for k in range(C.shape[1]))
-    assert within < 1.3 * KMeans(6, n_init=5, random_state=0).fit(Y).inertia_
-
-
-def test_the_similarity_counts_cosines_or_shared_labels(labels):
-    Y, _ = clusters_of(labels, 5)
-    np.testing.assert_allclose(Y @ Y.T, cosines(labels, labels), atol=1e-12)
-    raw, none = clusters_of(labels, 0, normalization="none")
-    np.testing.assert_array_equal(raw, labels)
-    assert none.shape == (120, 0)

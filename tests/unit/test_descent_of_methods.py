@@ -187,23 +187,28 @@ class TestSEOCH:
         {"lambda_1": 1e3, "lambda_m": {"m0": 0.1, "m1": 1.0}, "alpha": 0.8, "beta": 1.0},
         {"lambda_1": 0.5, "lambda_m": {"m0": 3.0, "m1": 0.2}, "alpha": 2.0, "beta": 1e-3},
         {"lambda_1": 1e4, "lambda_m": {"m0": 0.1, "m1": 0.1}, "alpha": 0.1, "beta": 0.0},
+        {"lambda_1": 0.0, "lambda_m": {"m0": 0.1, "m1": 1.0}, "alpha": 0.8, "beta": 1.0},
+        {"lambda_1": 10.0, "lambda_m": {"m0": 0.0, "m1": 0.0}, "alpha": 0.8, "beta": 1.0},
+        {"lambda_1": 0.0, "lambda_m": {"m0": 0.0, "m1": 0.5}, "alpha": 0.8, "beta": 0.0},
     )
 
-    def learn(self, watch, watch_ridge, monkeypatch, seed, weights, solver):
-        model = SEOCH(R, n_concepts=6, n_iter=3, seed=seed, solver=solver, **weights)
+    def learn(self, watch, watch_ridge, monkeypatch, seed, weights, solver, restart=False):
+        model = SEOCH(R, n_concepts=6, n_iter=3, seed=seed, solver=solver, restart=restart, **weights)
         data = chunks(seed, (30, 25, 40))
         descents, Us, Bs = [], InTurn(2), []
 
-        def begin(own, *_):
-            descents[-1].take(Q=own.Q, P=own.P, U=list(own.U.values()))
-            Us.values = list(own.U.values())
+        def start(Q, P, U):
+            descents[-1].take(Q=Q, P=P, U=list(U.values()))
+            Us.values = list(U.values())
 
-        watch(SEOCH, "_begin", begin)
+        watch(SEOCH, "_begin", lambda own, *_: start(own.Q, own.P, own.U))
+        watch(seoch, "random_start", lambda drawn, *_: start(*drawn))
         watch(seoch, "random_signs", lambda B, *_: descents[-1].take(B=B))
         sign = seoch.sign
 
         def watched_sign(real):
-            descents[-1].take(moved, B=real)  # the exact step, before its signs
+            if solver == "relaxed":
+                descents[-1].take(moved, B=real)  # the exact step, before its signs
             descents[-1].take(B=sign(real))
             return sign(real)
 
@@ -230,21 +235,55 @@ class TestSEOCH:
                 )
             )
             if k:
-                begin(model._state.own)  # it goes on from where the last chunk ended
+                own = model._state.own  # it goes on from where the last chunk ended
+                start(own.Q, own.P, own.U)
             model.partial_fit(views, L)
             Bs.append(descents[-1].now["B"])
             np.testing.assert_array_equal(Bs[-1], signs(model))
         return [L for _, L in data], Bs, descents, model
 
     @pytest.mark.parametrize("weights", WEIGHTS)
-    @pytest.mark.parametrize("solver", ["relaxed", "dcc"])
+    @pytest.mark.parametrize(
+        ("solver", "restart"), [("relaxed", False), ("relaxed", True), ("signed", False), ("dcc", False)]
+    )
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_every_step_finds_the_least_of_the_objective(self, watch, watch_ridge, monkeypatch, seed, weights, solver):
-        _, _, descents, _ = self.learn(watch, watch_ridge, monkeypatch, seed, weights, solver)
+    def test_every_step_finds_the_least_of_the_objective(
+        self, watch, watch_ridge, monkeypatch, seed, weights, solver, restart
+    ):
+        _, _, descents, _ = self.learn(watch, watch_ridge, monkeypatch, seed, weights, solver, restart)
         for descent in descents:
             # B (twice where it is solved first), Q, P and two U, three times.
-            assert len(descent.values) == 1 + 3 * (6 if solver == "relaxed" else 5)
+            per_round = 3 + (solver == "relaxed") + 2 * (weights["lambda_1"] > 0)
+            assert len(descent.values) == 1 + restart + 3 * per_round
             assert descent.values[-1] < descent.values[0]
+
+    @pytest.mark.parametrize("weights", WEIGHTS)
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_the_signed_update_is_that_of_eq_5(self, watch, seed, weights):
+        model = SEOCH(R, n_concepts=6, n_iter=3, seed=seed, solver="signed", **weights)
+        data, Bs, found = chunks(seed, (30, 25, 40)), [], []
+        # U_m is known from X_m U_m, since X_m has more rows than columns.
+        watch(seoch, "update_B", lambda B, *inputs: found.append((B, inputs)))
+        for k, (views, L) in enumerate(data):
+            old_L = stack([labels for _, labels in data[:k]], 5)
+            model.partial_fit(views, L)
+            X = list(views.values())
+            for B, (_, _, _, Q, P, _, XU, _) in found[-3:]:
+                U = [np.linalg.lstsq(x, xu, rcond=None)[0] for x, xu in zip(X, XU.values(), strict=True)]
+                expected = reference_seoch.signed_codes(
+                    Q,
+                    P,
+                    U,
+                    L=L,
+                    X=X,
+                    S=share_a_label(L, old_L),
+                    old_B=stack(Bs, R),
+                    lambda_1=weights["lambda_1"],
+                    lambda_m=list(weights["lambda_m"].values()),
+                    beta=weights["beta"],
+                )
+                np.testing.assert_array_equal(B, expected)
+            Bs.append(signs(model))
 
     def test_sums_are_those_of_all_samples(self, watch, watch_ridge, monkeypatch):
         Ls, Bs, _, model = self.learn(watch, watch_ridge, monkeypatch, 0, self.WEIGHTS[0], "relaxed")
@@ -331,14 +370,22 @@ class TestDCH:
 
 
 class TestDSFH:
-    @pytest.mark.parametrize("n_clusters", [0, 4, 400])
-    @pytest.mark.parametrize("alpha", [1e-3, 0.3])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"n_clusters": 0},
+            {"n_clusters": 4},
+            {"n_clusters": 400, "gamma": 3.0},
+            {"n_clusters": 4, "instance_level": False},
+        ],
+    )
+    @pytest.mark.parametrize("alpha", [0.0, 1e-3, 0.3])
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_every_exact_step_finds_the_least_of_the_objective(self, watch, seed, n_clusters, alpha):
+    def test_every_exact_step_finds_the_least_of_the_objective(self, watch, seed, options, alpha):
         """W's step drops a term that is not constant; what it maximises is a trace, and it does."""
         (views, L), Hs, Ws = chunks(seed, [60], widths=(12, 10))[0], InTurn(2), InTurn(2)
         K = list(views.values())
-        model = DSFH(R, n_iter=4, seed=seed, alpha=alpha, n_clusters=n_clusters, feature_maps=dict.fromkeys(views))
+        model = DSFH(R, n_iter=4, seed=seed, alpha=alpha, feature_maps=dict.fromkeys(views), **options)
         descents, traces = [], []
 
         def similar(factor, *_):

@@ -101,6 +101,14 @@ def test_a_ridge_below_rounding_is_solved_by_eigenvectors(rng, centered):
     assert np.linalg.norm(scale * G @ W - F) < 0.02 * np.linalg.norm(F)
 
 
+@pytest.mark.parametrize("rank", [0, 3, 6])
+def test_without_a_ridge_the_solution_is_that_of_least_norm(rng, rank):
+    X = rng.standard_normal((40, rank)) @ rng.standard_normal((rank, 6))
+    Y = rng.standard_normal((40, 2))
+    expected = np.linalg.lstsq(X, Y, rcond=1e-9)[0]
+    np.testing.assert_allclose(solve_ridge(X.T @ X, X.T @ Y, 0), expected, atol=1e-9)
+
+
 @pytest.mark.parametrize("form", [np.array, csr_array])
 def test_a_gram_is_exactly_symmetric(X, form):
     G = add_gram(np.zeros((6, 6)), form(X * (X > 3)))

@@ -113,15 +113,17 @@ def restore_parameter(stored: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
 
 
 def per_modality(
-    name: str, value: Any, modalities: Sequence[str], minimum: float = 0.0, *, exclusive: bool = False
+    name: str, value: Any, modalities: Sequence[str], minimum: float = 0.0, *, exclusive: bool = False, why: str = ""
 ) -> dict[str, float]:
     """Return a number >= `minimum` for each modality, given as one for all or as a mapping that names each."""
     if not isinstance(value, Mapping):
-        return dict.fromkeys(modalities, check_real(name, value, minimum, exclusive=exclusive))
+        return dict.fromkeys(modalities, check_real(name, value, minimum, exclusive=exclusive, why=why))
     wrong = [key for key in value if key not in modalities] + [key for key in modalities if key not in value]
     if wrong:
         raise ValueError(
             f"{name} must be a number or name exactly the modalities {', '.join(map(repr, modalities))}, "
             f"{wrong[0]!r} is {'missing' if wrong[0] in modalities else 'unknown'}"
         )
-    return {key: check_real(f"{name}[{key!r}]", value[key], minimum, exclusive=exclusive) for key in modalities}
+    return {
+        key: check_real(f"{name}[{key!r}]", value[key], minimum, exclusive=exclusive, why=why) for key in modalities
+    }

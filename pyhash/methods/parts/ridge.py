@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # Products of so many rows at a time are computed in float32, and only where it saves time, with so many columns.
 _ROWS_OF_FLOAT32 = 2048
 _LEAST_WIDTH_OF_FLOAT32 = 256
+# Eigenvalues below this part of the largest are rounding, where no ridge is added to them.
+_RANK_TOLERANCE = 1e-10
+# Why a parameter that is a ridge must be above 0.
+WHY_A_RIDGE = "without a ridge there may be no solution"
 # The least ridge that the calibration of label scores tries for kernels.
 LEAST_RIDGE_OF_KERNELS = 0.001
 
@@ -71,7 +75,7 @@ class RidgeSolver:
     With the sum s (d,) of n rows, G is that of the rows less their mean: ``G - s s' / n``.
 
     G is factored once, by Cholesky. If rounding of G swallows the ridge, eigenvectors are used instead: the true
-    eigenvalues are at least the ridge.
+    eigenvalues are at least the ridge. For a ridge of 0 the solution is that of least norm.
     """
 
     def __init__(
@@ -81,6 +85,8 @@ class RidgeSolver:
 
         self._solve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
         try:
+            if ridge == 0:
+                raise LinAlgError("G alone may be singular")
             regular = _lower_triangle(G, s, n)
             regular[np.diag_indices_from(regular)] += ridge
             factor = cho_factor(regular, lower=True, overwrite_a=True, check_finite=False)
@@ -88,6 +94,8 @@ class RidgeSolver:
         except LinAlgError:
             values, vectors = eigh(_lower_triangle(G, s, n), check_finite=False)
             scale = (np.maximum(values, 0) + ridge)[:, None]
+            if ridge == 0:
+                scale[values <= _RANK_TOLERANCE * values[-1]] = np.inf
             self._solve = lambda F: vectors @ ((vectors.T @ F) / scale)
 
     def solve(self, F: NDArray[np.float64]) -> NDArray[np.float64]:
