@@ -212,8 +212,8 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--split",
         help="rows that are queries: a split of the data, 'random' (a tenth of the rows), or a random split of a "
-        "published size: mirflickr, nus-wide, nus-wide-2100, iapr-tc12, fashionvc, ssense (default: the first of the "
-        "data, or random)",
+        "published size: mirflickr, nus-wide, nus-wide-2100, nus-wide-5000, iapr-tc12, fashionvc, ssense (default: the "
+        "first of the data, or random)",
     )
     command.add_argument(
         "--sweep",

@@ -242,9 +242,10 @@ class _Charts:
             (fields["method"], tuple(fields["values"])) for record in swept if (fields := record["swept"]) is not None
         )
         for (method, parameters), direction in product(sweeps, directions_of(self.records)):
-            stem = "sensitivity." + _as_file_name(f"{method}.{'-'.join(parameters)}.{direction}")
+            varied = self._varied(method, parameters)
+            stem = "sensitivity." + _as_file_name(f"{method}.{'-'.join(varied)}.{direction}")
             ax = None
-            for n_bits in sorted({record["n_bits"] for record in swept}) if len(parameters) <= 2 else ():
+            for n_bits in sorted({record["n_bits"] for record in swept}) if len(varied) <= 2 else ():
                 ax = SensitivityDisplay.from_records(
                     self.records,
                     method,
@@ -253,12 +254,22 @@ class _Charts:
                     parameters=parameters,
                     protocol=self.protocol,
                     name=f"{n_bits} bits",
-                    ax=ax if len(parameters) == 1 else None,
+                    ax=ax if len(varied) == 1 else None,
                 ).ax_
-                if len(parameters) == 2:
+                if len(varied) == 2:
                     yield f"{stem}.{n_bits}_bits", self._titled(ax, f"{method}, {direction}, {n_bits} bits")
-            if ax is not None and len(parameters) == 1:
+            if ax is not None and len(varied) == 1:
                 yield stem, self._finished(ax, f"{method}, {direction}")
+
+    def _varied(self, method: str, parameters: tuple[str, ...]) -> list[str]:
+        """Return the parameters of a sweep that have several values, or all if none has."""
+        of_sweep = [
+            fields["values"]
+            for record in self.records
+            if (fields := record.get("swept")) and (fields["method"], tuple(fields["values"])) == (method, parameters)
+        ]
+        varied = [name for name in parameters if any(values[name] != of_sweep[0][name] for values in of_sweep)]
+        return varied or list(parameters)
 
 
 def _mean(rows: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ PUBLISHED_QUERIES = {
     "mirflickr": 2000,
     "nus-wide": 1867,
     "nus-wide-2100": 2100,
+    "nus-wide-5000": 5000,
     "iapr-tc12": 2000,
     "fashionvc": 2000,
     "ssense": 2000,
@@ -35,8 +36,9 @@ def published_split(dataset: Dataset, preset: str | int, *, seed: int = 0, name:
           and are taken too.
         - "nus-wide": 1,867 queries; 10 classes, 186,577 pairs (the same two).
         - "nus-wide-2100": 2,100 queries; 21 classes, 195,834 pairs (Ma et al., DHSL, IEEE Access 2024).
+        - "nus-wide-5000": 5,000 queries; 21 classes, 195,834 pairs (Han et al., SHOH, TOMM 2024).
         - "iapr-tc12": 2,000 queries of 20,000 pairs (Liu et al., DSFH).
-        - "fashionvc": 2,000 queries of 19,862 pairs (Han et al., SHOH, TOMM 2024).
+        - "fashionvc": 2,000 queries of 19,862 pairs (Han et al., SHOH).
         - "ssense": 2,000 queries of 15,696 pairs (the same).
     seed : int
         Papers draw queries at random and do not publish them: report the mean over several seeds.

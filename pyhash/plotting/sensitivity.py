@@ -87,7 +87,7 @@ class SensitivityDisplay:
         n_bits : int
             Length of the codes in bits.
         parameters : sequence of str, optional
-            The parameters that were varied together. Needed if there are several sweeps of the method.
+            The parameters of the sweep. Needed if there are several sweeps of the method.
         protocol : str, optional
             By default the first of the comparison.
         name
@@ -110,7 +110,7 @@ class SensitivityDisplay:
         ValueError
             If `parameters` is None and the method has several sweeps, or `parameters` are not those of one.
         ValueError
-            If more than two parameters were varied.
+            If more than two parameters were varied. Those with one value do not count where others have several.
         ValueError
             If the direction or the protocol is unknown.
         ImportError
@@ -257,15 +257,15 @@ def _runs_of(
 
 
 def _axes(combinations: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the values of each parameter; numbers in ascending order."""
-    axes = {}
+    """Return the values of each parameter that varies, or of all if none does; numbers in ascending order."""
+    axes: dict[str, list[Any]] = {}
     for parameter in combinations[0]:
         column: list[Any] = []
         for values in combinations:
             if values[parameter] not in column:  # values may be lists, which have no hash
                 column.append(values[parameter])
         axes[parameter] = column if _numbers(column) is None else sorted(column)
-    return axes
+    return {parameter: column for parameter, column in axes.items() if len(column) > 1} or axes
 
 
 def _numbers(column: Sequence[Any]) -> NDArray[np.float64] | None:

@@ -952,7 +952,12 @@ def test_sweeps_that_are_refused_before_any_work(data, count, choices, error, me
 
 def test_charts_of_sweeps_show_the_values(data, tmp_path):
     sweep = {
-        "lemon": [{"alpha": [100, 1]}, {"alpha": [1, 10], "beta": [2, 3]}, {"alpha": [1], "beta": [1], "gamma": [1]}]
+        "lemon": [
+            {"alpha": [100, 1]},
+            {"alpha": [1, 10], "beta": [2, 3]},
+            {"alpha": [1, 5], "beta": [1, 5], "gamma": [1, 5]},
+            {"beta": [1], "xi": [1, 10]},
+        ]
     }
     result = compare(data, ["lsh"], sweep=sweep, bits=[4, 8], seeds=2)
     names = result.save_charts(tmp_path)
@@ -963,6 +968,8 @@ def test_charts_of_sweeps_show_the_values(data, tmp_path):
         "sensitivity.lemon.alpha-beta.image-to-text.8_bits.png",
         "sensitivity.lemon.alpha-beta.text-to-image.4_bits.png",
         "sensitivity.lemon.alpha-beta.text-to-image.8_bits.png",
+        "sensitivity.lemon.xi.image-to-text.png",
+        "sensitivity.lemon.xi.text-to-image.png",
     ]
     drawn = dict(_Charts(result.records, "shoh").drawn())
     lines = drawn["sensitivity.lemon.alpha.text-to-image"].get_lines()

@@ -662,6 +662,15 @@ def test_sensitivity_from_records_is_the_mean_of_seeds_in_ascending_order():
     assert (line.get_color(), line.get_label()) == ("red", "mine")
 
 
+def test_a_parameter_with_one_value_is_no_axis():
+    records = [swept({"alpha": 1, "beta": beta, "xi": 2}, 8, beta / 10) for beta in (1, 2)]
+    display = plotting.SensitivityDisplay.from_records(records, "lemon", "image->text", n_bits=8)
+    assert (display.values, display.scores) == ({"beta": [1, 2]}, [0.1, 0.2])
+    pair = [swept({"alpha": 1, "beta": 1}, 8, 0.3)]
+    alone = plotting.SensitivityDisplay.from_records(pair, "lemon", "image->text", n_bits=8)
+    assert (alone.values, alone.scores) == ({"alpha": [1], "beta": [1]}, [[0.3]])
+
+
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
@@ -678,6 +687,7 @@ def test_sensitivity_of_records_that_are_not_there(choices, message):
     records = [
         swept({"alpha": 1, "xi": 2}, 8, 0.4), swept({"eta": 1}, 8, 0.4, "shoh"), swept({"mu": 1}, 8, 0.4, "shoh"),
         swept({"a": 1, "b": 1, "c": 1}, 8, 0.4, "three"),
+        swept({"a": 2, "b": 2, "c": 2}, 8, 0.4, "three"),
     ]  # fmt: skip
     given = {"method": "lemon", "direction": "image->text", "n_bits": 8, **choices}
     with pytest.raises(ValueError, match=re.escape(message)):
