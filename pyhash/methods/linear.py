@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pyhash._files.archive import Archive
 from pyhash._inputs.checks import check_bool, check_features, check_integer, check_n_bits, is_sparse
 from pyhash._inputs.chunks import Remainder, check_remainder, cut
+from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError, NotFittedError
 from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow, weighted_sum
@@ -260,6 +261,11 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 n_classes = [max(count_classes(layers[0]), count_classes(of_learned[0]))]
                 learned = label_matrices(of_learned, [], n_classes, 0)[-1].astype(bool)
             L = label_matrices(layers, settings.classes.affiliations, n_classes, 0)[-1].astype(bool)
+            unknown = np.flatnonzero(~L.any(axis=1))
+            if unknown.size:
+                raise ValueError(
+                    f"labels must give every row a label in the finest layer, none in {name_rows(unknown)}"
+                )
         except (TypeError, ValueError) as error:
             raise type(error)(f"validation: {error}") from error
         return Validation(views, L, learned)

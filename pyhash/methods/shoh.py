@@ -8,7 +8,7 @@ import hashlib
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,7 +52,7 @@ class Centers:
     # Sums over the rows that have labels in layer k:
     D: list[Matrix]  # (c_k, r): sum S^k' B
     E: list[Matrix]  # (r, r): sum B'B
-    squares: list[float]  # sum of the squares of S^k, a constant of the objective; files of version 2 do not count it
+    squares: list[float] | None  # sum of the squares of S^k, for the objective; None from earlier files
     class_counts: list[Matrix]  # (c_k,): rows of each class
     class_sums: dict[str, list[Matrix]]  # by modality, for each layer but the finest (d, c_k): sum X'L^k
     alpha: list[float]
@@ -106,6 +106,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         choose one of them before the first chunk, "bits" at any time.
     seed : int
         Seed of all random choices: the same seed and chunks give the same codes.
+    record : bool
+        Whether ``history_`` keeps the objective after each iteration.
     n_threads : int or None
         Number of threads of the descent; None: PYHASH_NUM_THREADS, else the CPUs that this process may use.
 
@@ -119,6 +121,10 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
         Number of rows learned so far.
+    history_ : list of dict
+        The objective and its terms after each iteration of each chunk; only with ``record=True``.
+    objective_ : float
+        The objective after the last iteration; only with ``record=True``.
 
     Notes
     -----
@@ -138,6 +144,10 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     over all data; sums stand for the old data. B, C^K and the other C^k are updated in turn by one sweep of discrete
     cyclic coordinate descent each (Eq. 9-21). Projections ``W_m`` solve Eq. 27 when they are first needed. Every weight
     but xi may be 0; where all weights of an update are 0, it changes nothing.
+
+    The terms of the objective are "similarity k" of each layer and "affiliation k" of each but the finest. Within a
+    chunk no iteration raises their sum, since each update is exact for its bit; from chunk to chunk it grows with the
+    number of rows.
 
     Variants, for ``make_method("shoh/...")``: "hard-labels" learns from the labels L^k in place of S^k (SHOH-1 in the
     paper, Eq. 34, 35); "flat" knows no hierarchy, and learns the finest classes (SHOH-3, Eq. 38, 39), or those of all
@@ -189,6 +199,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
         seed: int = 0,
+        record: bool = False,
         n_threads: int | None = None,
     ) -> None:
         self.n_bits = n_bits
@@ -206,6 +217,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         self.feature_maps = feature_maps
         self.encoder = encoder
         self.seed = seed
+        self.record = record
         self.n_threads = n_threads
 
     @property
@@ -255,14 +267,9 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     ) -> tuple[Centers, Signs]:
         L = chunk.labels
         S = _soft_labels(L, settings.classes.affiliations, settings.gamma) if settings.soft_labels else L
-        groups = _rows_by_depth(L)
-        B = _first_codes(settings, own.centers, L, groups, rng)
-        centers, D, E = _optimise(settings, own, S, groups, B)
-        learned = Centers(
-            centers=centers,
-            D=D,
-            E=E,
-            squares=[old + float((s * s).sum()) for old, s in zip(own.squares, S, strict=True)],
+        counted = dataclasses.replace(
+            own,
+            squares=own.squares and [old + float((s * s).sum()) for old, s in zip(own.squares, S, strict=True)],
             class_counts=[counts + matrix.sum(axis=0) for counts, matrix in zip(own.class_counts, L, strict=True)],
             class_sums={
                 name: [old + X.transposed_dot(matrix) for old, matrix in zip(own.class_sums[name], L[:-1], strict=True)]
@@ -271,7 +278,14 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
             alpha=settings.alpha,
             mu=settings.mu,
         )
-        return learned, B
+        groups = _rows_by_depth(L)
+        B = _first_codes(settings, own.centers, L, groups, rng)
+        return _optimise(settings, counted, chunk, S, groups, B), B
+
+    def _check_unchanged(self, settings: SHOHSettings, state: State[Centers]) -> None:
+        super()._check_unchanged(settings, state)
+        if settings.record and state.own.squares is None:
+            raise ValueError("record must stay False for this model: its file, of an earlier version, lacks a sum")
 
     def _complete(self, own: Centers, modality: str, C: Matrix) -> Centers:
         completed = [complete_rows(sums, C) for sums in own.class_sums[modality]]
@@ -308,12 +322,12 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         centers = [archive.array(f"centers.{k}", np.int8, (None, r)) for k in layers]
         has_one_gram = "E" in archive.arrays  # earlier files: of all rows, each of which had labels in every layer
         grams = ["E" if has_one_gram else f"E.{k}" for k in layers]
-        squares = [0.0 for _ in layers] if has_one_gram else fields["squares"]
+        squares = None if has_one_gram else fields["squares"]
         return Centers(
             centers=centers,
             D=[archive.array(f"D.{k}", np.float64, (len(centers[k]), r)) for k in layers],
             E=[archive.array(name, np.float64, (r, r)) for name in grams],
-            squares=_check_weights("squares", squares, np.zeros(len(layers))),
+            squares=None if squares is None else _check_weights("squares", squares, np.zeros(len(layers))),
             class_counts=[archive.array(f"class_counts.{k}", np.float64, (len(centers[k]),)) for k in layers],
             class_sums={
                 name: [archive.array(f"class_sums.{m}.{k}", np.float64, (d, len(centers[k]))) for k in layers[:-1]]
@@ -405,9 +419,14 @@ def _first_codes(
 
 
 def _optimise(
-    settings: SHOHSettings, own: Centers, S: list[Matrix], groups: list[tuple[int, NDArray[np.int64]]], B: Signs
-) -> tuple[list[Signs], list[Matrix], list[Matrix]]:
-    """Update the codes B in place, and return centers, D^k and E^k after the chunk: Eq. 9-21, `n_iter` times.
+    settings: SHOHSettings,
+    own: Centers,
+    chunk: Chunk,
+    S: list[Matrix],
+    groups: list[tuple[int, NDArray[np.int64]]],
+    B: Signs,
+) -> Centers:
+    """Update the codes B in place: Eq. 9-21, `n_iter` times. Return `own` with centers, D^k and E^k after the chunk.
 
     Rows that have labels in some layers only are in the sums of these.
     """
@@ -440,7 +459,22 @@ def _optimise(
             H = alpha[k] * E[k] + eta * beta[k] * (C[-1].T @ C[-1])
             Q = r * (alpha[k] * D[k] + eta * beta[k] * (A[k] @ C[-1]))
             C[k] = descend(C[k].astype(np.int8), H, Q).astype(np.float64)
-    return [c.astype(np.int8) for c in C], D, E
+
+        learned = dataclasses.replace(own, centers=[c.astype(np.int8) for c in C], D=D, E=E)
+        chunk.record(B, functools.partial(_objective, settings, learned, A), lambda learned=learned: learned)
+    return learned
+
+
+def _objective(settings: SHOHSettings, own: Centers, A: list[Matrix]) -> dict[str, float]:
+    """Return the terms of Eq. 8 over all rows in the sums."""
+    r, C = settings.n_bits, [center.astype(np.float64) for center in own.centers]
+    terms = {}
+    for k, (alpha, squares) in enumerate(zip(settings.alpha, cast("list[float]", own.squares), strict=True)):
+        products, code_squares = (own.D[k] * C[k]).sum(), ((C[k] @ own.E[k]) * C[k]).sum()
+        terms[f"similarity {k + 1}"] = alpha * (r**2 * squares - 2 * r * products + code_squares)
+    for k, (beta, affiliation) in enumerate(zip(settings.beta, A, strict=True)):
+        terms[f"affiliation {k + 1}"] = settings.eta * beta * ((r * affiliation - C[k] @ C[-1].T) ** 2).sum()
+    return terms
 
 
 def _sum(terms: Iterable[Matrix]) -> Matrix:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from reference.shoh import ReferenceSHOH
@@ -10,7 +12,10 @@ from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.hierarchy import check_affiliations
 from pyhash.methods.parts.state import store_state
 
+V2 = Path(__file__).parents[1] / "golden" / "v2" / "shoh.npz"
 PARAMETERS = {"n_bits": 24, "n_iter": 3, "mu": 100.0, "xi": 0.5, "eta": 2.0}
+# Weights whose sums are exact: ties are then the same in any order of summing.
+DYADIC = {"alpha": [0.25, 0.25, 0.5], "beta": [0.25, 0.75]}
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ def test_a_stream_is_learned_as_the_equations_say(data, parameters):
     [
         {},
         {"init": "random", "gamma": [0.2, 0.0]},
-        {"soft_labels": False, "beta": [0.3, 0.7]},
+        {"soft_labels": False, **DYADIC},
         {"alpha": [0.25, 0.31, 0.44], "beta": [0.0, 1.0], "eta": 0.5, "gamma": (1.0, 0.4)},
     ],
     ids=str,
@@ -131,6 +136,60 @@ def test_no_update_raises_the_objective(data, parameters, extreme):
     assert len(steps) == 9
     assert (steps <= 1e-9 * reference.objectives[0]).all()
     assert steps[0] < 0
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"soft_labels": False, **DYADIC}, {"alpha": [0.25, 0.31, 0.44], "beta": [0, 1]}]
+)
+def test_history_has_the_terms_of_the_objective_over_all_rows(deep_data, parameters):
+    """After each iteration of each chunk: from sums here, row by row in the oracle. None raises the objective."""
+    data, layers, _ = deep_data
+    model = SHOH(hierarchy=data.hierarchy, seed=2, record=True, **{**PARAMETERS, **parameters})
+    reference = reference_like(model, (2, 4, 9))
+    chunks = []
+    for rows in np.array_split(np.arange(150), [60, 61, 64]):
+        L = [one_hot(layer[rows], c) for layer, c in zip(layers, (2, 4, 9), strict=True)]
+        chunks.append(({name: x[rows].astype(float) for name, x in data.views.items()}, L))
+    learns_as_the_reference(model, reference, chunks)
+    names = ["similarity 1", "similarity 2", "similarity 3", "affiliation 1", "affiliation 2"]
+    for entry, expected in zip(model.history_, reference.history, strict=True):
+        assert list(entry["terms"]) == names
+        np.testing.assert_allclose(list(entry["terms"].values()), expected, rtol=1e-9, atol=1e-6)
+    for chunk in range(1, 5):
+        objectives = [entry["objective"] for entry in model.history_ if entry["chunk"] == chunk]
+        assert (np.diff(objectives) <= 1e-9 * objectives[0]).all()
+
+
+@pytest.mark.parametrize("n_classes", [(1, 1), (1, 5), (4, 4)], ids=str)
+@pytest.mark.parametrize("init", ["centers", "random"])
+@pytest.mark.parametrize("n_bits", [1, 20])
+def test_no_iteration_raises_the_objective_at_the_extremes(n_classes, init, n_bits):
+    """One class, one bit, one row, and classes with one child each."""
+    data = make_hierarchical(41, n_classes=n_classes, n_features={"x": 6}, seed=1)
+    model = SHOH(n_bits, hierarchy=data.hierarchy, init=init, record=True)
+    model.fit(data.views, data.labels["level2"], chunk_size=20)
+    for chunk in (1, 2, 3):
+        objectives = [entry["objective"] for entry in model.history_ if entry["chunk"] == chunk]
+        assert len(objectives) == 7
+        assert (np.diff(objectives) <= 1e-9 * objectives[0]).all()
+
+
+def test_a_model_of_an_earlier_file_cannot_record(data):
+    """The constant of its objective was not kept."""
+    model = load(V2).set_params(record=True)
+    views = {name: np.zeros((2, d)) for name, d in model.modalities_.items()}
+    with pytest.raises(ValueError, match="record must stay False for this model: its file, of an earlier version"):
+        model.partial_fit(views, [0, 1])
+
+
+def test_validation_rows_need_a_finest_label(data):
+    coarse, fine = data.labels["level1"], data.labels["level2"].copy()
+    fine[3] = -1
+    model = SHOH(hierarchy=data.hierarchy, record=True, **PARAMETERS)
+    with pytest.raises(ValueError, match="validation: labels must give every row a label in the finest layer, none in"):
+        model.fit(data.views, [coarse, fine], validation=(data.views, [coarse, fine]))
+    model.fit(data.views, [coarse, fine], validation=(data.views, data.labels["level2"]))
+    assert model.history_[-1]["validation"].keys() == {"image->text", "text->image"}
 
 
 def test_hard_labels_leave_out_the_soft_ones(data):
@@ -227,11 +286,9 @@ def test_kernels_that_grow_complete_the_sums_of_rows_without_a_finest_label(data
 
 def test_a_file_of_an_earlier_version_has_one_gram_for_all_layers(data):
     """Every row had labels in every layer then; the constant of the objective was not kept."""
-    from pathlib import Path
-
-    own = load(Path(__file__).parents[1] / "golden" / "v2" / "shoh.npz")._state.own
+    own = load(V2)._state.own
     np.testing.assert_array_equal(own.E[0], own.E[1])
-    assert own.squares == [0.0, 0.0]
+    assert own.squares is None
 
 
 def test_sums_of_chunks_are_those_of_the_whole(data):
