@@ -461,7 +461,9 @@ def _optimise(
             C[k] = descend(C[k].astype(np.int8), H, Q).astype(np.float64)
 
         learned = dataclasses.replace(own, centers=[c.astype(np.int8) for c in C], D=D, E=E)
-        chunk.record(B, functools.partial(_objective, settings, learned, A), lambda learned=learned: learned)
+        chunk.record(
+            B, functools.partial(_objective, settings, learned, A), functools.partial(dataclasses.replace, learned)
+        )
     return learned
 
 
