@@ -11,9 +11,11 @@ from typing import Any
 from pyhash import datasets
 from pyhash._files.atomic import atomic_file
 from pyhash._inputs.checks import check_choice
+from pyhash._inputs.chunks import Remainder
 from pyhash._inputs.value_text import value_text
 from pyhash.cli.charts import require_charts
 from pyhash.comparison import Comparison, compare
+from pyhash.comparison.comparison import AT
 from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, direction_name
 from pyhash.comparison.result_lines import RESULTS
 from pyhash.comparison.sweep import Grid
@@ -37,9 +39,11 @@ def run(
     bits: Sequence[int] = (16, 32, 64),
     seeds: int = 3,
     labels: str | None = None,
+    relevance: str | None = None,
     split: str | None = None,
     views: Sequence[str] | None = None,
     chunk_size: int = 2000,
+    remainder: Remainder = "keep",
     protocols: Sequence[str] = ("shoh",),
     directions: Sequence[Direction] | None = None,
     database: Database = "learned",
@@ -78,6 +82,7 @@ def run(
             bits=bits,
             seeds=seeds,
             labels=labels,
+            relevance=relevance,
             split=split,
             views=views,
             directions=directions,
@@ -85,6 +90,7 @@ def run(
             weights=weights,
             learn_fraction=learn_fraction,
             chunk_size=chunk_size,
+            remainder=remainder,
             protocols=resolved,
             out=out,
             progress=True,
@@ -96,7 +102,7 @@ def run(
     _print_reused(result, out)
     tables = "\n".join(_tables(result, name) for name in result.protocols)
     print(f"\n{tables}")
-    command = _command(result, data, names, directions, methods, grids, chosen, bits, seeds, protocols, out)
+    command = _command(result, data, names, labels, directions, methods, grids, chosen, bits, seeds, protocols, out)
     with atomic_file(out / TABLE) as file:
         file.write(f"# {dataset.name}\n\n    {command}\n\n{tables}\n{_describe_versions(result)}\n".encode())
     written = [RESULTS, TABLE]
@@ -173,6 +179,7 @@ def _command(
     result: Comparison,
     data: str,
     names: Mapping[str, str] | None,
+    labels: str | None,
     directions: Sequence[Direction] | None,
     methods: Sequence[str],
     sweep: Mapping[str, Sequence[Grid]],
@@ -184,16 +191,20 @@ def _command(
 ) -> str:
     """Return the command that repeats this run: with all defaults, and files without their folders."""
     first = result.records[0]
+    # A method with labels of its own does not tell those of the others.
+    labels = next((record["labels"] for record in result.records if AT not in record["method"]), labels)
     options = {
         "--data": Path(data).name,
         **({} if names is None else {"--names": _joined(names)}),
-        "--labels": first["labels"],
+        **({} if labels is None else {"--labels": labels}),
+        **({} if first["relevance"] == labels else {"--relevance": first["relevance"]}),
         "--split": first["split"],
         "--views": ",".join(first["views"]),
         **({"--methods": ",".join(methods)} if methods else {}),
         "--bits": ",".join(map(str, bits)),
         "--seeds": str(seeds),
         "--chunk-size": str(first["chunk_size"]),
+        **({} if first["remainder"] == "keep" else {"--remainder": first["remainder"]}),
         "--protocol": ",".join(protocols),
         **(
             {}

@@ -208,7 +208,16 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="VIEW=ARRAY,...",
         help="names of the arrays in a file, such as image=X1,text=X2,labels=L (default: usual names)",
     )
-    command.add_argument("--labels", help="labels that define relevance (default: the finest of the hierarchy)")
+    command.add_argument(
+        "--labels",
+        metavar="KIND[+KIND...]",
+        help="labels to learn, of one kind or of several joined by a plus (default: the finest of the hierarchy)",
+    )
+    command.add_argument(
+        "--relevance",
+        metavar="KIND",
+        help="labels that define relevance (default: those to learn, or the finest of several)",
+    )
     command.add_argument(
         "--split",
         help="rows that are queries: a split of the data, 'random' (a tenth of the rows), or a random split of a "
@@ -237,8 +246,9 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--methods",
         type=_names,
-        help="names joined by commas, such as boch+instance,lemon+rbf,dsfh+posterior (default: boch,lemon+rbf,cca-itq; "
-        "with --sweep none)",
+        help="names joined by commas, such as boch+instance,lemon+rbf,dsfh+posterior; @ and kinds of labels after a "
+        "name are what this method learns, such as lemon@level1+level2 (default: boch,lemon+rbf,cca-itq; with --sweep "
+        "none)",
     )
     command.add_argument("--bits", type=_integers(1), help="lengths of codes in bits (default: 16,32,64)")
     command.add_argument("--seeds", type=_integer(1), help="number of seeds: 0, 1, ... (default: 3)")
@@ -246,6 +256,12 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "--chunk-size",
         type=_integer(1),
         help="number of rows that online methods learn at a time (default: 2000)",
+    )
+    command.add_argument(
+        "--remainder",
+        choices=("keep", "merge"),
+        help="what becomes of a last chunk of fewer rows: learned as it is, or joined to the one before (default: "
+        "keep)",
     )
     command.add_argument(
         "--protocol",

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.paths import check_path
-from pyhash.comparison.records import Record, Round, Score, ScoreKind, directions_of, runs_of, score_of, unique
+from pyhash.comparison.records import (
+    Record,
+    Round,
+    Score,
+    ScoreKind,
+    directions_of,
+    relevance_of,
+    runs_of,
+    score_of,
+    unique,
+)
 from pyhash.evaluation.class_centers import ClassDistances
 from pyhash.evaluation.curves import PrecisionAt, PrecisionRecallCurve
 from pyhash.evaluation.protocol import Protocol
@@ -88,7 +98,7 @@ class _Charts:
     def _titled(self, ax: Axes, title: str) -> Axes:
         """Set a title with the data, the labels, the split and, for mAP, the protocol."""
         first = self.records[0]
-        of = f"{first['data']['name']}, {first['labels']}, split {first['split']}"
+        of = f"{first['data']['name']}, {relevance_of(first)}, split {first['split']}"
         protocol = f"\nprotocol {self.protocol}" if ax.get_ylabel() == "mAP" else ""
         ax.set_title(f"{of}\n{title}{protocol}", fontsize="medium")
         return ax

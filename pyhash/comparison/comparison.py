@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer, listed
+from pyhash._inputs.chunks import Remainder
 from pyhash.comparison.experiment import Database, Direction, Experiment, plan_experiment
 from pyhash.comparison.identity import identify
+from pyhash.comparison.learned_labels import LearnedLabels
 from pyhash.comparison.records import Identity, Record, unique
 from pyhash.comparison.result_lines import ResultLines, open_results
 from pyhash.comparison.sweep import Sweep, SweepPoint, plan_sweep
@@ -25,6 +27,9 @@ from pyhash.methods.recipes import make_method, parse_name
 
 Factory = Callable[[int, int], HashingMethod]
 Scores = Literal["labels", "instances"]
+
+# Between the name of a recipe and the labels that this method learns.
+AT = "@"
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,7 @@ def compare(
     bits: Sequence[int] = (16, 32, 64),
     seeds: int | Sequence[int] = 1,
     labels: str | None = None,
+    relevance: str | None = None,
     split: str | None = None,
     views: Sequence[str] | None = None,
     directions: Sequence[Direction] | None = None,
@@ -178,6 +184,7 @@ def compare(
     weights: Mapping[str, float] | None = None,
     learn_fraction: float = 1.0,
     chunk_size: int = 2000,
+    remainder: Remainder = "keep",
     protocols: Sequence[Protocol | str] = ("shoh",),
     top_n: Sequence[int] = (1, 5, 10, 50, 100, 500, 1000),
     out: str | os.PathLike[str] | None = None,
@@ -191,8 +198,9 @@ def compare(
     data : Dataset
         Data to learn and to search.
     methods : sequence of str, or mapping of str to function
-        Names of recipes, such as "lemon+rbf" (see ``pyhash.methods.make_method``). Or a mapping of names to functions:
-        each is called with (n_bits, seed) and returns a new HashingMethod. May be left out if `sweep` names some.
+        Names of recipes, such as "lemon+rbf" (see ``pyhash.methods.make_method``). A name may end in the labels that
+        this method learns in the place of `labels`: "lemon@level1+level2". Or a mapping of names to functions: each is
+        called with (n_bits, seed) and returns a new HashingMethod. May be left out if `sweep` names some.
     sweep : mapping of str to mapping, optional
         Values of parameters by method, such as ``{"lemon": {"alpha": [1, 100], "beta": [1, 10]}}``: the method runs
         once for each combination of the values, beside the `methods`. The method is a key of `methods` if these are
@@ -205,8 +213,12 @@ def compare(
     seeds : int or sequence of int
         Seeds of the methods and of the order in which rows are learned. A number n means 0, ..., n - 1.
     labels : str, optional
-        One of ``data.labels``: rows that share a label are relevant to each other. By default, or for "hierarchy", the
-        finest layer of the hierarchy. Methods that take a hierarchy get it if the labels are its finest layer.
+        Labels to learn: one of ``data.labels``, or several joined by a plus, such as "level1+level2", whose classes
+        are learned side by side as if they were of one kind. By default, or for "hierarchy", the finest layer of the
+        hierarchy. Methods that take a hierarchy get it if the labels that they learn are its finest layer.
+    relevance : str, optional
+        One of ``data.labels``, or "hierarchy" for the finest layer: rows that share such a label are relevant to each
+        other. By default `labels`; if these are several kinds, the finest layer of the hierarchy, if it is among them.
     split : str, optional
         One of ``data.splits``. By default the first. If there is no split, or for "random" if the data has no split of
         that name, a tenth of the rows, drawn with seed 0, are queries.
@@ -226,6 +238,8 @@ def compare(
         in a database whose items have no labels; `database` must then be "encoded" or "fused".
     chunk_size : int
         Number of rows that online methods learn at a time. Other methods learn all rows at once.
+    remainder : {"keep", "merge"}
+        What becomes of a last chunk of fewer rows: "keep" learns it as it is, "merge" joins it to the chunk before.
     protocols : sequence of Protocol or str
         Protocols of the scores. Charts and rounds show the first.
     top_n : sequence of int
@@ -258,7 +272,9 @@ def compare(
     TypeError
         If a function does not take (n_bits, seed), or does not return a HashingMethod.
     ValueError
-        If a method, labels, split, view, direction, database or protocol is unknown.
+        If a method, labels, relevance, split, view, direction, database, remainder or protocol is unknown.
+    ValueError
+        If `relevance` is missing where labels join several kinds and the finest layer is not one of them.
     ValueError
         If bits, seeds, views, directions or protocols is empty, or there is neither a method nor a sweep.
     ValueError
@@ -290,10 +306,11 @@ def compare(
 
     Notes
     -----
-    Rows without labels are left out. The database is ranked in the order of the data set, hence ties by id do not
-    depend on the seed. ``map_float`` of a record ranks by the cosine of the projections, with the database encoded
-    from the modality searched: its difference to ``map`` is the cost of binarizing. Memory is resident memory, before
-    learning and at its peak while a method learns, on Linux only.
+    Rows without labels of relevance, without `labels`, or without those that one of the methods learns in their place,
+    are left out. The database is ranked in the order of the data set, hence ties by id do not depend on the seed.
+    ``map_float`` of a record ranks by the cosine of the projections, with the database encoded from the modality
+    searched: its difference to ``map`` is the cost of binarizing. Memory is resident memory, before learning and at its
+    peak while a method learns, on Linux only.
 
     If the data set says which thing a row shows (``Dataset.instances``), finding the same thing is measured too, as
     ``pyhash.evaluation.instance_retrieval`` does. Queries whose thing is not in the database are then left out.
@@ -315,9 +332,14 @@ def compare(
     """
     if progress is not None:
         check_bool("progress", progress)
+    points = plan_sweep(sweep)
+    names, own = _check_methods(methods, points)
+    recipes = [name for name in (*names, *(point.method for point in points)) if name not in own]
     experiment = plan_experiment(
         data,
         labels=labels,
+        own_labels=_own_labels(recipes),
+        relevance=relevance,
         split=split,
         views=views,
         directions=directions,
@@ -325,13 +347,14 @@ def compare(
         weights=weights,
         learn_fraction=learn_fraction,
         chunk_size=chunk_size,
+        remainder=remainder,
         protocols=protocols,
         top_n=top_n,
         n_threads=n_threads,
     )
     combinations = _plan(
         experiment,
-        _candidates(experiment, methods, plan_sweep(sweep), parameters),
+        _candidates(experiment, names, own, points, parameters),
         _check_bits(bits),
         _check_seeds(seeds),
     )
@@ -356,6 +379,7 @@ class _Combination:
 
     name: str
     factory: Factory
+    labels: LearnedLabels
     identity: Identity
     point: SweepPoint | None
 
@@ -372,7 +396,7 @@ class _Combination:
         model = self.factory(self.identity["n_bits"], self.identity["seed"])
         _refuse_learned(self.name, model)
         try:
-            record = run_trial(experiment, model, self.identity)
+            record = run_trial(experiment, model, self.labels, self.identity)
         except ValueError as error:
             raise ValueError(f"{self}: {error}") from error
         return {**record, "swept": None if self.point is None else self.point.describe()}
@@ -384,7 +408,8 @@ class _Candidate:
 
     name: str
     factory: Factory
-    point: SweepPoint | None = None
+    labels: LearnedLabels
+    point: SweepPoint | None
 
 
 def _plan(
@@ -407,9 +432,8 @@ def _plan(
                     raise ValueError(
                         f"methods[{name!r}] must return a method of {n_bits} bits when asked for it, got {model.n_bits}"
                     )
-                combination = _Combination(
-                    name, factory, identify(experiment, name, model, n_bits, seed), candidate.point
-                )
+                identity = identify(experiment, name, model, candidate.labels, n_bits, seed)
+                combination = _Combination(name, factory, candidate.labels, identity, candidate.point)
                 try:
                     model.check_n_features(len(experiment.learned_rows), experiment.n_features)
                 except ValueError as error:
@@ -418,13 +442,10 @@ def _plan(
     return combinations
 
 
-def _candidates(
-    experiment: Experiment,
-    methods: Sequence[str] | Mapping[str, Factory],
-    points: Sequence[SweepPoint],
-    parameters: Mapping[str, Mapping[str, Any]] | None,
-) -> list[_Candidate]:
-    """Return the methods, each with its parameters, and after them the combinations of sweeps."""
+def _check_methods(
+    methods: Sequence[str] | Mapping[str, Factory], points: Sequence[SweepPoint]
+) -> tuple[list[str], dict[str, Factory]]:
+    """Return the names of the methods, each once, and the functions of those that are given by functions."""
     if isinstance(methods, str):
         methods = (methods,)
     own: dict[str, Factory] = {}
@@ -439,15 +460,36 @@ def _candidates(
             if not isinstance(name, str):
                 raise TypeError(f"{argument} must be names, or functions by name, got {name!r}")
             if name not in own:
-                parse_name(argument, name)
+                parse_name(argument, name.partition(AT)[0])
+    if not names and not points:
+        raise ValueError("methods must name at least one, got none")
+    return names, own
+
+
+def _own_labels(names: Iterable[str]) -> dict[str, str]:
+    """Return the labels of the recipes that learn others than the rest, by the whole name."""
+    parts = {name: name.partition(AT) for name in names}
+    return {name: labels for name, (_, at, labels) in parts.items() if at}
+
+
+def _candidates(
+    experiment: Experiment,
+    names: Sequence[str],
+    own: Mapping[str, Factory],
+    points: Sequence[SweepPoint],
+    parameters: Mapping[str, Mapping[str, Any]] | None,
+) -> list[_Candidate]:
+    """Return the methods, each with its parameters, and after them the combinations of sweeps."""
     fixed = _check_parameters(parameters, {*names, *(point.method for point in points)})
-    candidates = [
-        _Candidate(point.name if point else name, _factory(name, experiment, own, fixed.get(name, {}), point), point)
+    return [
+        _Candidate(
+            point.name if point else name,
+            _factory(name, experiment, own, fixed.get(name, {}), point),
+            experiment.labels_of(name),
+            point,
+        )
         for name, point in [*((name, None) for name in names), *((point.method, point) for point in points)]
     ]
-    if not candidates:
-        raise ValueError("methods must name at least one, got none")
-    return candidates
 
 
 def _check_parameters(
@@ -477,9 +519,10 @@ def _factory(
     if name in own:
         return (lambda n_bits, seed: own[name](n_bits, seed).set_params(**chosen)) if chosen else own[name]
     views = {view: experiment.data.views[view] for view in experiment.views}
-    hierarchy = experiment.hierarchy
+    hierarchy = experiment.labels_of(name).hierarchy(experiment.data)
+    recipe = name.partition(AT)[0]
     return lambda n_bits, seed: make_method(
-        name, n_bits=n_bits, seed=seed, views=views, hierarchy=hierarchy, parameters=chosen
+        recipe, n_bits=n_bits, seed=seed, views=views, hierarchy=hierarchy, parameters=chosen
     )
 
 

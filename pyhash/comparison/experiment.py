@@ -22,7 +22,9 @@ from pyhash._inputs.checks import (
     is_sparse,
     listed,
 )
-from pyhash._inputs.labels import check_class_indices, check_label_matrix, count_class_indices, one_hot
+from pyhash._inputs.chunks import Remainder, check_remainder, cut
+from pyhash._inputs.labels import check_class_indices, check_label_matrix
+from pyhash.comparison.learned_labels import LearnedLabels, choose_labels, choose_relevance, count_labels, has_label
 from pyhash.comparison.records import Conditions, InstanceFields
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
@@ -51,14 +53,16 @@ def direction_name(direction: Direction) -> str:
 class Experiment:
     """The checked choices of a comparison; ``plan_experiment`` creates it.
 
-    Rows without labels are on neither side of the split. The rows of the database are in ascending order, which is the
-    order of ties by id; the order in which a method learns them does not matter. Methods learn `learned_rows`, which
-    are those of the database or, with a learn_fraction below 1, all that are not in the database.
+    Rows without labels of relevance, or without labels that a method learns, are on neither side of the split. The rows
+    of the database are in ascending order, which is the order of ties by id; the order in which a method learns them
+    does not matter. Methods learn `learned_rows`, which are those of the database or, with a learn_fraction below 1,
+    all that are not in the database.
     """
 
     data: Dataset
-    labels: str
-    layers: tuple[str, ...]  # of the hierarchy whose finest layer the labels are; else empty
+    labels: LearnedLabels
+    own_labels: Mapping[str, LearnedLabels]  # of methods that learn others, by name
+    relevance: str
     split: str
     views: tuple[str, ...]
     directions: tuple[Direction, ...]
@@ -66,6 +70,7 @@ class Experiment:
     weights: Mapping[str, float] | None
     learn_fraction: float
     chunk_size: int
+    remainder: Remainder
     protocols: Mapping[str, Protocol]
     top_n: tuple[int, ...]
     n_threads: int | None
@@ -76,14 +81,17 @@ class Experiment:
     instances: InstanceFields | None
 
     @property
-    def hierarchy(self) -> list[NDArray[Any]] | None:
-        """Parents between the layers; None if the labels are not the finest layer of a hierarchy."""
-        return list(self.data.hierarchy) if self.layers else None
+    def n_classes(self) -> int:
+        """Number of classes of the labels of relevance."""
+        return count_labels(self.data, self.relevance)
 
     @property
-    def n_classes(self) -> int:
-        """Number of classes of the labels."""
-        return _n_classes(self.data, self.labels)
+    def groups(self) -> NDArray[Any] | None:
+        """Parent of each class of relevance; None unless these are the finest layer of a hierarchy with one parent."""
+        if not self.data.hierarchy or self.relevance != self.data.layers[-1]:
+            return None
+        parents = self.data.hierarchy[-1]
+        return parents if parents.ndim == 1 else None
 
     @property
     def n_features(self) -> dict[str, int]:
@@ -93,6 +101,11 @@ class Experiment:
     def stream(self, seed: int) -> NDArray[np.int64]:
         """Return the rows to learn in the order in which every method learns them."""
         return np.random.default_rng(seed).permutation(self.learned_rows)
+
+    @property
+    def chunks(self) -> list[slice]:
+        """Chunks of the rows to learn, in the order in which they are learned."""
+        return cut(len(self.learned_rows), self.chunk_size, self.remainder)
 
     @property
     def searches_learned(self) -> bool:
@@ -107,33 +120,37 @@ class Experiment:
         """Return the features of the given rows."""
         return {name: self.data.views[name][rows] for name in self.views}
 
-    def labels_of(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the labels of the given rows: rows that share one are relevant to each other."""
-        labels: NDArray[Any] = self.data.labels[self.labels][rows]
+    def relevance_of(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the labels of relevance of the given rows: rows that share one are relevant to each other."""
+        labels: NDArray[Any] = self.data.labels[self.relevance][rows]
         return labels
 
-    def labels_for(self, model: HashingMethod, rows: NDArray[np.int64]) -> NDArray[Any] | list[NDArray[Any]]:
+    def labels_of(self, method: str) -> LearnedLabels:
+        """Return the labels that the method of that name learns; of a sweep, the method without its values."""
+        return self.own_labels.get(method, self.labels)
+
+    def labels_for(
+        self, model: HashingMethod, labels: LearnedLabels, rows: NDArray[np.int64]
+    ) -> NDArray[Any] | list[NDArray[Any]]:
         """Return the labels of the given rows in the form that the method learns from."""
         if getattr(model, "hierarchy", None) is not None:
             return [self.data.labels[layer][rows] for layer in self.data.layers]
-        labels = self.labels_of(rows)
-        # As a matrix of all classes: the first chunk may lack some of them.
-        return one_hot(labels, self.n_classes) if labels.ndim == 1 else labels
+        return labels.matrix(self.data, rows)
 
-    @cached_property
-    def conditions(self) -> Conditions:
-        """Everything that changes a score and does not depend on the method, as JSON."""
+    def conditions(self, labels: LearnedLabels) -> Conditions:
+        """Return everything that changes a score of a method that learns these labels, except for the method itself."""
         return {
             "data": {
                 "name": self.data.name,
-                "fingerprint": self._fingerprint(),
+                "fingerprint": self._fingerprint(labels),
                 "n_database": len(self.database_rows),
                 "n_queries": len(self.query_rows),
                 "n_unlabelled": self.n_unlabelled,
                 "n_learned": len(self.learned_rows),
             },
-            "labels": self.labels,
-            "layers": list(self.layers),
+            "labels": labels.name,
+            "layers": list(labels.layers),
+            "relevance": self.relevance,
             "split": self.split,
             "views": list(self.views),
             "directions": [list(pair) for pair in self.directions],
@@ -141,31 +158,43 @@ class Experiment:
             "weights": None if self.weights is None else dict(self.weights),
             "learn_fraction": self.learn_fraction,
             "chunk_size": self.chunk_size,
+            "remainder": self.remainder,
             "protocols": {name: protocol.describe() for name, protocol in self.protocols.items()},
             "top_n": list(self.top_n),
             "instances": self.instances,
         }
 
-    def _fingerprint(self) -> str:
+    def _fingerprint(self, labels: LearnedLabels) -> str:
+        digest = self._digest_of_views.copy()
+        kinds = dict.fromkeys((self.relevance, *labels.kinds, *labels.layers))
+        _add(digest, [self.data.labels[kind] for kind in kinds] + (labels.hierarchy(self.data) or []))
+        return str(digest.hexdigest())[:32]
+
+    @cached_property
+    def _digest_of_views(self) -> Any:
+        """Hash of the rows of each side, of what they show, and of the views, which may be large."""
         digest = hashlib.sha256()
-        arrays: list[Any] = [self.learned_rows, self.database_rows, self.query_rows]
-        arrays += [self.data.labels[name] for name in dict.fromkeys((self.labels, *self.layers))]
-        arrays += self.hierarchy or []
+        _add(digest, [self.learned_rows, self.database_rows, self.query_rows])
         for name in self.views:
             view = self.data.views[name]
-            arrays += [view.data, view.indices, view.indptr] if is_sparse(view) else [view]
+            _add(digest, [view.data, view.indices, view.indptr] if is_sparse(view) else [view])
         if self.data.instance_ids is not None:
-            arrays.append(self.data.instance_ids)
-        for array in arrays:
-            digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()[:32]
+            _add(digest, [self.data.instance_ids])
+        return digest
+
+
+def _add(digest: Any, arrays: Sequence[Any]) -> None:
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
 
 
 def plan_experiment(
     data: Dataset,
     *,
     labels: str | None,
+    own_labels: Mapping[str, str],
+    relevance: str | None,
     split: str | None,
     views: Sequence[str] | None,
     directions: Sequence[Direction] | None,
@@ -173,19 +202,27 @@ def plan_experiment(
     weights: Mapping[str, float] | None,
     learn_fraction: float,
     chunk_size: int,
+    remainder: Remainder,
     protocols: Sequence[Protocol | str],
     top_n: Sequence[int],
     n_threads: int | None,
 ) -> Experiment:
-    """Check the arguments of ``compare`` and return the experiment that they describe."""
+    """Check the arguments of ``compare`` and return the experiment that they describe.
+
+    `own_labels` are the labels of methods that learn others than `labels`, by the names of these methods.
+    """
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a Dataset, got {type(data).__name__}")
-    name, layers = _choose_labels(data, labels)
+    learned = choose_labels("labels", data, labels)
+    own = {method: choose_labels(f"the labels of {method!r}", data, kinds) for method, kinds in own_labels.items()}
+    relevant = choose_relevance(data, relevance, learned)
     data, split = _choose_split(data, split)
     chosen = _choose_views(data, views)
     of_database, of_queries = data.split(split)
-    _check_values(data, chosen, (name, *layers))
-    labelled = _labelled(data, (name, *layers))
+    of_methods = (learned, *own.values())
+    kinds = dict.fromkeys(kind for labels in of_methods for kind in (*labels.kinds, *labels.layers))
+    _check_values(data, chosen, tuple(dict.fromkeys((relevant, *kinds))))
+    labelled = np.logical_and.reduce([has_label(data, relevant), *(labels.known(data) for labels in of_methods)])
     database_rows, query_rows = of_database[labelled[of_database]], of_queries[labelled[of_queries]]
     for side, rows in (("database", database_rows), ("queries", query_rows)):
         if len(rows) == 0:
@@ -194,8 +231,9 @@ def plan_experiment(
     learned_rows, database_rows = _choose_learned(database_rows, learn_fraction, database)
     return Experiment(
         data=data,
-        labels=name,
-        layers=layers,
+        labels=learned,
+        own_labels=own,
+        relevance=relevant,
         split=split,
         views=chosen,
         directions=_choose_directions(directions, chosen),
@@ -203,6 +241,7 @@ def plan_experiment(
         weights=_check_weights(weights, chosen),
         learn_fraction=float(learn_fraction),
         chunk_size=check_integer("chunk_size", chunk_size, 1),
+        remainder=check_remainder(remainder),
         protocols=_choose_protocols(protocols),
         top_n=tuple(sorted({check_integer("top_n", n, 1) for n in listed("top_n", top_n, "integers")})),
         n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),
@@ -223,20 +262,6 @@ def _count_instances(
         return None
     n_queries = int(np.count_nonzero(np.isin(ids[query_rows], ids[database_rows])))
     return {"name": data.instances, "n_queries": n_queries}
-
-
-def _choose_labels(data: Dataset, labels: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the labels, and the layers of the hierarchy if the labels are its finest layer."""
-    layers = data.layers if data.hierarchy else ()
-    if labels is not None and not isinstance(labels, str):
-        raise TypeError(f"labels must be the name of one kind of labels, got {type(labels).__name__}")
-    if labels == "hierarchy" and not layers:
-        raise ValueError(f"labels must be among {', '.join(map(repr, data.labels))}: {data.name!r} has no hierarchy")
-    if labels is None or labels == "hierarchy":
-        name = data.layers[-1] if data.layers else next(iter(data.labels))
-    else:
-        name = check_choice("labels", labels, ("hierarchy", *data.labels))
-    return name, layers if layers and name == layers[-1] else ()
 
 
 def _choose_split(data: Dataset, split: str | None) -> tuple[Dataset, str]:
@@ -333,23 +358,4 @@ def _check_values(data: Dataset, views: Sequence[str], labels: Sequence[str]) ->
     for key in labels:
         name, array = f"labels[{key!r}]", data.labels[key]
         check_class_indices(name, array) if array.ndim == 1 else check_label_matrix(name, array)
-        _n_classes(data, key)
-
-
-def _labelled(data: Dataset, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return a mask of the rows that have a label of every kind named."""
-    labelled = np.ones(len(data), dtype=bool)
-    for name in names:
-        if data.labels[name].ndim == 2:
-            labelled &= np.asarray(data.labels[name] != 0).any(axis=1)
-    return labelled
-
-
-def _n_classes(data: Dataset, labels: str) -> int:
-    array = data.labels[labels]
-    if array.ndim == 2:
-        return int(array.shape[1])
-    n_named = len(data.label_names.get(labels, ()))
-    if int(array.max(initial=-1)) < n_named:
-        return n_named
-    return count_class_indices(f"labels[{labels!r}]", array, hint=", name them in label_names")
+        count_labels(data, key)

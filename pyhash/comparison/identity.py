@@ -16,6 +16,7 @@ import numpy as np
 from pyhash import _core
 from pyhash._inputs.checks import is_sparse
 from pyhash.comparison.experiment import Experiment
+from pyhash.comparison.learned_labels import LearnedLabels
 from pyhash.comparison.records import Identity
 from pyhash.methods.contract import HashingMethod
 
@@ -23,7 +24,9 @@ _DISTRIBUTION = "pyhash-crossmodal"
 _MAX_LISTED = 1000
 
 
-def identify(experiment: Experiment, method: str, model: HashingMethod, n_bits: int, seed: int) -> Identity:
+def identify(
+    experiment: Experiment, method: str, model: HashingMethod, labels: LearnedLabels, n_bits: int, seed: int
+) -> Identity:
     """Return the fields of a record that are known before learning; ``key`` is a hash of the others."""
     identity: Identity = {
         "key": "",
@@ -33,7 +36,7 @@ def identify(experiment: Experiment, method: str, model: HashingMethod, n_bits: 
         "seed": seed,
         # The number of threads changes no score.
         "parameters": {name: describe(value) for name, value in model.get_params().items() if name != "n_threads"},
-        **experiment.conditions,
+        **experiment.conditions(labels),
         "pyhash": version(_DISTRIBUTION),
     }
     fields = {name: value for name, value in identity.items() if name != "key"}

@@ -28,11 +28,15 @@ class InstanceFields(TypedDict):
 
 
 class Conditions(TypedDict):
-    """Everything that changes a score and does not depend on the method."""
+    """Everything that changes a score, except for the method and its parameters.
+
+    Records of earlier versions have neither `relevance`, which was `labels`, nor `remainder`, which was "keep".
+    """
 
     data: DataFields
     labels: str
     layers: list[str]
+    relevance: str
     split: str
     views: list[str]
     directions: list[list[str]]
@@ -40,6 +44,7 @@ class Conditions(TypedDict):
     weights: dict[str, float] | None
     learn_fraction: float
     chunk_size: int
+    remainder: str
     protocols: dict[str, str]
     top_n: list[int]
     instances: InstanceFields | None
@@ -138,6 +143,11 @@ class Record(Identity):
 def unique(values: Iterable[Value]) -> list[Value]:
     """Return each value once, in order of first appearance."""
     return list(dict.fromkeys(values))
+
+
+def relevance_of(record: Record) -> str:
+    """Return the kind of labels that say what is relevant; records of earlier versions have only `labels`."""
+    return record.get("relevance", record["labels"])
 
 
 def score_of(record: Record, protocol: str, direction: str) -> Score:

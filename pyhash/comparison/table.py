@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pyhash.comparison.records import InstanceScore, Record, ScoreKind, directions_of, runs_of, score_of, unique
+from pyhash.comparison.records import (
+    InstanceScore,
+    Record,
+    ScoreKind,
+    directions_of,
+    relevance_of,
+    runs_of,
+    score_of,
+    unique,
+)
 
 # Scores of a direction in the table, and the ends of their titles.
 _KINDS: dict[ScoreKind, str] = {"map": "", "map_weighted": " weighted"}
@@ -30,12 +39,26 @@ def describe_protocol(records: Sequence[Record], protocol: str) -> str:
     if first["learn_fraction"] < 1:
         rows = f"{data['n_learned']:,} rows to learn, {data['n_database']:,} others to search"
     weights = "" if first["weights"] is None else f", weights {_listed(first['weights'])}"
+    is_merged = first.get("remainder") == "merge"  # missing in records of earlier versions
+    merged = ", a shorter last one joined to the one before" if is_merged else ""
     return (
-        f"mAP of {data['name']}, {first['labels']} relevance, split {first['split']} "
+        f"mAP of {data['name']}, {relevance_of(first)} relevance{_learned(records)}, split {first['split']} "
         f"({rows}, {data['n_queries']:,} queries{left_out}), views {', '.join(first['views'])}, "
-        f"database codes {first['database']}{weights}, chunks of {first['chunk_size']:,}; "
+        f"database codes {first['database']}{weights}, chunks of {first['chunk_size']:,}{merged}; "
         f"{_protocol(first, protocol)}; {seeds}."
     )
+
+
+def _learned(records: Sequence[Record]) -> str:
+    """Return the labels that were learned, where they are not those of relevance, with the methods if they differ."""
+    kinds = unique(record["labels"] for record in records)
+    if kinds == [relevance_of(records[0])]:
+        return ""
+    if len(kinds) == 1:
+        return f", learned from {kinds[0]}"
+    methods = [", ".join(unique(run["method"] for run in records if run["labels"] == kind)) for kind in kinds]
+    listed = [f"{kind} ({names})" for kind, names in zip(kinds, methods, strict=True)]
+    return f", learned from {' and '.join(listed)}"
 
 
 def _listed(weights: Mapping[str, float]) -> str:

@@ -13,6 +13,7 @@ from pyhash._inputs.checks import n_bytes_of
 from pyhash.codes import pack
 from pyhash.comparison.experiment import JOIN, Direction, Experiment, direction_name
 from pyhash.comparison.identity import describe, versions
+from pyhash.comparison.learned_labels import LearnedLabels
 from pyhash.comparison.memory import read_peak, reset_peak
 from pyhash.comparison.records import ClassDistanceFields, Identity, InstanceScore, Record, Round, Score
 from pyhash.evaluation.average_precision import mean_average_precision
@@ -35,17 +36,17 @@ _INSTANCE_TOP_N = (1, 5, 10)
 Distance = Literal["hamming", "weighted_hamming"]
 
 
-def run_trial(experiment: Experiment, model: HashingMethod, identity: Identity) -> Record:
-    """Learn and measure with `model`, whose identity is `identity`."""
+def run_trial(experiment: Experiment, model: HashingMethod, labels: LearnedLabels, identity: Identity) -> Record:
+    """Learn these labels and measure with `model`, whose identity is `identity`."""
     _load_scipy()
     if "n_threads" in model.get_params() and model.get_params()["n_threads"] is None:
         model.set_params(n_threads=experiment.n_threads)
     order = experiment.stream(identity["seed"])
     memory_before = reset_peak()
     if isinstance(model, OnlineMethod):
-        rounds, learned = _learn_stream(experiment, model, order)
+        rounds, learned = _learn_stream(experiment, model, labels, order)
     else:
-        rounds, learned = _learn_whole(experiment, model, order)
+        rounds, learned = _learn_whole(experiment, model, labels, order)
     memory_peak = None if memory_before is None else read_peak()
     codes = _codes_after(experiment, model, order, learned)
     scores = [
@@ -78,20 +79,20 @@ def _load_scipy() -> None:
 
 
 def _learn_stream(
-    experiment: Experiment, model: OnlineMethod[Any, Any], order: NDArray[np.int64]
+    experiment: Experiment, model: OnlineMethod[Any, Any], labels: LearnedLabels, order: NDArray[np.int64]
 ) -> tuple[list[Round], NDArray[np.uint8]]:
     """Learn in chunks; return the measurements after each chunk, and the learned codes in the order of learning."""
     rounds: list[Round] = []
     packed = []
-    for start in range(0, len(order), experiment.chunk_size):
-        rows = order[start : start + experiment.chunk_size]
-        views, labels = experiment.views_of(rows), experiment.labels_for(model, rows)
+    for chunk in experiment.chunks:
+        rows = order[chunk]
+        views, targets = experiment.views_of(rows), experiment.labels_for(model, labels, rows)
         begin = time.perf_counter()
-        model.partial_fit(views, labels)
+        model.partial_fit(views, targets)
         train_seconds = time.perf_counter() - begin
         solve_seconds = _solve(experiment, model)
         packed.append(model.codes_)
-        seen = order[: start + len(rows)]
+        seen = order[: chunk.stop]
         codes = _codes_after(experiment, model, seen, np.concatenate(packed))
         rounds.append(
             {
@@ -105,12 +106,12 @@ def _learn_stream(
 
 
 def _learn_whole(
-    experiment: Experiment, model: HashingMethod, order: NDArray[np.int64]
+    experiment: Experiment, model: HashingMethod, labels: LearnedLabels, order: NDArray[np.int64]
 ) -> tuple[list[Round], NDArray[np.uint8]]:
     """Learn all rows in one round; return the same as ``_learn_stream``, without scores by round."""
-    views, labels = experiment.views_of(order), experiment.labels_for(model, order)
+    views, targets = experiment.views_of(order), experiment.labels_for(model, labels, order)
     begin = time.perf_counter()
-    model.fit(views, labels)
+    model.fit(views, targets)
     train_seconds = time.perf_counter() - begin
     solve_seconds = _solve(experiment, model)
     rounds: list[Round] = [
@@ -189,8 +190,8 @@ class _Codes:
         return pack(self.database_projections(modality))
 
     def labels(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the labels of queries and database."""
-        return self.experiment.labels_of(self.experiment.query_rows), self.experiment.labels_of(self.rows)
+        """Return the labels of relevance of queries and database."""
+        return self.experiment.relevance_of(self.experiment.query_rows), self.experiment.relevance_of(self.rows)
 
     def mean_average_precision(self, direction: Direction, protocol: Protocol, metric: Distance) -> float:
         """Return the mAP of a direction."""
@@ -324,11 +325,11 @@ def _class_distances(codes: _Codes) -> ClassDistanceFields | None:
     for name, rows in searched.items():
         result = class_distances(rows, labels, n_bits=n_bits, n_classes=experiment.n_classes)
         distances[name] = [[None if np.isnan(d) else int(d) for d in row] for row in result.distances]
-    parents = experiment.data.hierarchy[-1] if experiment.layers else None
+    groups = experiment.groups
     return {
         "distances": distances,
-        "class_names": [str(name) for name in experiment.data.label_names.get(experiment.labels, ())],
-        "groups": parents.tolist() if parents is not None and parents.ndim == 1 else None,
+        "class_names": [str(name) for name in experiment.data.label_names.get(experiment.relevance, ())],
+        "groups": None if groups is None else groups.tolist(),
     }
 
 

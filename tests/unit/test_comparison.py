@@ -40,9 +40,9 @@ def count(monkeypatch):
 
     ran, run = [], comparison.run_trial
 
-    def counted(experiment, model, identity):
+    def counted(experiment, model, labels, identity):
         ran.append((identity["method"], identity["n_bits"], identity["seed"]))
-        return run(experiment, model, identity)
+        return run(experiment, model, labels, identity)
 
     monkeypatch.setattr(comparison, "run_trial", counted)
     return ran
@@ -372,6 +372,155 @@ def test_labels_choose_the_hierarchy(data):
         assert record["parameters"]["hierarchy"] == [data.hierarchy[0].tolist()]
 
 
+def test_labels_to_learn_apart_from_those_of_relevance(data):
+    """The concatenation of two layers, one-hot, learned chunk by chunk; scored by the finest."""
+    result = compare(data, ["lemon"], bits=[8], labels="level1+level2", chunk_size=50)
+    (record,) = result.records
+    assert (record["labels"], record["relevance"], record["layers"]) == ("level1+level2", "level2", [])
+    assert ", level2 relevance, learned from level1+level2, split random" in result.describe()
+    database, queries = data.split("random")
+    order, model, packed = np.random.default_rng(0).permutation(database), LEMON(8), []
+    both = np.hstack([np.eye(2)[data.labels["level1"]], np.eye(5)[data.labels["level2"]]])
+    for start in range(0, len(order), 50):
+        rows = order[start : start + 50]
+        model.partial_fit({name: view[rows] for name, view in data.views.items()}, both[rows])
+        packed.append(model.codes_)
+    expected = evaluation.mean_average_precision(
+        model.encode(data.views["image"][queries], modality="image"),
+        np.concatenate(packed)[np.argsort(order)],
+        data.labels["level2"][queries], data.labels["level2"][database], n_bits=8, protocol="shoh",
+    )  # fmt: skip
+    assert scores(record)["image->text"] == expected.value
+    assert np.shape(record["class_distances"]["distances"]["learned"]) == (5, 5)  # of relevance
+    assert record["class_distances"]["groups"] == data.hierarchy[0].tolist()
+
+
+def test_relevance_may_be_coarser_than_what_is_learned(data):
+    fine, coarse = (compare(data, ["shoh"], bits=[8], relevance=name).records[0] for name in ("hierarchy", "level1"))
+    assert (coarse["labels"], coarse["relevance"], fine["relevance"]) == ("level2", "level1", "level2")
+    assert coarse["parameters"]["hierarchy"] == fine["parameters"]["hierarchy"] is not None
+    assert np.shape(coarse["class_distances"]["distances"]["learned"]) == (2, 2)
+    assert coarse["class_distances"]["groups"] is None
+    assert scores(coarse)["image->text"] > scores(fine)["image->text"]
+    # The same codes, other labels.
+    database, queries = data.split("random")
+    order = np.random.default_rng(0).permutation(database)
+    model = SHOH(8, hierarchy=data.hierarchy).partial_fit(
+        {name: view[order] for name, view in data.views.items()}, [data.labels[name][order] for name in data.layers]
+    )
+    expected = evaluation.mean_average_precision(
+        model.encode(data.views["text"][queries], modality="text"), model.codes_[np.argsort(order)],
+        data.labels["level1"][queries], data.labels["level1"][database], n_bits=8, protocol="shoh",
+    )  # fmt: skip
+    assert scores(coarse)["text->image"] == expected.value
+
+
+def test_one_method_learns_other_labels_than_the_rest(data, tmp_path, count):
+    methods = ["shoh", "lemon", "lemon@level1+level2", "shoh@level1+level2", "lsh@level1"]
+    result = compare(data, methods, bits=[8], out=tmp_path)
+    assert [record["labels"] for record in result.records] == [
+        "level2", "level2", "level1+level2", "level1+level2", "level1"
+    ]  # fmt: skip
+    assert {record["relevance"] for record in result.records} == {"level2"}
+    by_method = {record["method"]: record for record in result.records}
+    assert by_method["shoh"]["parameters"]["hierarchy"] is not None
+    assert by_method["shoh@level1+level2"]["parameters"]["hierarchy"] is None  # the flat derivative of SHOH
+    assert (
+        "level2 relevance, learned from level2 (shoh, lemon) and level1+level2 (lemon@level1+level2, "
+        "shoh@level1+level2) and level1 (lsh@level1), split random" in result.describe()
+    )
+    assert "| lemon@level1+level2 | 8 |" in result.table()
+    # The same as a comparison whose methods all learn these labels, but for the name.
+    (alone,) = compare(data, ["lemon"], bits=[8], labels="level1+level2").records
+    assert alone["scores"] == by_method["lemon@level1+level2"]["scores"]
+    assert alone["data"] == by_method["lemon@level1+level2"]["data"]
+    assert len({record["key"] for record in [*result.records, alone]}) == 6
+    # Methods of other labels change no key of the rest.
+    assert compare(data, ["lemon", "lemon@level2"], bits=[8], out=tmp_path).n_reused == 1
+
+
+def test_a_sweep_of_a_method_that_learns_other_labels(data):
+    method = "shoh@level1+level2"
+    result = compare(data, sweep={method: {"eta": [1, 10]}}, parameters={method: {"n_iter": 3}}, bits=[8])
+    assert [record["method"] for record in result.records] == [f"{method}[eta=1]", f"{method}[eta=10]"]
+    assert {record["labels"] for record in result.records} == {"level1+level2"}
+    assert result.records[0]["parameters"]["hierarchy"] is None
+    assert result.records[0]["parameters"]["n_iter"] == 3
+
+
+def test_names_of_functions_say_nothing_of_labels(data):
+    (record,) = compare(data, {"mine@home": lambda n, s: LSH(n_bits=n)}, bits=[4]).records
+    assert (record["method"], record["labels"]) == ("mine@home", "level2")
+
+
+def test_a_kind_of_labels_whose_name_has_a_plus(data):
+    data = replace(data, labels={**data.labels, "level1+level2": data.labels["level1"]})
+    (record,) = compare(data, ["lsh"], bits=[4], labels="level1+level2").records
+    assert (record["labels"], record["relevance"]) == ("level1+level2", "level1+level2")
+
+
+def test_rows_without_labels_to_learn_or_of_relevance_are_left_out():
+    data = make_multilabel(120, n_classes=4, n_features=SIZES)
+    database, queries = data.split("random")
+    tags, more = data.labels["classes"].copy(), data.labels["classes"].copy()
+    tags[database[:7]] = 0
+    more[database[5:9]] = 0
+    more[queries[:2]] = 0
+    data = replace(data, labels={"classes": data.labels["classes"], "tags": tags, "more": more}, label_names={})
+
+    def n_unlabelled(methods=("lsh",), **choices):
+        return compare(data, methods, bits=[4], **choices).records[0]["data"]["n_unlabelled"]
+
+    assert n_unlabelled() == 0
+    assert n_unlabelled(labels="tags") == 7
+    assert n_unlabelled(labels="tags", relevance="more") == 11
+    assert n_unlabelled(labels="tags+more", relevance="classes") == 2  # those with labels of neither kind
+    assert n_unlabelled(relevance="more") == 6
+    # All methods get the same rows.
+    records = compare(data, ["lsh", "lemon@tags"], bits=[4]).records
+    assert [record["data"]["n_learned"] for record in records] == [101, 101]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            {"labels": "level1+level3"},
+            ValueError,
+            "labels must be one of 'hierarchy', 'level1', 'level2', got 'level3'",
+        ),
+        ({"labels": "level1+"}, ValueError, "labels must be one of 'hierarchy', 'level1', 'level2', got ''"),
+        ({"labels": "level2+hierarchy"}, ValueError, "labels must name each kind of labels once, got 'level2.hier"),
+        ({"labels": 2}, TypeError, r"labels must be names of labels joined by '\+', got int"),
+        ({"relevance": "level3"}, ValueError, "relevance must be one of 'hierarchy', 'level1', 'level2', got 'level3'"),
+        ({"relevance": "level1+level2"}, ValueError, "relevance must be one of .*, got 'level1.level2'"),
+        ({"relevance": ["level1"]}, TypeError, "relevance must be the name of one kind of labels, got list"),
+        ({"methods": ["lsh@level3"]}, ValueError, "the labels of 'lsh@level3' must be one of 'hierarchy', 'level1'"),
+        ({"methods": ["lsh@"]}, ValueError, "the labels of 'lsh@' must be one of 'hierarchy', .* got ''"),
+        ({"methods": ["lhs@level1"]}, ValueError, r"got 'lhs'; did you mean 'lsh'\?"),
+        ({"remainder": "drop"}, ValueError, "remainder must be one of 'keep', 'merge', got 'drop'"),
+    ],
+)
+def test_labels_and_remainders_that_are_not_there(data, tmp_path, arguments, error, message):
+    with pytest.raises(error, match=message):
+        compare(**{"data": data, "methods": ["lsh"], "bits": [4], "out": tmp_path / "out", **arguments})
+    assert not (tmp_path / "out").exists()
+
+
+def test_joined_labels_without_the_finest_layer_need_relevance():
+    data = make_multilabel(50, n_classes=4, n_features=SIZES)
+    data = replace(data, labels={**data.labels, "tags": data.labels["classes"]})
+    with pytest.raises(ValueError, match=r"relevance must name one kind .* got labels 'classes\+tags'"):
+        compare(data, ["lsh"], bits=[4], labels="classes+tags")
+    assert compare(data, ["lsh"], bits=[4], labels="classes+tags", relevance="tags").records[0]["relevance"] == "tags"
+
+
+def test_a_short_last_chunk_is_joined_to_the_one_before(data):
+    result = compare(data, ["lemon"], bits=[4], chunk_size=60, remainder="merge")
+    assert [entry["n_seen"] for entry in result.records[0]["rounds"]] == [60, 135]
+    assert "chunks of 60, a shorter last one joined to the one before; protocol" in result.describe()
+
+
 def test_a_first_chunk_that_lacks_classes():
     data = make_hierarchical(60, n_classes=(9,), n_features=SIZES)
     (record,) = compare(data, ["lemon"], bits=[4], chunk_size=3).records
@@ -493,7 +642,10 @@ def test_what_is_done_is_not_run_again(data, tmp_path, count):
     "changed",
     [
         {"labels": "level1"},
+        {"labels": "level1+level2"},
+        {"relevance": "level1"},
         {"chunk_size": 50},
+        {"remainder": "merge"},
         {"database": "encoded"},
         {"database": "fused"},
         {"database": "encoded", "learn_fraction": 0.5},
