@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,8 @@ class BATCH(LinearMethod[BATCHSettings, None]):
         or "auto" was chosen before learning.
     seed : int
         Seed of all random choices: the same seed and data give the same codes.
+    record : bool
+        Whether ``history_`` keeps the objective after each iteration.
 
     Attributes
     ----------
@@ -78,6 +81,10 @@ class BATCH(LinearMethod[BATCHSettings, None]):
         Number of rows learned.
     encoders_ : dict of str to str
         The encoder of each modality.
+    history_ : list of dict
+        The objective and its terms after each iteration; only with ``record=True``.
+    objective_ : float
+        The objective after the last iteration; only with ``record=True``.
 
     Notes
     -----
@@ -88,6 +95,11 @@ class BATCH(LinearMethod[BATCHSettings, None]):
 
     subject to ``V'V = n I`` and ``1'V = 0``, by turns for the mappings U (with a ridge of 1e-3), V and B. Projections
     solve ``(K'K + xi I) W = K'B``.
+
+    The terms of the objective are "similarity", "codes" (of omega), "labels" (of eta_0) and "features.NAME" for each
+    modality, the last two with their ridges. For more rows than bits no iteration raises their sum: each step is exact,
+    except that the step of V replaces directions that its other terms outweigh by a factor of 1e5. With fewer rows
+    there is no such V, and the objective may rise.
 
     References
     ----------
@@ -119,6 +131,7 @@ class BATCH(LinearMethod[BATCHSettings, None]):
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
         seed: int = 0,
+        record: bool = False,
     ) -> None:
         self.n_bits = n_bits
         self.n_classes = n_classes
@@ -130,6 +143,7 @@ class BATCH(LinearMethod[BATCHSettings, None]):
         self.feature_maps = feature_maps
         self.encoder = encoder
         self.seed = seed
+        self.record = record
 
     def _default_map(self, sparse: bool) -> RBFAnchors:
         return RBFAnchors(1000, width="mean_squared_distance", centered=True, seed=self.seed)
@@ -150,10 +164,35 @@ class BATCH(LinearMethod[BATCHSettings, None]):
         V = random_balanced_factor(n, r, rng)
         for _ in range(settings.n_iter):
             U = {name: update_U(V, K.transposed_dot(V).T) for name, K in chunk.views.items()}
+            U_0 = update_U(V, V.T @ L)
             KU = {name: K.dot(U[name].T) for name, K in chunk.views.items()}
-            V = update_V(settings, B, G, KU, L @ update_U(V, V.T @ L).T, rng)
+            V = update_V(settings, B, G, KU, L @ U_0.T, rng)
             B = update_B(settings, V, G)
+            chunk.record(B, functools.partial(objective, settings, chunk, G, V, B, U, U_0))
         return None, B.astype(np.int8)
+
+
+def objective(
+    settings: BATCHSettings, chunk: Chunk, G: Matrix, V: Matrix, B: Matrix, U: Mapping[str, Matrix], U_0: Matrix
+) -> dict[str, float]:
+    """Return the terms of the objective."""
+    r, VV, L = V.shape[1], V.T @ V, chunk.finest
+
+    def explained(squares: float, FV: Matrix, U: Matrix) -> float:
+        """Return ``||F - V U||^2`` and the ridge of U, for F with a sum of squares and F'V (d, r)."""
+        return squares - 2 * (FV.T * U).sum() + (U * (VV @ U)).sum() + _EMBEDDING_RIDGE * (U * U).sum()
+
+    GG = G.T @ G
+    similarity = (VV * (B.T @ B)).sum() - 2 * r * ((G.T @ B) * (G.T @ V)).sum() + r**2 * (GG * GG).sum()
+    return {
+        "similarity": similarity,
+        "codes": settings.omega * ((B - V) ** 2).sum(),
+        "labels": settings.eta_0 * explained(L.sum(), L.T @ V, U_0),
+        **{
+            f"features.{name}": settings.eta[name] * explained(np.trace(chunk.XX[name]), K.transposed_dot(V), U[name])
+            for name, K in chunk.views.items()
+        },
+    }
 
 
 def update_U(V: Matrix, VF: Matrix) -> Matrix:

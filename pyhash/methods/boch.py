@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_integer, check_real
 from pyhash._inputs.labels import one_hot
 from pyhash.methods.contract import weighted_sum
-from pyhash.methods.lemon import LEMON, EmbeddingSums, LEMONSettings, learn_codes
+from pyhash.methods.lemon import LEMON, EmbeddingSums, LEMONSettings, check_record_unchanged, learn_codes
 from pyhash.methods.linear import OnlineMethod, Settings, UnmappedRows
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.code_book import code_book
@@ -98,6 +98,9 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     seed : int
         Seed of all random choices, the codes of the classes among them: the same seed and chunks give the same codes.
         It must not change after learning.
+    record : bool
+        Whether ``history_`` keeps LEMON's objective after each iteration, where rows have several labels; choose it
+        before the first chunk. Codes of classes take no iteration.
 
     Attributes
     ----------
@@ -113,6 +116,10 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         What was chosen for the label scores of each modality, and how well it predicted.
     relabelled_ : dict of str to ndarray
         Rows of the last ``fit`` or ``partial_fit`` that were learned with another label than the given one.
+    history_ : list of dict
+        The objective and its terms after each iteration of each chunk, as of LEMON; validation is by class bits alone.
+    objective_ : float
+        The objective after the last iteration.
 
     Notes
     -----
@@ -174,6 +181,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bayes",
         seed: int = 0,
+        record: bool = False,
     ) -> None:
         self.n_bits = n_bits
         self.class_bits = class_bits
@@ -184,6 +192,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         self.feature_maps = feature_maps
         self.encoder = encoder
         self.seed = seed
+        self.record = record
 
     @property
     def relabelled_(self) -> dict[str, NDArray[np.int64]]:
@@ -233,7 +242,9 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         class_bits = self._n_class_bits_of(state)
         if settings.class_bits != class_bits:
             raise ValueError(f"class_bits must stay {class_bits}, as learned, got {settings.class_bits}")
-        if state.own.embedding is None and not self._has_codes_of_seed(settings, state):
+        if state.own.embedding is not None:
+            check_record_unchanged(settings.record, state.own.embedding)
+        elif not self._has_codes_of_seed(settings, state):
             raise ValueError(
                 f"seed must stay as it was for the chunks learned, since the codes of classes depend on it, got "
                 f"{settings.seed}"

@@ -12,7 +12,7 @@ from pyhash._inputs.checks import check_integer, check_real
 from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.canonical import canonical_directions
-from pyhash.methods.parts.itq import itq_rotation
+from pyhash.methods.parts.itq import itq_rotations, record_rotations
 from pyhash.methods.parts.ridge import WHY_A_RIDGE
 from pyhash.methods.parts.state import Chunk
 from pyhash.methods.projections import ProjectionMethod, sum_of_projections
@@ -45,6 +45,8 @@ class CCAITQ(ProjectionMethod[CCAITQSettings]):
         ``Centering()``.
     seed : int
         Seed of the first rotation.
+    record : bool
+        Whether ``history_`` keeps the quantization error after each step.
 
     Attributes
     ----------
@@ -52,10 +54,15 @@ class CCAITQ(ProjectionMethod[CCAITQSettings]):
         Packed signs of the sum of the modalities' projections.
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
+    history_ : list of dict
+        The objective and its terms after each step; only with ``record=True``.
+    objective_ : float
+        The objective after the last step; only with ``record=True``.
 
     Notes
     -----
-    One rotation serves all modalities; it is found on the sum of their projections.
+    One rotation R serves all modalities; it is found on the sum V of their projections. The only term of the objective
+    is "quantization", ``||sgn(V R) - V R||^2``. No step raises it.
 
     References
     ----------
@@ -86,12 +93,14 @@ class CCAITQ(ProjectionMethod[CCAITQSettings]):
         n_iter: int = 50,
         feature_maps: Mapping[str, Any] | None = None,
         seed: int = 0,
+        record: bool = False,
     ) -> None:
         self.n_bits = n_bits
         self.ridge = ridge
         self.n_iter = n_iter
         self.feature_maps = feature_maps
         self.seed = seed
+        self.record = record
 
     def _check_parameters(self, shared: Settings, modalities: list[str]) -> CCAITQSettings:
         return CCAITQSettings(
@@ -102,5 +111,12 @@ class CCAITQ(ProjectionMethod[CCAITQSettings]):
 
     def _directions(self, settings: CCAITQSettings, chunk: Chunk, rng: np.random.Generator) -> dict[str, Matrix]:
         W = canonical_directions(chunk, settings.n_bits, settings.covariance_ridge)
-        R = itq_rotation(sum_of_projections(chunk, W), settings.n_iter, rng)
-        return {name: of_modality @ R for name, of_modality in W.items()}
+        V = sum_of_projections(chunk, W)
+        R = np.eye(settings.n_bits)
+
+        def rotated() -> dict[str, Matrix]:
+            return {name: of_modality @ R for name, of_modality in W.items()}
+
+        for R in itq_rotations(V, settings.n_iter, rng):
+            record_rotations(chunk, {"quantization": V}, {"quantization": R}, rotated)
+        return rotated()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,8 @@ class DCH(LinearMethod[DCHSettings, None]):
         Seed of all random choices: the same seed and data give the same codes.
     n_threads : int or None
         Number of threads of the descent; None: PYHASH_NUM_THREADS, else the CPUs that this process may use.
+    record : bool
+        Whether ``history_`` keeps the objective after each iteration.
 
     Attributes
     ----------
@@ -75,6 +78,10 @@ class DCH(LinearMethod[DCHSettings, None]):
         Number of rows learned.
     encoders_ : dict of str to str
         The encoder of each modality.
+    history_ : list of dict
+        The objective and its terms after each iteration; only with ``record=True``.
+    objective_ : float
+        The objective after the last iteration; only with ``record=True``.
 
     Notes
     -----
@@ -82,7 +89,9 @@ class DCH(LinearMethod[DCHSettings, None]):
 
         min  ||L - B W||^2 + lambda ||W||^2 + sum_m mu_m (||B - K_m P_m||^2 + xi_m ||P_m||^2)
 
-    by turns for W, P_m and, by discrete cyclic coordinate descent, B.
+    by turns for W, P_m and, by discrete cyclic coordinate descent, B. The terms of the objective are "labels" and
+    "features.NAME" for each modality, with their ridges. No iteration raises their sum: the steps of W and P_m are
+    exact, and the descent keeps a bit unless another value lowers the objective.
 
     References
     ----------
@@ -114,6 +123,7 @@ class DCH(LinearMethod[DCHSettings, None]):
         encoder: str = "bits",
         seed: int = 0,
         n_threads: int | None = None,
+        record: bool = False,
     ) -> None:
         self.n_bits = n_bits
         self.n_classes = n_classes
@@ -125,6 +135,7 @@ class DCH(LinearMethod[DCHSettings, None]):
         self.encoder = encoder
         self.seed = seed
         self.n_threads = n_threads
+        self.record = record
 
     def _default_map(self, sparse: bool) -> RBFAnchors:
         return RBFAnchors(1000, width="mean_distance", seed=self.seed)
@@ -145,9 +156,25 @@ class DCH(LinearMethod[DCHSettings, None]):
         for _ in range(settings.n_iter):
             W = update_W(B.astype(np.float64), L, settings)
             P = {name: solver.solve(chunk.cross_sum(name, B)) for name, solver in solvers.items()}
-            H, Q = problem_of_B(W, L, {name: K.dot(P[name]) for name, K in chunk.views.items()}, settings)
+            KP = {name: K.dot(P[name]) for name, K in chunk.views.items()}
+            H, Q = problem_of_B(W, L, KP, settings)
             cyclic_descent(B, H, Q, _SWEEPS, n_threads=settings.n_threads)
+            chunk.record(B, functools.partial(objective, settings, L, B, W, P, KP))
         return None, B
+
+
+def objective(
+    settings: DCHSettings, L: Matrix, B: Signs, W: Matrix, P: Mapping[str, Matrix], KP: Mapping[str, Matrix]
+) -> dict[str, float]:
+    """Return the terms of the objective; `KP` is K_m P_m for each modality."""
+
+    def of_modality(name: str) -> float:
+        return ((B - KP[name]) ** 2).sum() + settings.ridge[name] * (P[name] ** 2).sum()
+
+    return {
+        "labels": ((L - B @ W) ** 2).sum() + settings.classifier_ridge * (W * W).sum(),
+        **{f"features.{name}": settings.mu[name] * of_modality(name) for name in P},
+    }
 
 
 def update_W(B: Matrix, L: Matrix, settings: DCHSettings) -> Matrix:

@@ -246,10 +246,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
 
     def _check_unchanged(self, settings: LEMONSettings, state: State[EmbeddingSums]) -> None:
         super()._check_unchanged(settings, state)
-        if settings.record and state.own.pairs is None:
-            raise ValueError(
-                "record must stay False, as it was for the first chunk: the sums of the objective were not kept"
-            )
+        check_record_unchanged(settings.record, state.own)
 
     def _learn(
         self, settings: LEMONSettings, own: EmbeddingSums, chunk: Chunk, rng: np.random.Generator
@@ -261,6 +258,14 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
 
     def _own_from_file(self, archive: Archive, state: State[Any]) -> EmbeddingSums:
         return EmbeddingSums.from_archive(archive, self._n_bits_of(state), state.n_classes)
+
+
+def check_record_unchanged(record: bool, sums: EmbeddingSums) -> None:
+    """Raise ValueError if the objective is to be recorded without the sums that it needs."""
+    if record and sums.pairs is None:
+        raise ValueError(
+            "record must stay False, as it was for the first chunk: the sums of the objective were not kept"
+        )
 
 
 def learn_codes(

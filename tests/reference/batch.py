@@ -7,9 +7,16 @@ RIDGE = 1e-3
 
 
 def objective(B, V, U, U_0, *, L, S, K, eta, eta_0, omega):
+    return sum(terms(B, V, U, U_0, L=L, S=S, K=K, eta=eta, eta_0=eta_0, omega=omega).values())
+
+
+def terms(B, V, U, U_0, *, L, S, K, eta, eta_0, omega):
     """`U`, `K`, `eta` are by modality; U (r, d) maps the embedding to features, U_0 to labels."""
-    r = B.shape[1]
-    total = squares(B @ V.T - r * S) + omega * squares(B - V)
-    for k, u, weight in zip(K, U, eta, strict=True):
-        total += weight * (squares(k - V @ u) + RIDGE * squares(u))
-    return total + eta_0 * (squares(L - V @ U_0) + RIDGE * squares(U_0))
+    found = {
+        "similarity": squares(B @ V.T - B.shape[1] * S),
+        "codes": omega * squares(B - V),
+        "labels": eta_0 * (squares(L - V @ U_0) + RIDGE * squares(U_0)),
+    }
+    for m, (k, u, weight) in enumerate(zip(K, U, eta, strict=True)):
+        found[f"features.m{m}"] = weight * (squares(k - V @ u) + RIDGE * squares(u))
+    return found

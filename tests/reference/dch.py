@@ -4,8 +4,12 @@ from reference.descent import squares
 
 
 def objective(B, W, P, *, L, K, ridge, mu, xi):
+    return sum(terms(B, W, P, L=L, K=K, ridge=ridge, mu=mu, xi=xi).values())
+
+
+def terms(B, W, P, *, L, K, ridge, mu, xi):
     """`P`, `K`, `mu`, `xi` are by modality."""
-    total = squares(L - B @ W) + ridge * squares(W)
-    for k, p, weight, xi_m in zip(K, P, mu, xi, strict=True):
-        total += weight * (squares(B - k @ p) + xi_m * squares(p))
-    return total
+    found = {"labels": squares(L - B @ W) + ridge * squares(W)}
+    for m, (k, p, weight, xi_m) in enumerate(zip(K, P, mu, xi, strict=True)):
+        found[f"features.m{m}"] = weight * (squares(B - k @ p) + xi_m * squares(p))
+    return found

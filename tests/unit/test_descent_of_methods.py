@@ -25,8 +25,24 @@ from reference.descent import (
     turned_and_centred,
 )
 
-from pyhash import codes
-from pyhash.methods import BATCH, DCH, DSFH, LEMON, SEOCH, SHOH, Centering, batch, dch, dsfh, lemon, seoch
+from pyhash import NotFittedError, codes
+from pyhash.methods import (
+    BATCH,
+    BOCH,
+    CCAITQ,
+    DCH,
+    DSFH,
+    LEMON,
+    PCAITQ,
+    SEOCH,
+    SHOH,
+    Centering,
+    batch,
+    dch,
+    dsfh,
+    lemon,
+    seoch,
+)
 from pyhash.methods.parts import itq
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.ridge import RidgeSolver
@@ -302,16 +318,10 @@ class TestBATCH:
     @pytest.mark.parametrize("seed", SEEDS)
     def test_every_step_finds_the_least_of_the_objective(self, watch, seed, weights):
         (views, L), Us = chunks(seed, [60])[0], InTurn(3)
-        model = BATCH(R, n_iter=4, seed=seed, feature_maps=dict.fromkeys(views), **weights)
-        descent = Descent(
-            functools.partial(
-                reference_batch.objective,
-                L=L,
-                S=cosines(L, L),
-                K=list(views.values()),
-                **{**weights, "eta": list(weights["eta"].values())},
-            )
-        )
+        model = BATCH(R, n_iter=4, seed=seed, feature_maps=dict.fromkeys(views), record=True, **weights)
+        known = {"L": L, "S": cosines(L, L), "K": list(views.values()), **weights, "eta": list(weights["eta"].values())}
+        descent = Descent(functools.partial(reference_batch.objective, **known))
+        recorded = []
 
         def mapped(U, *_):
             all_U = Us.put(U)
@@ -329,7 +339,10 @@ class TestBATCH:
         watch(batch, "update_U", mapped)
         watch(batch, "update_V", lambda V, *_: descent.take(turned_and_centred, V=V))
         watch(batch, "update_B", lambda B, *_: descent.take(flipped, B=B))
+        watch(batch, "objective", lambda *_: recorded.append(reference_batch.terms(**descent.now, **known)))
         model.fit(views, L)
+        assert [entry["terms"] for entry in model.history_] == [pytest.approx(terms) for terms in recorded]
+        assert len(recorded) == 4
         assert len(descent.values) == 1 + 2 + 3 * 5
         assert descent.values[-1] < descent.values[0]
         V = descent.now["V"]
@@ -342,17 +355,10 @@ class TestDCH:
     @pytest.mark.parametrize("seed", SEEDS)
     def test_every_step_finds_the_least_of_the_objective(self, watch, watch_ridge, seed, weights):
         (views, L), Ps = chunks(seed, [60])[0], InTurn(2)
-        model = DCH(R, n_iter=4, seed=seed, feature_maps=dict.fromkeys(views), **weights)
-        descent = Descent(
-            functools.partial(
-                reference_dch.objective,
-                L=L,
-                K=list(views.values()),
-                ridge=weights["ridge"],
-                mu=[weights["mu"]] * 2,
-                xi=[weights["xi"]] * 2,
-            )
-        )
+        model = DCH(R, n_iter=4, seed=seed, feature_maps=dict.fromkeys(views), record=True, **weights)
+        known = {"L": L, "K": list(views.values()), **weights, "mu": [weights["mu"]] * 2, "xi": [weights["xi"]] * 2}
+        descent = Descent(functools.partial(reference_dch.objective, **known))
+        recorded = []
 
         def regressed(P):
             all_P = Ps.put(P)
@@ -363,7 +369,10 @@ class TestDCH:
         watch(dch, "update_W", lambda W, *_: descent.take(moved, W=W))
         watch_ridge(dch, regressed)
         watch(dch, "cyclic_descent", lambda _, B, *__: descent.take(flipped, B=B))
+        watch(dch, "objective", lambda *_: recorded.append(reference_dch.terms(**descent.now, **known)))
         model.fit(views, L)
+        assert [entry["terms"] for entry in model.history_] == [pytest.approx(terms) for terms in recorded]
+        assert len(recorded) == 4
         assert len(descent.values) == 1 + 1 + 3 * 4
         assert descent.values[-1] < descent.values[0]
         np.testing.assert_array_equal(descent.now["B"], signs(model))
@@ -434,6 +443,44 @@ def test_every_step_of_the_itq_rotation_finds_the_least_loss(watch, seed):
     assert descent.values[-1] < descent.values[0]
     np.testing.assert_array_equal(descent.now["R"], found)
     np.testing.assert_allclose(found.T @ found, np.eye(R), atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_history_of_a_rotation_is_the_quantization_error(seed):
+    """Where the number of steps is that of the entry, projections lie so far from their signs."""
+    views, _ = chunks(seed, [60], widths=(12, 10))[0]
+    for method, shared in ((CCAITQ, True), (PCAITQ, False)):
+        history = method(R, n_iter=4, seed=seed, record=True).fit(views).history_
+        for entry in history:
+            model = method(R, n_iter=entry["iteration"], seed=seed).fit(views)
+            V = {f"quantization.{name}": model.project(x, modality=name).astype(float) for name, x in views.items()}
+            if shared:
+                V = {"quantization": sum(V.values())}
+            expected = {term: squares(np.where(rows > 0, 1, -1) - rows) for term, rows in V.items()}
+            assert entry["terms"] == pytest.approx(expected, rel=1e-6)  # projections are float32
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_history_of_boch_is_that_of_lemon(seed):
+    """Of its class bits, with several labels a row; the labels of a row are all that codes depend on."""
+    data = chunks(seed, (30, 25, 40))
+    boch, expected = (
+        method(R + more, record=True, seed=seed, feature_maps={"m0": None, "m1": None}, **others)
+        for method, more, others in ((BOCH, 4, {"class_bits": R, "encoder": "bits"}), (LEMON, 0, {}))
+    )
+    for k, (views, L) in enumerate(data):
+        boch.partial_fit(views, L, validation=data[0] if k else None)
+        expected.partial_fit(views, L)
+    entries = boch.history_
+    assert [entry["terms"] for entry in entries] == [entry["terms"] for entry in expected.history_]
+    assert [entry["validation"] is None for entry in entries] == [True] * 5 + [False] * 10
+
+
+def test_boch_has_no_history_where_classes_have_codes():
+    views, L = chunks(0, [30])[0]
+    model = BOCH(R, record=True).fit(views, L.argmax(axis=1))
+    with pytest.raises(NotFittedError, match="BOCH has recorded no history_ and no objective_: its codes took no iter"):
+        model.history_  # noqa: B018
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 1e9])
