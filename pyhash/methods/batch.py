@@ -96,10 +96,11 @@ class BATCH(LinearMethod[BATCHSettings, None]):
     subject to ``V'V = n I`` and ``1'V = 0``, by turns for the mappings U (with a ridge of 1e-3), V and B. Projections
     solve ``(K'K + xi I) W = K'B``.
 
-    The terms of the objective are "similarity", "codes" (of omega), "labels" (of eta_0) and "features.NAME" for each
-    modality, the last two with their ridges. For more rows than bits no iteration raises their sum: each step is exact,
-    except that the step of V replaces directions that its other terms outweigh by a factor of 1e5. With fewer rows
-    there is no such V, and the objective may rise.
+    The terms of the objective are "similarity", "codes" (of omega), "labels" (of eta_0) and "features.NAME" (of eta)
+    for each modality, the last two with their ridges. No iteration raises their sum where there are more rows than
+    bits: each step is exact, except that the step of V replaces directions that its other terms outweigh by a factor of
+    1e5, which may raise the sum by a few millionths. With fewer rows the objective may rise, since ``V'V = n I`` is
+    what makes the steps exact.
 
     References
     ----------

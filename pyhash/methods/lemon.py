@@ -183,9 +183,11 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     solve ``(X'X + xi I) W = X'B`` over all samples when they are first needed. Only sums over old samples are kept.
     For a chunk of fewer than ``n_bits + 1`` rows no such V exists: V has rank n - 1 and is zero otherwise.
 
-    The terms of the objective are "similarity", "labels" (with the ridge of P) and "quantization". Within a chunk no
-    iteration raises their sum, for chunks of more than ``n_bits`` rows: each step is exact. In smaller chunks the step
-    of V is not, and the objective may rise. From chunk to chunk it grows with the number of pairs.
+    The terms of the objective are "similarity" (of alpha), "labels" (of beta) and "quantization". Within a chunk no
+    iteration raises their sum while all chunks have more rows than bits: each step is exact, except that the step of V
+    replaces directions that its other terms outweigh by a factor of 1e5, which may raise the sum by a few millionths.
+    With fewer rows the objective may rise, since ``V'V = n I`` is what makes the steps exact. From chunk to chunk it
+    changes with the number of pairs.
 
     References
     ----------
