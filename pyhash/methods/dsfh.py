@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         or "auto" was chosen before learning.
     seed : int
         Seed of all random choices: the same seed and data give the same codes.
+    record : bool
+        Whether ``history_`` keeps the objective after each round.
 
     Attributes
     ----------
@@ -91,6 +94,10 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         Number of rows learned.
     encoders_ : dict of str to str
         The encoder of each modality.
+    history_ : list of dict
+        The objective and its terms after each round; only with ``record=True``.
+    objective_ : float
+        The objective after the last round; only with ``record=True``.
 
     Notes
     -----
@@ -103,6 +110,10 @@ class DSFH(LinearMethod[DSFHSettings, None]):
     16). S is never formed. The paper prints H for B in Eq. 11. Its steps for H_m and B drop ``||B H_m'||^2``, which
     the constraint makes constant, and that for W_m drops ``||K_m W_m||^2``, which is not constant: that step may raise
     the objective while it maximises what it is derived from, ``tr(W_m' K_m' H_m)``.
+
+    The terms of the recorded objective are "features.NAME" and "similarity.NAME" for each modality. Their sum may rise
+    from round to round, by what the step for W_m drops: without ``sum_m ||K_m W_m||^2`` it never does, for more rows
+    than bits.
 
     Variants of the paper's Table 4: ``clusters-only`` (w/o ISP, ``instance_level=False``) and ``labels-only`` (w/o CSP,
     ``n_clusters=0``). ISP and CSP preserve the similarity of instances, ``Y Y'``, and of clusters, ``C C'``. Section
@@ -147,6 +158,7 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
         seed: int = 0,
+        record: bool = False,
     ) -> None:
         self.n_bits = n_bits
         self.n_classes = n_classes
@@ -160,6 +172,7 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         self.feature_maps = feature_maps
         self.encoder = encoder
         self.seed = seed
+        self.record = record
 
     def _default_map(self, sparse: bool) -> RBFAnchors:
         return RBFAnchors(1500, width="mean_distance", seed=self.seed)
@@ -188,13 +201,29 @@ class DSFH(LinearMethod[DSFHSettings, None]):
         similarity = factor_of_similarity(settings, chunk.finest, rng)
         B = random_signs(rng, n, r).astype(np.float64)
         H = {name: random_balanced_factor(n, r, rng) for name in chunk.views}
+        KW: dict[str, Matrix] = {}
         for _ in range(settings.n_iter):
             SB = similarity @ (similarity.T @ B)
             for name, K in chunk.views.items():
                 W = nearest_rotation(K.transposed_dot(H[name]))
-                H[name] = update_H(K.dot(W), SB, settings.alpha, rng)
+                KW[name] = K.dot(W)
+                H[name] = update_H(KW[name], SB, settings.alpha, rng)
             B = update_B(similarity, H)
+            chunk.record(B, functools.partial(objective, settings, similarity, B, dict(H), dict(KW)))
         return None, B.astype(np.int8)
+
+
+def objective(
+    settings: DSFHSettings, similarity: csr_array, B: Matrix, H: Mapping[str, Matrix], KW: Mapping[str, Matrix]
+) -> dict[str, float]:
+    """Return the terms of Eq. 4; `KW` is K_m W_m for each modality."""
+    r, BB, SB = B.shape[1], B.T @ B, similarity @ (similarity.T @ B)
+    gram = similarity.T @ similarity  # of the factor: its squares are those of S
+    terms = {f"features.{name}": ((H[name] - of_modality) ** 2).sum() for name, of_modality in KW.items()}
+    for name, of_modality in H.items():
+        squares = (BB * (of_modality.T @ of_modality)).sum() - 2 * r * (SB * of_modality).sum()
+        terms[f"similarity.{name}"] = settings.alpha * (squares + r**2 * (gram * gram).sum())
+    return terms
 
 
 def factor_of_similarity(settings: DSFHSettings, L: Matrix, rng: np.random.Generator) -> csr_array:

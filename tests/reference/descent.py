@@ -19,7 +19,7 @@ class Descent:
 
     def value(self):
         parameters = inspect.signature(self.objective).parameters.values()
-        known = all(p.name in self.now for p in parameters if p.default is p.empty)
+        known = all(p.name in self.now for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD)
         return self.objective(**self.now) if known else None
 
     def take(self, near=None, which=None, **variables):

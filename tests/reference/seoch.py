@@ -5,17 +5,24 @@ import numpy as np
 from reference.descent import squares
 
 
-def objective(B, Q, P, U, *, L, X, S, old_L, old_X, old_B, lambda_1, lambda_m, alpha, beta):
+def objective(B, Q, P, U, **known):
     """`S` says which new samples share a label with which old ones; `U`, `X`, `lambda_m` are by modality."""
+    return sum(terms(B, Q, P, U, **known).values())
+
+
+def terms(B, Q, P, U, *, L, X, S, old_L, old_X, old_B, lambda_1, lambda_m, alpha, beta):
+    """Variables whose term has no weight are none: they have no ridge."""
     r = B.shape[1]
     all_L, all_B = np.concatenate([old_L, L]), np.concatenate([old_B, B])
-    total = beta * squares(B @ old_B.T - r * S)
-    if lambda_1:  # without a weight, Q and P are no variables
-        total += lambda_1 * squares(Q @ all_B.T - P @ all_L.T) + alpha * (squares(Q) + squares(P))
-    for x, old_x, u, weight in zip(X, old_X, U, lambda_m, strict=True):
-        if weight:
-            total += weight * squares(all_B - np.concatenate([old_x, x]) @ u) + alpha * squares(u)
-    return total
+    found = {
+        "labels": lambda_1 * squares(Q @ all_B.T - P @ all_L.T),
+        "ridge": alpha * (squares(Q) + squares(P)) if lambda_1 else 0.0,
+        "similarity": beta * squares(B @ old_B.T - r * S),
+    }
+    for m, (x, old_x, u, weight) in enumerate(zip(X, old_X, U, lambda_m, strict=True)):
+        found[f"features.m{m}"] = weight * squares(all_B - np.concatenate([old_x, x]) @ u)
+        found["ridge"] += alpha * squares(u) if weight else 0.0
+    return found
 
 
 def signed_codes(Q, P, U, *, L, X, S, old_B, lambda_1, lambda_m, beta):

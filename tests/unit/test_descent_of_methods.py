@@ -209,9 +209,15 @@ class TestSEOCH:
     )
 
     def learn(self, watch, watch_ridge, monkeypatch, seed, weights, solver, restart=False):
-        model = SEOCH(R, n_concepts=6, n_iter=3, seed=seed, solver=solver, restart=restart, **weights)
+        model = SEOCH(R, n_concepts=6, n_iter=3, seed=seed, solver=solver, restart=restart, record=True, **weights)
         data = chunks(seed, (30, 25, 40))
-        descents, Us, Bs = [], InTurn(2), []
+        descents, Us, Bs, expected = [], InTurn(2), [], []
+
+        def terms_of_reference(*_):
+            descent = descents[-1]
+            expected.append(reference_seoch.terms(**descent.now, **descent.objective.keywords))
+
+        watch(seoch, "objective", terms_of_reference)
 
         def start(Q, P, U):
             descents[-1].take(Q=Q, P=P, U=list(U.values()))
@@ -256,6 +262,10 @@ class TestSEOCH:
             model.partial_fit(views, L)
             Bs.append(descents[-1].now["B"])
             np.testing.assert_array_equal(Bs[-1], signs(model))
+        assert len(expected) == 3 * 3
+        for entry, terms in zip(model.history_, expected, strict=True):
+            scale = max(abs(value) for value in terms.values())
+            assert entry["terms"] == pytest.approx(terms, rel=1e-9, abs=1e-9 * scale)
         return [L for _, L in data], Bs, descents, model
 
     @pytest.mark.parametrize("weights", WEIGHTS)
@@ -272,6 +282,16 @@ class TestSEOCH:
             per_round = 3 + (solver == "relaxed") + 2 * (weights["lambda_1"] > 0)
             assert len(descent.values) == 1 + restart + 3 * per_round
             assert descent.values[-1] < descent.values[0]
+
+    @pytest.mark.parametrize("weights", WEIGHTS)
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_by_cyclic_descent_no_round_raises_the_objective(self, seed, weights):
+        model = SEOCH(R, n_concepts=6, n_iter=8, seed=seed, solver="dcc", record=True, **weights)
+        for views, L in chunks(seed, (30, 25, 1, 40)):
+            model.partial_fit(views, L)
+        for chunk in range(1, 5):
+            found = [entry["objective"] for entry in model.history_ if entry["chunk"] == chunk]
+            assert (np.diff(found) <= 1e-9 * np.abs(found[:-1])).all()
 
     @pytest.mark.parametrize("weights", WEIGHTS)
     @pytest.mark.parametrize("seed", SEEDS)
@@ -394,8 +414,15 @@ class TestDSFH:
         """W's step drops a term that is not constant; what it maximises is a trace, and it does."""
         (views, L), Hs, Ws = chunks(seed, [60], widths=(12, 10))[0], InTurn(2), InTurn(2)
         K = list(views.values())
-        model = DSFH(R, n_iter=4, seed=seed, alpha=alpha, feature_maps=dict.fromkeys(views), **options)
-        descents, traces = [], []
+        model = DSFH(R, n_iter=4, seed=seed, alpha=alpha, feature_maps=dict.fromkeys(views), record=True, **options)
+        descents, traces, rounds = [], [], []
+
+        def noted(*_):
+            now = descents[0].now
+            dropped = sum(squares(k @ w) for k, w in zip(K, now["W"], strict=True))
+            rounds.append((reference_dsfh.terms(**now, **descents[0].objective.keywords), dropped))
+
+        watch(dsfh, "objective", noted)
 
         def similar(factor, *_):
             descents.append(
@@ -427,6 +454,11 @@ class TestDSFH:
         watch(dsfh, "update_B", lambda B, *_: descents[0].take(flipped, B=B))
         model.fit(views, L)
         assert len(traces) == 8
+        for entry, (terms, _) in zip(model.history_, rounds, strict=True):
+            assert entry["terms"] == pytest.approx(terms, rel=1e-9)
+        # The step of W drops a part of the objective; without it, no round raises the objective.
+        kept = [entry["objective"] - dropped for entry, (_, dropped) in zip(model.history_, rounds, strict=True)]
+        assert (np.diff(kept) <= 1e-9 * np.abs(kept[:-1])).all()
         assert len(descents[0].values) == 1 + 2 + 3 * 5
         np.testing.assert_array_equal(descents[0].now["B"], signs(model))
 

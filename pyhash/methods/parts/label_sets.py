@@ -211,6 +211,11 @@ class LabelSets:
         summed = _core.sum_similar(packed, self.sets, self.code_sums, resolve_n_threads(n_threads))
         return summed[row_sets]
 
+    def n_similar(self, L: NDArray[Any], n_threads: int | None = None) -> int:
+        """Return how many pairs of a row of L (n, n_classes) and a sample of the table share a label."""
+        counts = self.counts[:, None].astype(np.float64)
+        return int(LabelSets(self.n_classes, self.sets, self.counts, counts).codes_of_similar(L, n_threads).sum())
+
 
 def _as_bytes(packed: NDArray[np.uint8]) -> list[bytes]:
     rows: list[bytes] = np.ascontiguousarray(packed).view(f"V{packed.shape[1]}").reshape(-1).tolist()
