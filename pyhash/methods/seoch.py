@@ -282,7 +282,7 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
             U = {name: solver.solve(chunk.cross_sum(name, B)) for name, solver in solvers.items()}
             learned = ConceptSums(BB, LB, LL, Q, P, U)
             terms = functools.partial(objective, settings, learned, chunk, B, own.BB, similar, n_similar)
-            chunk.record(B, terms, lambda learned=learned: learned)
+            chunk.record(B, terms, functools.partial(replace, learned))
         return learned, B.astype(np.int8)
 
     def _complete(self, own: ConceptSums, modality: str, C: Matrix) -> ConceptSums:
