@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+import inspect
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from pyhash.deep.networks.alexnet import AlexNet
+from pyhash.deep.networks.inputs import Input, InputSpec, TensorSpec, map_tensors, spec_of, tensors_of
 
 _OWN = {"AlexNet": AlexNet}
+
+
+# --- the parameter `backbones` ----------------------------------------------------------------------------------------
 
 
 def check_backbones(value: object) -> dict[str, nn.Module]:
@@ -22,15 +29,123 @@ def check_backbones(value: object) -> dict[str, nn.Module]:
     for name, module in value.items():
         if not isinstance(module, nn.Module):
             raise TypeError(f"backbones[{name!r}] must be a torch module, got {type(module).__name__}")
-    return {str(name): copy.deepcopy(module).cpu() for name, module in value.items()}
+    # One copy of all: modules that share weights go on sharing them.
+    return {str(name): module.cpu() for name, module in copy.deepcopy(dict(value)).items()}
 
 
-def check_modalities(backbones: Mapping[str, nn.Module], modalities: Collection[str]) -> None:
-    """Raise a ValueError if a backbone is for an unknown modality."""
-    for name in backbones:
+def check_modalities(what: str, named: Collection[str], modalities: Collection[str]) -> None:
+    """Raise a ValueError if `what`, such as backbones, is for an unknown modality."""
+    for name in named:
         if name not in modalities:
             known = ", ".join(map(repr, modalities)) or "no modality"
-            raise ValueError(f"backbones must be for {known}, got one for {name!r}")
+            raise ValueError(f"{what} must be for {known}, got one for {name!r}")
+
+
+def set_trained(backbones: Mapping[str, nn.Module], train_backbones: object) -> None:
+    """Set which weights of backbones require gradients, and the modes of their modules.
+
+    `train_backbones` is None, a bool or "head", or a mapping of modalities to these.
+    """
+    if not isinstance(train_backbones, Mapping):
+        train_backbones = dict.fromkeys(backbones, _check_trained("train_backbones", train_backbones))
+    for name, trained in train_backbones.items():
+        _check_trained(f"train_backbones[{name!r}]", trained)
+        if name not in backbones:
+            raise ValueError(f"train_backbones must name modalities that have a backbone, got {name!r}")
+        module = backbones[name]
+        if trained is None:
+            continue
+        module.train(trained is True).requires_grad_(trained is True)
+        if trained == "head":
+            head = _head_of(name, module)
+            head.train().requires_grad_(True)
+
+
+def _check_trained(what: str, value: object) -> Any:
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and value == "head"):
+        return value
+    raise ValueError(f'{what} must be True, False, "head" or None, got {value!r}')
+
+
+def _head_of(name: str, module: nn.Module) -> nn.Module:
+    """Return the last module that has weights of its own."""
+    with_weights = [each for each in module.modules() if next(each.parameters(recurse=False), None) is not None]
+    if not with_weights:
+        raise ValueError(f'train_backbones[{name!r}] must not be "head" for a backbone without weights')
+    return with_weights[-1]
+
+
+# --- their features ---------------------------------------------------------------------------------------------------
+
+
+def embedded(backbone: nn.Module, x: Input) -> Tensor:
+    """Return the features (n, d) float32 that a backbone makes of inputs.
+
+    Floating inputs get the dtype of its weights. A dict is passed as keywords if the module takes all of them, else as
+    one dict. Of an output of Hugging Face's models, ``pooler_output`` is taken.
+    """
+    dtype = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), torch.float32)
+    x = map_tensors(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, x)
+    found = backbone(**x) if isinstance(x, dict) and _takes_keywords(backbone, x) else backbone(x)
+    found = getattr(found, "pooler_output", found)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"it gives {type(found).__name__}; wrap it in a module that gives a tensor (n, ...)")
+    return found.flatten(1).float()
+
+
+def _takes_keywords(module: nn.Module, names: Collection[str]) -> bool:
+    parameters = inspect.signature(module.forward).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    return inspect.Parameter.VAR_KEYWORD in kinds or all(name in parameters for name in names)
+
+
+def embedded_width(modality: str, backbone: nn.Module, first: Input) -> int:
+    """Return the number of features that a backbone gives, by running it on the first row."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), _in_eval_mode(backbone):
+            # Two rows: one may lose its axis.
+            found = embedded(backbone, map_tensors(lambda tensor: torch.cat([tensor, tensor]), first))
+    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"backbones[{modality!r}] must take {_described(first)} and give features, a row for each row: {said}"
+        ) from error
+    if found.ndim != 2 or len(found) != 2 or found.shape[1] == 0:
+        raise ValueError(
+            f"backbones[{modality!r}] must give features, a row for each row, got shape {tuple(found.shape)} for two"
+        )
+    return int(found.shape[1])
+
+
+def zero_row(spec: InputSpec) -> Input:
+    """Return a row of zeros."""
+    if isinstance(spec, TensorSpec):
+        return torch.zeros(1, *spec.shape, dtype=spec.dtype)
+    return {name: zero_row(part) for name, part in spec.items()}
+
+
+def _described(x: Input) -> str:
+    if isinstance(x, dict):
+        return f"a dict with {', '.join(f'{name!r}: {_described(part)}' for name, part in x.items())}"
+    dtype = str(tensors_of(x)[0].dtype).removeprefix("torch.")
+    spec = spec_of(tensors_of(x)[0])
+    shape = ("n", *spec.shape) if isinstance(spec, TensorSpec) else ()
+    return f"rows of shape {shape}" + ("" if dtype == "float32" else f" and dtype {dtype}")
+
+
+@contextmanager
+def _in_eval_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module in eval mode within the block, and every module of it in its own mode after."""
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, mode in modes:
+            each.training = mode
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
 def store_backbones(backbones: Mapping[str, nn.Module]) -> dict[str, Any]:
@@ -49,7 +164,7 @@ def check_given(stored: Mapping[str, Any], given: Mapping[str, Any] | None) -> N
 
     Separate from ``restore_backbones``, as the caller is wrong here and not the file.
     """
-    check_modalities(check_backbones(given), stored)
+    check_modalities("backbones", check_backbones(given), stored)
     for name, described in stored.items():
         if not _is_own(described) and name not in (given or {}):
             raise TypeError(

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,10 +16,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pyhash._files.safetensors import write_tensor_file
-from pyhash._inputs.checks import as_rows, check_choice, check_integer, check_n_bits, is_sparse
+from pyhash._inputs.checks import check_choice, check_integer, check_n_bits
 from pyhash._inputs.paths import check_path
 from pyhash.codes import pack
-from pyhash.deep.backbones import check_backbones, check_given, check_modalities
+from pyhash.deep.array_view import ArrayView, Transform, rows_of_shape
+from pyhash.deep.backbones import check_backbones, check_given, check_modalities, embedded_width, set_trained
 from pyhash.deep.checkpoint import identity_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
@@ -27,18 +28,19 @@ from pyhash.deep.encoders import compare_encoders, label_weights, with_one
 from pyhash.deep.loader_rows import LoaderRows
 from pyhash.deep.model_file import restore_state, store_state
 from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.deep.networks.inputs import to_device
+from pyhash.deep.networks.inputs import as_specified, to_device
 from pyhash.deep.objective import Objective
 from pyhash.deep.onnx_export import write_onnx
 from pyhash.deep.outputs import encode_rows, fused_signs
 from pyhash.deep.progress_bar import progress_bar
-from pyhash.deep.rows import ArrayRows, query_inputs, rows_per_block
+from pyhash.deep.rows import query_inputs, rows_per_block
 from pyhash.deep.state import DeepState, Plan
 from pyhash.deep.torch_state import forked_rng, one_thread, set_seed
 from pyhash.deep.training import Training
 from pyhash.deep.training_options import ResolvedOptions, TrainingOptions
+from pyhash.deep.transforms import check_transforms
 from pyhash.deep.validation import Validation, split_rows
-from pyhash.deep.views import FlatViews, fit_maps, open_views
+from pyhash.deep.views import ArrayViews, fit_maps, open_values, open_views, rows_of
 from pyhash.methods.contract import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow, weighted_sum
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.calibration import Calibration
@@ -86,7 +88,6 @@ class DeepMethod(HashingMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
 
     _state: DeepState | None = None
-    backbones: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -94,7 +95,11 @@ class DeepMethod(HashingMethod):
         *,
         preset: str,
         n_classes: int | None,
+        backbones: Mapping[str, Any] | None,
+        train_backbones: bool | str | Mapping[str, Any] | None,
         training: TrainingOptions | None,
+        transform: Mapping[str, Any] | None,
+        eval_transform: Mapping[str, Any] | None,
         feature_maps: Mapping[str, Any] | None,
         encoder: str,
         xi: float | Mapping[str, float],
@@ -103,7 +108,11 @@ class DeepMethod(HashingMethod):
         self.n_bits = n_bits
         self.preset = preset
         self.n_classes = n_classes
+        self.backbones = backbones
+        self.train_backbones = train_backbones
         self.training = training
+        self.transform = transform
+        self.eval_transform = eval_transform
         self.feature_maps = feature_maps
         self.encoder = encoder
         self.xi = xi
@@ -176,6 +185,11 @@ class DeepMethod(HashingMethod):
         chosen |= {name: value for name, value in preset.items() if chosen[name] is None}
         settings = self._check_settings(chosen, modalities, device)
         return settings, ResolvedOptions.of(chosen | {"device": device, "seed": check_integer("seed", self.seed, 0)})
+
+    def _backbone_rates(self, chosen: Mapping[str, Any]) -> dict[str, float]:
+        """Return the learning rate of each backbone."""
+        name = "backbone_learning_rate"
+        return per_modality(name, chosen[name], list(self.backbones or {}), exclusive=True)
 
     # --- what every deep method has -----------------------------------------------------------------------------------
 
@@ -259,7 +273,11 @@ class DeepMethod(HashingMethod):
         A call that raises leaves the model unchanged. On the CPU, networks without a backbone are trained on one
         thread: a second one gains little, and loses much where another process uses the CPU.
         """
-        state, signs = self._train(views, labels, checkpoint, progress)
+        backbones = check_backbones(self.backbones)
+        transform = check_transforms("transform", self.transform)
+        opened = open_views(views, backbones, transform, check_transforms("eval_transform", self.eval_transform))
+        with closing(opened):
+            state, signs = self._train(opened, labels, backbones, transform, checkpoint, progress)
         self._take(state, pack(signs), None)
         return self
 
@@ -330,8 +348,10 @@ class DeepMethod(HashingMethod):
 
     def _train(
         self,
-        views: Any,
+        opened: LoaderRows | ArrayViews,
         labels: Any,
+        backbones: dict[str, nn.Module],
+        transform: Mapping[str, Transform],
         checkpoint: str | os.PathLike[str] | None,
         progress: bool | None,
     ) -> tuple[DeepState, NDArray[np.int8]]:
@@ -340,10 +360,11 @@ class DeepMethod(HashingMethod):
         device = resolve_device(_check_training(self.training).device)
         if checkpoint is not None and not check_path("checkpoint", checkpoint).parent.is_dir():
             raise FileNotFoundError(f"checkpoint must be in a folder that exists, got {os.fspath(checkpoint)!r}")
-        backbones = check_backbones(self.backbones)
-        opened = open_views(views, backbones)
-        modalities = list(opened.shapes)
-        check_modalities(backbones, modalities)
+        modalities = opened.modalities
+        check_modalities("backbones", backbones, modalities)
+        check_modalities("transform", transform, modalities)
+        check_modalities("eval_transform", opened.eval_transform, modalities)
+        set_trained(backbones, self.train_backbones)
         settings, options = self._settings(modalities, device)
         xi = per_modality("xi", self.xi, modalities, exclusive=True)
         if options.validation_fraction == 0 and (encoder == "auto" or options.patience is not None):
@@ -351,7 +372,9 @@ class DeepMethod(HashingMethod):
             raise ValueError(f"validation_fraction must be above 0 for {needs}, got 0")
         # By default dense features are standardized, but not in the paper's preset.
         left_as_they_are = (
-            modalities if self.preset == "paper" else [*backbones, *check_feature_maps(self.feature_maps)]
+            modalities
+            if self.preset == "paper"
+            else [*backbones, *transform, *opened.eval_transform, *check_feature_maps(self.feature_maps)]
         )
         maps = fit_maps(opened, self._maps(modalities), set(modalities) - set(left_as_they_are))
         if labels is None and isinstance(opened, LoaderRows):
@@ -360,8 +383,9 @@ class DeepMethod(HashingMethod):
         n_classes = ClassLayers.check(None, self.n_classes).count(layers)
         L = label_matrices(layers, [], n_classes, first_row=0)[-1]
         held_out, trained = split_rows(opened.n, options.validation_fraction, np.random.default_rng([options.seed, 0]))
-        rows = ArrayRows(opened.rows, opened.shapes, maps, backbones) if isinstance(opened, FlatViews) else opened
-        plan = Plan(n_bits, L.shape[1], rows.shapes, rows.widths)
+        rows = rows_of(opened, maps, transform)
+        widths = {name: embedded_width(name, module, rows.first[name]) for name, module in backbones.items()}
+        plan = Plan(n_bits, L.shape[1], rows.specs, rows.widths | widths)
         is_small = device.type == "cpu" and not backbones
         with forked_rng(device), one_thread() if is_small else nullcontext():
             set_seed(options.seed, 0, device)
@@ -376,7 +400,7 @@ class DeepMethod(HashingMethod):
             identity = ""
             if checkpoint is not None:
                 # A feature map shows in the rows; its repr may differ from one process to the next.
-                left_out = ("device", "feature_maps")
+                left_out = ("device", "feature_maps", "transform", "eval_transform")
                 parameters = {name: value for name, value in self._flat_params().items() if name not in left_out}
                 identity = identity_of(type(self).__name__, parameters, plan, rows, L, network)
             with progress_bar(progress, type(self).__name__, options.epochs) as bar:
@@ -399,6 +423,7 @@ class DeepMethod(HashingMethod):
             label_sets=label_sets,
             history=done.history,
             best_epoch=done.best_epoch,
+            evaluated_by=list(opened.eval_transform),
             trial=trial if encoder == "auto" else None,
             calibrations=calibrations,
         )
@@ -410,12 +435,27 @@ class DeepMethod(HashingMethod):
     # --- encoding -----------------------------------------------------------------------------------------------------
 
     def _query_rows(self, state: DeepState, modality: str, what: str, X: Any) -> Features:
-        rows, shape = as_rows(what, X), state.plan.shapes[modality]
-        if len(shape) > 1:
-            if is_sparse(rows) or rows.shape[1:] != shape:
-                raise ValueError(f"{what} must have shape (n, {', '.join(map(str, shape))}), got {rows.shape}")
-            rows = rows.reshape(len(rows), -1)
-        return super()._query_rows(state, modality, what, rows)
+        transform = self._eval_transform_of(state, modality)
+        has_backbone = modality in state.network.backbones
+        if has_backbone or transform is not None:
+            values = open_values(what, X, transform is not None)
+        else:
+            values = super()._query_rows(state, modality, what, rows_of_shape(what, X, state.plan.specs[modality]))
+        view = ArrayView(what, modality, values, has_backbone, state.maps[modality], transform)
+        if has_backbone and transform is None:
+            as_specified(what, view.inputs(slice(0, 0)), state.plan.specs[modality])  # the shape, before all values
+        return view
+
+    def _eval_transform_of(self, state: DeepState, modality: str) -> Transform | None:
+        """Return what is applied to items of a modality before they are encoded."""
+        given = self.eval_transform or {}
+        if modality in state.evaluated_by and modality not in given:
+            raise ValueError(
+                f"eval_transform must name a function for {modality!r}, as in training, since files hold no code: "
+                f"set_params(eval_transform={{{modality!r}: ...}}), or None for {modality!r} if its items are "
+                "transformed already"
+            )
+        return check_transforms("eval_transform", given).get(modality)
 
     def _project(
         self,
@@ -430,14 +470,9 @@ class DeepMethod(HashingMethod):
         if n == 0:
             return out
         to_logits, to_codes = _posterior_of(state, encoder, list(rows))
-        device, size = (
-            next(state.network.parameters()).device,
-            rows_per_block([state.plan.shapes[name] for name in rows]),
-        )
-        inputs = [
-            query_inputs(names[name], name, x, state.maps[name], name in state.network.backbones, size)
-            for name, x in rows.items()
-        ]
+        specs = state.plan.specs
+        device, size = next(state.network.parameters()).device, rows_per_block([specs[name] for name in rows])
+        inputs = [query_inputs(view, specs[name], size) for name, view in rows.items()]
         with torch.no_grad():
             for of_modalities in zip(*inputs, strict=True):
                 found, block = {}, of_modalities[0][0]
@@ -463,7 +498,8 @@ class DeepMethod(HashingMethod):
     def _stored_params(self) -> dict[str, Any]:
         # Flat, as files have been since before there was `training`: both directions of reading work.
         parameters = self._flat_params()
-        parameters.pop("backbones", None)
+        for name in ("backbones", "transform", "eval_transform"):
+            parameters.pop(name)
         return parameters | {"device": str(parameters["device"])}
 
     @classmethod

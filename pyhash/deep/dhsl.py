@@ -42,6 +42,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "reduction": "mean",
         "learning_rate": 2e-3,
         "relation_learning_rate": 2e-3,
+        "backbone_learning_rate": 2e-4,
         "epochs": 60,
         "batch_size": 256,
         "optimizer": "adam",
@@ -64,6 +65,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "reduction": "sum",
         "learning_rate": 1e-4,
         "relation_learning_rate": 5e-4,
+        "backbone_learning_rate": 1e-4,
         "epochs": 120,
         "batch_size": 128,
         "optimizer": "sgd",
@@ -179,6 +181,8 @@ class DHSL(DeepMethod):
         preset: str = "default",
         n_classes: int | None = None,
         variant: str = "full",
+        backbones: Mapping[str, Any] | None = None,
+        train_backbones: bool | str | Mapping[str, Any] | None = None,
         hidden: Sequence[int] | None = None,
         selector_hidden: Sequence[int] | None = None,
         dropout: float | None = None,
@@ -194,7 +198,10 @@ class DHSL(DeepMethod):
         reduction: str | None = None,
         learning_rate: float | None = None,
         relation_learning_rate: float | None = None,
+        backbone_learning_rate: float | Mapping[str, float] | None = None,
         training: TrainingOptions | None = None,
+        transform: Mapping[str, Any] | None = None,
+        eval_transform: Mapping[str, Any] | None = None,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
         xi: float | Mapping[str, float] = 1.0,
@@ -204,7 +211,11 @@ class DHSL(DeepMethod):
             n_bits,
             preset=preset,
             n_classes=n_classes,
+            backbones=backbones,
+            train_backbones=train_backbones,
             training=training,
+            transform=transform,
+            eval_transform=eval_transform,
             feature_maps=feature_maps,
             encoder=encoder,
             xi=xi,
@@ -226,6 +237,7 @@ class DHSL(DeepMethod):
         self.reduction = reduction
         self.learning_rate = learning_rate
         self.relation_learning_rate = relation_learning_rate
+        self.backbone_learning_rate = backbone_learning_rate
 
     def _check_settings(self, chosen: dict[str, Any], modalities: list[str], device: torch.device) -> dict[str, Any]:
         variant = check_choice("variant", chosen["variant"], _VARIANTS)
@@ -247,6 +259,7 @@ class DHSL(DeepMethod):
             "mu": per_modality("mu", chosen["mu"], modalities),
             "reduction": check_choice("reduction", chosen["reduction"], ("sum", "mean")),
             **{name: check_real(name, chosen[name], 0.0, exclusive=True) for name in rates},
+            "backbone_learning_rate": self._backbone_rates(chosen),
         }
 
     def _make_network(self, plan: Plan, settings: dict[str, Any], backbones: dict[str, nn.Module]) -> HashingNetwork:
@@ -259,6 +272,7 @@ class DHSL(DeepMethod):
             settings["selector_hidden"],
             settings["sigma"],
             settings["relation_hidden"],
+            backbones,
         )
 
     def _make_objective(
@@ -289,12 +303,12 @@ class DHSLObjective(Objective):
         """Return the groups: main networks with their selectors, and the relation network."""
         network, settings = self.network, self._settings
         relation = [] if network.relation is None else list(network.relation.parameters())
-        of_relation = {id(p) for p in relation}
-        main = [p for p in network.parameters() if id(p) not in of_relation]
+        others = {id(p) for p in [*relation, *(p for each in network.backbones.values() for p in each.parameters())]}
+        main = [p for p in network.parameters() if id(p) not in others]
         groups = {"main": (main, settings["learning_rate"])}
         if relation:
             groups["relation"] = (relation, settings["relation_learning_rate"])
-        return groups
+        return groups | network.backbone_groups(settings["backbone_learning_rate"])
 
     def losses(self, rows: Mapping[str, RowNumbers], encoded: Mapping[str, Encoded], epoch: int) -> dict[str, Tensor]:
         """Return the four terms, without those that the variant leaves out."""

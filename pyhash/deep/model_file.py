@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from torch import nn
 
 from pyhash._inputs.checks import check_integer
-from pyhash.deep.backbones import restore_backbones, store_backbones
+from pyhash.deep.backbones import embedded_width, restore_backbones, store_backbones, zero_row
 from pyhash.deep.checkpoint import as_arrays, as_weights, load_weights, weights_of
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import InputSpec, TensorSpec
 from pyhash.deep.state import DeepState, Plan
 from pyhash.deep.torch_state import forked_rng
 from pyhash.methods.parts.arrays import Arrays, Fields
@@ -24,28 +26,37 @@ from pyhash.methods.parts.state import restore_calibrations, restore_maps, store
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
+# What a file may say that the values of an input are.
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float32, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+}
+
 
 def store_state(state: DeepState) -> tuple[Fields, Arrays]:
     """Return header fields and arrays."""
     plan, arrays = state.plan, as_arrays("network.", weights_of(state.network))
+    backbones = state.network.backbones
     fields: Fields = {
         "plan": {
             "n_bits": plan.n_bits,
             "n_classes": plan.n_classes,
-            "shapes": {name: list(shape) for name, shape in plan.shapes.items()},
-            "widths": plan.widths,
+            "shapes": {name: _store_spec(spec) for name, spec in plan.specs.items()},
+            "widths": {name: plan.n_features[name] if name in backbones else n for name, n in plan.widths.items()},
+            "backbone_widths": {name: plan.widths[name] for name in backbones},
         },
         "settings": {name: store_parameter(name, value, arrays) for name, value in state.settings.items()},
         "maps": store_maps(state.maps, arrays),
-        "backbones": store_backbones(state.network.backbones),
+        "backbones": store_backbones(backbones),
         "n_samples": state.n_samples,
         "history": state.history,
         "best_epoch": state.best_epoch,
+        "evaluated_by": state.evaluated_by,
     }
-    for m, name in enumerate(plan.shapes):
+    for m, name in enumerate(plan.specs):
         arrays[f"V.{m}"] = state.label_weights[name]
     state.label_sets.store(arrays)
-    fields["calibrations"] = store_calibrations(state.calibrations, plan.shapes, arrays)
+    fields["calibrations"] = store_calibrations(state.calibrations, plan.specs, arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
     return fields, arrays
@@ -72,7 +83,9 @@ def restore_state(
     _check_widths(plan, maps)
     try:
         with forked_rng(torch.device("cpu")):
-            network = make_network(plan, settings, restore_backbones(fields["backbones"], backbones))
+            modules = restore_backbones(fields["backbones"], backbones)
+            plan = replace(plan, widths=plan.widths | _restore_backbone_widths(fields["plan"], plan, modules))
+            network = make_network(plan, settings, modules)
     except RuntimeError as error:  # sizes that torch refuses, or cannot allocate
         raise ValueError(f"its networks cannot be made: {str(error).splitlines()[0]}") from error
     load_weights(network, as_weights("network.", archive.arrays))
@@ -84,33 +97,70 @@ def restore_state(
         maps=maps,
         n_samples=check_integer("n_samples", fields["n_samples"], 1),
         network=network.eval(),
-        label_weights={name: archive.array(f"V.{m}", np.float64, weights_shape) for m, name in enumerate(plan.shapes)},
+        label_weights={name: archive.array(f"V.{m}", np.float64, weights_shape) for m, name in enumerate(plan.specs)},
         label_sets=LabelSets.restore(archive, plan.n_classes, plan.n_bits),
         history=history,
         best_epoch=check_integer("best_epoch", fields["best_epoch"], 0, len(history)),
+        evaluated_by=_restore_names(fields.get("evaluated_by", []), plan),
         trial=_restore_trial(fields["trial"], archive, plan) if "trial" in fields else None,
-        calibrations=restore_calibrations(fields["calibrations"] if archive.version > 1 else {}, plan.shapes, archive),
+        calibrations=restore_calibrations(fields["calibrations"] if archive.version > 1 else {}, plan.specs, archive),
     )
 
 
 def _restore_plan(stored: Mapping[str, Any]) -> Plan:
-    shapes = {
-        str(name): tuple(check_integer("shapes", d, 1) for d in shape) for name, shape in stored["shapes"].items()
-    }
-    if not shapes or not all(shapes.values()):
-        raise ValueError("shapes must hold at least one modality, each with at least one axis")
+    specs = {str(name): _restore_spec(spec) for name, spec in stored["shapes"].items()}
+    if not specs:
+        raise ValueError("shapes must hold at least one modality")
     return Plan(
         n_bits=check_integer("n_bits", stored["n_bits"], 1),
         n_classes=check_integer("n_classes", stored["n_classes"], 1),
-        shapes=shapes,
-        widths={name: check_integer("widths", stored["widths"][name], 1) for name in shapes},
+        specs=specs,
+        widths={name: check_integer("widths", stored["widths"][name], 1) for name in specs},
     )
+
+
+def _restore_backbone_widths(
+    stored: Mapping[str, Any], plan: Plan, backbones: Mapping[str, nn.Module]
+) -> dict[str, int]:
+    """Return the number of features of each backbone; files have it since version 0.4."""
+    if "backbone_widths" not in stored:
+        return {name: embedded_width(name, module, zero_row(plan.specs[name])) for name, module in backbones.items()}
+    return {name: check_integer("backbone_widths", stored["backbone_widths"][name], 1) for name in backbones}
+
+
+def _store_spec(spec: InputSpec) -> Any:
+    """Return a specification as JSON: a list of lengths, after the dtype if it is not float32, or a dict of such."""
+    if isinstance(spec, TensorSpec):
+        return [*([] if spec.dtype == torch.float32 else [str(spec.dtype).removeprefix("torch.")]), *spec.shape]
+    return {name: _store_spec(part) for name, part in spec.items()}
+
+
+def _restore_spec(stored: Any) -> InputSpec:
+    if isinstance(stored, Mapping):
+        if not stored:
+            raise ValueError("shapes must hold no empty dict")
+        return {str(name): _restore_spec(part) for name, part in stored.items()}
+    if not isinstance(stored, list):
+        raise ValueError(f"shapes must be lists or dicts of them, got {stored!r}")
+    dtype, lengths = torch.float32, stored
+    if stored and isinstance(stored[0], str):
+        if stored[0] not in _DTYPES:
+            raise ValueError(f"shapes must be of one of {', '.join(_DTYPES)}, got {stored[0]!r}")
+        dtype, lengths = _DTYPES[stored[0]], stored[1:]
+    return TensorSpec(tuple(check_integer("shapes", d, 1) for d in lengths), dtype)
+
+
+def _restore_names(stored: Any, plan: Plan) -> list[str]:
+    """Return names of modalities."""
+    if not isinstance(stored, list) or not all(name in plan.specs for name in stored):
+        raise ValueError(f"evaluated_by must name modalities, got {stored!r}")
+    return stored
 
 
 def _restore_trial(stored: Any, archive: Archive, plan: Plan) -> EncoderTrial:
     trial = EncoderTrial.restore(stored, archive, plan.n_bits, plan.n_classes)
-    if trial.n_queries > 0 and trial.scores.keys() != plan.shapes.keys():
-        raise ValueError(f"scores must be of {', '.join(plan.shapes)}, got {', '.join(trial.scores) or 'none'}")
+    if trial.n_queries > 0 and trial.scores.keys() != plan.specs.keys():
+        raise ValueError(f"scores must be of {', '.join(plan.specs)}, got {', '.join(trial.scores) or 'none'}")
     return trial
 
 

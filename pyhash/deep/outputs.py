@@ -39,9 +39,9 @@ def encode_rows(
         If some are not finite.
     """
     network.eval()
-    size = rows_per_block(rows.shapes.values())
+    size = rows_per_block(rows.specs.values())
     blocks = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-    blocks_of: list[dict[str, list[NDArray[np.float32]]]] = [{name: [] for name in rows.shapes} for _ in parts]
+    blocks_of: list[dict[str, list[NDArray[np.float32]]]] = [{name: [] for name in rows.specs} for _ in parts]
     with torch.no_grad(), closing(rows.batches(blocks)) as batches:
         for inputs in batches:
             for name, x in inputs.items():
@@ -49,7 +49,7 @@ def encode_rows(
                 for part, of_part in zip(parts, blocks_of, strict=True):
                     of_part[name].append(encoded[part].float().cpu().numpy())
     found = [{name: np.concatenate(of_name) for name, of_name in of_part.items()} for of_part in blocks_of]
-    for name in rows.shapes:
+    for name in rows.specs:
         if not all(np.isfinite(of_part[name]).all() for of_part in found):
             raise ValueError(f"training must keep outputs finite, some of {name!r} are not: {ADVICE}")
     return found

@@ -167,6 +167,7 @@ class SDCH(DeepMethod):
         hidden: Sequence[int] | None = None,
         feature_width: int | None = None,
         backbones: Mapping[str, Any] | None = None,
+        train_backbones: bool | str | Mapping[str, Any] | None = None,
         gamma: float | None = None,
         beta_1: float | None = None,
         beta_2: float | None = None,
@@ -177,8 +178,10 @@ class SDCH(DeepMethod):
         start: str | None = None,
         learning_rate: float | None = None,
         hash_learning_rate: float | None = None,
-        backbone_learning_rate: float | None = None,
+        backbone_learning_rate: float | Mapping[str, float] | None = None,
         training: TrainingOptions | None = None,
+        transform: Mapping[str, Any] | None = None,
+        eval_transform: Mapping[str, Any] | None = None,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
         xi: float | Mapping[str, float] = 1.0,
@@ -188,7 +191,11 @@ class SDCH(DeepMethod):
             n_bits,
             preset=preset,
             n_classes=n_classes,
+            backbones=backbones,
+            train_backbones=train_backbones,
             training=training,
+            transform=transform,
+            eval_transform=eval_transform,
             feature_maps=feature_maps,
             encoder=encoder,
             xi=xi,
@@ -196,7 +203,6 @@ class SDCH(DeepMethod):
         )
         self.hidden = hidden
         self.feature_width = feature_width
-        self.backbones = backbones
         self.gamma = gamma
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -210,7 +216,7 @@ class SDCH(DeepMethod):
         self.backbone_learning_rate = backbone_learning_rate
 
     def _check_settings(self, chosen: dict[str, Any], modalities: list[str], device: torch.device) -> dict[str, Any]:
-        rates = ("learning_rate", "hash_learning_rate", "backbone_learning_rate")
+        rates = ("learning_rate", "hash_learning_rate")
         return {
             "hidden": check_widths("hidden", chosen["hidden"]),
             "feature_width": check_integer("feature_width", chosen["feature_width"], 1, MAX_WIDTH),
@@ -220,12 +226,11 @@ class SDCH(DeepMethod):
             "schedule": check_choice("schedule", chosen["schedule"], ("staged", "joint")),
             "start": check_choice("start", chosen["start"], ("itq", "sign")),
             **{name: check_real(name, chosen[name], 0.0, exclusive=True) for name in rates},
+            "backbone_learning_rate": self._backbone_rates(chosen),
         }
 
     def _make_network(self, plan: Plan, settings: dict[str, Any], backbones: dict[str, nn.Module]) -> HashingNetwork:
-        return SDCHNetwork(
-            plan.n_bits, plan.widths, plan.shapes, settings["hidden"], settings["feature_width"], backbones
-        )
+        return SDCHNetwork(plan.n_bits, plan.widths, settings["hidden"], settings["feature_width"], backbones)
 
     def _make_objective(
         self, network: HashingNetwork, settings: dict[str, Any], L: Matrix, device: torch.device
@@ -266,10 +271,7 @@ class SDCHObjective(Objective):
             "features": ([*network.hidden.parameters(), *network.last.parameters()], settings["learning_rate"]),
             "hash": (list(network.hash_layer.parameters()), settings["hash_learning_rate"]),
         }
-        backbones = [p for module in network.backbones.values() for p in module.parameters() if p.requires_grad]
-        if backbones:
-            groups["backbones"] = (backbones, settings["backbone_learning_rate"])
-        return groups
+        return groups | network.backbone_groups(settings["backbone_learning_rate"])
 
     def turns(self, epoch: int) -> list[list[str]]:
         """Return all groups at once; in the staged schedule first the features alone, then the hash layer alone."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyhash.deep.encoders import label_posterior
 from pyhash.deep.networks.hashing_network import HashingNetwork
+from pyhash.deep.networks.inputs import InputSpec, n_features_of
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.calibration import Calibration
@@ -22,13 +22,13 @@ class Plan:
 
     n_bits: int
     n_classes: int
-    shapes: dict[str, tuple[int, ...]]  # of a row of each modality, as the user gives it
-    widths: dict[str, int]  # of a row after its feature map
+    specs: dict[str, InputSpec]  # of each modality, as the user gives it
+    widths: dict[str, int]  # of what the method's layers take: a row after its feature map, or the backbone's features
 
     @property
     def n_features(self) -> dict[str, int]:
         """Number of features of each modality, as the user gives it."""
-        return {name: math.prod(shape) for name, shape in self.shapes.items()}
+        return {name: n_features_of(spec) for name, spec in self.specs.items()}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class DeepState:
     label_sets: LabelSets
     history: list[dict[str, Any]]
     best_epoch: int
+    evaluated_by: list[str]  # modalities whose items an ``eval_transform`` changed
     trial: EncoderTrial | None = None
     calibrations: dict[str, Calibration] = field(default_factory=dict)  # by modality; empty without Bayes codes
     # What follows is made from the rest when it is first needed.

@@ -103,7 +103,7 @@ class Training:
 
     def _draw(self, epoch: int) -> list[dict[str, RowNumbers]]:
         """Return the rows of each batch of an epoch, by modality."""
-        seed, size, names = self._options.seed, self._options.batch_size, list(self._rows.shapes)
+        seed, size, names = self._options.seed, self._options.batch_size, list(self._rows.specs)
         if self._objective.is_paired:
             order = np.random.default_rng([seed, epoch]).permutation(self._trained)
             return [dict.fromkeys(names, batch) for batch in _batches(order, size)]
@@ -115,7 +115,7 @@ class Training:
         self, batches: Sequence[dict[str, RowNumbers]], stack: ExitStack
     ) -> Iterator[tuple[dict[str, RowNumbers], dict[str, Input]]]:
         """Yield the rows and inputs of each batch; `stack` closes what reads them."""
-        names = list(self._rows.shapes)
+        names = list(self._rows.specs)
         if self._objective.is_paired:
             read = stack.enter_context(closing(self._rows.batches([rows[names[0]] for rows in batches])))
             yield from zip(batches, read, strict=True)

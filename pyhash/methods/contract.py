@@ -313,7 +313,7 @@ class HashingMethod(Parameters, ABC):
             check_modality(state, name, "views")
         names = {name: f"views[{name!r}]" for name in views}
         rows = {name: self._query_rows(state, name, names[name], views[name]) for name in views}
-        _check_equally_many(rows)
+        check_equally_many(rows)
         weights = _fusion_weights(weights, list(rows))
         encoder = self._encoder_of_all(state, [name for name in rows if weights[name] > 0])
         return self._project(state, rows, weights, encoder, names)
@@ -500,13 +500,13 @@ def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Featu
     rows = {name: as_rows(f"views[{name!r}]", views[name]) for name in (n_features or views)}
     for name, x in rows.items():
         shape_of_features(f"views[{name!r}]", x, n_features.get(name))
-    _check_equally_many(rows)
+    check_equally_many(rows)
     if n_rows_of(rows) == 0:
         raise ValueError("views must have at least one row, got none")
     return rows
 
 
-def _check_equally_many(rows: Mapping[str, Features]) -> None:
+def check_equally_many(rows: Mapping[str, Features]) -> None:
     """Raise ValueError unless all views have the same number of rows."""
     if len({x.shape[0] for x in rows.values()}) > 1:
         shown = ", ".join(f"{name!r} has {x.shape[0]}" for name, x in rows.items())

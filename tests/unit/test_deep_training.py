@@ -937,7 +937,7 @@ def test_the_hash_epoch_leaves_statistics_of_a_backbone_as_they_are(monkeypatch)
             sdch,
             {"backbones": {"image": AlexNet(channels=(1, 1, 1, 1, 1), width=1)}},
             ValueError,
-            r"backbones\['image'\] must take rows of shape \('n', 24\): pictures must have shape",
+            r"backbones\['image'\] must take rows of shape \('n', 24\) and give .*: pictures must have shape",
         ),
     ],
 )

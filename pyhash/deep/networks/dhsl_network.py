@@ -34,7 +34,12 @@ class Selector(nn.Module):
 
 
 class DHSLNetwork(HashingNetwork):
-    """``H = F + sigma M``: F of the main network ends in tanh, M is the selector's."""
+    """``H = F + sigma M``: F of the main network ends in tanh, M is the selector's.
+
+    Behind a backbone both take its features.
+    """
+
+    only_in_training = ("relation",)
 
     def __init__(
         self,
@@ -46,23 +51,23 @@ class DHSLNetwork(HashingNetwork):
         selector_hidden: Sequence[int] | None,
         sigma: float,
         relation_hidden: int | None,
+        backbones: Mapping[str, nn.Module],
     ) -> None:
-        super().__init__(hidden[-1])
-        self._names = {name: f"m{m}" for m, name in enumerate(widths)}  # a module's name may hold no dot
+        super().__init__(hidden[-1], list(widths), backbones)
         self._sigma = check_real("sigma", sigma, 0.0)
         self.main = nn.ModuleDict()
         self.last = nn.ModuleDict()
         self.selectors = nn.ModuleDict()
         for name, width in widths.items():
-            self.main[self._names[name]] = perceptron(width, hidden, batch_norm=True, dropout=dropout)
-            self.last[self._names[name]] = nn.Linear(hidden[-1], n_bits)
+            self.main[self.names[name]] = perceptron(width, hidden, batch_norm=True, dropout=dropout)
+            self.last[self.names[name]] = nn.Linear(hidden[-1], n_bits)
             if selector_hidden is not None:
-                self.selectors[self._names[name]] = Selector(width, selector_hidden, n_bits)
+                self.selectors[self.names[name]] = Selector(width, selector_hidden, n_bits)
         self.relation = None if relation_hidden is None else RelationNetwork(n_bits, relation_hidden, n_classes)
 
     def encode(self, modality: str, x: Input) -> tuple[Tensor, Tensor]:
         """Return the features of the last hidden layer, and H (n, n_bits)."""
-        name = self._names[modality]
+        name, x = self.names[modality], self.behind_backbone(modality, x)
         features = self.main[name](x)
         outputs = self.last[name](features).tanh()
         if len(self.selectors):
@@ -71,4 +76,4 @@ class DHSLNetwork(HashingNetwork):
 
     def selected(self, modality: str) -> Tensor:
         """Return the weight (d, h) of the selector's first layer."""
-        return cast("Selector", self.selectors[self._names[modality]]).first.weight
+        return cast("Selector", self.selectors[self.names[modality]]).first.weight

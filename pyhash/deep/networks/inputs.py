@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -63,6 +64,74 @@ def n_rows(x: Input) -> int:
     if isinstance(x, dict):
         return n_rows(next(iter(x.values())))
     return len(x.offsets if isinstance(x, Bags) else x)
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """The shape of a row of a tensor, and the dtype."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def has_any_length(self) -> bool:
+        """Whether the lengths of axes differ from batch to batch, as those of texts in tokens do."""
+        return not self.dtype.is_floating_point
+
+
+# What the inputs of a modality look like, whatever their number of rows.
+InputSpec: TypeAlias = "TensorSpec | dict[str, InputSpec]"
+
+
+def spec_of(x: Input) -> InputSpec:
+    """Return the specification that an input satisfies; a bag of words has none."""
+    if isinstance(x, Bags):
+        raise TypeError("x must be a tensor or a dict of tensors, got a bag of words")
+    if isinstance(x, dict):
+        return {name: spec_of(part) for name, part in x.items()}
+    return TensorSpec(tuple(x.shape[1:]), x.dtype)
+
+
+def specs_of_tensors(spec: InputSpec) -> list[TensorSpec]:
+    """Return the specifications of all tensors."""
+    if isinstance(spec, TensorSpec):
+        return [spec]
+    return [tensor for part in spec.values() for tensor in specs_of_tensors(part)]
+
+
+def n_features_of(spec: InputSpec) -> int:
+    """Return how many numbers a row holds."""
+    return sum(math.prod(each.shape) for each in specs_of_tensors(spec))
+
+
+def as_specified(what: str, x: Input, spec: InputSpec) -> Input:
+    """Return an input in the dtypes of a specification; raise a ValueError if it does not satisfy it.
+
+    Integers and bools may have axes of other lengths: texts are as long as the longest of a batch.
+    """
+    if isinstance(spec, dict):
+        if not isinstance(x, dict) or x.keys() != spec.keys():
+            got = f"one with {', '.join(map(repr, x))}" if isinstance(x, dict) else "an array"
+            raise ValueError(f"{what} must be a dict with {', '.join(map(repr, spec))}, got {got}")
+        return {name: as_specified(f"{what}[{name!r}]", x[name], part) for name, part in spec.items()}
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{what} must be an array, got a dict")
+    fits = x.ndim == 1 + len(spec.shape) and (spec.has_any_length or tuple(x.shape[1:]) == spec.shape)
+    if not fits:
+        lengths = (", any length" * len(spec.shape)) if spec.has_any_length else "".join(f", {d}" for d in spec.shape)
+        raise ValueError(f"{what} must have shape (n{lengths}), got {tuple(x.shape)}")
+    if torch.promote_types(x.dtype, spec.dtype) != spec.dtype:
+        raise ValueError(f"{what} must hold {_name_of(spec.dtype)}, as in training, got {_name_of(x.dtype)}")
+    return x.to(spec.dtype)
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def is_picture(shape: Sequence[int]) -> bool:
+    """Return whether values of 8 bits in this shape are pictures (n, c, h, w): grey, of three colours, or of four."""
+    return len(shape) == 4 and shape[1] in (1, 3, 4)
 
 
 def scaled_pictures(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
