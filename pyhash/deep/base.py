@@ -24,6 +24,7 @@ from pyhash.deep.backbones import check_backbones, check_given, check_modalities
 from pyhash.deep.checkpoint import identity_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
+from pyhash.deep.encoder_module import EncoderModule
 from pyhash.deep.encoders import compare_encoders, label_weights, with_one
 from pyhash.deep.loader_rows import LoaderRows
 from pyhash.deep.model_file import restore_state, store_state
@@ -281,6 +282,62 @@ class DeepMethod(HashingMethod):
         self._take(state, pack(signs), None)
         return self
 
+    def module(self, modality: str) -> EncoderModule:
+        """Return the encoder of one modality as a module of torch.
+
+        Parameters
+        ----------
+        modality : str
+            One of the modalities learned.
+
+        Returns
+        -------
+        torch.nn.Module
+            A copy of the feature map, the network with its backbone, and the encoder that the modality has now, see
+            ``encoders_``; on the CPU, in eval mode. It takes what ``project`` takes, as a tensor (n, ...) or a dict of
+            tensors, without ``eval_transform``, and gives projections (n, n_bits) float32.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet.
+        TypeError
+            If the feature map is not one of pyhash's.
+        ValueError
+            If the modality is unknown.
+        ValueError
+            If the encoder of the modality is "bayes".
+
+        Notes
+        -----
+        Bags of words are dense there. Feature maps compute in float64. ``torch.compile``, ``torch.export`` and further
+        training take the module as any other; the model stays unchanged.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from pyhash.datasets import make_multilabel
+        >>> from pyhash.deep import DHSL, TrainingOptions
+        >>> data = make_multilabel(300)
+        >>> model = DHSL(n_bits=16, hidden=[32, 16], training=TrainingOptions(epochs=2))
+        >>> model = model.fit(data.views, data.labels["classes"])
+        >>> module = model.module("text")
+        >>> module(torch.as_tensor(data.views["text"])).shape
+        torch.Size([300, 16])
+        """
+        state = self._fitted_state()
+        check_modality(state, modality)
+        encoder = self._encoder_of(modality)
+        if encoder == "bayes":
+            raise ValueError(
+                f"encoder must be 'bits' or 'posterior' for a module or an ONNX file, got 'bayes' for {modality!r}, "
+                "whose plain codes are found by a search; set one of the others before"
+            )
+        posterior = state.posterior(modality) if encoder == "posterior" else None
+        return EncoderModule(
+            state.maps[modality], state.network.only(modality), modality, state.plan.specs[modality], posterior
+        ).eval()
+
     def export_onnx(self, path: str | os.PathLike[str], *, modality: str) -> None:
         """Write the encoder of one modality to an ONNX file, which computes codes without pyhash and torch.
 
@@ -326,23 +383,15 @@ class DeepMethod(HashingMethod):
         ``pyhash.class``, ``pyhash.modality``, ``pyhash.n_bits``, ``pyhash.encoder`` and ``pyhash.fingerprint``.
         """
         state = self._fitted_state()
-        check_modality(state, modality)
-        encoder = self._encoder_of(modality)
-        if encoder == "bayes":
-            raise ValueError(
-                f"encoder must be 'bits' or 'posterior' for an ONNX file, got 'bayes' for {modality!r}, whose "
-                "plain codes are found by a search; set one of the others before the export"
-            )
-        write_onnx(
-            path,
-            state.network,
-            modality,
-            state.plan.shapes[modality],
-            state.plan.n_bits,
-            state.maps[modality],
-            state.posterior(modality) if encoder == "posterior" else None,
-            {"class": type(self).__name__, "encoder": encoder, "fingerprint": self.fingerprint},
-        )
+        module = self.module(modality)
+        what = f"backbones[{modality!r}]" if modality in state.network.backbones else f"the network of {modality!r}"
+        properties = {
+            "class": type(self).__name__,
+            "modality": modality,
+            "encoder": self._encoder_of(modality),
+            "fingerprint": self.fingerprint,
+        }
+        write_onnx(path, module, what, state.plan.specs[modality], state.plan.n_bits, properties)
 
     # --- learning -----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import io
 import os
@@ -11,180 +10,81 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 import pyhash
 from pyhash._files.atomic import atomic_file
-from pyhash._inputs.checks import is_sparse, n_bytes_of
-from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.methods.parts.feature_maps import MAPS, Centering, RBFAnchors, Standardizing, UnitLength
-from pyhash.methods.parts.posterior import PosteriorEncoder
+from pyhash._inputs.checks import n_bytes_of
+from pyhash.deep.encoder_module import EncoderModule
+from pyhash.deep.networks.inputs import Input, InputSpec, TensorSpec
 
 # The newest that the exporter of torch 2.2 has.
 _OPSET = 17
 # Rows that are traced, and those that the trace is tried on: another number, and neither is 1, which may broadcast.
 _ROWS_TRACED, _ROWS_TRIED = 2, 3
+_OUTPUTS = ("projections", "codes")
 
 
 def write_onnx(
     path: str | os.PathLike[str],
-    network: HashingNetwork,
-    modality: str,
-    shape: tuple[int, ...],
+    encoder: EncoderModule,
+    what: str,
+    spec: InputSpec,
     n_bits: int,
-    feature_map: Any,
-    posterior: PosteriorEncoder | None,
     properties: Mapping[str, str],
 ) -> None:
-    """Write the encoder of a modality, atomically; `shape` is that of a row as the user gives it.
+    """Write an encoder, atomically; `what` names its network in errors, `spec` is of its inputs.
 
-    Without `posterior` projections are the outputs of the network. Metadata are `properties` and what is known here of
-    the version, the modality and its codes, with the prefix "pyhash.". Raises TypeError for a map that is not pyhash's,
-    ValueError for a backbone that does not fit in such a file, and ImportError if onnx is not installed.
+    Metadata are `properties`, the version and the length of codes, with the prefix "pyhash.". Raises ValueError for a
+    backbone that does not fit in such a file, and ImportError if onnx is not installed.
     """
-    mapped = _map_module(modality, feature_map)
     try:
         import onnx
     except ImportError:
         raise ImportError(f'writing {path} needs onnx: pip install "pyhash-crossmodal[onnx]"') from None
-    # A copy: a trace leaves marks, and the network may be on another device.
-    encoder = _Encoder(mapped, copy.deepcopy(network).cpu(), modality, posterior, n_bits).eval()
-    what = f"backbones[{modality!r}]" if modality in network.backbones else f"the network of {modality!r}"
-    model = onnx.load_from_string(_exported(encoder, what, shape))
-    known = {"version": pyhash.__version__, "modality": modality, "n_bits": str(n_bits)}
+    model = onnx.load_from_string(_exported(_WithCodes(encoder, spec, n_bits).eval(), what, _named(spec)))
+    known = {"version": pyhash.__version__, "n_bits": str(n_bits)}
     onnx.helper.set_model_props(model, {f"pyhash.{name}": value for name, value in {**known, **properties}.items()})
     content = model.SerializeToString()
     with atomic_file(path) as file:
         file.write(content)
 
 
-# --- feature maps, in float64 as they are elsewhere -------------------------------------------------------------------
-
-
-class _AffineMap(nn.Module):
-    """Centering, and with a scale Standardizing."""
-
-    mean: Tensor
-    scale: Tensor | None
-
-    def __init__(self, mean: NDArray[np.float64], scale: NDArray[np.float64] | None = None) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("scale", None if scale is None else torch.tensor(scale))
-
-    def forward(self, x: Tensor) -> Tensor:
-        centered = x.double() - self.mean
-        return centered if self.scale is None else centered / self.scale
-
-
-class _UnitLengthMap(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        # Squares of float32 are within float64's range, so rows need not be scaled by their largest value first.
-        x = x.double()
-        lengths = (x * x).sum(dim=1, keepdim=True).sqrt()
-        return x / torch.where(lengths == 0, torch.ones_like(lengths), lengths)
-
-
-class _RBFMap(nn.Module):
-    anchors: Tensor
-    squares: Tensor
-    mean: Tensor
-
-    def __init__(self, fitted: RBFAnchors) -> None:
-        super().__init__()
-        anchors: Any = fitted.anchors_
-        self.register_buffer("anchors", torch.tensor(anchors.toarray() if is_sparse(anchors) else anchors).T)
-        self.register_buffer("squares", (self.anchors * self.anchors).sum(dim=0))
-        self.register_buffer("mean", torch.tensor(fitted.mean_))
-        self._factor = -0.5 / fitted.width_**2
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.double()
-        distances = (x * x).sum(dim=1, keepdim=True) + self.squares - 2 * (x @ self.anchors)
-        kernel = (self._factor * distances.relu()).exp()  # rounding makes some slightly negative
-        return kernel - self.mean
-
-
-def _map_module(modality: str, feature_map: Any) -> nn.Module:
-    kind = type(feature_map)
-    if feature_map is None:
-        return nn.Identity()
-    if kind is Centering:
-        return _AffineMap(feature_map.mean_)
-    if kind is Standardizing:
-        return _AffineMap(feature_map.mean_, feature_map.scale_)
-    if kind is UnitLength:
-        return _UnitLengthMap()
-    if kind is RBFAnchors:
-        return _RBFMap(feature_map)
-    raise TypeError(
-        f"feature_maps[{modality!r}] must be one of {', '.join(MAPS)} for an ONNX file, which holds no other code, "
-        f"got a {kind.__name__}; map the features before the model sees them"
-    )
-
-
-# --- encoding ---------------------------------------------------------------------------------------------------------
-
-
-class _ExpectedCodes(nn.Module):
-    """A ``PosteriorEncoder`` on features without their column of 1."""
-
-    weight: Tensor
-    intercept: Tensor
-    sets: Tensor | None
-    bias: Tensor
-    mean_codes: Tensor
-
-    def __init__(self, posterior: PosteriorEncoder) -> None:
-        super().__init__()
-        # float64 whatever the features: which of both is needed cannot be asked in a graph.
-        first, *rest = (torch.tensor(factor) for factor in posterior.factors[np.float64])
-        self.register_buffer("weight", first[:-1])
-        self.register_buffer("intercept", first[-1])
-        self.register_buffer("sets", rest[0] if rest else None)
-        self.register_buffer("bias", torch.tensor(posterior.bias))
-        self.register_buffer("mean_codes", torch.tensor(posterior.mean_codes))
-
-    def forward(self, features: Tensor) -> Tensor:
-        logits = features.double() @ self.weight + self.intercept
-        if self.sets is not None:
-            logits = logits @ self.sets
-        expected: Tensor = torch.softmax(logits.float() + self.bias, dim=1) @ self.mean_codes
-        return expected
-
-
-class _Encoder(nn.Module):
-    """Projections (n, n_bits) float32 and packed codes (n, ceil(n_bits / 8)) uint8 of rows as the user has them."""
+class _WithCodes(nn.Module):
+    """Projections (n, n_bits) float32 and packed codes (n, ceil(n_bits / 8)) uint8, of tensors one after another."""
 
     powers: Tensor
 
-    def __init__(
-        self,
-        mapped: nn.Module,
-        network: HashingNetwork,
-        modality: str,
-        posterior: PosteriorEncoder | None,
-        n_bits: int,
-    ) -> None:
+    def __init__(self, encoder: EncoderModule, spec: InputSpec, n_bits: int) -> None:
         super().__init__()
-        self._mapped = mapped
-        self._network = network
-        self._modality = modality
-        self._expected = None if posterior is None else _ExpectedCodes(posterior)
+        self._encoder = encoder
+        self._spec = spec
         # Bits times this are bytes: in float32 exact, and a product that every runtime has.
         bits, powers = torch.arange(n_bits), torch.zeros(n_bits, n_bytes_of(n_bits))
         powers[bits, bits // 8] = 2.0 ** (bits % 8)
         self.register_buffer("powers", powers)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features, outputs = self._network.encode(self._modality, self._mapped(x.flatten(1)).float())
-        projections = outputs.float() if self._expected is None else self._expected(features.float())
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        projections = self._encoder(_structured(iter(tensors), self._spec))
         return projections, ((projections > 0).float() @ self.powers).to(torch.uint8)
+
+
+def _structured(tensors: Iterator[Tensor], spec: InputSpec) -> Input:
+    """Return an input made of its tensors."""
+    if isinstance(spec, TensorSpec):
+        return next(tensors)
+    return {name: _structured(tensors, part) for name, part in spec.items()}
+
+
+def _named(spec: InputSpec, name: str = "") -> dict[str, TensorSpec]:
+    """Return the specifications of all tensors by the names of inputs: "x", or the keys of a dict."""
+    if isinstance(spec, TensorSpec):
+        return {name or "x": spec}
+    found = [_named(part, f"{name}.{key}" if name else key) for key, part in spec.items()]
+    return {key: part for each in found for key, part in each.items()}
 
 
 class _AdaptivePoolsAsProducts(TorchFunctionMode):
@@ -220,7 +120,7 @@ def _averages(n: int, n_bins: int) -> Tensor:
 # --- the export -------------------------------------------------------------------------------------------------------
 
 
-def _exported(encoder: nn.Module, what: str, shape: tuple[int, ...]) -> bytes:
+def _exported(encoder: nn.Module, what: str, inputs: Mapping[str, TensorSpec]) -> bytes:
     """Return an ONNX model for any number of rows; `what` names the network in errors.
 
     By torch's exporter of traces: every version has it, and it takes a fraction of the other's time.
@@ -228,21 +128,24 @@ def _exported(encoder: nn.Module, what: str, shape: tuple[int, ...]) -> bytes:
     # Before torch 2.5 there was no other to choose.
     chosen: dict[str, Any] = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     rng = torch.Generator().manual_seed(0)
-    few, more = (torch.rand((n, *shape), generator=rng) for n in (_ROWS_TRACED, _ROWS_TRIED))
-    names, content = ("x", "projections", "codes"), io.BytesIO()
+    few, more = (tuple(_some_rows(spec, n, rng) for spec in inputs.values()) for n in (_ROWS_TRACED, _ROWS_TRIED))
+    content = io.BytesIO()
+    axes: dict[str, dict[int, str]] = {name: {0: "n"} for name in (*inputs, *_OUTPUTS)}
+    for name, spec in inputs.items():
+        axes[name] |= {i: f"axis{i}" for i in range(1, 1 + len(spec.shape)) if spec.has_any_length}
     with torch.no_grad(), _without_torch_warnings():
         try:
             with _AdaptivePoolsAsProducts():
-                traced: Any = torch.jit.trace(encoder, (few,), check_trace=False)  # type: ignore[no-untyped-call]
+                traced: Any = torch.jit.trace(encoder, few, check_trace=False)  # type: ignore[no-untyped-call]
             _check_trace(traced, encoder, what, more)
             with _AdaptivePoolsAsProducts():
                 torch.onnx.export(
                     encoder,
-                    (few,),
+                    few,
                     content,  # type: ignore[arg-type]  # what every version takes, and none says
-                    input_names=names[:1],
-                    output_names=names[1:],
-                    dynamic_axes={name: {0: "n"} for name in names},
+                    input_names=list(inputs),
+                    output_names=list(_OUTPUTS),
+                    dynamic_axes=axes,
                     opset_version=_OPSET,
                     **chosen,
                 )
@@ -251,11 +154,18 @@ def _exported(encoder: nn.Module, what: str, shape: tuple[int, ...]) -> bytes:
     return content.getvalue()
 
 
-def _check_trace(traced: nn.Module, encoder: nn.Module, what: str, rows: Tensor) -> None:
+def _some_rows(spec: TensorSpec, n: int, rng: torch.Generator) -> Tensor:
+    """Return rows of random numbers, or of ones: every vocabulary has a token of this number."""
+    if spec.dtype.is_floating_point:
+        return torch.rand((n, *spec.shape), generator=rng)
+    return torch.ones((n, *spec.shape), dtype=spec.dtype)
+
+
+def _check_trace(traced: nn.Module, encoder: nn.Module, what: str, rows: tuple[Tensor, ...]) -> None:
     """Raise a ValueError if a trace holds the number of rows, or something that depends on values, as a constant."""
-    expected, _ = encoder(rows)
+    expected, _ = encoder(*rows)
     try:
-        found, _ = traced(rows)
+        found, _ = traced(*rows)
         reason = None if torch.allclose(found, expected, rtol=1e-4, atol=1e-4) else "its trace gives other projections"
     except RuntimeError as error:
         reason = _first_line(error)

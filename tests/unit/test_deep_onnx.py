@@ -13,6 +13,9 @@ from torch.nn import functional
 import pyhash
 from pyhash import Centering, NotFittedError, RBFAnchors, Standardizing, UnitLength, codes
 from pyhash.deep import DHSL, SDCH, AlexNet, TrainingOptions
+from pyhash.deep.backbones import embedded_width, zero_row
+from pyhash.deep.encoder_module import EncoderModule
+from pyhash.deep.networks.inputs import TensorSpec
 from pyhash.deep.networks.sdch_network import SDCHNetwork
 from pyhash.deep.onnx_export import write_onnx
 from pyhash.methods.parts.encoder_trial import ENCODERS
@@ -94,10 +97,14 @@ def with_backbone(labels):
     return model.set_params(backbone_learning_rate=1e-2).fit(views, labels, progress=False)
 
 
-def untrained(backbone, shape, n_bits):
-    """A network of pictures alone."""
+def write_untrained(path, backbone, shape, n_bits):
+    """Write the file of a network of pictures alone, and return the network."""
     torch.manual_seed(0)
-    return SDCHNetwork(n_bits, {"image": int(np.prod(shape))}, {"image": shape}, (8,), 8, {"image": backbone}).eval()
+    spec = TensorSpec(shape)
+    width = embedded_width("image", backbone, zero_row(spec))
+    network = SDCHNetwork(n_bits, {"image": width}, (8,), 8, {"image": backbone}).eval()
+    write_onnx(path, EncoderModule(None, network, "image", spec, None), "backbones['image']", spec, n_bits, {})
+    return network
 
 
 def run(path, x):
@@ -151,7 +158,7 @@ def test_posterior_codes_of_sdch_are_exported(sdch, modality, tmp_path, monkeypa
 
 def test_bayes_codes_are_refused(sdch, tmp_path, monkeypatch):
     set_encoder(sdch, "bayes", monkeypatch)
-    with pytest.raises(ValueError, match="'bits' or 'posterior' for an ONNX file, got 'bayes' for 'words'"):
+    with pytest.raises(ValueError, match="'bits' or 'posterior' for a module or an ONNX file, got 'bayes' for 'words'"):
         sdch.export_onnx(tmp_path / "encoder.onnx", modality="words")
     assert not (tmp_path / "encoder.onnx").exists()
 
@@ -203,8 +210,7 @@ def test_a_backbone_is_in_the_file(with_backbone, encoder, tmp_path, monkeypatch
 
 def test_alexnet_is_exported(tmp_path):
     shape = (3, 227, 227)
-    network = untrained(AlexNet(channels=(4, 6, 8, 6, 5), width=16), shape, 10)
-    write_onnx(tmp_path / "encoder.onnx", network, "image", shape, 10, None, None, {})
+    network = write_untrained(tmp_path / "encoder.onnx", AlexNet(channels=(4, 6, 8, 6, 5), width=16), shape, 10)
     x = torch.rand(3, *shape)
     with torch.no_grad():
         expected = network("image", x).numpy()
@@ -360,9 +366,8 @@ def test_backbones_that_no_file_can_hold_are_refused(backbone, message, tmp_path
     path = tmp_path / "encoder.onnx"
     path.write_bytes(b"older")
     shape = (3, SIDE, SIDE)
-    network = untrained(backbone(), shape, 10)
     with pytest.raises(ValueError, match=rf"^backbones\['image'\] {message}"):
-        write_onnx(path, network, "image", shape, 10, None, None, {})
+        write_untrained(path, backbone(), shape, 10)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"older"
 
