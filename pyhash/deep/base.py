@@ -20,7 +20,7 @@ from pyhash._inputs.checks import check_choice, check_integer, check_n_bits
 from pyhash._inputs.paths import check_path
 from pyhash.codes import pack
 from pyhash.deep.array_view import ArrayView, Transform, rows_of_shape
-from pyhash.deep.backbones import check_backbones, check_given, check_modalities, embedded_width, set_trained
+from pyhash.deep.backbones import check_backbones, check_given, check_modalities, set_trained
 from pyhash.deep.checkpoint import identity_of
 from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
@@ -28,6 +28,7 @@ from pyhash.deep.encoder_module import EncoderModule
 from pyhash.deep.encoders import compare_encoders, label_weights, with_one
 from pyhash.deep.loader_rows import LoaderRows
 from pyhash.deep.model_file import restore_state, store_state
+from pyhash.deep.networks.backbone import embedded_width
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.inputs import as_specified, to_device
 from pyhash.deep.objective import Objective

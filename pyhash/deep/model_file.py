@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from pyhash._inputs.checks import check_integer
-from pyhash.deep.backbones import embedded_width, restore_backbones, store_backbones, zero_row
+from pyhash.deep.backbones import restore_backbones, store_backbones
 from pyhash.deep.checkpoint import as_arrays, as_weights, load_weights, weights_of
+from pyhash.deep.networks.backbone import embedded_width, zero_row
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.inputs import InputSpec, TensorSpec
 from pyhash.deep.state import DeepState, Plan

@@ -13,8 +13,8 @@ from torch.nn import functional
 import pyhash
 from pyhash import Centering, NotFittedError, RBFAnchors, Standardizing, UnitLength, codes
 from pyhash.deep import DHSL, SDCH, AlexNet, TrainingOptions
-from pyhash.deep.backbones import embedded_width, zero_row
 from pyhash.deep.encoder_module import EncoderModule
+from pyhash.deep.networks.backbone import embedded_width, zero_row
 from pyhash.deep.networks.inputs import TensorSpec
 from pyhash.deep.networks.sdch_network import SDCHNetwork
 from pyhash.deep.onnx_export import write_onnx

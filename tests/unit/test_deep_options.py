@@ -156,7 +156,12 @@ def test_files_keep_options_beside_the_other_parameters(tmp_path, name):
     assert of_state[1].pop("calibrations") == {}
     scores = [state.pop("trial")["scores"] for state in of_state]
     assert scores[1] == {name: [*sums, 0.0] for name, sums in scores[0].items()}
+    # And what backbones give, and transforms.
+    assert of_state[1]["plan"].pop("backbone_widths") == dict.fromkeys(backbones or {}, 8)
+    assert of_state[1].pop("evaluated_by") == []
     assert of_state[0] == of_state[1]
+    parameters = [archive.fields.pop("parameters") for archive in (before, after)]
+    assert parameters[1] == dict.fromkeys(parameters[1]) | parameters[0]  # newer parameters are None
     assert before.fields == after.fields
     model.set_params(training=None).save(tmp_path / "unset")
     assert pyhash.load(tmp_path / "unset", backbones=backbones).training is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from pyhash.deep.backbones import embedded
+from pyhash.deep.networks.backbone import embedded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
