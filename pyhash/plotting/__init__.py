@@ -8,6 +8,7 @@ from pyhash.plotting.bits import BitsDisplay
 from pyhash.plotting.bytes_per_item import BytesPerItemDisplay
 from pyhash.plotting.charts import require_matplotlib, save_figure
 from pyhash.plotting.class_distance import ClassDistanceDisplay
+from pyhash.plotting.convergence import ConvergenceDisplay
 from pyhash.plotting.precision_at import PrecisionAtDisplay
 from pyhash.plotting.precision_recall import PrecisionRecallDisplay
 from pyhash.plotting.rounds import RoundsDisplay
@@ -18,6 +19,7 @@ __all__ = [
     "BitsDisplay",
     "BytesPerItemDisplay",
     "ClassDistanceDisplay",
+    "ConvergenceDisplay",
     "PrecisionAtDisplay",
     "PrecisionRecallDisplay",
     "RoundsDisplay",

@@ -6,19 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pyhash.plotting.charts import axes_for, finish
 from pyhash.plotting.columns import check_column
+from pyhash.plotting.histories import check_columns, check_history, columns_of, draw_history, history_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from typing_extensions import Self
 
 _ENTRY = ("epoch", "loss", "losses", "validation")
-_LEGEND_COLUMNS = 3
-_MARKER: dict[str, Any] = {"marker": "o", "markersize": 3}  # visible also for one epoch, which draws no line
 
 
 class _TrainedByEpochs(Protocol):
@@ -96,12 +91,10 @@ class TrainingCurvesDisplay:
         >>> display.losses
         {'total': [1.0, 0.5], 'triplet': [1.0, 0.5]}
         """
-        # Not hasattr: it evaluates the property, which raises for a model that has not learned.
-        if "history_" not in dir(model):
-            raise TypeError(f"model must have a history_, as deep methods do, got {type(model).__name__}")
-        if not model.history_:
+        history = history_of(model, "deep methods")
+        if not history:
             raise ValueError(f"model must have learned, got {type(model).__name__} without any epoch in its history_")
-        return cls.from_history(model.history_, ax, name=name)
+        return cls.from_history(history, ax, name=name)
 
     @classmethod
     def from_history(
@@ -143,10 +136,10 @@ class TrainingCurvesDisplay:
         >>> TrainingCurvesDisplay.from_history([epoch]).validation
         {'image->text': [0.25]}
         """
-        _check_history(history)
+        check_history(history, "epoch", _ENTRY, {"losses": False, "validation": True})
         epochs = [entry["epoch"] for entry in history]
-        losses = _columns([{"total": entry["loss"], **entry["losses"]} for entry in history])
-        validation = _columns([entry["validation"] or {} for entry in history])
+        losses = columns_of([{"total": entry["loss"], **entry["losses"]} for entry in history])
+        validation = columns_of([entry["validation"] or {} for entry in history])
         return cls(epochs, losses, validation or None, name).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
@@ -179,70 +172,12 @@ class TrainingCurvesDisplay:
             If matplotlib is not installed.
         """
         epochs = check_column("epochs", self.epochs)
-        losses = self._checked("losses", self.losses)
+        losses = check_columns("losses", self.losses, len(self.epochs), "of epochs")
         if not losses:
             raise ValueError("losses must name at least one term, got none")
-        validation = {} if self.validation is None else self._checked("validation", self.validation)
-        self.ax_ = axes_for(ax)
-        for term, values in losses.items():
-            known = np.isfinite(values)
-            self.ax_.plot(epochs[known], values[known], label=self._label(term), **_MARKER)
-        self.validation_ax_ = self.ax_.twinx() if validation else None
-        if self.validation_ax_ is not None:
-            for direction, values in validation.items():
-                # Empty lines in the left axes: for an entry in their legend and the next of their colors.
-                (entry,) = self.ax_.plot([], [], "--", label=self._label(f"mAP {direction}"), **_MARKER)
-                known = np.isfinite(values)
-                color = entry.get_color()
-                self.validation_ax_.plot(epochs[known], values[known], "--", color=color, **_MARKER)
-            self.validation_ax_.set(ylabel="Validation mAP", ylim=(0, 1))
-        self._scale_losses()
+        validation = self.validation
+        scores = {} if validation is None else check_columns("validation", validation, len(self.epochs), "of epochs")
+        self.ax_, self.validation_ax_ = draw_history(
+            ax, epochs, losses, scores, name=self.name, labels=("Epoch", "Loss")
+        )
         return self
-
-    def _checked(self, name: str, columns: Mapping[str, Sequence[float]]) -> dict[str, NDArray[Any]]:
-        if not isinstance(columns, Mapping):
-            raise TypeError(f"{name} must be a mapping of names to values, got {type(columns).__name__}")
-        n = len(self.epochs)
-        return {key: check_column(f"{name}[{key!r}]", values, n, "of epochs") for key, values in columns.items()}
-
-    def _label(self, name: str) -> str:
-        return name if self.name is None else f"{self.name}, {name}"
-
-    def _scale_losses(self) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        self.ax_.set_yscale("linear")  # an earlier run may have left a logarithmic axis, which cannot begin at 0
-        finish(self.ax_, "Epoch", "Loss")
-        drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=np.float64) for line in self.ax_.get_lines()])
-        if len(drawn) and drawn.min() > 0:
-            self.ax_.set_yscale("log")
-            self.ax_.autoscale(axis="y")
-        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
-        # Below the axes, where the legend covers no curve.
-        self.ax_.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=_LEGEND_COLUMNS, frameon=False)
-
-
-def _check_history(history: object) -> None:
-    if isinstance(history, str) or not isinstance(history, Sequence):
-        raise TypeError(f"history must be a sequence of mappings, one for each epoch, got {type(history).__name__}")
-    if not history:
-        raise ValueError("history must hold at least one epoch, got none")
-    for number, entry in enumerate(history):
-        if not isinstance(entry, Mapping):
-            raise TypeError(f"history[{number}] must be a mapping, got {type(entry).__name__}")
-        missing = [key for key in _ENTRY if key not in entry]
-        if missing:
-            raise ValueError(f"history[{number}] must hold {', '.join(_ENTRY)}, got none of {', '.join(missing)}")
-        for key in ("losses", "validation"):
-            if not isinstance(entry[key], Mapping) and (key == "losses" or entry[key] is not None):
-                raise TypeError(f"history[{number}][{key!r}] must be a mapping, got {type(entry[key]).__name__}")
-
-
-def _columns(rows: Sequence[Mapping[str, float | None]]) -> dict[str, list[float]]:
-    """Return the values of all rows by name; NaN where a row has none."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [_or_nan(row.get(name)) for row in rows] for name in names}
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value

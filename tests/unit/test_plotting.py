@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pyhash import NotFittedError, codes, evaluation, plotting
-from pyhash.methods import LSH
+from pyhash.methods import LEMON, LSH
 
 
 @pytest.fixture
@@ -589,6 +589,128 @@ def test_training_curves_need_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"charts need matplotlib: pip install 'pyhash-crossmodal\[plot\]'"):
         plotting.TrainingCurvesDisplay.from_history([epoch(1)])
+
+
+# --- convergence ---
+
+
+def iteration(chunk, number, terms, validation=None):
+    return {
+        "chunk": chunk,
+        "iteration": number,
+        "objective": sum(terms.values()),
+        "terms": terms,
+        "validation": validation,
+    }
+
+
+STREAM = [
+    iteration(1, 1, {"labels": 8.0, "codes": 2.0}, {"image->text": 0.25}),
+    iteration(1, 2, {"labels": 4.0, "codes": 1.0}, {"image->text": 0.5}),
+    iteration(2, 1, {"labels": 16.0, "codes": 1.0}),
+]
+
+
+def test_convergence_shows_the_objective_and_its_terms_left_and_validation_right():
+    display = plotting.ConvergenceDisplay.from_history(STREAM)
+    left, right = display.ax_, display.validation_ax_
+    shown = lines_of(left)
+    nan = float("nan")
+    np.testing.assert_equal(shown["objective"], ([1, 2, nan, 3], [10, 5, nan, 17]))  # broken between chunks
+    np.testing.assert_equal(shown["labels"], ([1, 2, nan, 3], [8, 4, nan, 16]))
+    np.testing.assert_equal(shown["codes"], ([1, 2, nan, 3], [2, 1, nan, 1]))
+    (curve,) = right.get_lines()
+    np.testing.assert_equal((list(curve.get_xdata()), list(curve.get_ydata())), ([1, 2, nan], [0.25, 0.5, nan]))
+    borders = [line for line in left.get_lines() if line.get_linestyle() == ":"]
+    assert [list(line.get_xdata()) for line in borders] == [[2.5, 2.5]]
+    assert (left.get_xlabel(), left.get_ylabel(), right.get_ylabel()) == ("Iteration", "Objective", "Validation mAP")
+    assert right.get_ylim() == (0, 1)
+    assert left.get_yscale() == "log"
+    assert left.get_ylim()[0] < 1 < 17 < left.get_ylim()[1]
+    assert legend(left) == ["objective", "labels", "codes", "mAP image->text"]
+    order = [line.get_zorder() for line in left.get_lines() if line.get_label() in ("objective", "labels", "codes")]
+    assert order == sorted(order, reverse=True)  # the objective above a term that it nearly equals
+
+
+def test_convergence_of_one_chunk_and_one_term_is_one_line():
+    display = plotting.ConvergenceDisplay.from_history([iteration(1, n, {"quantization": 1.0 / n}) for n in (1, 2)])
+    assert display.validation_ax_ is None
+    assert lines_of(display.ax_) == {"objective": ([1, 2], [1.0, 0.5])}
+
+
+def test_convergence_with_values_that_are_not_positive_is_on_a_linear_axis():
+    display = plotting.ConvergenceDisplay([1, 1, 2], {"objective": [2.0, -1.0, 1.0]}).plot()
+    assert display.ax_.get_yscale() == "linear"
+    assert display.ax_.get_ylim()[0] <= -1
+
+
+def test_convergence_of_several_models_shares_axes():
+    first = plotting.ConvergenceDisplay.from_history(STREAM, name="x")
+    second = plotting.ConvergenceDisplay.from_history(STREAM[:2], first.ax_, name="y")
+    assert second.ax_ is first.ax_
+    assert legend(first.ax_)[:1] == ["x, objective"]
+    assert legend(first.ax_)[4:5] == ["y, objective"]
+    assert first.ax_.get_yscale() == "log"
+
+
+def test_convergence_from_a_model():
+    labels = np.arange(60) % 3
+    views = {"image": np.eye(3)[labels], "text": np.eye(3)[labels]}
+    model = LEMON(8, n_iter=2, record=True).fit(views, labels, chunk_size=30, validation=(views, labels))
+    display = plotting.ConvergenceDisplay.from_model(model, name="mine")
+    assert (display.chunks, display.name) == ([1, 1, 2, 2], "mine")
+    assert display.values["objective"] == [entry["objective"] for entry in model.history_]
+    assert list(display.values) == ["objective", *model.history_[0]["terms"]]
+    assert display.validation == {
+        direction: [entry["validation"][direction] for entry in model.history_]
+        for direction in ("image->text", "text->image")
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda make: make.from_model(LSH(8)),
+            TypeError,
+            "model must have a history_, as methods that learn by iterations do, got LSH",
+        ),
+        (lambda make: make.from_model(LEMON(8)), NotFittedError, "has not learned anything yet"),
+        (
+            lambda make: make.from_model(LEMON(8).fit({"x": np.eye(3)}, np.arange(3))),
+            NotFittedError,
+            "set record=True before it learns",
+        ),
+        (
+            lambda make: make.from_model(SimpleNamespace(history_=[epoch(1)])),
+            ValueError,
+            r"history\[0\] must hold chunk, iteration, objective, terms, validation, got none of chunk, iteration",
+        ),
+        (lambda make: make.from_history([]), ValueError, "history must hold at least one iteration, got none"),
+        (lambda make: make.from_history(3), TypeError, "one for each iteration, got int"),
+        (
+            lambda make: make.from_history([{**STREAM[0], "terms": None}]),
+            TypeError,
+            r"history\[0\]\['terms'\] must be a mapping, got NoneType",
+        ),
+        (lambda make: make([1], [0.5]).plot(), TypeError, "values must be a mapping of names to values, got list"),
+        (lambda make: make([1], {}).plot(), ValueError, "values must name at least one term, got none"),
+        (
+            lambda make: make([1, 1], {"a": [1]}).plot(),
+            ValueError,
+            r"values\['a'\] must have shape \(2,\), one for each of chunks, got \(1,\)",
+        ),
+        (
+            lambda make: make([1], {"a": [1]}, {"x->y": [1, 2]}).plot(),
+            ValueError,
+            r"validation\['x->y'\] must have shape \(1,\), one for each of chunks, got \(2,\)",
+        ),
+        (lambda make: make(3, {"a": [1]}).plot(), ValueError, r"chunks must have shape \(n,\), got \(\)"),
+    ],
+)
+def test_wrong_input_of_convergence(call, error, message):
+    with pytest.raises(error, match=message):
+        call(plotting.ConvergenceDisplay)
 
 
 @pytest.mark.parametrize("wrong", [5, "axes", [None]])

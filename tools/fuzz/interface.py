@@ -65,6 +65,7 @@ def examples() -> dict[str, Any]:
         "preset": "shoh", "name": "lsh", "methods": ["lsh"], "bits": [8], "X": rng.normal(size=(5, 20)),
         "modality": "a", "views": {"a": rng.normal(size=(24, 20)), "b": rng.normal(size=(24, 17))},
         "scores": [0.1, 0.2], "n_bytes": [1, 2], "n_seen": [1, 2], "curve": curve, "epochs": [1, 2],
+        "ConvergenceDisplay.chunks": [1, 1], "ConvergenceDisplay.values": {"objective": [1.0, 0.5]},
         "losses": {"total": [1.0, 0.5]}, "size": 7, "SensitivityDisplay.values": {"alpha": [1, 100]},
         "B": rng.choice(np.array([-1, 1], np.int8), (24, 4)), "H": np.eye(4), "Q": rng.normal(size=(24, 4)),
         "max_sweeps": 3,
