@@ -95,6 +95,11 @@ class DHSL(DeepMethod):
     variant : {"full", "DHSL1", "DHSL2", "DHSL3", "DHSL4"}
         The ablations of the paper's Table 3: without the penalty on the selector, without the selector, without
         relations within a modality, without the relation network.
+    backbones : mapping of str to torch Module, or None
+        Networks, by modality, whose outputs take the place of features. Copies are trained.
+    train_backbones : {None, True, False, "head"} or mapping of str to these
+        What of backbones is trained: all (True), nothing, in eval mode (False), or their last module with weights, in
+        the order of ``modules()`` ("head"); None: weights that require gradients, each module in the mode it is in.
     hidden : sequence of int or None
         Widths of the main networks' layers but the last; on the CPU (1024, 512), on other devices, and in the paper,
         (8192, 2048).
@@ -120,9 +125,14 @@ class DHSL(DeepMethod):
         Weighted means over triplets and entries, or sums as printed; "mean", paper "sum".
     learning_rate, relation_learning_rate : float or None
         Of the main networks with their selectors, and of the relation network; 2e-3 for both, paper 1e-4 and 5e-4.
+    backbone_learning_rate : float or mapping of str to float, or None
+        Of backbones, of all or of each; 2e-4, paper 1e-4 (it has none).
     training : TrainingOptions or None
         Epochs, batches, optimizer, validation, device. Options of None: 60 epochs, batches of 256, "adam", decay
         "cosine", gradients not clipped; paper 120, 128, "sgd", "none", not clipped.
+    transform, eval_transform : mapping of str to callable, or None
+        Functions of one item of a modality: for training, and for all else (validation, ``codes_``, ``encode``). Those
+        of arrays take a row as a tensor. Files do not hold them: set `eval_transform` again after loading.
     feature_maps : mapping of str to feature map, or None
         Applied to the features of a modality first; None: not at all. By default dense features are standardized; bags
         of words, pictures, and all features in the paper's preset are not.

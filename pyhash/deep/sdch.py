@@ -93,6 +93,9 @@ class SDCH(DeepMethod):
         Width k of the features, the outputs of fc3; 256.
     backbones : mapping of str to torch Module, or None
         Networks whose outputs take the place of fc1 and fc2, such as ``{"image": AlexNet()}``. Copies are trained.
+    train_backbones : {None, True, False, "head"} or mapping of str to these
+        What of backbones is trained: all (True), nothing, in eval mode (False), or their last module with weights, in
+        the order of ``modules()`` ("head"); None: weights that require gradients, each module in the mode it is in.
     gamma : float or None
         Weight of the hash part; 5, paper 0.01.
     beta_1, beta_2, beta_3 : float or None
@@ -110,9 +113,13 @@ class SDCH(DeepMethod):
         "itq".
     learning_rate, hash_learning_rate, backbone_learning_rate : float or None
         Of the features, the hash layer and backbones; 2e-3, 1e-2 and a tenth of the first, paper 1e-3, 1e-2 and 1e-4.
+        That of backbones may be a mapping of modalities to rates.
     training : TrainingOptions or None
         Epochs, batches, optimizer, validation, device. Options of None: 40 epochs, batches of 128, "adam", decay
         "cosine", gradients clipped to 1; paper 50, 64, "adam" (it names none), "none", not clipped.
+    transform, eval_transform : mapping of str to callable, or None
+        Functions of one item of a modality: for training, and for all else (validation, ``codes_``, ``encode``). Those
+        of arrays take a row as a tensor. Files do not hold them: set `eval_transform` again after loading.
     feature_maps : mapping of str to feature map, or None
         Applied to the features of a modality first; None: not at all. By default dense features are standardized; bags
         of words, pictures, and all features in the paper's preset are not.
