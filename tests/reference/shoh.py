@@ -74,24 +74,23 @@ class ReferenceSHOH:
         r, C, alpha, K = B.shape[1], self.C, self.alpha, len(self.C)
         B = B.astype(float)
         self.chunks.append((X, L, B))
-        S = self.labels_to_learn(L)
+        self.all_L = [np.concatenate([of_chunk[k] for _, of_chunk, _ in self.chunks]) for k in range(K)]
+        self.all_S = soft_labels(self.all_L, self.A, self.gamma) if self.is_soft else self.all_L
+        S = [layer[-len(B) :] for layer in self.all_S]
         depth = sum((layer.sum(axis=1) > 0).astype(int) for layer in L)
         to_finest = with_finest(self.A)
         self.note()
         for _ in range(self.n_iter):
-            for row in range(len(B)):  # rows do not depend on each other
-                known = range(depth[row])
-                one = B[row : row + 1]
-                sweep(
-                    one,
-                    sum(alpha[k] * C[k].T @ C[k] for k in known),
-                    r * sum(alpha[k] * S[k][row : row + 1] @ C[k] for k in known),
-                )
+            for d in np.unique(depth):  # rows do not depend on each other
+                rows = np.flatnonzero(depth == d)
+                codes = B[rows]
+                H = sum(alpha[k] * C[k].T @ C[k] for k in range(d))
+                sweep(codes, H, r * sum(alpha[k] * S[k][rows] @ C[k] for k in range(d)))
+                B[rows] = codes
             self.note()
-            all_B, all_L = self.codes(), self.labels()
-            all_S = self.labels_to_learn(all_L)
+            all_B, all_S = self.codes(), self.all_S
             E = []
-            for layer in all_L:
+            for layer in self.all_L:
                 known_B = all_B[layer.sum(axis=1) > 0]
                 E.append(known_B.T @ known_B)
             sweep(
@@ -114,19 +113,12 @@ class ReferenceSHOH:
             self.history.append(self.terms())
         return B
 
-    def labels_to_learn(self, L):
-        return soft_labels(L, self.A, self.gamma) if self.is_soft else L
-
     def codes(self):
         return np.concatenate([B for _, _, B in self.chunks])
 
-    def labels(self):
-        return [np.concatenate([L[k] for _, L, _ in self.chunks]) for k in range(len(self.C))]
-
     def terms(self):
-        L = self.labels()
         weights = {"alpha": self.alpha, "beta": self.beta, "eta": self.eta}
-        return terms(self.codes(), self.C, self.labels_to_learn(L), L, self.A, **weights)
+        return terms(self.codes(), self.C, self.all_S, self.all_L, self.A, **weights)
 
     def note(self):
         self.objectives.append(sum(self.terms()))
@@ -136,7 +128,7 @@ class ReferenceSHOH:
         X = np.concatenate([views[modality] for views, _, _ in self.chunks])
         B = self.codes()
         rows, targets = [X], [B]
-        for alpha, labels, C in zip(self.alpha, self.labels(), self.C, strict=True):
+        for alpha, labels, C in zip(self.alpha, self.all_L, self.C, strict=True):
             for c in np.flatnonzero(labels.sum(axis=0)):
                 weight = np.sqrt(self.mu * alpha)
                 rows.append(weight * X[labels[:, c] == 1].mean(axis=0, keepdims=True))
