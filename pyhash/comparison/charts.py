@@ -30,6 +30,7 @@ from pyhash.plotting.bits import BitsDisplay
 from pyhash.plotting.bytes_per_item import BytesPerItemDisplay
 from pyhash.plotting.charts import legend_beside, require_matplotlib, save_figure
 from pyhash.plotting.class_distance import ClassDistanceDisplay
+from pyhash.plotting.convergence import ConvergenceDisplay
 from pyhash.plotting.precision_at import PrecisionAtDisplay
 from pyhash.plotting.precision_recall import PrecisionRecallDisplay
 from pyhash.plotting.rounds import RoundsDisplay
@@ -92,6 +93,7 @@ class _Charts:
         if ax is not None:
             yield "training_time_by_round", self._finished(ax, f"{self.longest} bits")
         yield from self._training_curves()
+        yield from self._convergence()
         yield from self._class_distances()
         yield from self._sensitivities()
 
@@ -226,6 +228,13 @@ class _Charts:
             if history:
                 ax = TrainingCurvesDisplay.from_history(history).ax_
                 yield f"training_curves.{_as_file_name(method)}", self._titled(ax, f"{method}, {self.longest} bits")
+
+    def _convergence(self) -> Iterator[tuple[str, Axes]]:
+        for method, run in self._first_runs():
+            history = run.get("optimisation")  # missing in records of version 0.1
+            if history:
+                ax = ConvergenceDisplay.from_history(history).ax_
+                yield f"convergence.{_as_file_name(method)}", self._titled(ax, f"{method}, {self.longest} bits")
 
     def _class_distances(self) -> Iterator[tuple[str, Axes]]:
         for method, run in self._first_runs():

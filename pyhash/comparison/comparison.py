@@ -142,9 +142,10 @@ class Comparison:
         -------
         list of str
             Names of the files. For each direction: mAP by bits, by round and by bytes per item, precision-recall and
-            precision at N. For each method: distances between classes, and training curves of methods that are trained
-            by epochs. Once: training time by round. For each sweep of one or two parameters and each direction, mAP by
-            the values, with a heat map for each length where there are two; sweeps are in no other chart.
+            precision at N. For each method: distances between classes, training curves of methods that are trained by
+            epochs, and the convergence of those that learned with ``record=True``. Once: training time by round. For
+            each sweep of one or two parameters and each direction, mAP by the values, with a heat map for each length
+            where there are two; sweeps are in no other chart.
 
         Raises
         ------

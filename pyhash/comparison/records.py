@@ -124,7 +124,7 @@ class SweptFields(TypedDict):
 
 
 class Record(Identity):
-    """One method at one length with one seed; records of version 0.1 lack `training` and `swept`."""
+    """One method at one length with one seed; records of version 0.1 lack `training`, `optimisation` and `swept`."""
 
     scores: list[Score]
     rounds: list[Round]
@@ -134,7 +134,8 @@ class Record(Identity):
     float_bytes_per_item: int
     memory: dict[str, int | None]
     encoders: dict[str, str]
-    training: list[dict[str, Any]] | None
+    training: list[dict[str, Any]] | None  # by epoch
+    optimisation: list[dict[str, Any]] | None  # by iteration, with record=True
     class_distances: ClassDistanceFields | None
     versions: dict[str, str]
     swept: SweptFields | None

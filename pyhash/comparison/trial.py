@@ -54,6 +54,8 @@ def run_trial(experiment: Experiment, model: HashingMethod, labels: LearnedLabel
         for name, protocol in experiment.protocols.items()
         for direction in experiment.directions
     ]
+    history = _finite_or_none(describe(getattr(model, "history_", None)))
+    iterates = "record" in model.get_params()  # its history is of iterations, not of epochs
     return {
         **identity,
         "scores": scores,
@@ -64,7 +66,8 @@ def run_trial(experiment: Experiment, model: HashingMethod, labels: LearnedLabel
         "float_bytes_per_item": 4 * identity["n_bits"],
         "memory": {"before": memory_before, "peak": memory_peak},
         "encoders": model.encoders_,
-        "training": _finite_or_none(describe(getattr(model, "history_", None))),
+        "training": None if iterates else history,
+        "optimisation": history if iterates else None,
         "class_distances": _class_distances(codes),
         "versions": versions(),
         "swept": None,

@@ -991,6 +991,26 @@ def test_records_of_older_versions_are_drawn_without_training(with_training):
     assert "class_distances.deep_one" in names
 
 
+def test_records_keep_what_a_method_recorded_of_its_optimisation(data, tmp_path):
+    parameters = {"lemon": {"n_iter": 2, "record": True}}
+    result = compare(data, ["lemon", "seoch"], parameters=parameters, bits=[4, 8], chunk_size=30)
+    first, plain = result.records[0], result.records[2]
+    histories = [record["optimisation"] for record in result.records]
+    assert plain["optimisation"] is first["training"] is None
+    n_chunks = len(first["rounds"])
+    assert [(entry["chunk"], entry["iteration"]) for entry in histories[0]] == [
+        (chunk, number) for chunk in range(1, n_chunks + 1) for number in (1, 2)
+    ]
+    assert [name for name in result.save_charts(tmp_path) if "convergence" in name] == ["convergence.lemon.png"]
+    charts = dict(_Charts(result.records, "shoh").drawn())
+    line = charts["convergence.lemon"].get_lines()[0]
+    shown = line.get_ydata()[np.isfinite(line.get_ydata())]
+    assert shown.tolist() == [entry["objective"] for entry in histories[1]]  # of the greatest length
+    assert charts["convergence.lemon"].get_title() == "hierarchical, level2, split random\nlemon, 8 bits"
+    older = [{k: v for k, v in record.items() if k != "optimisation"} for record in result.records]
+    assert not any("convergence" in name for name, _ in _Charts(older, "shoh").drawn())
+
+
 def test_torch_is_among_the_versions_only_where_it_is_loaded(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert "torch" not in versions()
