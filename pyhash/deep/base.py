@@ -123,7 +123,7 @@ class DeepMethod(HashingMethod):
     # --- what a subclass provides -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _check_settings(self, chosen: dict[str, Any], modalities: list[str], device: torch.device) -> dict[str, Any]:
+    def _check_settings(self, chosen: dict[str, Any], modalities: list[str]) -> dict[str, Any]:
         """Return the method's own parameters, checked, by name: JSON that determines the networks."""
 
     @abstractmethod
@@ -185,7 +185,7 @@ class DeepMethod(HashingMethod):
         preset = self.presets[check_choice("preset", self.preset, tuple(self.presets))]
         chosen = self._flat_params()
         chosen |= {name: value for name, value in preset.items() if chosen[name] is None}
-        settings = self._check_settings(chosen, modalities, device)
+        settings = self._check_settings(chosen, modalities)
         return settings, ResolvedOptions.of(chosen | {"device": device, "seed": check_integer("seed", self.seed, 0)})
 
     def _backbone_rates(self, chosen: Mapping[str, Any]) -> dict[str, float]:
@@ -420,10 +420,10 @@ class DeepMethod(HashingMethod):
         if options.validation_fraction == 0 and (encoder == "auto" or options.patience is not None):
             needs = "encoder 'auto'" if encoder == "auto" else "patience"
             raise ValueError(f"validation_fraction must be above 0 for {needs}, got 0")
-        # By default dense features are standardized, but not in the paper's preset.
+        # By default dense features are standardized, but not in the papers' presets.
         left_as_they_are = (
             modalities
-            if self.preset == "paper"
+            if self.preset != "default"
             else [*backbones, *transform, *opened.eval_transform, *check_feature_maps(self.feature_maps)]
         )
         maps = fit_maps(opened, self._maps(modalities), set(modalities) - set(left_as_they_are))
@@ -478,8 +478,7 @@ class DeepMethod(HashingMethod):
             calibrations=calibrations,
         )
         packed = {name: pack(found) for name, found in outputs.items()}
-        n_kinds = min(plan.n_classes, len(label_sets.counts))  # of several labels nearly every row may be one
-        warn_of_collapse(packed, n_bits, n_kinds, self._advice())
+        warn_of_collapse(packed, n_bits, plan.n_classes, label_sets.counts, self._advice())
         return state, signs
 
     # --- encoding -----------------------------------------------------------------------------------------------------

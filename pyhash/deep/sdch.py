@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pyhash._inputs.checks import MAX_WIDTH, check_choice, check_integer, check_real
-from pyhash.codes import sign
 from pyhash.deep.base import DeepMethod
 from pyhash.deep.losses import BalanceLoss, CodeSimilarityLoss, IndependenceLoss, PairLikelihoodLoss, QuantizationLoss
 from pyhash.deep.networks.hashing_network import HashingNetwork
@@ -20,14 +19,13 @@ from pyhash.deep.outputs import Outputs
 from pyhash.deep.rows import RowNumbers
 from pyhash.deep.similarity import SharedLabels, pairs_of, sum_of
 from pyhash.deep.state import Plan
+from pyhash.deep.target_codes import TargetCodes
 from pyhash.deep.training_options import TrainingOptions
 from pyhash.deep.widths import check_widths
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.itq import itq_rotation
 
 _ITQ_STEPS = 50
-# Epochs of the staged schedule that train one part each: features, then the hash layer.
-_STAGES = 2
 
 _PRESETS: dict[str, dict[str, Any]] = {
     "default": {
@@ -41,6 +39,9 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "balance": "mean",
         "schedule": "joint",
         "start": "sign",
+        "weights": "uniform",
+        "batches": "paired",
+        "updates": "joint",
         "learning_rate": 2e-3,
         "hash_learning_rate": 1e-2,
         "backbone_learning_rate": 2e-4,
@@ -61,6 +62,9 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "balance": "norm",
         "schedule": "staged",
         "start": "itq",
+        "weights": "normal",
+        "batches": "unpaired",
+        "updates": "alternating",
         "learning_rate": 1e-3,
         "hash_learning_rate": 1e-2,
         "backbone_learning_rate": 1e-4,
@@ -69,6 +73,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "optimizer": "adam",
         "decay": "none",
         "max_grad_norm": 0.0,
+        "validation_fraction": 0.0,
     },
 }
 
@@ -84,7 +89,8 @@ class SDCH(DeepMethod):
     n_bits : int
         Length r of a code.
     preset : {"default", "paper"}
-        The values of parameters that are None. "paper": as printed; known to collapse where few pairs are similar.
+        The values of parameters that are None. "paper": as printed, the same for all its data sets; known to collapse
+        where few pairs are similar.
     n_classes : int or None
         Number of classes where labels are class indices; by default as many as the labels show.
     hidden : sequence of int or None
@@ -106,17 +112,26 @@ class SDCH(DeepMethod):
     balance : {"mean", "norm"} or None
         ``||1'Z / n||^2 / r``, which is 0 where bits are balanced, or ``||Z||^2 / r`` as printed; "mean", paper "norm".
     schedule : {"joint", "staged"} or None
-        Whether all is trained from the first epoch, or the features alone in the first and the hash layer alone in the
-        second; "joint", paper "staged".
+        Whether all is trained from the first epoch, or the hash layer has a learning rate of 0 in the first and all
+        else in the second; "joint", paper "staged".
     start : {"sign", "itq"} or None
-        First codes B: the signs of Z, or those of Z after the rotation that iterative quantization finds; "sign", paper
-        "itq".
+        First codes B: the signs of Z, or of Z after centring and the rotation that iterative quantization finds;
+        "staged" starts once more after its first epoch. "sign", paper "itq".
+    weights : {"uniform", "normal"} or None
+        First weights of all layers but backbones: torch's default, or normal with a standard deviation of 0.01, which
+        the paper leaves open; "uniform", paper "normal".
+    batches : {"paired", "unpaired"} or None
+        Whether modalities of a batch have the same rows, or each draws its own; "paired", paper "unpaired".
+    updates : {"joint", "alternating"} or None
+        Whether a step changes all weights, or the hash layer's and then, after another forward pass, all others;
+        "joint", paper "alternating".
     learning_rate, hash_learning_rate, backbone_learning_rate : float or None
         Of the features, the hash layer and backbones; 2e-3, 1e-2 and a tenth of the first, paper 1e-3, 1e-2 and 1e-4.
         That of backbones may be a mapping of modalities to rates.
     training : TrainingOptions or None
         Epochs, batches, optimizer, validation, device. Options of None: 40 epochs, batches of 128, "adam", decay
-        "cosine", gradients clipped to 1; paper 50, 64, "adam" (it names none), "none", not clipped.
+        "cosine", gradients clipped to 1, a tenth of the rows held out; paper 50, 64, "adam" (it names none), "none",
+        not clipped, no rows held out.
     transform, eval_transform : mapping of str to callable, or None
         Functions of one item of a modality: for training, and for all else (validation, ``codes_``, ``encode``). Those
         of arrays take a row as a tensor. Files do not hold them: set `eval_transform` again after loading.
@@ -143,7 +158,21 @@ class SDCH(DeepMethod):
             + gamma (||Z Z' / r - S||^2 + beta_1 ||Z - B||^2 + beta_2 ||Z'Z / r - I||^2 + beta_3 balance)     (Eq. 7)
 
     and ``B = sgn(Z)`` before every epoch (Eq. 10). Any number of modalities: the first term is over all pairs of them.
-    Table 1's network of images is ``AlexNet``; its strides of 0, and of 4 in the second layer, are misprints of 1.
+
+    The default differs from the paper in
+
+    - means, half of whose weight is on similar pairs, in place of sums; other weights; balance of column means;
+    - a hidden layer less, of 1024;
+    - first codes without iterative quantization, uniform first weights, all terms from the first epoch;
+    - batches of pairs, one step for all weights;
+    - Adam with cosine decay and clipped gradients; dense features standardized;
+    - a tenth of the rows held out, and the weights of the epoch with the best mAP kept.
+
+    Where the paper contradicts itself: S is +1 and -1; B starts by iterative quantization before the first epoch
+    (Alg. 1) and again after it (Sec. 4.2); Table 1's strides of 0, and of 4 in the second layer, are misprints of 1
+    (``AlexNet``).
+
+    Variant in ``make_method``: "sdch/paper", the preset.
 
     References
     ----------
@@ -164,6 +193,7 @@ class SDCH(DeepMethod):
     """
 
     presets = _PRESETS
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"preset": "paper"}}
 
     def __init__(
         self,
@@ -183,6 +213,9 @@ class SDCH(DeepMethod):
         balance: str | None = None,
         schedule: str | None = None,
         start: str | None = None,
+        weights: str | None = None,
+        batches: str | None = None,
+        updates: str | None = None,
         learning_rate: float | None = None,
         hash_learning_rate: float | None = None,
         backbone_learning_rate: float | Mapping[str, float] | None = None,
@@ -218,11 +251,14 @@ class SDCH(DeepMethod):
         self.balance = balance
         self.schedule = schedule
         self.start = start
+        self.weights = weights
+        self.batches = batches
+        self.updates = updates
         self.learning_rate = learning_rate
         self.hash_learning_rate = hash_learning_rate
         self.backbone_learning_rate = backbone_learning_rate
 
-    def _check_settings(self, chosen: dict[str, Any], modalities: list[str], device: torch.device) -> dict[str, Any]:
+    def _check_settings(self, chosen: dict[str, Any], modalities: list[str]) -> dict[str, Any]:
         rates = ("learning_rate", "hash_learning_rate")
         return {
             "hidden": check_widths("hidden", chosen["hidden"]),
@@ -232,12 +268,22 @@ class SDCH(DeepMethod):
             "balance": check_choice("balance", chosen["balance"], ("norm", "mean")),
             "schedule": check_choice("schedule", chosen["schedule"], ("staged", "joint")),
             "start": check_choice("start", chosen["start"], ("itq", "sign")),
+            "weights": check_choice("weights", chosen["weights"], ("uniform", "normal")),
+            "batches": check_choice("batches", chosen["batches"], ("paired", "unpaired")),
+            "updates": check_choice("updates", chosen["updates"], ("joint", "alternating")),
             **{name: check_real(name, chosen[name], 0.0, exclusive=True) for name in rates},
             "backbone_learning_rate": self._backbone_rates(chosen),
         }
 
     def _make_network(self, plan: Plan, settings: dict[str, Any], backbones: dict[str, nn.Module]) -> HashingNetwork:
-        return SDCHNetwork(plan.n_bits, plan.widths, settings["hidden"], settings["feature_width"], backbones)
+        return SDCHNetwork(
+            plan.n_bits,
+            plan.widths,
+            settings["hidden"],
+            settings["feature_width"],
+            backbones,
+            is_normal=settings.get("weights") == "normal",  # files have it since version 0.4
+        )
 
     def _make_objective(
         self, network: HashingNetwork, settings: dict[str, Any], L: Matrix, device: torch.device
@@ -259,11 +305,12 @@ class SDCHObjective(Objective):
         self, network: SDCHNetwork, settings: dict[str, Any], L: Matrix, device: torch.device, seed: int
     ) -> None:
         self.network: SDCHNetwork = network
+        self.is_paired = settings["batches"] == "paired"
         self._settings = settings
-        self._shared = SharedLabels(L, device)
-        self._device = device
+        self._is_staged = settings["schedule"] == "staged"
+        self._labels = SharedLabels(L, device)
         self._seed = seed
-        self._targets: dict[str, Tensor] = {}  # B (n, r) of each modality
+        self._codes = TargetCodes(network.modalities, len(L), network.hash_layer.out_features, device)
         mean = "sum" if settings["reduction"] == "sum" else "mean"
         self._of_features = PairLikelihoodLoss(settings["reduction"])
         self._of_similarity = CodeSimilarityLoss(settings["reduction"])
@@ -281,64 +328,59 @@ class SDCHObjective(Objective):
         return groups | network.backbone_groups(settings["backbone_learning_rate"])
 
     def turns(self, epoch: int) -> list[list[str]]:
-        """Return all groups at once; in the staged schedule first the features alone, then the hash layer alone."""
+        """Return the groups trained in an epoch, all at once, or the hash layer (Theta_h) before the others (Theta_f).
+
+        "staged" trains the features alone in the first epoch, and the hash layer alone in the second.
+        """
         groups = list(self.groups())
-        if self._settings["schedule"] == "staged" and epoch <= _STAGES:
-            return [["hash"] if epoch == _STAGES else [name for name in groups if name != "hash"]]
-        return [groups]
+        of_hash, others = ["hash"], [name for name in groups if name != "hash"]
+        if self._is_staged and epoch in (1, 2):
+            return [others if epoch == 1 else of_hash]
+        return [groups] if self._settings["updates"] == "joint" else [of_hash, others]
+
+    def rates(self, epoch: int) -> dict[str, float]:
+        """Return 0 for the groups that are not trained in an epoch."""
+        trained = {name for turn in self.turns(epoch) for name in turn}
+        return dict.fromkeys(self.groups().keys() - trained, 0.0)
 
     def begin_training(self, outputs: Callable[[], Outputs]) -> None:
-        """Set the codes B of the first epoch, unless it trains features alone."""
-        if self._settings["schedule"] == "joint":
-            self._set_targets(outputs(), epoch=1)
+        """Set the codes B of the first epoch."""
+        self._set_codes(outputs(), first_epoch=1)
 
     def end_epoch(self, epoch: int, outputs: Outputs) -> None:
-        """Set the codes B that outputs approach in the next epoch (Eq. 10)."""
-        self._set_targets(outputs, epoch + 1)
+        """Set the codes B of the next epoch (Eq. 10)."""
+        self._set_codes(outputs, first_epoch=epoch + 1)
 
-    def _set_targets(self, Z: Outputs, epoch: int) -> None:
-        first = 2 if self._settings["schedule"] == "staged" else 1
-        if self._settings["start"] == "itq" and epoch == first:
+    def _set_codes(self, Z: Outputs, first_epoch: int) -> None:
+        # "staged" starts twice: the second epoch trains the hash layer, on features that are learned by then.
+        if self._settings["start"] == "itq" and first_epoch <= (2 if self._is_staged else 1):
             everything = np.concatenate(list(Z.values())).astype(np.float64)
-            R = itq_rotation(everything, _ITQ_STEPS, np.random.default_rng([self._seed, 0, epoch]))
-            Z = {name: (Z_m @ R).astype(np.float32) for name, Z_m in Z.items()}
-        self._targets = {name: torch.from_numpy(sign(Z_m)).to(self._device, torch.float32) for name, Z_m in Z.items()}
+            mean = everything.mean(axis=0)
+            R = itq_rotation(everything - mean, _ITQ_STEPS, np.random.default_rng([self._seed, 0, first_epoch]))
+            Z = {name: ((Z_m - mean) @ R).astype(np.float32) for name, Z_m in Z.items()}
+        self._codes.set(Z)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the codes B of each modality."""
-        return {f"B.{name}": B.to(torch.int8) for name, B in self._targets.items()}
+        """Return the codes B."""
+        return self._codes.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take the codes B."""
-        shape, wanted = (
-            (self._shared.n, self.network.hash_layer.out_features),
-            {f"B.{m}" for m in self.network.modalities},
-        )
-        if set(state) != wanted or any(B.shape != shape or B.dtype != torch.int8 for B in state.values()):
-            raise ValueError(f"its objective must keep codes of shape {shape} for {', '.join(self.network.modalities)}")
-        self._targets = {name.removeprefix("B."): B.to(self._device, torch.float32) for name, B in state.items()}
+        self._codes.restore(state)
 
     def losses(self, rows: Mapping[str, RowNumbers], encoded: Mapping[str, Encoded], epoch: int) -> dict[str, Tensor]:
-        """Return the terms of L_f and of gamma L_h; in an epoch that trains one part, only its own."""
-        numbers = next(iter(rows.values()))
-        similar = (self._shared(numbers) > 0).float()
-        trained = self.turns(epoch)[0]
-        terms = {}
-        if "features" in trained:
-            pairs = pairs_of(list(encoded))
-            of_pairs = [self._of_features(encoded[a].features, encoded[b].features, similar) for a, b in pairs]
-            terms["features"] = sum_of(of_pairs)
-        if "hash" in trained:
-            terms |= self._hash_losses(numbers, encoded, similar)
-        return terms
-
-    def _hash_losses(self, rows: RowNumbers, encoded: Mapping[str, Encoded], similar: Tensor) -> dict[str, Tensor]:
-        settings, numbers = self._settings, torch.from_numpy(rows).to(self._device)
+        """Return the terms of L_f and of gamma L_h."""
+        settings, gamma = self._settings, self._settings["gamma"]
+        of_features = [
+            self._of_features(encoded[a].features, encoded[b].features, self._labels.shared(rows[a], rows[b]))
+            for a, b in pairs_of(list(encoded))
+        ]
         Z = torch.cat([each.outputs for each in encoded.values()])
-        B = torch.cat([self._targets[name][numbers] for name in encoded])
-        gamma = settings["gamma"]
+        B = torch.cat([self._codes.of(name, rows[name]) for name in encoded])
+        everyone = np.concatenate([rows[name] for name in encoded])
         return {
-            "similarity": gamma * self._of_similarity(Z, similar.repeat(len(encoded), len(encoded))),
+            "features": sum_of(of_features),
+            "similarity": gamma * self._of_similarity(Z, self._labels.shared(everyone, everyone)),
             "quantization": gamma * settings["beta_1"] * self._of_signs(Z, B),
             "independence": gamma * settings["beta_2"] * self._of_independence(Z),
             "balance": gamma * settings["beta_3"] * self._of_balance(Z),

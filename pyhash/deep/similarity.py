@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from itertools import combinations, permutations
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from pyhash.deep.rows import RowNumbers
 from pyhash.methods.parts.arrays import Matrix
 
 
 class SharedLabels:
-    """Numbers of labels that rows share; rows are similar if they share one.
+    """Which labels pairs of rows share.
 
     Parameters
     ----------
@@ -23,12 +22,22 @@ class SharedLabels:
 
     def __init__(self, L: Matrix, device: torch.device) -> None:
         self._L = torch.from_numpy(L).to(device, torch.float32)
-        self.n = len(L)
 
-    def __call__(self, rows: NDArray[Any]) -> Tensor:
-        """Return the numbers (b, b) of labels that rows of a batch share."""
-        batch = self._L[torch.from_numpy(rows).to(self._L.device)]
-        return batch @ batch.T
+    def counts(self, rows: RowNumbers, columns: RowNumbers) -> Tensor:
+        """Return how many labels (a, b) every one of the rows shares with every one of the columns."""
+        return self._of(rows) @ self._of(columns).T
+
+    def shared(self, rows: RowNumbers, columns: RowNumbers) -> Tensor:
+        """Return 1 where rows and columns share a label, else 0."""
+        return (self.counts(rows, columns) > 0).float()
+
+    def equal(self, rows: RowNumbers, columns: RowNumbers) -> Tensor:
+        """Return 1 where rows and columns have the same labels, else 0."""
+        n_shared, a, b = self.counts(rows, columns), self._of(rows).sum(1), self._of(columns).sum(1)
+        return ((n_shared == a[:, None]) & (n_shared == b)).float()
+
+    def _of(self, rows: RowNumbers) -> Tensor:
+        return self._L[torch.from_numpy(rows).to(self._L.device)]
 
 
 def pairs_of(modalities: list[str]) -> list[tuple[str, str]]:

@@ -111,6 +111,19 @@ class HashingMethod(Parameters, ABC):
         shape_of_features(what, rows, state.n_features[modality])
         return rows
 
+    def _query_views(self, state: Any, what: str, views: Any) -> tuple[dict[str, str], dict[str, Features]]:
+        """Return what errors call the rows of each modality, and these rows; errors call the views `what`."""
+        if not isinstance(views, Mapping):
+            raise TypeError(f"{what} must be a mapping of modality names to features, got {type(views).__name__}")
+        if not views:
+            raise ValueError(f"{what} must hold at least one modality, got none")
+        for name in views:
+            check_modality(state, name, what)
+        names = {name: f"{what}[{name!r}]" for name in views}
+        rows = {name: self._query_rows(state, name, names[name], views[name]) for name in views}
+        check_equally_many(rows, what)
+        return names, rows
+
     @abstractmethod
     def _project(
         self,
@@ -305,15 +318,7 @@ class HashingMethod(Parameters, ABC):
         (200, 16)
         """
         state = self._fitted_state()
-        if not isinstance(views, Mapping):
-            raise TypeError(f"views must be a mapping of modality names to features, got {type(views).__name__}")
-        if not views:
-            raise ValueError("views must hold at least one modality, got none")
-        for name in views:
-            check_modality(state, name, "views")
-        names = {name: f"views[{name!r}]" for name in views}
-        rows = {name: self._query_rows(state, name, names[name], views[name]) for name in views}
-        check_equally_many(rows)
+        names, rows = self._query_views(state, "views", views)
         weights = _fusion_weights(weights, list(rows))
         encoder = self._encoder_of_all(state, [name for name in rows if weights[name] > 0])
         return self._project(state, rows, weights, encoder, names)
@@ -506,11 +511,11 @@ def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Featu
     return rows
 
 
-def check_equally_many(rows: Mapping[str, Features]) -> None:
-    """Raise ValueError unless all views have the same number of rows."""
+def check_equally_many(rows: Mapping[str, Features], what: str = "views") -> None:
+    """Raise ValueError unless all views have the same number of rows; errors call them `what`."""
     if len({x.shape[0] for x in rows.values()}) > 1:
         shown = ", ".join(f"{name!r} has {x.shape[0]}" for name, x in rows.items())
-        raise ValueError(f"views must have equally many rows, {shown}")
+        raise ValueError(f"{what} must have equally many rows, {shown}")
 
 
 def check_modality(state: FittedState, modality: object, what: str = "modality") -> None:

@@ -1,4 +1,4 @@
-"""How networks are trained: seeds, devices, validation, checkpoints that survive a kill, schedules and variants."""
+"""How networks are trained: seeds, devices, validation, checkpoints that survive a kill, schedules."""
 
 import copy
 import os
@@ -14,13 +14,11 @@ import pyhash
 from pyhash._files.safetensors import read_tensor_file, write_tensor_file
 from pyhash.codes import pack, unpack
 from pyhash.datasets import make_hierarchical
-from pyhash.deep import DHSL, SDCH, AlexNet, CollapseWarning, TrainingOptions
+from pyhash.deep import DHSL, SDCH, AlexNet, TrainingOptions
 from pyhash.deep.checkpoint import weights_of
-from pyhash.deep.collapse import warn_of_collapse
 from pyhash.deep.device import resolve_device
 from pyhash.deep.training import Training
 from pyhash.deep.validation import Validation
-from pyhash.methods.parts.orthonormal import nearest_rotation
 
 pytestmark = [
     pytest.mark.usefixtures("one_blas_thread", "one_torch_thread"),
@@ -690,170 +688,6 @@ def test_cosine_decay_is_the_formula():
         np.testing.assert_allclose(rates_of(model)[name], rate * 0.5 * (1 + np.cos(np.pi * done)), rtol=1e-12)
 
 
-# --- schedule and codes of SDCH ---
-
-
-@pytest.fixture
-def epochs_of_sdch(monkeypatch):
-    """Of every epoch: weights before and after, outputs of all rows before it, and the codes B."""
-    found, take = [], Training._take_epoch
-
-    def take_epoch(self, progress):
-        inputs = {name: torch.from_numpy(X.astype(np.float32)) for name, X in VIEWS.items()}
-        self._network.eval()
-        with torch.no_grad():
-            Z = {name: self._network(name, x).numpy() for name, x in inputs.items()}
-        B = {name: B.numpy().copy() for name, B in self._objective._targets.items()}
-        before = weights_of(self._network)
-        take(self, progress)
-        found.append({"Z": Z, "B": B, "before": before, "after": weights_of(self._network)})
-
-    monkeypatch.setattr(Training, "_take_epoch", take_epoch)
-    return found
-
-
-AS_THEY_ARE = {"feature_maps": dict.fromkeys(VIEWS)}
-
-
-def changed(epoch):
-    names = [name for name, tensor in epoch["before"].items() if not torch.equal(tensor, epoch["after"][name])]
-    return {"hash" if name.startswith("hash_layer") else "features" for name in names}
-
-
-def test_the_staged_schedule_trains_parts_one_after_another(epochs_of_sdch):
-    model = sdch(**STAGED, **AS_THEY_ARE, epochs=4).fit(VIEWS, LABELS)
-    assert [changed(epoch) for epoch in epochs_of_sdch] == [{"features"}, {"hash"}, *[{"features", "hash"}] * 2]
-    of_hash = {"similarity", "quantization", "independence", "balance"}
-    terms = [set(entry["losses"]) for entry in model.history_]
-    assert terms == [{"features"}, of_hash, *[of_hash | {"features"}] * 2]
-
-
-def test_the_joint_schedule_trains_all_from_the_first_epoch(epochs_of_sdch):
-    model = sdch(**AS_THEY_ARE, epochs=2).fit(VIEWS, LABELS)
-    assert [changed(epoch) for epoch in epochs_of_sdch] == [{"features", "hash"}] * 2
-    assert len(model.history_[0]["losses"]) == 5
-
-
-@pytest.mark.parametrize("schedule", ["joint", "staged"])
-@pytest.mark.parametrize("start", ["sign", "itq"])
-def test_codes_of_an_epoch_are_the_signs_of_all_rows(epochs_of_sdch, schedule, start):
-    sdch(schedule=schedule, start=start, **AS_THEY_ARE, epochs=4).fit(VIEWS, LABELS)
-    first = 0 if schedule == "joint" else 1
-    assert all(epoch["B"] == {} for epoch in epochs_of_sdch[:first])
-    for epoch in epochs_of_sdch[first + (start == "itq") :]:
-        for name, Z in epoch["Z"].items():
-            np.testing.assert_array_equal(epoch["B"][name], np.where(Z > 0, 1, -1))
-    assert any((a["B"][name] != b["B"][name]).any() for name in VIEWS for a, b in [epochs_of_sdch[-2:]])
-
-
-@pytest.mark.parametrize("schedule", ["joint", "staged"])
-def test_a_start_by_itq_lowers_the_quantization_error(epochs_of_sdch, schedule):
-    sdch(schedule=schedule, start="itq", **AS_THEY_ARE, epochs=3).fit(VIEWS, LABELS)
-    first = epochs_of_sdch[0 if schedule == "joint" else 1]
-    Z = np.concatenate(list(first["Z"].values())).astype(np.float64)
-    B = np.concatenate(list(first["B"].values())).astype(np.float64)
-    rotated = Z @ nearest_rotation(Z.T @ B)
-    assert ((B - rotated) ** 2).sum() < 0.99 * ((np.sign(Z) - Z) ** 2).sum()
-    np.testing.assert_allclose(np.linalg.norm(rotated), np.linalg.norm(Z), rtol=1e-9)  # by a rotation alone
-
-
-# --- variants of DHSL ---
-
-
-VARIANTS = {
-    "full": ({"triplets", "selector", "relation", "quantization"}, True, True),
-    "DHSL1": ({"triplets", "relation", "quantization"}, True, True),
-    "DHSL2": ({"triplets", "relation", "quantization"}, False, True),
-    "DHSL3": ({"triplets", "selector", "relation", "quantization"}, True, True),
-    "DHSL4": ({"triplets", "selector", "quantization"}, True, False),
-}
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_variant_leaves_out_what_the_paper_says(variant):
-    terms, has_selector, has_relation = VARIANTS[variant]
-    model = dhsl(variant=variant, epochs=2).fit(VIEWS, LABELS)
-    assert all(set(entry["losses"]) == terms for entry in model.history_)
-    parts = {name.split(".")[0] for name in model._state.network.state_dict()}
-    assert parts == {"main", "last"} | ({"selectors"} if has_selector else set()) | (
-        {"relation"} if has_relation else set()
-    )
-    assert ("relation" in model.history_[0]["learning_rates"]) == has_relation
-
-
-def test_without_relations_within_modalities_their_loss_is_smaller():
-    # The same weights and batches in the first step: relations of (x, y) alone, or of (x, x) and (y, y) too.
-    once = {"epochs": 1, "batch_size": N, "validation_fraction": 0.0, "dropout": 0.0}
-    full, across = (
-        dhsl(variant=variant, **once).fit(VIEWS, LABELS).history_[0]["losses"] for variant in ("full", "DHSL3")
-    )
-    assert 0 < across["relation"] < 0.5 * full["relation"]
-    assert across["triplets"] == full["triplets"]
-
-
-# --- collapse ---
-
-
-def test_few_codes_are_named():
-    codes = {"image": pack(np.random.default_rng(0).standard_normal((50, 16))), "text": np.zeros((50, 2), np.uint8)}
-    with pytest.warns(
-        CollapseWarning, match="codes of 'text' have collapsed: 50 samples with 10 kinds of labels have 1 dist"
-    ):
-        warn_of_collapse(codes, 16, 10, "do this")
-
-
-def test_constant_bits_are_named():
-    Z = np.random.default_rng(0).standard_normal((50, 16))
-    Z[:, :9] = 1.0
-    with pytest.warns(
-        CollapseWarning, match="'image' have collapsed: 9 of 16 bits are the same in all samples; do this"
-    ):
-        warn_of_collapse({"image": pack(Z)}, 16, 10, "do this")
-
-
-def test_codes_without_fault_are_not_warned_of():
-    Z = np.random.default_rng(0).standard_normal((50, 16))
-    warn_of_collapse({"image": pack(Z)}, 16, 10, "do this")
-    warn_of_collapse({"image": pack(Z[:1])}, 16, 1, "a single label set has a single code")
-
-
-CONSTANT = {name: np.ones_like(X) for name, X in VIEWS.items()}
-
-
-@pytest.mark.parametrize(
-    ("make", "views", "advice"),
-    [
-        (lambda: sdch(epochs=2), CONSTANT, "lower hash_learning_rate or beta_1, or set reduction='balanced'"),
-        (lambda: dhsl(epochs=2), CONSTANT, r"raise margin \(0.2 to 0.5\), or lower learning_rate"),
-        (lambda: sdch(preset="paper", epochs=2), CONSTANT, "use preset='default'"),
-        (lambda: dhsl(preset="paper", epochs=2), CONSTANT, "margin of 1e-5 does so: set margin=0.45"),
-    ],
-    ids=["SDCH", "DHSL", "SDCH paper", "DHSL paper"],
-)
-def test_outputs_that_are_constant_say_what_to_change(make, views, advice):
-    with pytest.warns(CollapseWarning, match=f"codes of '(image|text)' have collapsed: .*{advice}") as caught:
-        model = make().fit(views, LABELS)
-    assert caught[0].filename == __file__
-    assert len(model.history_) > 0  # a warning, not an error: the model is there
-
-
-MANY = make_hierarchical(160, n_classes=(4, 40), n_features={"image": 24, "text": 30}, seed=2)
-MANY_LABELS = MANY.labels["level2"]
-
-
-def test_the_margin_of_the_paper_collapses_and_that_of_the_default_does_not():
-    options = {"learning_rate": 0.1, "epochs": 15, "validation_fraction": 0.0}
-    with pytest.warns(CollapseWarning, match=r"codes of '(image|text)' have collapsed: .* raise margin \(0.2 to 0.5\)"):
-        dhsl(margin=1e-5, **options).fit(MANY.views, MANY_LABELS)
-    dhsl(margin=0.3, **options).fit(MANY.views, MANY_LABELS)  # a warning would be an error
-
-
-def test_too_much_quantization_collapses():
-    options = {"gamma": 1.0, "hash_learning_rate": 0.5, "learning_rate": 0.1, "epochs": 10, "max_grad_norm": 1.0}
-    with pytest.warns(CollapseWarning, match=r"codes of '(image|text)' have collapsed: .* lower hash_learning_rate"):
-        sdch(beta_1=100.0, validation_fraction=0.0, **options).fit(MANY.views, MANY_LABELS)
-
-
 # --- where a model comes from, and goes ---
 
 
@@ -887,24 +721,6 @@ def test_a_checkpoint_in_no_folder_is_refused_before_training(monkeypatch, tmp_p
         sdch().fit(VIEWS, LABELS, checkpoint=b"here")
     with pytest.raises(FileNotFoundError, match=r"checkpoint must be in a folder that exists, got '.*/none/here'"):
         sdch().fit(VIEWS, LABELS, checkpoint=tmp_path / "none" / "here")
-
-
-def test_the_hash_epoch_leaves_statistics_of_a_backbone_as_they_are(monkeypatch):
-    """Batch normalisation counts what it saw, parameters or not."""
-    seen = []
-    take_epoch = Training._take_epoch
-
-    def watched(self, progress):
-        take_epoch(self, progress)
-        seen.append(int(self._network.backbones["text"][0].num_batches_tracked))
-
-    monkeypatch.setattr(Training, "_take_epoch", watched)
-    sdch(**{**STAGED, "epochs": 3}, backbones={"text": torch.nn.Sequential(torch.nn.BatchNorm1d(30))}).fit(
-        VIEWS, LABELS
-    )
-    assert seen[0] > 0
-    assert seen[1] == seen[0]
-    assert seen[2] > seen[1]
 
 
 @pytest.mark.parametrize(

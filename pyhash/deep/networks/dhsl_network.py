@@ -52,15 +52,19 @@ class DHSLNetwork(HashingNetwork):
         sigma: float,
         relation_hidden: int | None,
         backbones: Mapping[str, nn.Module],
+        *,
+        hash_norm: bool,
     ) -> None:
         super().__init__(hidden[-1], list(widths), backbones)
+        self.n_bits = n_bits
         self._sigma = check_real("sigma", sigma, 0.0)
         self.main = nn.ModuleDict()
         self.last = nn.ModuleDict()
         self.selectors = nn.ModuleDict()
         for name, width in widths.items():
             self.main[self.names[name]] = perceptron(width, hidden, batch_norm=True, dropout=dropout)
-            self.last[self.names[name]] = nn.Linear(hidden[-1], n_bits)
+            last = nn.Linear(hidden[-1], n_bits)
+            self.last[self.names[name]] = nn.Sequential(last, nn.BatchNorm1d(n_bits)) if hash_norm else last
             if selector_hidden is not None:
                 self.selectors[self.names[name]] = Selector(width, selector_hidden, n_bits)
         self.relation = None if relation_hidden is None else RelationNetwork(n_bits, relation_hidden, n_classes)

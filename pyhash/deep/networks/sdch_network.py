@@ -10,6 +10,9 @@ from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.inputs import Input
 from pyhash.deep.networks.perceptron import perceptron
 
+# Of normal starts: the paper names none; AlexNet, its network of images, began with this one.
+_NORMAL_STD = 0.01
+
 
 class SDCHNetwork(HashingNetwork):
     """fc1, fc2, ..., fc3 of each modality give features; fc4, which all share, gives codes before the sign.
@@ -24,6 +27,8 @@ class SDCHNetwork(HashingNetwork):
         hidden: Sequence[int],
         feature_width: int,
         backbones: Mapping[str, nn.Module],
+        *,
+        is_normal: bool,
     ) -> None:
         super().__init__(feature_width, list(widths), backbones)
         self.hidden = nn.ModuleDict()
@@ -36,6 +41,9 @@ class SDCHNetwork(HashingNetwork):
                 behind = hidden[-1]
             self.last[self.names[name]] = nn.Linear(behind, feature_width)
         self.hash_layer = nn.Linear(feature_width, n_bits)
+        if is_normal:
+            for parameter in [*self.hidden.parameters(), *self.last.parameters(), *self.hash_layer.parameters()]:
+                nn.init.normal_(parameter, std=_NORMAL_STD)
 
     def features(self, modality: str, x: Input) -> Tensor:
         """Return features (n, feature_width)."""
