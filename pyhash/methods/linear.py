@@ -32,7 +32,7 @@ from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
-from pyhash.methods.parts.ridge import WHY_A_RIDGE, solve_ridge
+from pyhash.methods.parts.ridge import WHY_A_RIDGE, RidgeSolver
 from pyhash.methods.parts.state import Chunk, Own, State, restore_state, store_state
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     def _solve(self, state: State[Own], modality: str) -> Matrix:
         """Return the projection (n_mapped, n_bits) of a modality: ``(X'X + xi I)^{-1} X'B``."""
         sums = state.sums[modality]
-        return solve_ridge(sums.XX, sums.XB, state.ridge[modality])
+        return state.system(modality, lambda: sums.XX).solve(sums.XB)
 
     def _complete(self, own: Own, modality: str, C: Matrix) -> Own:
         """Return what the method itself keeps, as if features had been there that are X C on earlier rows X."""
@@ -421,7 +421,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         sums = {
             name: old.add(chunk.views[name], chunk.XX[name], no_codes, chunk.finest) for name, old in state.sums.items()
         }
-        L = _labels_of(chunk.labels, validation)
+        L, systems = _labels_of(chunk.labels, validation), dict[str, RidgeSolver]()
 
         def score(B: NDArray[Any], own: Own | None) -> dict[str, float]:
             n_bits = B.shape[1]  # fewer than all where other bits are not learned by iterations
@@ -435,6 +435,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 ridge=settings.ridge if self.is_supervised else {},
                 own=state.own if own is None else own,
                 projections={},
+                systems=systems,
             )
             return validation.score({name: X.dot(self._solve(now, name)) for name, X in queries.items()}, B, L)
 

@@ -20,7 +20,6 @@ from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.growth import complete_rows
 from pyhash.methods.parts.hierarchy import affiliations_with_finest
-from pyhash.methods.parts.ridge import solve_ridge
 from pyhash.methods.parts.state import Chunk, State
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     cyclic coordinate descent each (Eq. 9-21). Projections ``W_m`` solve Eq. 27 when they are first needed. Every weight
     but xi may be 0; where all weights of an update are 0, it changes nothing.
 
-    The terms of the objective are "similarity k" of each layer and "affiliation k" of each but the finest. Within a
+    The terms of the objective are "similarity.k" of each layer and "affiliation.k" of each but the finest. Within a
     chunk no iteration raises their sum, since each update is exact for its bit; from chunk to chunk it grows with the
     number of rows.
 
@@ -295,15 +294,22 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         """Return W_m (Eq. 27)."""
         own = state.own
         sums = state.sums[modality]
-        G, F = sums.XX, sums.XB
-        for alpha, class_sums, counts, center in zip(
-            own.alpha, [*own.class_sums[modality], sums.XL], own.class_counts, own.centers, strict=True
-        ):
-            # A class never seen has a zero mean, and drops out.
-            means = class_sums / np.maximum(counts, 1)
-            G = G + own.mu * alpha * (means @ means.T)
-            F = F + own.mu * alpha * (means @ center)
-        return solve_ridge(G, F, state.ridge[modality])
+        # A class never seen has a zero mean, and drops out.
+        means = [
+            class_sums / np.maximum(counts, 1)
+            for class_sums, counts in zip([*own.class_sums[modality], sums.XL], own.class_counts, strict=True)
+        ]
+
+        def gram() -> Matrix:
+            G = sums.XX
+            for alpha, of_layer in zip(own.alpha, means, strict=True):
+                G = G + own.mu * alpha * (of_layer @ of_layer.T)
+            return G
+
+        F = sums.XB
+        for alpha, of_layer, center in zip(own.alpha, means, own.centers, strict=True):
+            F = F + own.mu * alpha * (of_layer @ center)
+        return state.system(modality, gram).solve(F)
 
     # --- files --------------------------------------------------------------------------------------------------------
 
@@ -473,9 +479,9 @@ def _objective(settings: SHOHSettings, own: Centers, A: list[Matrix]) -> dict[st
     terms = {}
     for k, (alpha, squares) in enumerate(zip(settings.alpha, cast("list[float]", own.squares), strict=True)):
         products, code_squares = (own.D[k] * C[k]).sum(), ((C[k] @ own.E[k]) * C[k]).sum()
-        terms[f"similarity {k + 1}"] = alpha * (r**2 * squares - 2 * r * products + code_squares)
+        terms[f"similarity.{k + 1}"] = alpha * (r**2 * squares - 2 * r * products + code_squares)
     for k, (beta, affiliation) in enumerate(zip(settings.beta, A, strict=True)):
-        terms[f"affiliation {k + 1}"] = settings.eta * beta * ((r * affiliation - C[k] @ C[-1].T) ** 2).sum()
+        terms[f"affiliation.{k + 1}"] = settings.eta * beta * ((r * affiliation - C[k] @ C[-1].T) ** 2).sum()
     return terms
 
 

@@ -13,6 +13,7 @@ from pyhash.datasets import make_hierarchical
 from pyhash.evaluation import mean_average_precision
 from pyhash.methods import LEMON, LSH
 from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.parts.ridge import RidgeSolver
 from pyhash.methods.registry import METHODS, method_class
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -245,3 +246,14 @@ def test_sums_of_the_objective_are_kept_from_the_first_chunk_or_never(tmp_path):
     model = load(tmp_path / "model").set_params(record=True).partial_fit(*part(90, 120))
     expected = LEMON(16, record=True).fit(*part(0, 90), chunk_size=60).partial_fit(*part(90, 120))
     assert model.history_[-1] == expected.history_[-1]
+
+
+def test_the_projections_of_validation_are_factored_once_a_chunk(monkeypatch):
+    factored = []
+    monkeypatch.setattr(
+        "pyhash.methods.parts.state.RidgeSolver", lambda G, ridge: factored.append(len(G)) or RidgeSolver(G, ridge)
+    )
+    model = LEMON(16, record=True).fit(*TRAINING, chunk_size=60)
+    assert factored == []
+    model.fit(*TRAINING, chunk_size=60, validation=HELD)
+    assert factored == [24, 30, 24, 30]

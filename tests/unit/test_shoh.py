@@ -10,6 +10,7 @@ from pyhash.datasets import make_hierarchical
 from pyhash.methods import RBFAnchors, make_method, shoh
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.hierarchy import check_affiliations
+from pyhash.methods.parts.ridge import RidgeSolver
 from pyhash.methods.parts.state import store_state
 
 V2 = Path(__file__).parents[1] / "golden" / "v2" / "shoh.npz"
@@ -151,7 +152,7 @@ def test_history_has_the_terms_of_the_objective_over_all_rows(deep_data, paramet
         L = [one_hot(layer[rows], c) for layer, c in zip(layers, (2, 4, 9), strict=True)]
         chunks.append(({name: x[rows].astype(float) for name, x in data.views.items()}, L))
     learns_as_the_reference(model, reference, chunks)
-    names = ["similarity 1", "similarity 2", "similarity 3", "affiliation 1", "affiliation 2"]
+    names = ["similarity.1", "similarity.2", "similarity.3", "affiliation.1", "affiliation.2"]
     for entry, expected in zip(model.history_, reference.history, strict=True):
         assert list(entry["terms"]) == names
         np.testing.assert_allclose(list(entry["terms"].values()), expected, rtol=1e-9, atol=1e-6)
@@ -427,8 +428,8 @@ def test_the_state_does_not_grow_with_the_stream(data):
 
 def test_projections_are_solved_only_when_needed(data, monkeypatch):
     solved = []
-    solve = shoh.solve_ridge
-    monkeypatch.setattr(shoh, "solve_ridge", lambda *a: solved.append(a[1].shape[0]) or solve(*a))
+    solver = "pyhash.methods.parts.state.RidgeSolver"
+    monkeypatch.setattr(solver, lambda G, ridge: solved.append(len(G)) or RidgeSolver(G, ridge))
     model = SHOH(hierarchy=data.hierarchy, **PARAMETERS).fit(data.views, data.labels["level2"], chunk_size=40)
     assert solved == []
     model.project(data.views["text"], modality="text")

@@ -22,7 +22,7 @@ from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
 from pyhash.methods.parts.posterior import PosteriorEncoder
-from pyhash.methods.parts.ridge import solve_ridge
+from pyhash.methods.parts.ridge import RidgeSolver, solve_ridge
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -96,6 +96,8 @@ class State(Generic[Own]):
     history: tuple[Iteration, ...] = ()  # empty without record=True
     calibrations: dict[str, Calibration] = field(default_factory=dict)  # by modality; empty without Bayes codes
     projections: dict[str, Matrix] = field(default_factory=dict)  # by modality (n_mapped, n_bits)
+    # Factored systems of the projections by modality, kept only while a chunk is validated: codes do not enter them.
+    systems: dict[str, RidgeSolver] | None = None
     solvers: dict[str, ScoreSolver] = field(default_factory=dict)  # of label scores
     label_posteriors: dict[str, LabelPosterior] = field(default_factory=dict)
     bayes_codes: list[BayesCodes] = field(default_factory=list)  # at most one
@@ -115,6 +117,13 @@ class State(Generic[Own]):
         """Return the sums over the samples that have a label in the finest layer, except X'B."""
         sums = self.sums[modality]
         return sums.labelled(self.unlabelled[modality]) if self.unlabelled else sums
+
+    def system(self, modality: str, G: Callable[[], Matrix]) -> RidgeSolver:
+        """Return the solver of ``(G + xi I) W = F`` of a modality's projection."""
+        systems = {} if self.systems is None else self.systems
+        if modality not in systems:
+            systems[modality] = RidgeSolver(G(), self.ridge[modality])
+        return systems[modality]
 
     def solver(self, modality: str) -> ScoreSolver:
         """Return the solver of a modality's label scores."""
