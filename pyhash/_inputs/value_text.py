@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_FIRST_LARGE = 2**53  # from here on, float64 does not hold every integer
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
 
 
@@ -35,9 +36,9 @@ def parse_value(text: str) -> Any:
 def _parse_word(text: str) -> bool | int | float | str | None:
     if text in _WORDS:
         return _WORDS[text]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            pass
-    return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    # Whole numbers are integers in any form, as value_text writes them.
+    return int(number) if number.is_integer() and abs(number) < _FIRST_LARGE else number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from pyhash._inputs.checks import check_choice
 from pyhash._inputs.chunks import Remainder
 from pyhash._inputs.value_text import value_text
 from pyhash.cli.charts import require_charts
-from pyhash.comparison import Comparison, compare
+from pyhash.comparison import PRESETS, Comparison, compare
 from pyhash.comparison.comparison import AT
 from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, direction_name
+from pyhash.comparison.preset import by_view
+from pyhash.comparison.records import Record
 from pyhash.comparison.result_lines import RESULTS
 from pyhash.comparison.sweep import Grid
 from pyhash.datasets import Dataset
@@ -49,6 +52,7 @@ def run(
     database: Database = "learned",
     weights: Mapping[str, float] | None = None,
     learn_fraction: float = 1.0,
+    learn_rows: int | None = None,
     out: Path = Path("pyhash-bench"),
     charts: bool = True,
     n_threads: int | None = None,
@@ -72,6 +76,7 @@ def run(
         dataset = datasets.published_split(dataset, split)
     if data == "emoji" and views is None:
         views = _EMOJI_VIEWS
+    chosen = by_view(chosen, list(dataset.views) if views is None else views)
     print(f"{dataset}\n{_describe_split(dataset, split)}")
     try:
         result = compare(
@@ -89,6 +94,7 @@ def run(
             database=database,
             weights=weights,
             learn_fraction=learn_fraction,
+            learn_rows=learn_rows,
             chunk_size=chunk_size,
             remainder=remainder,
             protocols=resolved,
@@ -109,6 +115,29 @@ def run(
     if charts:
         written += [f"{CHARTS}/{name}" for name in result.save_charts(out / CHARTS)]
     print(f"written to {out}: {', '.join(written)}")
+
+
+def run_preset(name: str, given: Mapping[str, Any]) -> None:
+    """Print what a preset is, and run it; options that are given override its own. "list" prints all presets."""
+    if name == "list":
+        print("\n\n".join(preset.describe() for preset in PRESETS.values()))
+        return
+    preset = PRESETS[check_choice("--preset", name, ("list", *PRESETS))]
+    options = {**preset.choices(), **given}
+    compared = {*options["methods"], *(options["sweep"] if "sweep" not in given else dict(given["sweep"]))}
+    if "sweep" not in given:
+        options["sweep"] = [(method, grid) for method, grids in preset.sweep.items() for grid in grids]
+    if "protocols" not in given:
+        options["protocols"] = [p if isinstance(p, str) else _protocol_text(p) for p in preset.protocols]
+    own = [(method, values) for method, values in preset.parameters.items() if method in compared]
+    print(f"{preset.describe()}\n")
+    run(**{**options, "parameters": [*own, *given.get("parameters", [])]})
+
+
+def _protocol_text(protocol: Protocol) -> str:
+    """Return choices such as cutoff=50:denominator=hits:empty_queries=skip:ties=id."""
+    choices = asdict(protocol)
+    return ":".join(f"{name}={value}" for name, value in choices.items() if value is not None)
 
 
 def _load(data: str, names: Mapping[str, str] | None) -> Dataset:
@@ -214,6 +243,7 @@ def _command(
         "--database": first["database"],
         **({} if first["weights"] is None else {"--weights": _joined(first["weights"])}),
         **({} if first["learn_fraction"] == 1 else {"--learn-fraction": f"{first['learn_fraction']:g}"}),
+        **_learn_rows(first),
         "--out": out.resolve().name,
     }
     repeated = [("--sweep", _grid_text(method, grid)) for method, grids in sweep.items() for grid in grids]
@@ -228,6 +258,13 @@ def _grid_text(method: str, grid: Grid) -> str:
     """Return text such as lemon:alpha=1,100,beta=1,10."""
     columns = (f"{name}={','.join(map(value_text, values))}" for name, values in grid.items())
     return f"{method}:{','.join(columns)}"
+
+
+def _learn_rows(record: Record) -> dict[str, str]:
+    """Return the option that learns a part of the rows that are searched."""
+    data = record["data"]
+    is_part = record["learn_fraction"] == 1 and data["n_learned"] < data["n_database"]
+    return {"--learn-rows": str(data["n_learned"])} if is_part else {}
 
 
 def _joined(pairs: Mapping[str, object]) -> str:

@@ -199,6 +199,12 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         argument_default=argparse.SUPPRESS,  # the defaults are those of bench.run
     )
     command.add_argument(
+        "--preset",
+        metavar="PAPER/DATASET",
+        help="the experiment of a paper, such as shoh/fashionvc, which other options override; 'list' prints all, with "
+        "what each paper leaves open",
+    )
+    command.add_argument(
         "--data",
         help="emoji, hierarchical, multilabel, or a .mat or .npz file (default: emoji)",
     )
@@ -295,6 +301,13 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         help="share of the database rows to learn; below 1 only the others are searched, which needs --database "
         "encoded or fused (default: 1)",
     )
+    command.add_argument(
+        "--learn-rows",
+        type=_integer(1),
+        metavar="N",
+        help="number of database rows to learn; all are searched, which needs --database encoded or fused (default: "
+        "all)",
+    )
     command.add_argument("--out", type=_folder, help="folder to write (default: pyhash-bench)")
     command.add_argument(
         "--no-charts", dest="charts", action="store_false", help="draw no charts; matplotlib is then not needed"
@@ -335,7 +348,8 @@ def _search(a: argparse.Namespace) -> None:
 def _bench(a: argparse.Namespace) -> None:
     from pyhash.cli import bench
 
-    bench.run(**{name: value for name, value in vars(a).items() if name not in ("command", "run")})
+    given = {name: value for name, value in vars(a).items() if name not in ("command", "run", "preset")}
+    bench.run_preset(a.preset, given) if "preset" in a else bench.run(**given)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -184,6 +184,7 @@ def compare(
     database: Database = "learned",
     weights: Mapping[str, float] | None = None,
     learn_fraction: float = 1.0,
+    learn_rows: int | None = None,
     chunk_size: int = 2000,
     remainder: Remainder = "keep",
     protocols: Sequence[Protocol | str] = ("shoh",),
@@ -237,6 +238,9 @@ def compare(
     learn_fraction : float
         Share of the database rows that methods learn, drawn with seed 0. Below 1, only the other rows are searched, as
         in a database whose items have no labels; `database` must then be "encoded" or "fused".
+    learn_rows : int, optional
+        Number of database rows that methods learn, drawn with seed 0; all rows of the database are searched, as in
+        papers that train on a part of it. By default all are learned. Below, `database` must be "encoded" or "fused".
     chunk_size : int
         Number of rows that online methods learn at a time. Other methods learn all rows at once.
     remainder : {"keep", "merge"}
@@ -288,6 +292,9 @@ def compare(
         If bits, chunk_size, n_threads or an entry of top_n is below 1, or a seed below 0.
     ValueError
         If learn_fraction is not in (0, 1], is below 1 with database "learned", or leaves no row to search.
+    ValueError
+        If learn_rows is below 1 or above the number of rows of the database, or fewer with database "learned", or given
+        with a learn_fraction below 1.
     ValueError
         If a weight is for no view, or not above 0.
     ValueError
@@ -347,6 +354,7 @@ def compare(
         database=database,
         weights=weights,
         learn_fraction=learn_fraction,
+        learn_rows=learn_rows,
         chunk_size=chunk_size,
         remainder=remainder,
         protocols=protocols,

@@ -55,8 +55,8 @@ class Experiment:
 
     Rows without labels of relevance, or without labels that a method learns, are on neither side of the split. The rows
     of the database are in ascending order, which is the order of ties by id; the order in which a method learns them
-    does not matter. Methods learn `learned_rows`, which are those of the database or, with a learn_fraction below 1,
-    all that are not in the database.
+    does not matter. Methods learn `learned_rows`, which are those of the database or, with `learn_rows`, some of them,
+    or, with a learn_fraction below 1, all that are not in the database.
     """
 
     data: Dataset
@@ -110,7 +110,7 @@ class Experiment:
     @property
     def searches_learned(self) -> bool:
         """Whether the rows that are searched are those that are learned."""
-        return self.learn_fraction == 1.0
+        return np.array_equal(self.learned_rows, self.database_rows)
 
     def modalities_of(self, query: str) -> tuple[str, ...]:
         """Return the modalities of a side of a direction, such as "image+text"."""
@@ -201,6 +201,7 @@ def plan_experiment(
     database: Database,
     weights: Mapping[str, float] | None,
     learn_fraction: float,
+    learn_rows: int | None,
     chunk_size: int,
     remainder: Remainder,
     protocols: Sequence[Protocol | str],
@@ -228,7 +229,7 @@ def plan_experiment(
         if len(rows) == 0:
             raise ValueError(f"split {split!r} must leave labelled rows for the {side}, got none")
     database = cast("Database", check_choice("database", database, get_args(Database)))
-    learned_rows, database_rows = _choose_learned(database_rows, learn_fraction, database)
+    learned_rows, database_rows = _choose_learned(database_rows, learn_fraction, learn_rows, database)
     return Experiment(
         data=data,
         labels=learned,
@@ -309,18 +310,28 @@ def _modalities_of(query: str, views: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _choose_learned(
-    rows: NDArray[np.int64], learn_fraction: float, database: Database
+    rows: NDArray[np.int64], learn_fraction: float, learn_rows: int | None, database: Database
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows to learn and the rows to search: all of both, or rows drawn with seed 0 and the others."""
+    """Return the rows to learn and the rows to search: all of both, or rows drawn with seed 0 and the others or all."""
     if check_real("learn_fraction", learn_fraction, 0, exclusive=True) > 1:
         raise ValueError(f"learn_fraction must be at most 1, got {learn_fraction}")
-    if learn_fraction == 1:
+    if learn_rows is not None:
+        if check_integer("learn_rows", learn_rows, 1) > len(rows):
+            raise ValueError(f"learn_rows must be at most the {len(rows)} rows of the database, got {learn_rows}")
+        if learn_fraction != 1:
+            raise ValueError(f"learn_rows must be None with a learn_fraction of {learn_fraction}, got {learn_rows}")
+    if learn_fraction == 1 and learn_rows in (None, len(rows)):
         return rows, rows
     if database == "learned":
+        name, given, needed = ("learn_fraction", learn_fraction, 1)
+        if learn_rows is not None:
+            name, given, needed = ("learn_rows", learn_rows, len(rows))
         raise ValueError(
-            f"learn_fraction must be 1 with database 'learned', got {learn_fraction}: rows that are not learned have "
-            f"no learned codes"
+            f"{name} must be {needed} with database 'learned', got {given}: rows that are not learned have no learned "
+            f"codes"
         )
+    if learn_rows is not None:
+        return np.sort(np.random.default_rng(0).permutation(rows)[:learn_rows]), rows
     n_learned = max(1, int(learn_fraction * len(rows)))
     if n_learned == len(rows):
         raise ValueError(f"learn_fraction must leave rows to search, got {learn_fraction} of {len(rows)}")

@@ -38,6 +38,8 @@ def describe_protocol(records: Sequence[Record], protocol: str) -> str:
     rows = f"{data['n_database']:,} rows to learn and search"
     if first["learn_fraction"] < 1:
         rows = f"{data['n_learned']:,} rows to learn, {data['n_database']:,} others to search"
+    elif data["n_learned"] < data["n_database"]:
+        rows = f"{data['n_learned']:,} of {data['n_database']:,} rows to learn, all to search"
     weights = "" if first["weights"] is None else f", weights {_listed(first['weights'])}"
     is_merged = first.get("remainder") == "merge"  # missing in records of earlier versions
     merged = ", a shorter last one joined to the one before" if is_merged else ""

@@ -256,6 +256,26 @@ def test_a_database_that_is_not_learned(three, database):
     assert scores(record)["a->b"] == record["rounds"][-1]["map"]["a->b"] == expected.value
 
 
+def test_a_part_of_the_rows_is_learned_and_all_are_searched(three):
+    result = compare(three, ["lemon"], bits=[8], database="encoded", learn_rows=36, chunk_size=20)
+    (record,) = result.records
+    assert [entry["n_seen"] for entry in record["rounds"]] == [20, 36]
+    assert "(36 of 144 rows to learn, all to search, 16 queries)" in result.describe()
+    rows, queries = three.split("random")
+    known = np.sort(np.random.default_rng(0).permutation(rows)[:36])
+    order, model, labels = np.random.default_rng(0).permutation(known), LEMON(8), three.labels["classes"]
+    for part in (order[:20], order[20:]):
+        model.partial_fit({name: view[part] for name, view in three.views.items()}, labels[part])
+    sides = (model.encode(three.views[name][side], modality=name) for name, side in (("a", queries), ("b", rows)))
+    expected = evaluation.mean_average_precision(*sides, labels[queries], labels[rows], n_bits=8, protocol="shoh")
+    assert scores(record)["a->b"] == record["rounds"][-1]["map"]["a->b"] == expected.value
+
+
+def test_all_rows_may_be_named_as_those_to_learn(three):
+    whole, named = (compare(three, ["lsh"], bits=[4], learn_rows=n).records[0] for n in (None, 144))
+    assert whole["key"] == named["key"]
+
+
 def test_the_rows_to_learn_do_not_depend_on_the_seed(three):
     first, second = compare(three, ["lsh"], bits=[4], database="encoded", learn_fraction=0.5, seeds=2).records
     assert first["data"] == second["data"]
@@ -268,6 +288,11 @@ def test_the_rows_to_learn_do_not_depend_on_the_seed(three):
         ({"learn_fraction": 0, "database": "fused"}, ValueError, "learn_fraction must be a finite number > 0, got 0"),
         ({"learn_fraction": 1.5, "database": "fused"}, ValueError, "learn_fraction must be at most 1, got 1.5"),
         ({"learn_fraction": "all"}, TypeError, "learn_fraction must be a finite number > 0, got 'all'"),
+        ({"learn_rows": 143}, ValueError, "learn_rows must be 144 with database 'learned', got 143"),
+        ({"learn_rows": 145, "database": "fused"}, ValueError, "learn_rows must be at most the 144 rows of the data"),
+        ({"learn_rows": 0, "database": "fused"}, ValueError, "learn_rows must be >= 1, got 0"),
+        ({"learn_rows": 2.0}, TypeError, "learn_rows must be an integer, got 2.0"),
+        ({"learn_rows": 9, "learn_fraction": 0.5, "database": "fused"}, ValueError, "learn_rows must be None with a"),
         ({"weights": {"e": 1}}, ValueError, "weights must be one of 'a', 'b', 'c\\+d', got 'e'"),
         ({"weights": {"a": 0}}, ValueError, r"weights\['a'\] must be a finite number > 0, got 0"),
         ({"weights": {"a": "1"}}, TypeError, r"weights\['a'\] must be a finite number > 0, got '1'"),

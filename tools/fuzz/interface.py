@@ -21,7 +21,7 @@ MODULES = (codes, search, interop, evaluation, datasets, methods, deep, comparis
 NOT_CALLED = {
     "Hits", "HitLists", "ClassDistances", "MeanAveragePrecision", "PrecisionAt", "PrecisionRecallCurve", "Comparison",
     "Chunk", "FeatureMap", "Centering", "Standardizing", "UnitLength", "CollapseWarning", "load_emoji",
-    "InstanceRetrieval", "require_matplotlib", "save_figure", "AlexNet",
+    "InstanceRetrieval", "require_matplotlib", "save_figure", "AlexNet", "PRESETS", "Preset",
 }  # fmt: skip
 
 
@@ -87,6 +87,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "upsert": {"codes": np.ones((2, 2), np.uint8), "ids": [1, 99]},
     "add": {"codes": np.ones((2, 2), np.uint8)},
     "compare": {"progress": False},
+    "find_preset": {"name": "shoh/ssense"},
     "BitsDisplay": {"n_bits": [8, 16]},
     "from_bit_strings": {"n_bits": 16},
     "mean_average_precision": {"n_bits": 16},
