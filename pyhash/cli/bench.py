@@ -124,14 +124,13 @@ def run_preset(name: str, given: Mapping[str, Any]) -> None:
         return
     preset = PRESETS[check_choice("--preset", name, ("list", *PRESETS))]
     options = {**preset.choices(), **given}
-    compared = {*options["methods"], *(options["sweep"] if "sweep" not in given else dict(given["sweep"]))}
     if "sweep" not in given:
         options["sweep"] = [(method, grid) for method, grids in preset.sweep.items() for grid in grids]
+    compared = {*options["methods"], *dict(options["sweep"])}
     if "protocols" not in given:
         options["protocols"] = [p if isinstance(p, str) else _protocol_text(p) for p in preset.protocols]
-    own = [(method, values) for method, values in preset.parameters.items() if method in compared]
     print(f"{preset.describe()}\n")
-    run(**{**options, "parameters": [*own, *given.get("parameters", [])]})
+    run(**options | {"parameters": [*preset.parameters_of(compared).items(), *given.get("parameters", [])]})
 
 
 def _protocol_text(protocol: Protocol) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,25 +116,35 @@ class Preset:
         >>> PRESETS["seoch/mirflickr"].compare(data, methods=["seoch/paper"], bits=[8])
         Comparison(1 records: seoch/paper; 8 bits; 1 seed)
         """
+        if not isinstance(data, Dataset):
+            raise TypeError(f"data must be a Dataset, got {type(data).__name__}")
         options = self.choices() | choices
-        split = options["split"]
-        if isinstance(data, Dataset) and split in PUBLISHED_QUERIES and split not in data.splits:
+        split, methods = options["split"], options["methods"]
+        if split in PUBLISHED_QUERIES and split not in data.splits:
             data = published_split(data, split)
-        methods = options["methods"]
-        own = methods if isinstance(methods, Mapping) else {}
-        compared = {
-            *([methods] if isinstance(methods, str) else listed("methods", methods, "names")),
-            *options["sweep"],
-        }
+        names = [methods] if isinstance(methods, str) else listed("methods", methods, "names")
+        # Functions of the user have their own parameters, also under a name of the preset.
+        recipes = {*names, *(options["sweep"] or {})} - set(methods if isinstance(methods, Mapping) else ())
         views = listed("views", data.views if options.get("views") is None else options["views"], "names")
-        of_preset = {name: values for name, values in self.parameters.items() if name in compared and name not in own}
-        options["parameters"] = join_parameters(by_view(of_preset, views), choices.get("parameters") or {})
+        of_preset = by_view(self.parameters_of(recipes), views)
+        options["parameters"] = of_preset | {
+            name: {**of_preset.get(name, {}), **values} for name, values in (choices.get("parameters") or {}).items()
+        }
         return compare(data, **options)
 
-    @property
-    def parameters(self) -> dict[str, dict[str, Any]]:
-        """Parameters of methods, by the name of the method; without methods that have none."""
-        return {name: dict(values) for name, values in self.methods.items() if values}
+    def parameters_of(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the preset's parameters of the methods named that have some.
+
+        Parameters
+        ----------
+        names : collection of str
+            Names of methods; those that are not the preset's have no parameters.
+
+        Returns
+        -------
+        dict of str to dict
+        """
+        return {name: dict(values) for name, values in self.methods.items() if values and name in names}
 
     def choices(self) -> dict[str, Any]:
         """Return the arguments of ``compare``, but for `parameters`, which depend on the views.
@@ -172,7 +182,9 @@ class Preset:
             f"data of the paper: {self.n_rows:,} pairs; features {_features(self.n_features)}; "
             f"classes {_classes(self.n_classes)}",
             f"queries: {_queries(self.split)}; bits {', '.join(map(str, self.bits))}; "
-            f"chunks of {self.chunk_size:,}, a short last one: {self.remainder}; database codes {self.database}",
+            f"chunks of {self.chunk_size:,}, a short last one: {self.remainder}; "
+            f"rows to learn: {'all' if self.learn_rows is None else f'{self.learn_rows:,}'}; "
+            f"database codes {self.database}; protocol {', '.join(map(_protocol, self.protocols))}",
             *(_method(name, values, self.sweep.get(name, ())) for name, values in self.methods.items()),
             *(f"note: {note}" for note in self.notes),
         ]
@@ -187,19 +199,16 @@ def by_view(parameters: Mapping[str, Mapping[str, Any]], views: Sequence[str]) -
     }
 
 
-def join_parameters(
-    first: Mapping[str, Mapping[str, Any]], second: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """Return the parameters of methods of both; those of the second take precedence."""
-    return {name: {**first.get(name, {}), **second.get(name, {})} for name in dict.fromkeys((*first, *second))}
-
-
 def _features(n_features: Mapping[str, int]) -> str:
     return ", ".join(f"{view} {n:,}" for view, n in n_features.items())
 
 
 def _classes(n_classes: Sequence[int]) -> str:
     return " and ".join(map(str, n_classes))
+
+
+def _protocol(protocol: Protocol | str) -> str:
+    return protocol if isinstance(protocol, str) else protocol.describe()
 
 
 def _queries(split: str | None) -> str:
