@@ -21,25 +21,29 @@ from pyhash._inputs.paths import check_path
 from pyhash.codes import pack
 from pyhash.deep.array_view import ArrayView, Transform, rows_of_shape
 from pyhash.deep.backbones import check_backbones, check_given, check_modalities, set_trained
+from pyhash.deep.callbacks import check_callbacks
 from pyhash.deep.checkpoint import identity_of
 from pyhash.deep.collapse import warn_of_collapse
-from pyhash.deep.device import resolve_device
+from pyhash.deep.device import accelerator_on, resolve_device
 from pyhash.deep.encoder_module import EncoderModule
 from pyhash.deep.encoders import compare_encoders, label_weights, with_one
 from pyhash.deep.loader_rows import LoaderRows
+from pyhash.deep.memory import named_memory_errors
 from pyhash.deep.model_file import restore_state, store_state
 from pyhash.deep.networks.backbone import embedded_width
 from pyhash.deep.networks.hashing_network import HashingNetwork
 from pyhash.deep.networks.inputs import as_specified, to_device
 from pyhash.deep.objective import Objective
 from pyhash.deep.onnx_export import write_onnx
-from pyhash.deep.outputs import encode_rows, fused_signs
+from pyhash.deep.outputs import FEATURES, OUTPUTS, fused_signs
+from pyhash.deep.processes import encode_together
 from pyhash.deep.progress_bar import progress_bar
 from pyhash.deep.rows import query_inputs, rows_per_block
 from pyhash.deep.state import DeepState, Plan
 from pyhash.deep.torch_state import forked_rng, one_thread, set_seed
+from pyhash.deep.trackers import tracking
 from pyhash.deep.training import Training
-from pyhash.deep.training_options import ResolvedOptions, TrainingOptions
+from pyhash.deep.training_options import OF_A_RUN, ResolvedOptions, TrainingOptions
 from pyhash.deep.transforms import check_transforms
 from pyhash.deep.validation import Validation, split_rows
 from pyhash.deep.views import ArrayViews, fit_maps, open_values, open_views, rows_of
@@ -183,10 +187,10 @@ class DeepMethod(HashingMethod):
     def _settings(self, modalities: list[str], device: torch.device) -> tuple[dict[str, Any], ResolvedOptions]:
         """Return the method's own parameters and those of training, checked, with the preset's values for None."""
         preset = self.presets[check_choice("preset", self.preset, tuple(self.presets))]
-        chosen = self._flat_params()
-        chosen |= {name: value for name, value in preset.items() if chosen[name] is None}
+        flat = self._flat_params()
+        chosen = flat | {name: value for name, value in preset.items() if flat[name] is None}
         settings = self._check_settings(chosen, modalities)
-        return settings, ResolvedOptions.of(chosen | {"device": device, "seed": check_integer("seed", self.seed, 0)})
+        return settings, ResolvedOptions.of(flat, preset, device, check_integer("seed", self.seed, 0))
 
     def _backbone_rates(self, chosen: Mapping[str, Any]) -> dict[str, float]:
         """Return the learning rate of each backbone."""
@@ -216,6 +220,7 @@ class DeepMethod(HashingMethod):
         *,
         checkpoint: str | os.PathLike[str] | None = None,
         progress: bool | None = None,
+        callbacks: Sequence[Any] | None = None,
     ) -> Self:
         """Train on whole data, from untrained networks.
 
@@ -231,9 +236,12 @@ class DeepMethod(HashingMethod):
             of a DataLoader hold labels.
         checkpoint : path-like, optional
             A file that is written after every epoch. If it exists, training continues from it, with the same result as
-            if it had never stopped.
+            if it had never stopped. It may continue on another device, and with more epochs: learning rates then follow
+            the schedule of the longer training from where it continues.
         progress : bool, optional
             Whether to show a progress bar on stderr; by default if stderr is a terminal.
+        callbacks : sequence of object, optional
+            After every epoch ``callback.on_epoch_end(state)`` is called for each, with an `EpochState`.
 
         Returns
         -------
@@ -254,6 +262,8 @@ class DeepMethod(HashingMethod):
         TypeError
             If `checkpoint` is not path-like, or `progress` not a bool.
         TypeError
+            If a callback has no method ``on_epoch_end``.
+        TypeError
             If a parameter that must be a number, a bool or a mapping is something else.
         ValueError
             If views differ in their numbers of rows, are empty, or hold values that are not finite.
@@ -262,24 +272,38 @@ class DeepMethod(HashingMethod):
         ValueError
             If a parameter is out of the range, or none of the choices, that the class documents.
         ValueError
-            If the checkpoint is of a training with other parameters, data or seed.
+            If the checkpoint is of a training with other parameters, data or seed, or has run more epochs.
+        ValueError
+            If optimizer or schedule refuse their options, or the device has no such mixed precision.
         ValueError
             If the loss or outputs are no longer finite.
         ModelFormatError
-            If the checkpoint is damaged.
+            If the checkpoint is damaged, or one of an older version.
         OSError
             If the checkpoint cannot be read or written.
+        MemoryError
+            If the memory of the machine or of the device does not suffice.
 
         Notes
         -----
         A call that raises leaves the model unchanged. On the CPU, networks without a backbone are trained on one
         thread: a second one gains little, and loses much where another process uses the CPU.
+
+        Where a program runs in several processes, such as by ``accelerate launch``, they train together: each has a
+        part of every batch, the loss compares the rows of all parts, and gradients are averaged. All of them call
+        ``fit`` with the same data and end with the same model; the first one writes the checkpoint, shows progress and
+        calls callbacks. Losses are those of one process, but for two things: batch normalisation counts the rows of
+        each part, and dropout draws other numbers.
+
+        Rows are read once an epoch and once at the end. The codes of rows that validation searches are computed right
+        after the step that learned them, by networks that dropout leaves alone.
         """
+        checked = check_callbacks(callbacks)
         backbones = check_backbones(self.backbones)
         transform = check_transforms("transform", self.transform)
         opened = open_views(views, backbones, transform, check_transforms("eval_transform", self.eval_transform))
         with closing(opened):
-            state, signs = self._train(opened, labels, backbones, transform, checkpoint, progress)
+            state, signs = self._train(opened, labels, backbones, transform, checkpoint, progress, checked)
         self._take(state, pack(signs), None)
         return self
 
@@ -404,6 +428,7 @@ class DeepMethod(HashingMethod):
         transform: Mapping[str, Transform],
         checkpoint: str | os.PathLike[str] | None,
         progress: bool | None,
+        callbacks: Sequence[Any],
     ) -> tuple[DeepState, NDArray[np.int8]]:
         """Return what was learned, and the fused signs (n, n_bits) of all rows."""
         n_bits, encoder = check_n_bits(self.n_bits), self._encoder()
@@ -436,26 +461,39 @@ class DeepMethod(HashingMethod):
         rows = rows_of(opened, maps, transform)
         widths = {name: embedded_width(name, module, rows.first[name]) for name, module in backbones.items()}
         plan = Plan(n_bits, L.shape[1], rows.specs, rows.widths | widths)
+        if rows.batch_size is not None and _check_training(self.training).batch_size is None:
+            options = dataclasses.replace(options, batch_size=rows.batch_size)
         is_small = device.type == "cpu" and not backbones
-        with forked_rng(device), one_thread() if is_small else nullcontext():
-            set_seed(options.seed, 0, device)
-            network = self._make_network(plan, settings, backbones).to(device)
-            objective = self._make_objective(network, settings, L, device)
+        with (
+            named_memory_errors(options.batch_size, options.accumulation_steps),
+            forked_rng(device),
+            one_thread() if is_small else nullcontext(),
+            accelerator_on(device, options.mixed_precision, options.trackers, options.log_dir) as accelerator,
+            tracking(accelerator, type(self).__name__, self._flat_params()),
+        ):
+            options = dataclasses.replace(options, device=accelerator.device)
+            set_seed(options.seed, 0, options.device)
+            network = self._make_network(plan, settings, backbones).to(options.device)
+            objective = self._make_objective(network, settings, L, options.device)
             validation = (
                 Validation.draw(L, held_out, trained, np.random.default_rng([options.seed, 1]))
                 if len(held_out)
                 else None
             )
-            training = Training(objective, rows, trained, validation, options)
+            training = Training(objective, rows, trained, validation, options, accelerator, callbacks)
             identity = ""
             if checkpoint is not None:
                 # A feature map shows in the rows; its repr may differ from one process to the next.
-                left_out = ("device", "feature_maps", "transform", "eval_transform")
+                left_out = ("device", "epochs", "feature_maps", "transform", "eval_transform", *OF_A_RUN)
                 parameters = {name: value for name, value in self._flat_params().items() if name not in left_out}
                 identity = identity_of(type(self).__name__, parameters, plan, rows, L, network)
-            with progress_bar(progress, type(self).__name__, options.epochs) as bar:
+            with progress_bar(
+                progress if accelerator.is_main_process else False, type(self).__name__, options.epochs
+            ) as bar:
                 done = training.run(checkpoint, identity, bar)
-            features, outputs = encode_rows(network, rows, np.arange(opened.n), device)
+            features, outputs = encode_together(
+                accelerator, network, rows, np.arange(opened.n), options.device, (FEATURES, OUTPUTS)
+            )
         signs = fused_signs(outputs)
         label_sets = LabelSets.empty(plan.n_classes, n_bits).add(L, signs)
         calibrations: dict[str, Calibration] = {}
@@ -545,14 +583,25 @@ class DeepMethod(HashingMethod):
         write_tensor_file(path, kind, fields, arrays)
 
     def _stored_params(self) -> dict[str, Any]:
-        # Flat, as files have been since before there was `training`: both directions of reading work.
+        # Flat, as files have been since before there was `training`. Classes of a user's own are code, which files do
+        # not hold.
         parameters = self._flat_params()
         for name in ("backbones", "transform", "eval_transform"):
             parameters.pop(name)
+        for name in OF_A_RUN:
+            del parameters[name]
+        for name in ("optimizer", "scheduler"):
+            if isinstance(parameters[name], type):
+                parameters[name] = None
+        for name in ("accumulation_steps", "optimizer_options", "scheduler", "scheduler_options"):
+            if parameters[name] is None:  # earlier versions know no such option
+                del parameters[name]
         return parameters | {"device": str(parameters["device"])}
 
     @classmethod
     def _from_stored_params(cls, parameters: dict[str, Any]) -> Self:
+        if "decay" in parameters:  # its name before schedules of torch were taken
+            parameters["scheduler"] = parameters.pop("decay")
         options = {name: parameters.pop(name) for name in TrainingOptions.names() if name in parameters}
         training = TrainingOptions(**options)
         return cls(**parameters, training=None if training == TrainingOptions() else training)

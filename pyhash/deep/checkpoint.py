@@ -26,6 +26,9 @@ from pyhash.errors import ModelFormatError
 from pyhash.methods.parts.arrays import Arrays, Matrix
 
 _KIND = "checkpoint"
+# What optimizers keep of a parameter, where it is known.
+_OF_ADAM = frozenset({"step", "exp_avg", "exp_avg_sq"})
+_STATES: dict[type[Optimizer], frozenset[str]] = {torch.optim.Adam: _OF_ADAM, torch.optim.AdamW: _OF_ADAM}
 # Rows whose values enter an identity instead of all.
 _ROWS_IN_IDENTITY = 16
 
@@ -43,6 +46,7 @@ class Progress:
     best: Weights  # on the CPU
     is_over: bool = False
     scaler: dict[str, float] | None = None  # state of the gradient scaler, where mixed precision has one
+    schedule_steps: int = 0  # of the schedule of learning rates
 
 
 def identity_of(
@@ -109,6 +113,7 @@ def write_checkpoint(
         "best_score": progress.best_score,
         "is_over": progress.is_over,
         "scaler": progress.scaler,
+        "schedule_steps": progress.schedule_steps,
     }
     write_tensor_file(path, _KIND, fields, arrays)
 
@@ -126,6 +131,8 @@ def read_checkpoint(
         If the file is damaged.
     ModelFormatError
         If the file is not a checkpoint.
+    ModelFormatError
+        If the checkpoint is one of an older version.
     ValueError
         If the checkpoint is of a training with other parameters, data or seed.
     """
@@ -134,6 +141,11 @@ def read_checkpoint(
     archive = read_tensor_file(path)
     if archive.kind != _KIND:
         raise ModelFormatError(f"{path} holds a {archive.kind}, not a checkpoint")
+    if "schedule_steps" not in archive.fields and "epoch" in archive.fields:
+        raise ModelFormatError(
+            f"{path} is a checkpoint of an older version of pyhash, which kept no codes and no schedule: "
+            "remove it or name another file"
+        )
     with archive.taken_for(_KIND):
         found = str(archive.field("identity"))
         score = archive.field("best_score")
@@ -145,6 +157,7 @@ def read_checkpoint(
             best=as_weights("best.", archive.arrays),
             is_over=bool(archive.field("is_over")),
             scaler=archive.field("scaler"),
+            schedule_steps=check_integer("schedule_steps", archive.field("schedule_steps"), 0),
         )
         weights = as_weights("network.", archive.arrays)
         states: dict[int, dict[str, Tensor]] = {}
@@ -173,13 +186,15 @@ def _checked_history(history: Any, epochs: int) -> list[dict[str, Any]]:
 
 
 def _check_states(optimizer: Optimizer, states: Mapping[int, Mapping[str, Tensor]]) -> None:
-    """Raise if these are not the states that the optimizer keeps of its parameters; SGD without momentum keeps none."""
+    """Raise if these cannot be the states that the optimizer keeps of its parameters."""
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
-    wanted = {"step", "exp_avg", "exp_avg_sq"} if isinstance(optimizer, torch.optim.Adam) else set()
+    wanted = _STATES.get(type(optimizer))
     for number, state in states.items():
-        if not 0 <= number < len(parameters) or set(state) != wanted:
+        if not 0 <= number < len(parameters) or (wanted is not None and set(state) - {"max_exp_avg_sq"} != wanted):
             raise ValueError(f"its state of parameter {number} is not one of {type(optimizer).__name__}")
         for name, tensor in state.items():
-            shape = () if name == "step" else tuple(parameters[number].shape)
-            if tuple(tensor.shape) != shape or not tensor.is_floating_point():
-                raise ValueError(f"{name} of parameter {number} must be floats of shape {shape}, got {tensor.shape}")
+            shape = tuple(parameters[number].shape)
+            if wanted is not None and tuple(tensor.shape) != (() if name == "step" else shape):
+                raise ValueError(f"{name} of parameter {number} must be of shape {shape}, got {tuple(tensor.shape)}")
+            if not tensor.is_floating_point():
+                raise ValueError(f"{name} of parameter {number} must be floats, got {tensor.dtype}")

@@ -55,7 +55,7 @@ _DEFAULT: dict[str, Any] = {
     "epochs": 60,
     "batch_size": 256,
     "optimizer": "adam",
-    "decay": "cosine",
+    "scheduler": "cosine",
     "max_grad_norm": 0.0,
 }
 # Sec. IV-B of the paper, where it names a value.
@@ -83,7 +83,7 @@ _PAPER: dict[str, Any] = {
     "epochs": 120,
     "batch_size": 128,
     "optimizer": "sgd",
-    "decay": "none",
+    "scheduler": "none",
     "max_grad_norm": 0.0,
     "validation_fraction": 0.0,
 }
@@ -156,9 +156,9 @@ class DHSL(DeepMethod):
     backbone_learning_rate : float or mapping of str to float, or None
         Of backbones, of all or of each; 2e-4, paper 1e-4 (it has none).
     training : TrainingOptions or None
-        Epochs, batches, optimizer, validation, device. Options of None: 60 epochs, batches of 256, "adam", decay
-        "cosine", gradients not clipped, a tenth of the rows held out; paper 120, 128, "sgd", "none", not clipped, no
-        rows held out.
+        Epochs, batches, optimizer, validation, device. Options of None: 60 epochs, batches of 256, "adam",
+        scheduler "cosine", gradients not clipped, a tenth of the rows held out; paper 120, 128, "sgd", "none", not
+        clipped, no rows held out.
     transform, eval_transform : mapping of str to callable, or None
         Functions of one item of a modality: for training, and for all else (validation, ``codes_``, ``encode``). Those
         of arrays take a row as a tensor. Files do not hold them: set `eval_transform` again after loading.

@@ -48,7 +48,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 40,
         "batch_size": 128,
         "optimizer": "adam",
-        "decay": "cosine",
+        "scheduler": "cosine",
         "max_grad_norm": 1.0,
     },
     "paper": {
@@ -71,7 +71,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 50,
         "batch_size": 64,
         "optimizer": "adam",
-        "decay": "none",
+        "scheduler": "none",
         "max_grad_norm": 0.0,
         "validation_fraction": 0.0,
     },
@@ -129,9 +129,9 @@ class SDCH(DeepMethod):
         Of the features, the hash layer and backbones; 2e-3, 1e-2 and a tenth of the first, paper 1e-3, 1e-2 and 1e-4.
         That of backbones may be a mapping of modalities to rates.
     training : TrainingOptions or None
-        Epochs, batches, optimizer, validation, device. Options of None: 40 epochs, batches of 128, "adam", decay
-        "cosine", gradients clipped to 1, a tenth of the rows held out; paper 50, 64, "adam" (it names none), "none",
-        not clipped, no rows held out.
+        Epochs, batches, optimizer, validation, device. Options of None: 40 epochs, batches of 128, "adam",
+        scheduler "cosine", gradients clipped to 1, a tenth of the rows held out; paper 50, 64, "adam" (it names none),
+        "none", not clipped, no rows held out.
     transform, eval_transform : mapping of str to callable, or None
         Functions of one item of a modality: for training, and for all else (validation, ``codes_``, ``encode``). Those
         of arrays take a row as a tensor. Files do not hold them: set `eval_transform` again after loading.

@@ -35,12 +35,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def set_seed(seed: int, stream: int, device: torch.device) -> None:
+def set_seed(seed: int, stream: int, device: torch.device, process: int = 0) -> None:
     """Seed the random numbers of the CPU and of the device with a seed and the number of a stream.
 
-    ``torch.manual_seed`` would seed all devices, also those whose random numbers ``forked_rng`` does not restore.
+    Processes that train together draw different ones. ``torch.manual_seed`` would seed all devices, also those whose
+    random numbers ``forked_rng`` does not restore.
     """
-    drawn = int(np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] >> 1)
+    entropy = [seed, stream, process] if process else [seed, stream]
+    drawn = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
     torch.default_generator.manual_seed(drawn)
     if device.type == "cuda":
         with torch.cuda.device(device):

@@ -29,14 +29,32 @@ def resolved(model):
         ({"epochs": 0}, ValueError, "epochs must be an integer >= 1, got 0"),
         ({"epochs": 2.5}, TypeError, "epochs must be an integer >= 1, got 2.5"),
         ({"batch_size": 1}, ValueError, "batch_size must be an integer >= 2, got 1"),
-        ({"optimizer": "lion"}, ValueError, "optimizer must be one of 'adam', 'sgd', got 'lion'"),
-        ({"decay": "linear"}, ValueError, "decay must be one of 'cosine', 'none', got 'linear'"),
+        (
+            {"optimizer": "lion"},
+            ValueError,
+            "optimizer must be one of 'adadelta', .*'sgd', or a subclass of Optimizer of your own, got 'lion'",
+        ),
+        ({"optimizer": "lbfgs"}, ValueError, "optimizer must be one of .*, got 'lbfgs'"),
+        ({"optimizer": torch.optim.LBFGS}, ValueError, "optimizer must be one of .*, got <class 'torch.optim.lbfgs"),
+        ({"optimizer": torch.nn.Linear}, ValueError, "optimizer must be one of .*, got <class 'torch.nn"),
+        ({"optimizer": 3}, ValueError, "optimizer must be one of .*, got 3"),
+        ({"optimizer_options": [1]}, TypeError, r"optimizer_options must be a mapping of names to values, got \[1\]"),
+        ({"optimizer_options": {"lr": 1}}, ValueError, "optimizer_options must not set 'lr': it is the method's"),
+        ({"optimizer_options": {"eps": np.ones(2)}}, TypeError, "optimizer_options must hold numbers, strings, bools"),
+        ({"scheduler": "linear"}, ValueError, "scheduler must be one of 'cosine', 'none', 'con.*, got 'linear'"),
+        ({"scheduler": "SequentialLR"}, ValueError, "scheduler must be one of .*, got 'SequentialLR'"),
+        ({"scheduler_options": {"T_max": float("nan")}}, TypeError, "scheduler_options must hold numbers"),
+        ({"accumulation_steps": 0}, ValueError, "accumulation_steps must be an integer >= 1, got 0"),
+        ({"trackers": 1}, TypeError, "trackers must be a name or a sequence of names, got 1"),
+        ({"trackers": "paper"}, ValueError, "trackers must be of .*tensorboard.*, got 'paper'"),
+        ({"trackers": ["tensorboard", "aim"]}, ImportError, "trackers needs the package of 'aim'"),
+        ({"log_dir": b"here"}, TypeError, "log_dir must be a str or an os.PathLike of str, got b'here'"),
         ({"max_grad_norm": -1}, ValueError, "max_grad_norm must be a finite number >= 0, got -1"),
         ({"max_grad_norm": float("nan")}, ValueError, "max_grad_norm must be a finite number >= 0, got nan"),
         ({"validation_fraction": 1}, ValueError, "validation_fraction must be a number from 0 to below 1, got 1"),
-        ({"validation_fraction": None}, TypeError, "validation_fraction must be a .*number >= 0, got None"),
         ({"patience": 0}, ValueError, "patience must be an integer >= 1, got 0"),
-        ({"mixed_precision": 1}, TypeError, "mixed_precision must be a bool, got 1"),
+        ({"mixed_precision": 1}, TypeError, 'mixed_precision must be "no", "fp16", "bf16" or a bool, got 1'),
+        ({"mixed_precision": "fp8"}, ValueError, "mixed_precision must be one of 'no', 'fp16', 'bf16', got 'fp8'"),
         ({"device": 0}, TypeError, 'device must be "auto" or a torch device, got 0'),
     ],
 )
@@ -63,11 +81,12 @@ def test_options_are_a_value():
 @pytest.mark.parametrize("training", [None, TrainingOptions()])
 def test_options_of_none_have_the_value_of_the_preset(method, preset, training):
     found = resolved(method(8, preset=preset, training=training, seed=4))
-    of_preset = ("epochs", "batch_size", "optimizer", "decay", "max_grad_norm")
+    of_preset = ("epochs", "batch_size", "optimizer", "scheduler", "max_grad_norm")
     assert {name: getattr(found, name) for name in of_preset} == {
         name: method.presets[preset][name] for name in of_preset
     }
-    assert (found.validation_fraction, found.patience, found.mixed_precision) == (0.1, None, False)
+    assert (found.validation_fraction, found.patience, found.mixed_precision) == (0.1, None, "no")
+    assert (found.accumulation_steps, found.optimizer_options, found.scheduler_options) == (1, {}, {})
     assert (found.device, found.seed) == (torch.device("cpu"), 4)
 
 
@@ -77,11 +96,13 @@ def test_options_that_are_set_replace_those_of_the_preset(method):
         "epochs": 3,
         "batch_size": 7,
         "optimizer": "sgd",
-        "decay": "none",
+        "scheduler": "none",
         "max_grad_norm": 0.5,
         "validation_fraction": 0.3,
         "patience": 2,
-        "mixed_precision": True,
+        "mixed_precision": "bf16",
+        "accumulation_steps": 2,
+        "optimizer_options": {"momentum": 0.9},
     }
     found = resolved(method(8, training=TrainingOptions(**given)))
     assert {name: getattr(found, name) for name in given} == given
@@ -89,12 +110,37 @@ def test_options_that_are_set_replace_those_of_the_preset(method):
 
 
 def test_presets_have_a_value_for_every_option_of_none():
-    unset = {name for name in TrainingOptions.names() if getattr(TrainingOptions(), name) is None} - {"patience"}
+    needed = {"epochs", "batch_size", "optimizer", "scheduler", "max_grad_norm"}
     for method in METHODS:
         assert {"default", "paper"} <= method.presets.keys()
         for preset in method.presets.values():
-            assert unset <= preset.keys()
+            assert needed <= preset.keys()
             assert preset.keys() <= set(TrainingOptions.names()) | set(method._parameter_names())
+
+
+def test_a_preset_may_set_any_option(monkeypatch):
+    more = {
+        "validation_fraction": 0.0,
+        "patience": 3,
+        "mixed_precision": "bf16",
+        "accumulation_steps": 4,
+        "optimizer": "sgd",
+        "optimizer_options": {"momentum": 0.9},
+    }
+    monkeypatch.setitem(SDCH.presets, "more", SDCH.presets["default"] | more)
+    found = resolved(SDCH(8, preset="more"))
+    assert {name: getattr(found, name) for name in more} == more
+    found = resolved(SDCH(8, preset="more", training=TrainingOptions(validation_fraction=0.2, mixed_precision=False)))
+    assert (found.validation_fraction, found.mixed_precision, found.accumulation_steps) == (0.2, "no", 4)
+    # Arguments of a preset's optimizer are not for another one.
+    found = resolved(SDCH(8, preset="more", training=TrainingOptions(optimizer="adamw")))
+    assert (found.optimizer, found.optimizer_options) == ("adamw", {})
+
+
+def test_names_and_classes_of_torch_are_the_same():
+    by_class = TrainingOptions(optimizer=torch.optim.AdamW, scheduler=torch.optim.lr_scheduler.OneCycleLR)
+    assert by_class == TrainingOptions(optimizer="ADAMW", scheduler="OneCycleLR")
+    assert (by_class.optimizer, by_class.scheduler) == ("adamw", "onecyclelr")
 
 
 @pytest.mark.parametrize("value", [{"epochs": 3}, 3, TrainingOptions])
@@ -148,7 +194,7 @@ def test_files_keep_options_beside_the_other_parameters(tmp_path, name):
     """As since before there was ``training``, so that older files are read."""
     backbones = {"pictures": torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU())} if name == "sdch" else None
     model = pyhash.load(GOLDEN / f"{name}.safetensors", backbones=backbones)
-    assert model.training == TrainingOptions(epochs=30, batch_size=8, validation_fraction=0.2)
+    assert model.training == TrainingOptions(epochs=30, batch_size=8, validation_fraction=0.2, mixed_precision=False)
     model.save(tmp_path / "again")
     before, after = (read_tensor_file(path) for path in (GOLDEN / f"{name}.safetensors", tmp_path / "again"))
     # Since then there are calibrations and a third encoder.
@@ -161,6 +207,7 @@ def test_files_keep_options_beside_the_other_parameters(tmp_path, name):
     assert of_state[1].pop("evaluated_by") == []
     assert of_state[0] == of_state[1]
     parameters = [archive.fields.pop("parameters") for archive in (before, after)]
+    assert parameters[0].pop("decay") is None  # now `scheduler`
     assert parameters[1] == dict.fromkeys(parameters[1]) | parameters[0]  # newer parameters are None
     assert before.fields == after.fields
     model.set_params(training=None).save(tmp_path / "unset")

@@ -134,6 +134,20 @@ def is_picture(shape: Sequence[int]) -> bool:
     return len(shape) == 4 and shape[1] in (1, 3, 4)
 
 
+def take_rows(x: Input, numbers: Tensor) -> Input:
+    """Return the rows of an input with these numbers (m,) int64, on its device."""
+    if isinstance(x, Tensor):
+        return x[numbers]
+    if isinstance(x, dict):
+        return {name: take_rows(part, numbers) for name, part in x.items()}
+    ends = torch.cat([x.offsets[1:], x.offsets.new_tensor([len(x.columns)])])
+    lengths = (ends - x.offsets)[numbers]
+    offsets = lengths.cumsum(0) - lengths
+    entries = torch.arange(int(lengths.sum()), device=numbers.device)
+    entries += torch.repeat_interleave(x.offsets[numbers] - offsets, lengths)
+    return Bags(x.columns[entries], x.values[entries], offsets)
+
+
 def scaled_pictures(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return values of 8 bits as float32 in [0, 1]."""
     scaled = rows.astype(np.float32)
