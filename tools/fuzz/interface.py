@@ -97,6 +97,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "select": {"rows": [0, 5, 3]},
     "split": {"name": "mine"},
     "chunks": {"size": 7},
+    "relation_matrix": {"rows": {"a": np.ones((2, 20))}, "columns": {"b": np.ones((3, 17))}},
 }
 
 
@@ -218,6 +219,7 @@ def targets() -> list[Target]:
     for cls in (deep.SDCH, deep.DHSL):
         for method in ("project", "encode", "encode_fused", "save"):
             found.append(_method(cls.__name__, lambda cls=cls: _trained(cls), method, _model_state))
+    found.append(_method("DHSL", lambda: _trained(deep.DHSL), "relation_matrix", _model_state))
     views, labels = examples()["views"], examples()["labels"]
     for cls in (methods.LEMON, methods.SHOH, methods.CCAITQ):
 
