@@ -463,7 +463,7 @@ def _check_methods(
             if not isinstance(name, str) or not callable(factory):
                 raise TypeError(f"methods must be names, or functions by name, got {factory!r} for {name!r}")
         own = dict(methods)
-    names = unique(listed("methods", methods, "names, or a mapping of names to functions"))
+    names = listed("methods", methods, "names, or a mapping of names to functions")
     for argument, given in (("methods", names), ("sweep", [point.method for point in points])):
         for name in given:
             if not isinstance(name, str):
@@ -472,7 +472,7 @@ def _check_methods(
                 parse_name(argument, name.partition(AT)[0])
     if not names and not points:
         raise ValueError("methods must name at least one, got none")
-    return names, own
+    return unique(names), own
 
 
 def _own_labels(names: Iterable[str]) -> dict[str, str]:

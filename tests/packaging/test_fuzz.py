@@ -125,6 +125,7 @@ def test_a_call_that_fails_badly_is_found(k, fault, monkeypatch, tmp_path):
         ("compare", {"progress": np.zeros(3)}),
         ("compare", {"labels": np.arange(24)}),
         ("compare", {"split": np.arange(24)}),
+        ("compare", {"methods": [[1, 2], [3]]}),
     ],
 )
 def test_calls_that_once_failed_badly(name, wrong, monkeypatch, tmp_path):
