@@ -272,7 +272,7 @@ class TestSEOCH:
     @pytest.mark.parametrize(
         ("solver", "restart"), [("relaxed", False), ("relaxed", True), ("signed", False), ("dcc", False)]
     )
-    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("seed", SEEDS[:2])
     def test_every_step_finds_the_least_of_the_objective(
         self, watch, watch_ridge, monkeypatch, seed, weights, solver, restart
     ):
@@ -284,7 +284,7 @@ class TestSEOCH:
             assert descent.values[-1] < descent.values[0]
 
     @pytest.mark.parametrize("weights", WEIGHTS)
-    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("seed", SEEDS[:2])
     def test_by_cyclic_descent_no_round_raises_the_objective(self, seed, weights):
         model = SEOCH(R, n_concepts=6, n_iter=8, seed=seed, solver="dcc", record=True, **weights)
         for views, L in chunks(seed, (30, 25, 1, 40)):
@@ -294,7 +294,7 @@ class TestSEOCH:
             assert (np.diff(found) <= 1e-9 * np.abs(found[:-1])).all()
 
     @pytest.mark.parametrize("weights", WEIGHTS)
-    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("seed", SEEDS[:2])
     def test_the_signed_update_is_that_of_eq_5(self, watch, seed, weights):
         model = SEOCH(R, n_concepts=6, n_iter=3, seed=seed, solver="signed", **weights)
         data, Bs, found = chunks(seed, (30, 25, 40)), [], []
