@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -50,7 +51,7 @@ def accelerator_on(
     Raises
     ------
     ValueError
-        If several processes train, and the device is the one of another process.
+        If several processes train, and the device is the one of another process, or of a kind that cannot.
     ValueError
         If Accelerate was told to divide networks among processes.
     """
@@ -60,6 +61,12 @@ def accelerator_on(
         state.clear()
     try:
         process = PartialState(cpu=device.type == "cpu")
+        n_wanted = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+        if process.num_processes < n_wanted:
+            raise ValueError(
+                f"device must be one on which {n_wanted} processes can train together, as WORLD_SIZE says, got "
+                f"{str(device)!r}"
+            )
         if process.num_processes == 1:
             process.device = device
         elif device.type != process.device.type or device.index not in (None, process.device.index):
