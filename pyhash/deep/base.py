@@ -295,8 +295,9 @@ class DeepMethod(HashingMethod):
         calls callbacks. Losses are those of one process, but for two things: batch normalisation counts the rows of
         each part, and dropout draws other numbers.
 
-        Rows are read once an epoch and once at the end. The codes of rows that validation searches are computed right
-        after the step that learned them, by networks that dropout leaves alone.
+        Rows are read once an epoch and once at the end, and once before by objectives that approach codes of all rows
+        from the first epoch on. Codes of these, and of the rows that validation searches, are computed right after the
+        step that learned a row, in eval mode; rows held out are read after the last step of the epoch.
         """
         checked = check_callbacks(callbacks)
         backbones = check_backbones(self.backbones)
