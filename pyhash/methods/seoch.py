@@ -151,8 +151,8 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
     Q and P start at random. U_m starts at zero, which retrieves better at 64 bits, or at random with `restart` and
     where lambda_1 is 0. Q and P shrink towards 0 as updates go on, since Q = P = 0 is a trivial solution of the first
     term. On the keywords of the built-in data, at 32 bits and in chunks of 600 rows, that term is 8.0e5 a row at the
-    random start and 0.12 after the ninth chunk, 1.5e-7 of it; with `restart` it is 1.2e3 then. mAP is the same up to 32
-    bits all the same, and higher without `restart` at 64 and 128.
+    random start and 0.12 after the ninth chunk, 1.5e-7 of it; with `restart` it is 1.2e3 then. Up to 32 bits mAP is the
+    same with `restart`; at 64 and 128 it is lower.
 
     The terms of the recorded objective are "labels", "features.NAME" for each modality, "ridge" and "similarity", that
     of the new samples alone. With ``solver="dcc"`` no round of a chunk raises their sum. The other solvers take signs
