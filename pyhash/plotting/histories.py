@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LEGEND_COLUMNS = 3
+# The legend is about so many characters wide; a column needs some for its handle.
+_LEGEND_WIDTH, _HANDLE_WIDTH = 72, 8
 _MARKER: dict[str, Any] = {"marker": "o", "markersize": 3}  # visible also for one point, which draws no line
 
 
@@ -116,8 +118,10 @@ def _scale(ax: Axes, xlabel: str, ylabel: str) -> None:
         ax.set_yscale("log")
         ax.autoscale(axis="y")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    longest = max(map(len, ax.get_legend_handles_labels()[1]))
+    n_columns = max(1, min(_LEGEND_COLUMNS, _LEGEND_WIDTH // (longest + _HANDLE_WIDTH)))
     # Below the axes, where the legend covers no curve.
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=_LEGEND_COLUMNS, frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=n_columns, frameon=False)
 
 
 def _or_nan(value: float | None) -> float:

@@ -239,6 +239,7 @@ GUIDES = [
             "own-data",
             "queries-of-several-modalities",
             "three-modalities",
+            "watching-convergence",
         )
     ),
 ]

@@ -632,6 +632,17 @@ def test_convergence_shows_the_objective_and_its_terms_left_and_validation_right
     assert order == sorted(order, reverse=True)  # the objective above a term that it nearly equals
 
 
+@pytest.mark.parametrize("term", ["labels", "similarity.image_deep", "the similarity of rows and columns"])
+def test_a_legend_of_long_names_fits_into_the_figure(term):
+    display = plotting.ConvergenceDisplay.from_history(
+        [iteration(1, 1, {f"{term} {n}": 1.0 for n in range(5)}, {"image_deep->text_deep": 0.5})]
+    )
+    figure = display.ax_.figure
+    figure.canvas.draw()
+    extent = display.ax_.get_legend().get_window_extent()
+    assert 0 <= extent.x0 < extent.x1 <= figure.bbox.x1
+
+
 def test_convergence_of_one_chunk_and_one_term_is_one_line():
     display = plotting.ConvergenceDisplay.from_history([iteration(1, n, {"quantization": 1.0 / n}) for n in (1, 2)])
     assert display.validation_ax_ is None
