@@ -181,7 +181,7 @@ def objective(
 
     def explained(squares: float, FV: Matrix, U: Matrix) -> float:
         """Return ``||F - V U||^2`` and the ridge of U, for F with a sum of squares and F'V (d, r)."""
-        return squares - 2 * (FV.T * U).sum() + (U * (VV @ U)).sum() + _EMBEDDING_RIDGE * (U * U).sum()
+        return float(squares - 2 * (FV.T * U).sum() + (U * (VV @ U)).sum() + _EMBEDDING_RIDGE * (U * U).sum())
 
     GG = G.T @ G
     similarity = (VV * (B.T @ B)).sum() - 2 * r * ((G.T @ B) * (G.T @ V)).sum() + r**2 * (GG * GG).sum()

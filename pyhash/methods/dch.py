@@ -169,7 +169,7 @@ def objective(
     """Return the terms of the objective; `KP` is K_m P_m for each modality."""
 
     def of_modality(name: str) -> float:
-        return ((B - KP[name]) ** 2).sum() + settings.ridge[name] * (P[name] ** 2).sum()
+        return float(((B - KP[name]) ** 2).sum() + settings.ridge[name] * (P[name] ** 2).sum())
 
     return {
         "labels": ((L - B @ W) ** 2).sum() + settings.classifier_ridge * (W * W).sum(),
