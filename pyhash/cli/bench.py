@@ -17,7 +17,7 @@ from pyhash._inputs.value_text import value_text
 from pyhash.cli.charts import require_charts
 from pyhash.comparison import PRESETS, Comparison, compare
 from pyhash.comparison.comparison import AT
-from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, direction_name
+from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, Rounds, direction_name
 from pyhash.comparison.preset import by_view
 from pyhash.comparison.records import Record
 from pyhash.comparison.result_lines import RESULTS
@@ -29,6 +29,7 @@ from pyhash.evaluation import Protocol
 TABLE = "table.md"
 CHARTS = "charts"
 _EMOJI_VIEWS = ("image_deep", "text")
+_ROUNDS: Rounds = "shallow"
 _METHODS = ("boch", "lemon+rbf", "cca-itq")
 
 
@@ -47,6 +48,7 @@ def run(
     views: Sequence[str] | None = None,
     chunk_size: int = 2000,
     remainder: Remainder = "keep",
+    rounds: Rounds = _ROUNDS,
     protocols: Sequence[str] = ("shoh",),
     directions: Sequence[Direction] | None = None,
     database: Database = "learned",
@@ -97,6 +99,7 @@ def run(
             learn_rows=learn_rows,
             chunk_size=chunk_size,
             remainder=remainder,
+            rounds=rounds,
             protocols=resolved,
             out=out,
             progress=True,
@@ -108,7 +111,9 @@ def run(
     _print_reused(result, out)
     tables = "\n".join(_tables(result, name) for name in result.protocols)
     print(f"\n{tables}")
-    command = _command(result, data, names, labels, directions, methods, grids, chosen, bits, seeds, protocols, out)
+    command = _command(
+        result, data, names, labels, directions, methods, grids, chosen, bits, seeds, rounds, protocols, out
+    )
     with atomic_file(out / TABLE) as file:
         file.write(f"# {dataset.name}\n\n    {command}\n\n{tables}\n{_describe_versions(result)}\n".encode())
     written = [RESULTS, TABLE]
@@ -214,6 +219,7 @@ def _command(
     parameters: Mapping[str, Mapping[str, Any]],
     bits: Sequence[int],
     seeds: int,
+    rounds: Rounds,
     protocols: Sequence[str],
     out: Path,
 ) -> str:
@@ -233,6 +239,7 @@ def _command(
         "--seeds": str(seeds),
         "--chunk-size": str(first["chunk_size"]),
         **({} if first["remainder"] == "keep" else {"--remainder": first["remainder"]}),
+        **({} if rounds == _ROUNDS else {"--rounds": rounds}),
         "--protocol": ",".join(protocols),
         **(
             {}

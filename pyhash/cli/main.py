@@ -270,6 +270,12 @@ def _add_bench(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "keep)",
     )
     command.add_argument(
+        "--rounds",
+        choices=("shallow", "online", "all", "none"),
+        help="methods with mAP after every round: all but deep ones, where methods that learn whole data are fitted "
+        "again on the rows so far; only online ones, which saves these fits; all; or none (default: shallow)",
+    )
+    command.add_argument(
         "--protocol",
         type=_names,
         dest="protocols",

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import count, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def _numbered(stem: str, number: int) -> str:
 
 
 class _Charts:
-    """Charts of one protocol; those of a single length show the longest codes."""
+    """Charts of one protocol; those of a single length show the longest codes, unless there is one for each length."""
 
     def __init__(self, records: Sequence[Record], protocol: str) -> None:
         self.records = records
@@ -75,20 +75,10 @@ class _Charts:
 
     def drawn(self) -> Iterator[tuple[str, Axes]]:
         """Yield the name without suffix and the axes of one chart after another."""
-        first_protocol = next(iter(self.records[0]["protocols"]))
         for direction in directions_of(self.records):
-            charts = [
-                ("map_by_bits", self._bits(direction)),
-                ("map_by_bytes", self._bytes(direction)),
-                ("precision_recall", self._precision_recall(direction)),
-                ("precision_at", self._precision_at(direction)),
-            ]
-            if self.protocol == first_protocol:  # rounds are scored under no other
-                charts.append(("map_by_round", self._rounds(direction)))
-            for name, ax in charts:
+            for stem, title, ax in self._of_direction(direction):
                 if ax is not None:
-                    length = "" if name.startswith("map_by_b") else f", {self.longest} bits"
-                    yield f"{name}.{_as_file_name(direction)}", self._finished(ax, direction + length)
+                    yield stem, self._finished(ax, title)
         ax = self._training_time()
         if ax is not None:
             yield "training_time_by_round", self._finished(ax, f"{self.longest} bits")
@@ -96,6 +86,20 @@ class _Charts:
         yield from self._convergence()
         yield from self._class_distances()
         yield from self._sensitivities()
+
+    def _of_direction(self, direction: str) -> Iterator[tuple[str, str, Axes | None]]:
+        """Yield the name, the title and the axes of each chart of a direction."""
+        name = _as_file_name(direction)
+        yield f"map_by_bits.{name}", direction, self._bits(direction)
+        yield f"map_by_bytes.{name}", direction, self._bytes(direction)
+        for n_bits in sorted({record["n_bits"] for record in self.records}):
+            of_length = f"{direction}, {n_bits} bits"
+            yield f"precision_recall.{name}.{n_bits}_bits", of_length, self._precision_recall(direction, n_bits)
+            yield f"precision_at.{name}.{n_bits}_bits", of_length, self._precision_at(direction, n_bits)
+        if self.protocol == next(iter(self.records[0]["protocols"])):  # rounds are scored under no other
+            longest = f"{direction}, {self.longest} bits"
+            yield f"map_by_round.{name}", longest, self._rounds(direction, "map")
+            yield f"map_weighted_by_round.{name}", f"{longest}, weighted", self._rounds(direction, "map_weighted")
 
     def _titled(self, ax: Axes, title: str) -> Axes:
         """Set a title with the data, the labels, the split and, for mAP, the protocol."""
@@ -161,15 +165,15 @@ class _Charts:
             ax = BytesPerItemDisplay([], [], upper=upper, upper_name="best as float, not binarized").plot(ax).ax_
         return ax
 
-    def _at_longest(self, direction: str) -> Iterator[tuple[str, list[Score]]]:
+    def _at(self, direction: str, n_bits: int) -> Iterator[tuple[str, list[Score]]]:
         for method in self.methods:
-            runs = runs_of(self.records, method, self.longest)
+            runs = runs_of(self.records, method, n_bits)
             if runs:
                 yield method, [score_of(run, self.protocol, direction) for run in runs]
 
-    def _precision_recall(self, direction: str) -> Axes | None:
+    def _precision_recall(self, direction: str, n_bits: int) -> Axes | None:
         ax = None
-        for method, runs in self._at_longest(direction):
+        for method, runs in self._at(direction, n_bits):
             curves = [run["precision_recall"] for run in runs]
             precision, recall = (_mean([curve[key] for curve in curves]) for key in ("precision", "recall"))
             if np.isfinite(precision).all():
@@ -178,9 +182,9 @@ class _Charts:
                 ax = PrecisionRecallDisplay(curve, method).plot(ax, **self._style(method)).ax_
         return ax
 
-    def _precision_at(self, direction: str) -> Axes | None:
+    def _precision_at(self, direction: str, n_bits: int) -> Axes | None:
         ax = None
-        for method, runs in self._at_longest(direction):
+        for method, runs in self._at(direction, n_bits):
             top_n = np.array([int(n) for n in runs[0]["precision_at"]], dtype=np.int64)
             values = _mean([list(run["precision_at"].values()) for run in runs])
             if len(top_n) and np.isfinite(values).all():
@@ -188,30 +192,33 @@ class _Charts:
                 ax = PrecisionAtDisplay(result, method).plot(ax, **self._style(method)).ax_
         return ax
 
-    def _online(self) -> Iterator[tuple[str, list[list[Round]]]]:
-        """Yield each method that learned in rounds, with the rounds of each seed."""
+    def _by_round(self) -> Iterator[tuple[str, list[list[Round]]]]:
+        """Yield each method that learned in rounds or was scored after each, with the rounds of each seed."""
         for method in self.methods:
             rounds = [run["rounds"] for run in runs_of(self.records, method, self.longest)]
-            if rounds and rounds[0][0]["map"] is not None:
+            if rounds and (len(rounds[0]) > 1 or rounds[0][0]["map"] is not None):
                 yield method, rounds
 
-    def _rounds(self, direction: str) -> Axes | None:
+    def _rounds(self, direction: str, kind: Literal["map", "map_weighted"]) -> Axes | None:
         ax = None
-        for method, runs in self._online():
-            seen = [entry["n_seen"] for entry in runs[0]]
-            scores = _mean([[entry["map"][direction] for entry in rounds if entry["map"]] for rounds in runs])
+        for method, runs in self._by_round():
+            # Scores are missing where rounds were not scored, weighted ones also in records of earlier versions.
+            scores = _mean([[(entry.get(kind) or {}).get(direction) for entry in rounds] for rounds in runs])
             known = ~np.isnan(scores)
             if known.any():
-                display = RoundsDisplay(np.array(seen)[known].tolist(), scores[known].tolist(), method)
+                seen = np.array([entry["n_seen"] for entry in runs[0]])
+                display = RoundsDisplay(seen[known].tolist(), scores[known].tolist(), method)
                 ax = display.plot(ax, **self._style(method)).ax_
         return ax
 
     def _training_time(self) -> Axes | None:
+        """Draw what all rounds so far cost when the model is used after each: learning, and solving the projections."""
         ax = None
-        for method, runs in self._online():
+        for method, runs in self._by_round():
             seen = [entry["n_seen"] for entry in runs[0]]
-            seconds = _mean([np.cumsum([entry["train_seconds"] for entry in rounds]).tolist() for rounds in runs])
-            display = RoundsDisplay(seen, seconds.tolist(), method, "Training seconds, all rounds so far")
+            costs = [[entry["train_seconds"] + entry["solve_seconds"] for entry in rounds] for rounds in runs]
+            seconds = np.cumsum(_mean(costs)).tolist()
+            display = RoundsDisplay(seen, seconds, method, "Seconds of learning and solving, all rounds so far")
             ax = display.plot(ax, **self._style(method)).ax_
         return ax
 

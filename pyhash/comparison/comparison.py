@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args
 
 from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer, listed
 from pyhash._inputs.chunks import Remainder
-from pyhash.comparison.experiment import Database, Direction, Experiment, plan_experiment
+from pyhash.comparison.experiment import Database, Direction, Experiment, Rounds, plan_experiment
 from pyhash.comparison.identity import identify
 from pyhash.comparison.learned_labels import LearnedLabels
 from pyhash.comparison.records import Identity, Record, unique
+from pyhash.comparison.refits import RefitNotice
 from pyhash.comparison.result_lines import ResultLines, open_results
 from pyhash.comparison.sweep import Sweep, SweepPoint, plan_sweep
 from pyhash.comparison.table import describe_instances, describe_protocol, make_instance_table, make_table
@@ -141,11 +142,12 @@ class Comparison:
         Returns
         -------
         list of str
-            Names of the files. For each direction: mAP by bits, by round and by bytes per item, precision-recall and
-            precision at N. For each method: distances between classes, training curves of methods that are trained by
-            epochs, and the convergence of those that learned with ``record=True``. Once: training time by round. For
-            each sweep of one or two parameters and each direction, mAP by the values, with a heat map for each length
-            where there are two; sweeps are in no other chart.
+            Names of the files. For each direction: mAP by bits and by bytes per item, and by round by plain and by
+            weighted distance; for each length also precision-recall and precision at N. For each method: distances
+            between classes, training curves of methods that are trained by epochs, and the convergence of those that
+            learned with ``record=True``. Once: training time by round. For each sweep of one or two parameters and each
+            direction, mAP by the values, with a heat map for each length where there are two; sweeps are in no other
+            chart.
 
         Raises
         ------
@@ -187,6 +189,7 @@ def compare(
     learn_rows: int | None = None,
     chunk_size: int = 2000,
     remainder: Remainder = "keep",
+    rounds: Rounds = "shallow",
     protocols: Sequence[Protocol | str] = ("shoh",),
     top_n: Sequence[int] = (1, 5, 10, 50, 100, 500, 1000),
     out: str | os.PathLike[str] | None = None,
@@ -242,9 +245,15 @@ def compare(
         Number of database rows that methods learn, drawn with seed 0; all rows of the database are searched, as in
         papers that train on a part of it. By default all are learned. Below, `database` must be "encoded" or "fused".
     chunk_size : int
-        Number of rows that online methods learn at a time. Other methods learn all rows at once.
+        Number of rows of a round, which online methods learn at a time. Other methods learn all rows so far at once.
     remainder : {"keep", "merge"}
         What becomes of a last chunk of fewer rows: "keep" learns it as it is, "merge" joins it to the chunk before.
+    rounds : {"shallow", "online", "all", "none"}
+        Methods whose mAP is measured after every round. Online methods go on from round to round; methods that learn
+        whole data are fitted again on all rows so far, which takes about as many times one fit as half the number of
+        rounds, or more. "shallow": all methods but deep ones; "online": only online methods; "all": deep methods too;
+        "none": scores after the last round only. A line on stderr says where these fits take more than a minute, unless
+        `progress` is False.
     protocols : sequence of Protocol or str
         Protocols of the scores. Charts and rounds show the first.
     top_n : sequence of int
@@ -277,7 +286,7 @@ def compare(
     TypeError
         If a function does not take (n_bits, seed), or does not return a HashingMethod.
     ValueError
-        If a method, labels, relevance, split, view, direction, database, remainder or protocol is unknown.
+        If a method, labels, relevance, split, view, direction, database, remainder, rounds or protocol is unknown.
     ValueError
         If `relevance` is missing where labels join several kinds and the finest layer is not one of them.
     ValueError
@@ -357,6 +366,7 @@ def compare(
         learn_rows=learn_rows,
         chunk_size=chunk_size,
         remainder=remainder,
+        rounds=rounds,
         protocols=protocols,
         top_n=top_n,
         n_threads=n_threads,
@@ -373,8 +383,9 @@ def compare(
         found = {combination.key: done[combination.key] for combination in combinations if combination.key in done}
         n_reused = len(found)
         missing = [combination for combination in combinations if combination.key not in found]
+        notice = RefitNotice(enabled=progress is not False)
         for combination in _with_progress(missing, n_reused, progress):
-            record = combination.run(experiment)
+            record = combination.run(experiment, notice)
             if file is not None:
                 file.append(record)
             found[combination.key] = record
@@ -400,12 +411,12 @@ class _Combination:
         """Key of the record."""
         return self.identity["key"]
 
-    def run(self, experiment: Experiment) -> Record:
+    def run(self, experiment: Experiment, notice: RefitNotice) -> Record:
         """Learn and measure; return the record."""
         model = self.factory(self.identity["n_bits"], self.identity["seed"])
         _refuse_learned(self.name, model)
         try:
-            record = run_trial(experiment, model, self.labels, self.identity)
+            record = run_trial(experiment, model, self.labels, self.identity, notice)
         except ValueError as error:
             raise ValueError(f"{self}: {error}") from error
         return {**record, "swept": None if self.point is None else self.point.describe()}

@@ -30,12 +30,14 @@ from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
 from pyhash.evaluation.protocol import Protocol, resolve_protocol
 from pyhash.methods.contract import HashingMethod
+from pyhash.methods.linear import OnlineMethod
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
 Direction = tuple[str, str]
 Database = Literal["learned", "encoded", "fused"]
+Rounds = Literal["shallow", "online", "all", "none"]
 
 RANDOM_SPLIT = "random"
 # Share of the rows that become queries if a data set has no split.
@@ -71,6 +73,7 @@ class Experiment:
     learn_fraction: float
     chunk_size: int
     remainder: Remainder
+    rounds: Rounds
     protocols: Mapping[str, Protocol]
     top_n: tuple[int, ...]
     n_threads: int | None
@@ -111,6 +114,12 @@ class Experiment:
     def searches_learned(self) -> bool:
         """Whether the rows that are searched are those that are learned."""
         return np.array_equal(self.learned_rows, self.database_rows)
+
+    def scores_rounds_of(self, model: HashingMethod) -> bool:
+        """Return whether a method is scored after every round; one that learns whole data is then fitted again."""
+        if self.rounds in ("all", "none"):
+            return self.rounds == "all"
+        return isinstance(model, OnlineMethod) or (self.rounds == "shallow" and not model.is_deep)
 
     def modalities_of(self, query: str) -> tuple[str, ...]:
         """Return the modalities of a side of a direction, such as "image+text"."""
@@ -204,6 +213,7 @@ def plan_experiment(
     learn_rows: int | None,
     chunk_size: int,
     remainder: Remainder,
+    rounds: Rounds,
     protocols: Sequence[Protocol | str],
     top_n: Sequence[int],
     n_threads: int | None,
@@ -243,6 +253,7 @@ def plan_experiment(
         learn_fraction=float(learn_fraction),
         chunk_size=check_integer("chunk_size", chunk_size, 1),
         remainder=check_remainder(remainder),
+        rounds=cast("Rounds", check_choice("rounds", rounds, get_args(Rounds))),
         protocols=_choose_protocols(protocols),
         top_n=tuple(sorted({check_integer("top_n", n, 1) for n in listed("top_n", top_n, "integers")})),
         n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),

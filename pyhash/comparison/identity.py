@@ -37,6 +37,7 @@ def identify(
         # The number of threads changes no score.
         "parameters": {name: describe(value) for name, value in model.get_params().items() if name != "n_threads"},
         **experiment.conditions(labels),
+        "scored_by_round": experiment.scores_rounds_of(model),
         "pyhash": version(_DISTRIBUTION),
     }
     fields = {name: value for name, value in identity.items() if name != "key"}

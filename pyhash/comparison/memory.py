@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import gc
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PROCESS = Path("/proc/self")
 
 
-def reset_peak() -> int | None:
-    """Start a new measurement of the peak; return the resident memory now, in bytes, or None if unknown.
+class PeakMemory:
+    """Resident memory before a method learns, and its peak over the steps in which it learns.
+
+    Attributes
+    ----------
+    before, peak : int or None
+        In bytes; None if unknown.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()
+        self.before = _resident("VmRSS") if _restart() else None
+        self.peak = self.before
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Count the memory of a step; what is resident between the steps does not count."""
+        if self.peak is None:
+            yield
+            return
+        _restart()
+        yield
+        self.peak = max(self.peak, _resident("VmHWM") or 0)
+
+
+def _restart() -> bool:
+    """Start a new measurement of the peak; return whether the system does that.
 
     getrusage does not serve: its peak is that of the whole process, earlier methods included.
     """
-    gc.collect()
     try:
         (_PROCESS / "clear_refs").write_text("5")
     except OSError:
-        return None
-    return _resident("VmRSS")
-
-
-def read_peak() -> int | None:
-    """Return the peak of the resident memory since ``reset_peak``, in bytes, or None if unknown."""
-    return _resident("VmHWM")
+        return False
+    return True
 
 
 def _resident(field: str) -> int | None:

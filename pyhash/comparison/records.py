@@ -62,6 +62,7 @@ class Identity(_ClassName, Conditions):
     n_bits: int
     seed: int
     parameters: dict[str, Any]
+    scored_by_round: bool
     pyhash: str
 
 
@@ -100,12 +101,13 @@ class Score(TypedDict):
 
 
 class Round(TypedDict):
-    """Measurements after a chunk, or after all rows at once."""
+    """Measurements after a chunk, or after all rows so far at once; records of version 0.1 lack `map_weighted`."""
 
     n_seen: int
     train_seconds: float
     solve_seconds: float
     map: dict[str, float | None] | None
+    map_weighted: dict[str, float | None] | None
 
 
 class ClassDistanceFields(TypedDict):

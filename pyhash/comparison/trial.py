@@ -14,8 +14,9 @@ from pyhash.codes import pack
 from pyhash.comparison.experiment import JOIN, Direction, Experiment, direction_name
 from pyhash.comparison.identity import describe, versions
 from pyhash.comparison.learned_labels import LearnedLabels
-from pyhash.comparison.memory import read_peak, reset_peak
+from pyhash.comparison.memory import PeakMemory
 from pyhash.comparison.records import ClassDistanceFields, Identity, InstanceScore, Record, Round, Score
+from pyhash.comparison.refits import RefitNotice
 from pyhash.evaluation.average_precision import mean_average_precision
 from pyhash.evaluation.class_centers import class_distances
 from pyhash.evaluation.curves import precision_at, precision_recall_curve
@@ -36,19 +37,17 @@ _INSTANCE_TOP_N = (1, 5, 10)
 Distance = Literal["hamming", "weighted_hamming"]
 
 
-def run_trial(experiment: Experiment, model: HashingMethod, labels: LearnedLabels, identity: Identity) -> Record:
+def run_trial(
+    experiment: Experiment, model: HashingMethod, labels: LearnedLabels, identity: Identity, notice: RefitNotice
+) -> Record:
     """Learn these labels and measure with `model`, whose identity is `identity`."""
     _load_scipy()
     if "n_threads" in model.get_params() and model.get_params()["n_threads"] is None:
         model.set_params(n_threads=experiment.n_threads)
     order = experiment.stream(identity["seed"])
-    memory_before = reset_peak()
-    if isinstance(model, OnlineMethod):
-        rounds, learned = _learn_stream(experiment, model, labels, order)
-    else:
-        rounds, learned = _learn_whole(experiment, model, labels, order)
-    memory_peak = None if memory_before is None else read_peak()
-    codes = _codes_after(experiment, model, order, learned)
+    memory = PeakMemory()
+    rounds, codes = _learn(experiment, model, labels, order, memory, notice)
+    learning = rounds if isinstance(model, OnlineMethod) else rounds[-1:]
     scores = [
         _score(codes, direction, name, protocol)
         for name, protocol in experiment.protocols.items()
@@ -60,11 +59,11 @@ def run_trial(experiment: Experiment, model: HashingMethod, labels: LearnedLabel
         **identity,
         "scores": scores,
         "rounds": rounds,
-        "train_seconds": sum(entry["train_seconds"] for entry in rounds) + rounds[-1]["solve_seconds"],
+        "train_seconds": sum(entry["train_seconds"] for entry in learning) + rounds[-1]["solve_seconds"],
         "encode_seconds": codes.encode_seconds,
         "bytes_per_item": n_bytes_of(identity["n_bits"]),
         "float_bytes_per_item": 4 * identity["n_bits"],
-        "memory": {"before": memory_before, "peak": memory_peak},
+        "memory": {"before": memory.before, "peak": memory.peak},
         "encoders": model.encoders_,
         "training": None if iterates else history,
         "optimisation": history if iterates else None,
@@ -81,46 +80,60 @@ def _load_scipy() -> None:
     import scipy.sparse  # noqa: F401
 
 
-def _learn_stream(
-    experiment: Experiment, model: OnlineMethod[Any, Any], labels: LearnedLabels, order: NDArray[np.int64]
-) -> tuple[list[Round], NDArray[np.uint8]]:
-    """Learn in chunks; return the measurements after each chunk, and the learned codes in the order of learning."""
+def _learn(
+    experiment: Experiment,
+    model: HashingMethod,
+    labels: LearnedLabels,
+    order: NDArray[np.int64],
+    memory: PeakMemory,
+    notice: RefitNotice,
+) -> tuple[list[Round], _Codes]:
+    """Learn chunk by chunk, or all rows so far again after each round; return the rounds and the codes after the last.
+
+    A method that learns whole data begins with the first round whose rows are enough for it. If it is not scored after
+    every round, it has one.
+    """
+    is_online, is_scored = isinstance(model, OnlineMethod), experiment.scores_rounds_of(model)
+    chunks = experiment.chunks if is_online or is_scored else experiment.chunks[-1:]
+    if not is_online:
+        chunks = [slice(0, chunk.stop) for chunk in chunks if _is_enough(experiment, model, chunk.stop)]
     rounds: list[Round] = []
-    packed = []
-    for chunk in experiment.chunks:
+    learned: list[NDArray[np.uint8]] = []
+    for chunk in chunks:
         rows = order[chunk]
         views, targets = experiment.views_of(rows), experiment.labels_for(model, labels, rows)
-        begin = time.perf_counter()
-        model.partial_fit(views, targets)
-        train_seconds = time.perf_counter() - begin
-        solve_seconds = _solve(experiment, model)
-        packed.append(model.codes_)
-        seen = order[: chunk.stop]
-        codes = _codes_after(experiment, model, seen, np.concatenate(packed))
+        with memory.measured():
+            begin = time.perf_counter()
+            if isinstance(model, OnlineMethod):
+                model.partial_fit(views, targets)
+            else:
+                model.fit(views, targets)
+            train_seconds = time.perf_counter() - begin
+            solve_seconds = _solve(experiment, model)
+        learned = [*(learned if is_online else []), model.codes_]
+        codes = _codes_after(experiment, model, order[: chunk.stop], np.concatenate(learned))
         rounds.append(
             {
-                "n_seen": len(seen),
+                "n_seen": chunk.stop,
                 "train_seconds": train_seconds,
                 "solve_seconds": solve_seconds,
-                "map": codes.plain_scores(),
+                "map": codes.scores("hamming") if is_scored else None,
+                "map_weighted": codes.scores("weighted_hamming") if is_scored else None,
             }
         )
-    return rounds, np.concatenate(packed)
+        if not is_online and chunk is not chunks[-1]:
+            seconds = [entry["train_seconds"] + entry["solve_seconds"] for entry in rounds]
+            notice.update(type(model).__name__, [before.stop for before in chunks[:-1]], seconds)
+    return rounds, codes
 
 
-def _learn_whole(
-    experiment: Experiment, model: HashingMethod, labels: LearnedLabels, order: NDArray[np.int64]
-) -> tuple[list[Round], NDArray[np.uint8]]:
-    """Learn all rows in one round; return the same as ``_learn_stream``, without scores by round."""
-    views, targets = experiment.views_of(order), experiment.labels_for(model, labels, order)
-    begin = time.perf_counter()
-    model.fit(views, targets)
-    train_seconds = time.perf_counter() - begin
-    solve_seconds = _solve(experiment, model)
-    rounds: list[Round] = [
-        {"n_seen": len(order), "train_seconds": train_seconds, "solve_seconds": solve_seconds, "map": None}
-    ]
-    return rounds, model.codes_
+def _is_enough(experiment: Experiment, model: HashingMethod, n: int) -> bool:
+    """Return whether `n` rows are enough for a method; all rows are, or it says what they lack."""
+    try:
+        model.check_n_features(n, experiment.n_features)
+    except ValueError:
+        return n == len(experiment.learned_rows)
+    return True
 
 
 def _solve(experiment: Experiment, model: HashingMethod) -> float:
@@ -242,11 +255,11 @@ class _Codes:
             }
         return scores
 
-    def plain_scores(self) -> dict[str, float | None]:
-        """Return the mAP of each direction by Hamming distance under the first protocol."""
+    def scores(self, metric: Distance) -> dict[str, float | None]:
+        """Return the mAP of each direction by a distance under the first protocol."""
         protocol = next(iter(self.experiment.protocols.values()))
         return {
-            direction_name(pair): _number(self.mean_average_precision(pair, protocol, "hamming"))
+            direction_name(pair): _number(self.mean_average_precision(pair, protocol, metric))
             for pair in self.experiment.directions
         }
 

@@ -91,6 +91,7 @@ class DeepMethod(HashingMethod):
     """
 
     # The values that parameters and training options of None have, by the name of the preset.
+    is_deep = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
 
     _state: DeepState | None = None

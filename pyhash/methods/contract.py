@@ -64,6 +64,7 @@ class HashingMethod(Parameters, ABC):
     n_bits: int
     feature_maps: Mapping[str, Any] | None
     is_supervised: ClassVar[bool] = True
+    is_deep: ClassVar[bool] = False
     # The parameters that each variant sets, such as an ablation of the method's paper, by its name in ``make_method``.
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     _state: Any = None  # a FittedState; each subclass names its type

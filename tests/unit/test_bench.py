@@ -123,19 +123,18 @@ def test_labels_of_methods_and_of_relevance(capsys, file, tmp_path):
     arguments = ("--data", file, "--bits", "4", "--seeds", "1", "--no-charts", "--out", tmp_path)
     code, said, err = run(
         capsys, *arguments, "--methods", "lemon@level1+level2,lsh", "--relevance", "hierarchy", "--labels", "level1",
-        "--chunk-size", "50", "--remainder", "merge",
+        "--chunk-size", "50", "--remainder", "merge", "--rounds", "none",
     )  # fmt: skip
     assert code == 0, err
     assert [(record["labels"], record["relevance"]) for record in records_of(tmp_path)] == [
         ("level1+level2", "level2"), ("level1", "level2")
     ]  # fmt: skip
-    assert len(records_of(tmp_path)[0]["rounds"]) == 2
+    assert [(entry["n_seen"], entry["map"]) for entry in records_of(tmp_path)[0]["rounds"]] == [(50, None), (135, None)]
     assert "learned from level1+level2 (lemon@level1+level2) and level1 (lsh)" in said
     command = (tmp_path / "table.md").read_text().splitlines()[2]
     assert "--labels level1 --relevance level2 --split random" in command
-    assert (
-        "--methods lemon@level1+level2,lsh --bits 4 --seeds 1 --chunk-size 50 --remainder merge --protocol" in command
-    )
+    assert "--methods lemon@level1+level2,lsh --bits 4 --seeds 1" in command
+    assert "--chunk-size 50 --remainder merge --rounds none --protocol" in command
     assert run(capsys, *arguments, "--methods", "lemon@level1", "--relevance", "level2")[0] == 0
     assert "mine.npz --relevance level2 --split" in (tmp_path / "table.md").read_text()
     assert run(capsys, *arguments, "--methods", "lemon", "--labels", "level1+level2")[0] == 0
@@ -298,6 +297,7 @@ def test_what_cannot_be_done_is_one_clear_line(capsys, tmp_path, arguments, mess
         (["--database", "both"], "argument --database: invalid choice: 'both'"),
         (["--directions", "image-text"], "argument --directions: must be such as 'image->text,image+text->text', got"),
         (["--directions", "image->"], "argument --directions: must be such as 'image->text,image+text->text', got"),
+        (["--rounds", "some"], "argument --rounds: invalid choice: 'some'"),
         (["--remainder", "drop"], "argument --remainder: invalid choice: 'drop'"),
         (["--weights", "image=heavy"], "argument --weights: must be such as image=1,text=0.6, got 'image=heavy'"),
         (["--learn-fraction", "0"], "argument --learn-fraction: must be a number above 0, at most 1, got '0'"),

@@ -1,4 +1,6 @@
+import hashlib
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +11,7 @@ import pytest
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
 from pyhash import LEMON, SHOH, codes, evaluation
-from pyhash.comparison import compare
+from pyhash.comparison import Comparison, compare, refits
 from pyhash.comparison.charts import _Charts
 from pyhash.comparison.identity import describe, versions
 from pyhash.comparison.result_lines import open_results
@@ -21,6 +23,12 @@ from pyhash.methods import CCAITQ, LSH, RBFAnchors
 from pyhash.plotting import save_figure
 
 SIZES = {"image": 10, "text": 12}
+
+# What the key of a record was a hash of before version 0.2.
+OLD_IDENTITY = (
+    "method", "class", "n_bits", "seed", "parameters", "data", "labels", "layers", "split", "views", "directions",
+    "database", "weights", "learn_fraction", "chunk_size", "protocols", "top_n", "instances", "pyhash",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +48,9 @@ def count(monkeypatch):
 
     ran, run = [], comparison.run_trial
 
-    def counted(experiment, model, labels, identity):
+    def counted(experiment, model, labels, identity, notice):
         ran.append((identity["method"], identity["n_bits"], identity["seed"]))
-        return run(experiment, model, labels, identity)
+        return run(experiment, model, labels, identity, notice)
 
     monkeypatch.setattr(comparison, "run_trial", counted)
     return ran
@@ -145,7 +153,195 @@ def test_rounds_of_online_methods(result):
     online, offline = result.records[0], result.records[4]
     assert [entry["n_seen"] for entry in online["rounds"]] == [60, 120, 135]
     assert all(set(entry["map"]) == {"image->text", "text->image"} for entry in online["rounds"])
-    assert [(entry["n_seen"], entry["map"]) for entry in offline["rounds"]] == [(135, None)]
+    assert [entry["n_seen"] for entry in offline["rounds"]] == [60, 120, 135]
+    for record in (online, offline):
+        last = record["rounds"][-1]
+        assert (last["map"], last["map_weighted"]) == (scores(record), scores(record, "map_weighted"))
+    learned = [sum(entry["train_seconds"] for entry in record["rounds"]) for record in (online, offline)]
+    solved = [record["rounds"][-1]["solve_seconds"] for record in (online, offline)]
+    assert online["train_seconds"] == learned[0] + solved[0]
+    assert offline["train_seconds"] == offline["rounds"][-1]["train_seconds"] + solved[1] < learned[1]
+
+
+class Counted(CCAITQ):
+    """A method that learns whole data, and counts its fits."""
+
+    fits: list = []  # noqa: RUF012 - of all models
+
+    def fit(self, views, labels=None):
+        self.fits.append(len(views["image"]))
+        return super().fit(views, labels)
+
+
+def counted(n_bits, seed):
+    return Counted(n_bits=n_bits, seed=seed)
+
+
+@pytest.fixture
+def fits():
+    """Numbers of rows of each fit of a Counted."""
+    Counted.fits.clear()
+    return Counted.fits
+
+
+def test_whole_data_is_learned_again_after_each_round(data, fits):
+    """The scores of each round are those of a method that learned the rows so far; the last are the final ones."""
+    (record,) = compare(data, {"whole": counted}, bits=[8], seeds=[2], chunk_size=50).records
+    assert fits == [50, 100, 135]
+    database, queries = data.split("random")
+    order, labels = np.random.default_rng(2).permutation(database), data.labels["level2"]
+    for entry in record["rounds"]:
+        seen = order[: entry["n_seen"]]
+        model = CCAITQ(n_bits=8, seed=2).fit({name: view[seen] for name, view in data.views.items()})
+        ranked = np.argsort(seen)
+        for kind, rows, metric in (
+            ("map", model.encode(data.views["image"][queries], modality="image"), "hamming"),
+            ("map_weighted", model.project(data.views["image"][queries], modality="image"), "weighted_hamming"),
+        ):
+            expected = evaluation.mean_average_precision(
+                rows, model.codes_[ranked], labels[queries], labels[seen[ranked]], metric=metric, n_bits=8,
+                protocol="shoh",
+            )  # fmt: skip
+            assert entry[kind]["image->text"] == expected.value
+
+
+class Deep(Counted):
+    """A method that counts as deep."""
+
+    is_deep = True
+
+
+@pytest.mark.parametrize(
+    ("rounds", "online", "whole", "deep"),
+    [
+        ("shallow", True, True, False),
+        ("online", True, False, False),
+        ("all", True, True, True),
+        ("none", False, False, False),
+    ],
+)
+def test_methods_whose_rounds_are_scored(data, tmp_path, fits, rounds, online, whole, deep):
+    methods = {
+        "online": lambda n, s: LEMON(n_bits=n, seed=s),
+        "whole": counted,
+        "deep": lambda n, s: Deep(n_bits=n, seed=s),
+    }
+    result = compare(data, methods, bits=[8], chunk_size=50, rounds=rounds)
+    by_method = {record["method"]: record for record in result.records}
+    assert [record["scored_by_round"] for record in by_method.values()] == [online, whole, deep]
+    for name, scored in (("online", online), ("whole", whole), ("deep", deep)):
+        found = by_method[name]["rounds"]
+        assert [entry["n_seen"] for entry in found] == ([50, 100, 135] if scored or name == "online" else [135])
+        for kind in ("map", "map_weighted"):
+            assert [entry[kind] is not None for entry in found] == [scored] * len(found)
+    assert len(fits) == (3 if whole else 1) + (3 if deep else 1)
+    # Only the rounds differ.
+    other = compare(data, methods, bits=[8], chunk_size=50, rounds="none" if rounds == "all" else "all")
+    assert [record["scores"] for record in other.records] == [record["scores"] for record in result.records]
+    charts = dict(_Charts(result.records, "shoh").drawn())
+    assert ("map_by_round.image-to-text" in charts) == online
+    shown = [text.get_text() for text in charts["training_time_by_round"].get_legend().get_texts()]
+    assert shown == ["online", *(["whole"] if whole else []), *(["deep"] if deep else [])]
+
+
+def test_other_rounds_run_only_the_methods_that_they_concern(data, tmp_path, count):
+    def run(rounds):
+        return compare(data, ["lemon", "cca-itq"], bits=[8], out=tmp_path, chunk_size=50, rounds=rounds).n_reused
+
+    assert [run(rounds) for rounds in ("shallow", "online", "all", "none", "none")] == [0, 1, 2, 1, 2]
+    assert count == [("lemon", 8, 0), ("cca-itq", 8, 0), ("cca-itq", 8, 0), ("lemon", 8, 0)]
+
+
+def test_rounds_that_are_too_short_for_a_method_are_left_out(data):
+    (record,) = compare(data, ["pca-sign+rbf"], bits=[64], chunk_size=30).records  # as many features as rows
+    assert [entry["n_seen"] for entry in record["rounds"]] == [90, 120, 135]
+
+
+def test_what_is_interrupted_between_rounds_is_run_again_whole(data, tmp_path, fits, monkeypatch):
+    whole = compare(data, {"online": lambda n, s: LEMON(n), "whole": counted}, bits=[8], chunk_size=50)
+    fit = Counted.fit
+
+    def interrupted(self, views, labels=None):
+        if len(views["image"]) == 100:
+            raise KeyboardInterrupt
+        return fit(self, views, labels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Counted, "fit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            compare(data, {"online": lambda n, s: LEMON(n), "whole": counted}, bits=[8], chunk_size=50, out=tmp_path)
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+    fits.clear()
+    resumed = compare(data, {"online": lambda n, s: LEMON(n), "whole": counted}, bits=[8], chunk_size=50, out=tmp_path)
+    assert (resumed.n_reused, fits) == (1, [50, 100, 135])
+    for one, other in zip(whole.records, resumed.records, strict=True):
+        assert one["scores"] == other["scores"]
+        assert [entry["map_weighted"] for entry in one["rounds"]] == [
+            entry["map_weighted"] for entry in other["rounds"]
+        ]
+
+
+def test_one_line_where_refits_take_long(data, capsys, monkeypatch):
+    def run(**choices):
+        compare(data, ["lsh", "lemon", "pca-sign"], bits=[4, 8], **{"chunk_size": 50, **choices})
+        return capsys.readouterr().err
+
+    assert run() == ""
+    monkeypatch.setattr(refits, "_LONG_SECONDS", 0.0)
+    lines = run().splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["LSH", "PCASign"]
+    assert re.fullmatch(
+        r"LSH learns whole data: 2 more fits, for mAP by round, take about \d+ seconds for each length and seed; "
+        r"rounds='online', or --rounds online, leaves them out",
+        lines[0],
+    )
+    assert run(progress=False) == ""
+    assert run(rounds="online") == run(chunk_size=200) == ""
+
+
+def test_the_time_of_refits_is_estimated_from_the_first(capsys):
+    assert refits.estimate_seconds([10, 20, 30], [2.0]) == 6.0
+    assert refits.estimate_seconds([10, 20, 30], [2.0, 5.0]) == 2 + 5 + 8
+    assert refits.estimate_seconds([10, 20, 30], [2.0, 1.0]) == 4.0
+    assert refits.estimate_seconds([10, 20], [2.0, 7.0]) == 9.0
+    notice = refits.RefitNotice()
+    notice.update("Slow", [10, 20, 30], [50.0, 100.0])
+    notice.update("Slow", [10, 20, 30], [50.0, 100.0, 150.0])
+    assert "about 5 minutes for each length and seed" in capsys.readouterr().err.strip()
+
+
+@pytest.mark.parametrize("method", ["shoh", "seoch", "batch"])
+def test_training_time_is_what_a_round_costs_when_its_model_is_used(data, method):
+    (record,) = compare(data, [method], bits=[8], chunk_size=50).records
+    ax = dict(_Charts([record], "shoh").drawn())["training_time_by_round"]
+    costs = [entry["train_seconds"] + entry["solve_seconds"] for entry in record["rounds"]]
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), np.cumsum(costs))
+    assert ax.get_ylabel() == "Seconds of learning and solving, all rounds so far"
+
+
+def test_records_of_earlier_versions_are_drawn_and_described(data, result):
+    new = ("relevance", "remainder", "scored_by_round", "swept", "training")
+    records = [{key: value for key, value in record.items() if key not in new} for record in result.records]
+    for record in records:
+        record["rounds"] = [{k: v for k, v in entry.items() if k != "map_weighted"} for entry in record["rounds"]]
+    old = Comparison(records)
+    assert old.describe() == result.describe()
+    assert old.table() == result.table()
+    drawn, expected = ({name for name, _ in _Charts(r, "shoh").drawn()} for r in (records, result.records))
+    assert expected - drawn == {f"map_weighted_by_round.{name}" for name in ("image-to-text", "text-to-image")}
+
+
+def test_results_of_earlier_versions_are_read_and_not_reused(data, tmp_path, count):
+    compare(data, ["lsh"], bits=[4], out=tmp_path)
+    path = tmp_path / "results.jsonl"
+    record = json.loads(path.read_text())
+    for name in ("relevance", "remainder", "scored_by_round"):
+        del record[name]
+    fields = {name: value for name, value in record.items() if name in OLD_IDENTITY}
+    record["key"] = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
+    path.write_text(json.dumps(record) + "\n")
+    assert compare(data, ["lsh"], bits=[4], out=tmp_path).n_reused == 0
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_encoded_database(data):
@@ -523,6 +719,7 @@ def test_rows_without_labels_to_learn_or_of_relevance_are_left_out():
         ({"methods": ["lsh@level3"]}, ValueError, "the labels of 'lsh@level3' must be one of 'hierarchy', 'level1'"),
         ({"methods": ["lsh@"]}, ValueError, "the labels of 'lsh@' must be one of 'hierarchy', .* got ''"),
         ({"methods": ["lhs@level1"]}, ValueError, r"got 'lhs'; did you mean 'lsh'\?"),
+        ({"rounds": "some"}, ValueError, "rounds must be one of 'shallow', 'online', 'all', 'none', got 'some'"),
         ({"remainder": "drop"}, ValueError, "remainder must be one of 'keep', 'merge', got 'drop'"),
     ],
 )
@@ -671,6 +868,7 @@ def test_what_is_done_is_not_run_again(data, tmp_path, count):
         {"relevance": "level1"},
         {"chunk_size": 50},
         {"remainder": "merge"},
+        {"rounds": "none"},
         {"database": "encoded"},
         {"database": "fused"},
         {"database": "encoded", "learn_fraction": 0.5},
@@ -876,8 +1074,15 @@ def test_parameters_as_json():
 def test_charts(result, tmp_path):
     names = result.save_charts(tmp_path / "charts")
     assert set(names) == {file.name for file in (tmp_path / "charts").iterdir()}
-    by_direction = ("map_by_bits", "map_by_bytes", "map_by_round", "precision_recall", "precision_at")
+    by_direction = ("map_by_bits", "map_by_bytes", "map_by_round", "map_weighted_by_round")
+    by_length = ("precision_recall", "precision_at")
     assert set(names) == {
+        *(
+            f"{name}.{direction}.{n_bits}_bits.png"
+            for name in by_length
+            for direction in ("image-to-text", "text-to-image")
+            for n_bits in (4, 8)
+        ),
         *(f"{name}.{direction}.png" for name in by_direction for direction in ("image-to-text", "text-to-image")),
         "training_time_by_round.png",
         "class_distances.shoh.png",
@@ -915,8 +1120,13 @@ def test_methods_whose_names_make_one_file_name_have_a_chart_each(data, tmp_path
 def test_a_legend_of_many_methods_lies_beside_the_chart(data):
     result = compare(data, ["lsh", "pca-sign", "pca-itq", "cca-sign", "cca-itq", "feature-sign"], bits=[4])
     charts = dict(_Charts(result.records, "shoh").drawn())
-    for name in ("map_by_bits", "map_by_bytes", "precision_recall", "precision_at"):
-        ax = charts[f"{name}.image-to-text"]
+    for name in (
+        "map_by_bits.image-to-text",
+        "map_by_bytes.image-to-text",
+        "precision_recall.image-to-text.4_bits",
+        "precision_at.image-to-text.4_bits",
+    ):
+        ax = charts[name]
         ax.figure.canvas.draw()
         assert ax.get_legend().get_window_extent().x0 > ax.get_window_extent().x1
         assert ax.get_title().startswith("hierarchical, level2, split random\nimage->text")
