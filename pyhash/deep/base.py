@@ -468,10 +468,10 @@ class DeepMethod(HashingMethod):
         is_small = device.type == "cpu" and not backbones
         with (
             named_memory_errors(options.batch_size, options.accumulation_steps),
-            forked_rng(device),
-            one_thread() if is_small else nullcontext(),
             accelerator_on(device, options.mixed_precision, options.trackers, options.log_dir) as accelerator,
             tracking(accelerator, type(self).__name__, self._flat_params()),
+            forked_rng(accelerator.device),
+            one_thread() if is_small else nullcontext(),
         ):
             options = dataclasses.replace(options, device=accelerator.device)
             set_seed(options.seed, 0, options.device)

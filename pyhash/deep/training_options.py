@@ -48,7 +48,8 @@ class TrainingOptions:
     epochs : int or None
         Passes over the data.
     batch_size : int or None
-        Rows of a batch, at least 2. Losses compare all rows of a batch with each other.
+        Rows of a batch, at least 2. Losses compare all rows of a batch with each other. That of a DataLoader counts
+        where this is None and its own is above 1.
     accumulation_steps : int or None
         Batches whose gradients are averaged for a step of the optimizer; 1.
     optimizer : str or type, or None

@@ -88,7 +88,11 @@ if {missing!r} == "torch":
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("torch", "extra extra extra lemon 8 exit 1"), ("safetensors", "extra lemon 8")],
+    [
+        ("torch", "extra extra extra lemon 8 exit 1"),
+        ("safetensors", "extra lemon 8"),
+        ("accelerate", "extra lemon 8"),
+    ],
 )
 def test_without_an_extra_one_error_names_it_and_the_rest_works(missing, said, tmp_path):
     from pyhash.deep import DHSL, TrainingOptions
