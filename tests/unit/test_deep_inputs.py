@@ -429,19 +429,16 @@ def test_a_loader_that_pads_its_batches_is_learned_like_arrays(n_workers):
     assert_same(of_both().fit(loader), of_both().fit(VIEWS, LABELS), VIEWS)
 
 
-def test_items_are_read_once_an_epoch_and_once_at_the_end():
-    items = Items()
-    of_both(options(epochs=3)).fit(DataLoader(items, collate_fn=padded), LABELS)
-    assert items.counts[0] == 3 + 1 + 1  # the first says what items are
-    assert (items.counts[1:] == 3 + 1).all()
-
-
-def test_items_held_out_are_read_no_more_often():
-    items = Items()
-    training = options(epochs=3, validation_fraction=0.25)
-    model = of_both(training).fit(DataLoader(items, collate_fn=padded), LABELS)
-    assert model.history_[-1]["validation"]
-    assert (items.counts[1:] == 3 + 1).all()
+# SDCH begins with codes of all rows.
+@pytest.mark.parametrize(("name", "n_before"), [("dhsl", 0), ("sdch", 1)])
+@pytest.mark.parametrize("validation_fraction", [0.0, 0.25])
+def test_items_are_read_once_an_epoch_and_once_at_the_end(name, n_before, validation_fraction):
+    items, backbones = Items(), {"image": made(Residual), "text": made(Words)}
+    training = options(epochs=3, validation_fraction=validation_fraction)
+    model = METHODS[name](training, backbones=backbones).fit(DataLoader(items, collate_fn=padded), LABELS)
+    assert (model.history_[-1]["validation"] is not None) == (validation_fraction > 0)
+    assert (items.counts[1:] == n_before + 3 + 1).all()
+    assert items.counts[0] == n_before + 3 + 1 + 1  # the first says what items are
 
 
 @pytest.fixture
@@ -627,7 +624,7 @@ def test_transforms_are_for_training_and_for_all_else(of):
     assert min(backbone.means[True]) > 0.6
     assert max(backbone.means[False][1:]) < 0.25
     if of == "loader":
-        assert (items.counts[1:] == 2 + 1).all()  # an item is read once for both
+        assert (items.counts[1:] == 1 + 2 + 1).all()  # an item is read once for both
     assert transform.n == 2 * 72
     n = eval_transform.n
     np.testing.assert_array_equal(model.encode(VIEWS["image"], modality="image"), model.codes_)
