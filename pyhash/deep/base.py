@@ -302,6 +302,8 @@ class DeepMethod(HashingMethod):
         """
         checked = check_callbacks(callbacks)
         backbones = check_backbones(self.backbones)
+        if self._state is not None and self.backbones is self._state.network.backbones:  # in use, hence in eval mode
+            self._state.network.set_first_modes(backbones)
         transform = check_transforms("transform", self.transform)
         opened = open_views(views, backbones, transform, check_transforms("eval_transform", self.eval_transform))
         with closing(opened):

@@ -784,6 +784,18 @@ def test_modes_are_kept_module_by_module(method):
     assert changed(trained_from(backbone, method), backbone) == BODY | HEAD
 
 
+def test_a_loaded_model_learns_anew_in_the_modes_that_were_given(tmp_path):
+    trained_from(made(Normed)).save(tmp_path / "model")
+    given = made(Normed)
+    given.norm.eval()
+    model = pyhash.load(tmp_path / "model", backbones={"x": given})
+    before = {name: tensor.clone() for name, tensor in model.backbones["x"].state_dict().items()}
+    model.fit({"x": FEATURES}, LABELS)
+    after = model._state.network.backbones["x"].state_dict()
+    assert {name for name, tensor in before.items() if not torch.equal(after[name], tensor)} == BODY | HEAD
+    assert model._state.network.train().backbones["x"].dropout.training
+
+
 def test_each_backbone_may_have_its_learning_rate(method):
     views = {"x": FEATURES, "y": FEATURES[:, ::-1]}
     backbones = {"x": made(Normed), "y": made(Normed)}

@@ -217,7 +217,7 @@ def targets() -> list[Target]:
     for method in ("select", "split", "chunks"):
         found.append(_method("Dataset", _dataset, method, _nothing_of))
     for cls in (deep.SDCH, deep.DHSL):
-        for method in ("project", "encode", "encode_fused", "save"):
+        for method in ("project", "encode", "encode_fused", "save", "module"):
             found.append(_method(cls.__name__, lambda cls=cls: _trained(cls), method, _model_state))
     found.append(_method("DHSL", lambda: _trained(deep.DHSL), "relation_matrix", _model_state))
     views, labels = examples()["views"], examples()["labels"]

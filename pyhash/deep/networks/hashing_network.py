@@ -47,8 +47,12 @@ class HashingNetwork(nn.Module, ABC):
         self.names = {name: f"m{m}" for m, name in enumerate(modalities)}
         self.backbones = dict(backbones or {})
         self._backbones = nn.ModuleList(self.backbones.values())
-        self._stay_in_eval = {name for name, module in self._backbones.named_modules() if not module.training}
-        self._stay_in_eval.discard("")  # the list itself
+        self._stay_in_eval = {
+            (backbone, name)
+            for backbone, module in self.backbones.items()
+            for name, each in module.named_modules()
+            if not each.training
+        }
 
     @abstractmethod
     def encode(self, modality: str, x: Input) -> tuple[Tensor, Tensor]:
@@ -70,10 +74,14 @@ class HashingNetwork(nn.Module, ABC):
         """Set the mode; modules of backbones that were in eval mode stay in it."""
         super().train(mode)
         if mode:
-            for name, module in self._backbones.named_modules():
-                if name in self._stay_in_eval:
-                    module.training = False
+            self.set_first_modes(self.backbones)
         return self
+
+    def set_first_modes(self, backbones: Mapping[str, nn.Module]) -> None:
+        """Set each module of backbones, or of copies of them, to the mode that it had when the networks were made."""
+        for backbone, module in backbones.items():
+            for name, each in module.named_modules():
+                each.training = (backbone, name) not in self._stay_in_eval
 
     def backbone_groups(self, rates: Mapping[str, float]) -> dict[str, tuple[list[nn.Parameter], float]]:
         """Return groups of the optimizer: weights of backbones that require gradients, one for each learning rate.
