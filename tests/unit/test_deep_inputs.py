@@ -800,10 +800,10 @@ def test_each_backbone_may_have_its_learning_rate(method):
     views = {"x": FEATURES, "y": FEATURES[:, ::-1]}
     backbones = {"x": made(Normed), "y": made(Normed)}
     rates = {"x": 1e-3, "y": 2e-3}
-    model = method(options(decay="none"), backbones=backbones, backbone_learning_rate=rates).fit(views, LABELS)
+    model = method(options(scheduler="none"), backbones=backbones, backbone_learning_rate=rates).fit(views, LABELS)
     found = model.history_[0]["learning_rates"]
     assert {name: found[f"backbones.{name}"] for name in rates} == rates
-    one = method(options(decay="none"), backbones=backbones, backbone_learning_rate=3e-3).fit(views, LABELS)
+    one = method(options(scheduler="none"), backbones=backbones, backbone_learning_rate=3e-3).fit(views, LABELS)
     assert one.history_[0]["learning_rates"]["backbones"] == 3e-3
 
 
