@@ -102,7 +102,7 @@ def write_untrained(path, backbone, shape, n_bits):
     torch.manual_seed(0)
     spec = TensorSpec(shape)
     width = embedded_width("image", backbone, zero_row(spec))
-    network = SDCHNetwork(n_bits, {"image": width}, (8,), 8, {"image": backbone}).eval()
+    network = SDCHNetwork(n_bits, {"image": width}, (8,), 8, {"image": backbone}, is_normal=False).eval()
     write_onnx(path, EncoderModule(None, network, "image", spec, None), "backbones['image']", spec, n_bits, {})
     return network
 
