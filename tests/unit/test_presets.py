@@ -24,13 +24,15 @@ def small(preset):
 
 def brief(preset):
     """Choices that make a run short and keep what is the preset's own."""
-    training = TrainingOptions(epochs=1, batch_size=64)
-    deep = {name: {"hidden": (4,), "training": training} for name in preset.methods if name[:4] in ("sdch", "dhsl")}
+    networks = {"hidden": (4,), "training": TrainingOptions(epochs=1, batch_size=64)}
+    widths = {"sdch": {}, "dhsl": {"selector_hidden": (4, 4), "relation_hidden": 4, "relation_rows": 8}}
+    deep = {name: networks | widths[name[:4]] for name in preset.methods if name[:4] in widths}
+    n_values = 1 if deep else 2
     sweep = {
-        method: [{name: [column[0], column[-1]][: len(column)] for name, column in grid.items()} for grid in grids]
+        method: [{name: list(column[-n_values:]) for name, column in grid.items()} for grid in grids]
         for method, grids in preset.sweep.items()
     }
-    choices = {"bits": [4], "seeds": 1, "chunk_size": 50, "sweep": sweep, "parameters": deep}
+    choices = {"bits": [4], "seeds": 1, "chunk_size": 50, "sweep": sweep, "parameters": deep, "n_threads": 1}
     return choices | ({"learn_rows": 100} if preset.learn_rows else {})
 
 
@@ -41,11 +43,11 @@ def test_every_preset_runs(name, monkeypatch):
     if preset.split is not None:
         monkeypatch.setitem(PUBLISHED_QUERIES, preset.split, 20)
     monkeypatch.setattr("pyhash.comparison.trial.reset_peak", lambda: None)  # it collects garbage, which takes long
-    result = preset.compare(small(preset), **brief(preset))
+    choices = brief(preset)
+    result = preset.compare(small(preset), **choices)
     n_queries = PUBLISHED_QUERIES[preset.split] if preset.split else 14
-    n_points = sum(
-        np.prod([min(len(c), 2) for c in grid.values()]) for grids in preset.sweep.values() for grid in grids
-    )
+    grids = [grid for grids in choices["sweep"].values() for grid in grids]
+    n_points = sum(np.prod([len(column) for column in grid.values()]) for grid in grids)
     assert len(result) == n_points + sum(method not in preset.sweep for method in preset.methods)
     for record in result.records:
         method = record["method"].partition("[")[0]
