@@ -54,7 +54,7 @@ class Preset:
         Lengths of codes.
     split : str or None
         A published split, which says the number of queries. None: that of the data.
-    chunk_size, remainder, labels, relevance, database, learn_rows, protocols, seeds
+    chunk_size, remainder, rounds, labels, relevance, database, learn_rows, protocols, seeds
         As for ``compare``.
     notes : tuple of str
         Where the paper is silent or contradicts itself, and what differs here.
@@ -80,6 +80,7 @@ class Preset:
     sweep: Mapping[str, Sequence[Grid]] = field(default_factory=dict)
     chunk_size: int = 2000
     remainder: str = "merge"
+    rounds: str = "online"
     labels: str | None = None
     relevance: str | None = None
     database: str = "learned"
@@ -161,6 +162,7 @@ class Preset:
             "split": self.split,
             "chunk_size": self.chunk_size,
             "remainder": self.remainder,
+            "rounds": self.rounds,
             "labels": self.labels,
             "relevance": self.relevance,
             "database": self.database,

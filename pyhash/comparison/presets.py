@@ -121,6 +121,7 @@ _SEOCH_MIRFLICKR = Preset(
     methods={"scm-seq": {}, "dch": {}, "seoch/paper": _SEOCH_MIRFLICKR_PARAMETERS},
     bits=(8, 16, 32, 64, 128),
     split="mirflickr",
+    rounds="shallow",
     notes=(
         _NO_CUTOFF,
         "The paper names no number of iterations of SEOCH: here 5.",

@@ -42,7 +42,7 @@ def test_every_preset_runs(name, monkeypatch):
     preset = find_preset(name)
     if preset.split is not None:
         monkeypatch.setitem(PUBLISHED_QUERIES, preset.split, 20)
-    monkeypatch.setattr("pyhash.comparison.trial.reset_peak", lambda: None)  # it collects garbage, which takes long
+    monkeypatch.setattr("pyhash.comparison.memory.gc.collect", lambda: 0)  # which takes long
     choices = brief(preset)
     result = preset.compare(small(preset), **choices)
     n_queries = PUBLISHED_QUERIES[preset.split] if preset.split else 14
@@ -61,6 +61,8 @@ def test_every_preset_runs(name, monkeypatch):
         assert record["relevance"] == ("level2" if preset.labels == "hierarchy" else "classes")
         assert (record["remainder"], record["database"]) == ("merge", preset.database)
         assert all(entry["map"] is not None for entry in record["scores"])
+        is_online = method.split("/")[0] in ("shoh", "lemon", "lemon@level1+level2", "seoch")
+        assert (len(record["rounds"]) > 1) == (is_online or preset.rounds == "shallow")
 
 
 def test_chunks_are_those_of_the_papers():
