@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -138,8 +138,7 @@ class Training:
             self._schedule.resume(progress.schedule_steps, [entry["loss"] for entry in progress.history])
         totals: dict[str, Tensor] = {}
         evaluated: list[tuple[str, RowNumbers, Tensor]] = []
-        with ExitStack() as stack:
-            read = self._read(batches, stack)
+        with closing(self._read(batches)) as read:
             while group := list(islice(read, options.accumulation_steps)):
                 for name, value in self._step(group, epoch).items():
                     totals[name] = totals[name] + value if name in totals else value
@@ -198,23 +197,21 @@ class Training:
         of_each = (_batches(order, size) for order in orders)
         return [dict(zip(names, each, strict=True)) for each in zip(*of_each, strict=True)]
 
-    def _read(self, batches: Sequence[dict[str, RowNumbers]], stack: ExitStack) -> Iterator[_Batch]:
-        """Yield each batch; `stack` closes what reads them."""
-        names = list(self._rows.specs)
-
-        def read(name: str) -> Iterator[tuple[dict[str, Input], dict[str, Input]]]:
-            own = [part_of(self._accelerator, rows[name], _LEAST_ROWS) for rows in batches]
-            return stack.enter_context(closing(self._rows.training_batches(own)))
-
-        if self._objective.is_paired:
-            for rows, (inputs, evaluated) in zip(batches, read(names[0]), strict=True):
-                yield _Batch(rows, inputs, evaluated)
-            return
-        # Every modality has its own rows, hence its own pass over the items.
-        for rows, *of_each in zip(batches, *map(read, names), strict=True):
-            inputs = {name: trained[name] for name, (trained, _) in zip(names, of_each, strict=True)}
-            evaluated = {name: as_it_is[name] for name, (_, as_it_is) in zip(names, of_each, strict=True)}
-            yield _Batch(rows, inputs, evaluated)
+    def _read(self, batches: Sequence[dict[str, RowNumbers]]) -> Generator[_Batch, None, None]:
+        """Yield each batch; close the generator if not all are taken."""
+        names, is_paired = list(self._rows.specs), self._objective.is_paired
+        own = [
+            [part_of(self._accelerator, rows[name], _LEAST_ROWS) for name in (names[:1] if is_paired else names)]
+            for rows in batches
+        ]
+        # Rows that are not paired are read one modality's after another's: an item has all modalities.
+        with closing(self._rows.training_batches([np.concatenate(each) for each in own])) as read:
+            for rows, parts, (inputs, evaluated) in zip(batches, own, read, strict=True):
+                if is_paired:
+                    yield _Batch(rows, inputs, evaluated)
+                else:
+                    apart = _apart(inputs, len(parts[0]))
+                    yield _Batch(rows, apart, apart if evaluated is inputs else _apart(evaluated, len(parts[0])))
 
     # --- a step -------------------------------------------------------------------------------------------------------
 
@@ -350,6 +347,11 @@ class Training:
             {name: found[validation.queries] for name, found in outputs.items()},
             {name: found[validation.database] for name, found in outputs.items()},
         )
+
+
+def _apart(inputs: Mapping[str, Input], n: int) -> dict[str, Input]:
+    """Return n rows of each modality: the first n of the first one, the next n of the second, and so on."""
+    return {name: take_rows(x, torch.arange(m * n, (m + 1) * n)) for m, (name, x) in enumerate(inputs.items())}
 
 
 def _moved(inputs: Mapping[str, Input], device: torch.device) -> dict[str, Input]:
