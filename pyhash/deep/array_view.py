@@ -107,10 +107,7 @@ class ArrayView:
 
 
 def as_values(what: str, value: object) -> Any:
-    """Return what the user gives for a modality with a backbone as arrays, or dicts of arrays, with equally many rows.
-
-    Lists of anything but numbers stay as they are: items that a transform takes.
-    """
+    """Return what a backbone or a transform takes as arrays, or dicts of arrays, with equally many rows."""
     if isinstance(value, Mapping):
         if not value:
             raise ValueError(f"{what} must hold at least one array, got an empty dict")
@@ -140,10 +137,10 @@ def taken(values: Any, rows: slice | NDArray[np.int64]) -> Any:
 
 
 def item_of(values: Any, row: int) -> Any:
-    """Return a row of arrays as a tensor, of dicts of arrays as a dict of tensors, of a list as it is."""
+    """Return a row of numbers as a tensor, of dicts of arrays as a dict of tensors, of anything else as it is."""
     if isinstance(values, Mapping):
         return {name: item_of(part, row) for name, part in values.items()}
-    if isinstance(values, Sequence):
+    if isinstance(values, Sequence) or values.dtype.kind not in "biufc":
         return values[row]
     item = values[[row]].toarray()[0] if is_sparse(values) else values[row]
     return torch.from_numpy(np.array(item))

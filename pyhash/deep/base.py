@@ -228,10 +228,12 @@ class DeepMethod(HashingMethod):
         Parameters
         ----------
         views : mapping of str to array_like or scipy.sparse of shape (n, n_features), or torch DataLoader
-            Features of each modality, rows aligned; n >= 1. Views with a backbone may have more axes, such as pictures
-            (n, 3, h, w); those of uint8 are divided by 255. Arrays mapped from files (``numpy.memmap``) are read a
-            batch at a time. Items of a DataLoader are mappings of modality to row, or (mapping, label). Its data set,
-            worker processes and collate function are used; `seed` determines the order of rows.
+            Features of each modality, rows aligned; n >= 1. A view with a backbone is what the backbone takes: an array
+            (n, ...), or a dict of arrays, such as token ids and their mask. Floats become float32, pictures
+            (n, c, h, w) of uint8 are divided by 255, all else stays as it is. A view with a transform may be a list of
+            items. Arrays mapped from files (``numpy.memmap``) are read a batch at a time. Items of a DataLoader are
+            mappings of modality to row, or (mapping, label). Its data set, workers, collate function and samplers are
+            used; with torch's own samplers, `seed` determines the order of rows.
         labels : array_like or scipy.sparse, optional
             Class indices (n,), or a 0/1 matrix (n, n_classes) with at least one label a row. Optional where the items
             of a DataLoader hold labels.
@@ -287,6 +289,10 @@ class DeepMethod(HashingMethod):
 
         Notes
         -----
+        ``project`` and ``encode`` take of each modality what `views` hold of it. The items of a DataLoader are read
+        once an epoch and once at the end; before that once if labels are in the items, and once if the method begins
+        with codes of all rows.
+
         A call that raises leaves the model unchanged. On the CPU, networks without a backbone are trained on one
         thread: a second one gains little, and loses much where another process uses the CPU.
 
@@ -371,8 +377,8 @@ class DeepMethod(HashingMethod):
         """Write the encoder of one modality to an ONNX file, which computes codes without pyhash and torch.
 
         The file holds everything between features and codes: the feature map, the network with its backbone, and the
-        encoder that the modality has now, see ``encoders_``. It is written whole or not at all, and needs no other
-        file. The model stays unchanged.
+        encoder that the modality has now, see ``encoders_``, but no ``eval_transform``. It is written whole or not at
+        all, and needs no other file. The model stays unchanged.
 
         Parameters
         ----------
@@ -402,7 +408,8 @@ class DeepMethod(HashingMethod):
 
         Notes
         -----
-        The input is ``x`` (n, ...) float32, any number of rows of the shape that ``project`` takes. The outputs are
+        The input is ``x`` (n, ...), any number of rows of the shape that ``project`` takes, or one input for each key
+        of a dict. The outputs are
 
         - ``projections`` (n, n_bits) float32, as ``project``;
         - ``codes`` (n, ceil(n_bits / 8)) uint8, as ``encode``: packed, least significant bit first.

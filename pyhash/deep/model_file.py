@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ from pyhash.methods.parts.state import restore_calibrations, restore_maps, store
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
+# Dicts within dicts of a file, at most.
+_MAX_DEPTH = 16
 # What a file may say that the values of an input are.
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -78,7 +80,7 @@ def restore_state(
         Makes untrained networks of a plan, the method's settings, and backbones.
     """
     fields = archive.field("state")
-    plan = _restore_plan(fields["plan"])
+    plan = _restore_plan(fields["plan"], fields["backbones"])
     settings = {name: restore_parameter(value, archive.arrays) for name, value in fields["settings"].items()}
     maps = restore_maps(fields["maps"], plan.n_features, archive)
     _check_widths(plan, maps)
@@ -108,10 +110,13 @@ def restore_state(
     )
 
 
-def _restore_plan(stored: Mapping[str, Any]) -> Plan:
+def _restore_plan(stored: Mapping[str, Any], backbones: Collection[str]) -> Plan:
     specs = {str(name): _restore_spec(spec) for name, spec in stored["shapes"].items()}
     if not specs:
         raise ValueError("shapes must hold at least one modality")
+    for name, spec in specs.items():
+        if name not in backbones and (not isinstance(spec, TensorSpec) or not spec.shape or spec.has_any_length):
+            raise ValueError(f"shapes must be of features where there is no backbone, got {spec} for {name!r}")
     return Plan(
         n_bits=check_integer("n_bits", stored["n_bits"], 1),
         n_classes=check_integer("n_classes", stored["n_classes"], 1),
@@ -136,11 +141,11 @@ def _store_spec(spec: InputSpec) -> Any:
     return {name: _store_spec(part) for name, part in spec.items()}
 
 
-def _restore_spec(stored: Any) -> InputSpec:
+def _restore_spec(stored: Any, depth: int = 0) -> InputSpec:
     if isinstance(stored, Mapping):
-        if not stored:
-            raise ValueError("shapes must hold no empty dict")
-        return {str(name): _restore_spec(part) for name, part in stored.items()}
+        if not stored or depth == _MAX_DEPTH:
+            raise ValueError(f"shapes must hold no empty dict and at most {_MAX_DEPTH} dicts within each other")
+        return {str(name): _restore_spec(part, depth + 1) for name, part in stored.items()}
     if not isinstance(stored, list):
         raise ValueError(f"shapes must be lists or dicts of them, got {stored!r}")
     dtype, lengths = torch.float32, stored

@@ -21,8 +21,10 @@ from torch.utils.data import (
 )
 
 import pyhash
+from pyhash._files.safetensors import read_tensor_file, write_tensor_file
 from pyhash.deep import DHSL, SDCH, TrainingOptions
 from pyhash.deep.loader_rows import LoaderRows
+from pyhash.deep.networks.inputs import TensorSpec
 from pyhash.evaluation import mean_average_precision
 
 pytestmark = [
@@ -574,6 +576,11 @@ def test_worker_processes_persist_if_the_loader_says_so(persistent):
     assert None not in pids
 
 
+def test_a_loader_that_pins_memory_warns_of_nothing():
+    loader = DataLoader(Items(), collate_fn=padded, pin_memory=True)
+    assert_same(of_both().fit(loader), of_both().fit(VIEWS, LABELS), VIEWS)
+
+
 def test_persistent_workers_end_with_an_error():
     with pytest.raises(ValueError, match="labels must"):
         of_both().fit(DataLoader(Items(), collate_fn=padded, num_workers=2, persistent_workers=True), LABELS[:5])
@@ -633,6 +640,26 @@ def test_transforms_are_for_training_and_for_all_else(of):
     np.testing.assert_array_equal(model.encode(items_of_ones_own, modality="image"), model.codes_)
 
 
+class TogetherItems(Items):
+    """Items that are read many at a time."""
+
+    n_calls = 0
+
+    def __getitems__(self, rows):
+        self.n_calls += 1
+        return [self[i] for i in rows]
+
+
+def test_transformed_items_may_be_read_many_at_a_time():
+    items, models = TogetherItems({"image": VIEWS["image"]}), []
+    for each in (items, Items({"image": VIEWS["image"]})):
+        transform = {"image": lambda x: x.flip(-1)}
+        model = METHODS["sdch"](options(), backbones={"image": made(Residual)}, transform=transform)
+        models.append(model.fit(DataLoader(each), LABELS))
+    assert 0 < items.n_calls < 20
+    assert_same(*models, {"image": VIEWS["image"]})
+
+
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_transforms_run_where_items_are_read(n_workers):
     def noted(picture):
@@ -661,7 +688,8 @@ def test_a_transform_may_make_what_a_backbone_takes_of_anything():
     expected = of_text().fit({"text": {name: X[:, :6] for name, X in VIEWS["text"].items()}}, LABELS)
     model = of_text(eval_transform={"text": tokens}, transform={"text": tokens}).fit({"text": sentences}, LABELS)
     np.testing.assert_array_equal(model.codes_, expected.codes_)
-    np.testing.assert_array_equal(model.encode(sentences[:5], modality="text"), model.codes_[:5])
+    for form in (list, tuple, np.array):
+        np.testing.assert_array_equal(model.encode(form(sentences[:5]), modality="text"), model.codes_[:5])
 
 
 def test_features_without_a_backbone_are_transformed_too():
@@ -850,3 +878,58 @@ def test_a_feature_map_before_a_backbone_keeps_the_number_of_features():
     )
     with pytest.raises(ValueError, match=r"feature_maps\['x'\] must keep the number of features where there is a back"):
         trained_from(made(Normed), feature_maps={"x": pyhash.RBFAnchors(10)})
+
+
+# --- files ---
+
+
+def test_files_keep_what_inputs_are(tmp_path):
+    views = {"text": {"tokens": VIEWS["text"], "weight": FEATURES[:, 0]}}
+
+    class Weighted(WordsOfNestedDict):
+        def forward(self, batch):
+            return super().forward(batch) * batch["weight"][:, None]
+
+    of_text(made(Weighted)).fit(views, LABELS).save(tmp_path / "model")
+    again = pyhash.load(tmp_path / "model", backbones={"text": Weighted()})
+    assert again._state.plan.specs == {
+        "text": {
+            "tokens": {name: TensorSpec((LENGTH,), torch.int64) for name in ("input_ids", "attention_mask")},
+            "weight": TensorSpec(()),
+        }
+    }
+    assert again.modalities_ == {"text": 2 * LENGTH + 1}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"text": {}}, "shapes must hold no empty dict"),
+        ({"text": ["complex64", 3]}, "shapes must be of one of float32, bool"),
+        ({"text": "int64"}, "shapes must be lists or dicts of them"),
+        ({"text": [0]}, "shapes must be an integer >= 1, got 0"),
+        ({"text": {"a": {"input_ids": [-1]}}}, "shapes must be an integer >= 1, got -1"),
+        ({"text": {}, "more": [3]}, "shapes must"),
+        ({"text": ["int64", 3], "more": ["int64", 3]}, "shapes must be of features where there is no backbone"),
+        ({}, "shapes must hold at least one modality"),
+    ],
+)
+def test_files_with_wrong_shapes_are_refused(tmp_path, shapes, message):
+    of_text().fit({"text": VIEWS["text"]}, LABELS).save(tmp_path / "model")
+    archive = read_tensor_file(tmp_path / "model")
+    archive.fields["state"]["plan"]["shapes"] = shapes
+    write_tensor_file(tmp_path / "model", archive.kind, archive.fields, archive.arrays)
+    with pytest.raises(pyhash.ModelFormatError, match=message):
+        pyhash.load(tmp_path / "model", backbones={"text": Words()})
+
+
+def test_files_with_deep_dicts_are_refused(tmp_path):
+    of_text().fit({"text": VIEWS["text"]}, LABELS).save(tmp_path / "model")
+    archive = read_tensor_file(tmp_path / "model")
+    spec = [3]
+    for _ in range(200):
+        spec = {"a": spec}
+    archive.fields["state"]["plan"]["shapes"] = {"text": spec}
+    write_tensor_file(tmp_path / "model", archive.kind, archive.fields, archive.arrays)
+    with pytest.raises(pyhash.ModelFormatError, match="at most 16 dicts within each other"):
+        pyhash.load(tmp_path / "model", backbones={"text": Words()})
