@@ -94,7 +94,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     n_iter : int
         Rounds of updates per chunk.
     init : {"centers", "random"}
-        Codes of a chunk before its first update: the signs of the sum of its class centers, or random as in the paper.
+        Codes of a chunk before its first update: the signs of the sum of the centers of a row's classes, the finest
+        that it knows, or random as in the paper.
     feature_maps : mapping of str to feature map, or None
         Feature map of each modality, applied before learning and encoding, such as ``{"image": RBFAnchors(1000)}``;
         modalities without an entry have none.
