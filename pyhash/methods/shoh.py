@@ -82,7 +82,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         Weight of each coarse layer's affiliation with the finest; by default equal, summing to 1.
     gamma : float or sequence of K - 1 floats
         Emphasis on a sample's own classes in its soft labels (Eq. 4), one for all layers below the first or one for
-        each.
+        each. Where classes outnumber bits, 2 or 3 retrieve the finest classes better than the paper's 1.
     soft_labels : bool
         Whether codes and centers are learned from soft labels; False: from the labels themselves (Eq. 34).
     eta : float
