@@ -283,7 +283,8 @@ class _Charts:
                     ax=ax if len(varied) == 1 else None,
                 ).ax_
                 if len(varied) == 2:
-                    yield f"{stem}.{n_bits}_bits", self._titled(ax, f"{method}, {direction}, {n_bits} bits")
+                    title = f"{method}, {direction}, {n_bits} bits\nprotocol {self.protocol}"
+                    yield f"{stem}.{n_bits}_bits", self._titled(ax, title)
             if ax is not None and len(varied) == 1:
                 yield stem, self._finished(ax, f"{method}, {direction}")
 

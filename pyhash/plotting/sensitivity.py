@@ -203,14 +203,15 @@ class SensitivityDisplay:
         known = ~np.isnan(scores)
         self.ax_.plot(places[known], scores[known], **line_style(style, marker="o", label=self.name))
         finish(self.ax_, parameter, self.ylabel)
-        if numbers is None:
-            self.ax_.set_xticks(places, labels=[value_text(value) for value in column])
-        elif _spans_decades(numbers):
+        if numbers is not None and _spans_decades(numbers):
             smallest = float(numbers[numbers > 0].min())
             if numbers.min() > 0:
                 self.ax_.set_xscale("log")
             else:
                 self.ax_.set_xscale("symlog", linthresh=smallest)  # linear between 0 and the smallest other value
+        if numbers is None or self.ax_.get_xscale() != "linear":
+            self.ax_.set_xticks(places, labels=[value_text(value) for value in column])
+            self.ax_.minorticks_off()
 
     def _plot_map(self, columns: dict[str, list[Any]], scores: NDArray[np.float64], style: dict[str, Any]) -> None:
         (of_x, xs), (of_y, ys) = columns.items()
