@@ -169,8 +169,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             raise AttributeError(f"{type(self).__name__} has no history_ and no objective_: it does not iterate")
         history = self._fitted_state().history
         if not history:
-            why = "its codes took no iteration" if self.record else "set record=True before it learns"
-            raise NotFittedError(f"this {type(self).__name__} has recorded no history_ and no objective_: {why}")
+            raise NotFittedError(
+                f"this {type(self).__name__} has recorded no history_ and no objective_: set record=True before it "
+                "learns (codes of classes, as those of BOCH, take no iteration)"
+            )
         return cast("tuple[Iteration, ...]", history)
 
     def fit(self, views: Views, labels: Any = None, *, validation: tuple[Views, Any] | None = None) -> Self:
