@@ -249,11 +249,11 @@ def compare(
     remainder : {"keep", "merge"}
         What becomes of a last chunk of fewer rows: "keep" learns it as it is, "merge" joins it to the chunk before.
     rounds : {"shallow", "online", "all", "none"}
-        Methods whose mAP is measured after every round. Online methods go on from round to round; methods that learn
-        whole data are fitted again on all rows so far, which takes about as many times one fit as half the number of
-        rounds, or more. "shallow": all methods but deep ones; "online": only online methods; "all": deep methods too;
-        "none": scores after the last round only. A line on stderr says where these fits take more than a minute, unless
-        `progress` is False.
+        Methods whose mAP is measured after every round: "shallow", all but deep ones; "online", only online methods;
+        "all", deep methods too; "none", no method, which leaves the scores after the last round. Online methods go on
+        from round to round. Methods that learn whole data are fitted again on all rows so far: n rounds take about
+        n / 2 times as long as one fit of all rows, if its time grows in proportion to the rows. A line on stderr says
+        where these fits take more than a minute, unless `progress` is False.
     protocols : sequence of Protocol or str
         Protocols of the scores. Charts and rounds show the first.
     top_n : sequence of int
