@@ -1385,3 +1385,16 @@ def test_charts_of_sweeps_show_the_values(data, tmp_path):
     runs = [r for r in result.records if (r["method"], r["n_bits"]) == ("lemon[alpha=100]", 8)]
     assert lines[1].get_ydata()[1] == pytest.approx(np.mean([scores(run)["text->image"] for run in runs]))
     assert drawn["map_by_bits.text-to-image"].get_legend_handles_labels()[1] == ["lsh"]
+
+
+def test_a_sweep_of_a_method_that_learns_labels_of_its_own(data):
+    result = compare(data, sweep={"lemon": {"beta": [3]}, "lemon@level1": {"beta": [3]}}, bits=[4])
+    assert [record["labels"] for record in result.records] == ["level2", "level1"]
+    alone = compare(
+        data,
+        {"mine": lambda n_bits, seed: LEMON(n_bits, beta=3, seed=seed)},
+        labels="level1",
+        relevance="level2",
+        bits=[4],
+    )
+    assert scores(result.records[1]) == scores(alone.records[0])
