@@ -298,9 +298,9 @@ class DeepMethod(HashingMethod):
 
         Where a program runs in several processes, such as by ``accelerate launch``, they train together: each has a
         part of every batch, the loss compares the rows of all parts, and gradients are averaged. All of them call
-        ``fit`` with the same data and end with the same model; the first one writes the checkpoint, shows progress and
-        calls callbacks. Losses are those of one process, but for two things: batch normalisation counts the rows of
-        each part, and dropout draws other numbers.
+        ``fit`` with the same data and end with the same model; the first one writes the checkpoint, which all must be
+        able to read, shows progress and calls callbacks. Losses are those of one process, but for two things: batch
+        normalisation counts the rows of each part, and dropout draws other numbers.
 
         Rows are read once an epoch and once at the end, and once before by objectives that approach codes of all rows
         from the first epoch on. Codes of these, and of the rows that validation searches, are computed right after the

@@ -40,19 +40,18 @@ def rates_of(model):
 
 # --- optimizers ---
 
-# Muon takes matrices alone; Adagrad and Rprop change much at these rates.
+# Muon takes matrices alone.
 NAMES = sorted(set(OPTIMIZERS) - {"muon"})
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_optimizer_of_torch_learns_and_is_taken_up(tmp_path, name):
-    options = {"optimizer": name, "learning_rate": 1e-3, "hash_learning_rate": 1e-3}
+    options = {"optimizer": name, "learning_rate": 1e-3, "hash_learning_rate": 1e-3, "scheduler": "none"}
     expected = sdch(**options).fit(VIEWS, LABELS)
-    assert all(np.isfinite(entry["loss"]) for entry in expected.history_)
+    assert expected.history_[-1]["loss"] < expected.history_[0]["loss"]
     path = tmp_path / "checkpoint"
-    sdch(**options | {"epochs": 2, "scheduler": "none"}).fit(VIEWS, LABELS, checkpoint=path)
-    expected = sdch(**options, scheduler="none").fit(VIEWS, LABELS)
-    again = sdch(**options, scheduler="none").fit(VIEWS, LABELS, checkpoint=path)
+    sdch(**options, epochs=2).fit(VIEWS, LABELS, checkpoint=path)
+    again = sdch(**options).fit(VIEWS, LABELS, checkpoint=path)
     assert again.codes_.tobytes() == expected.codes_.tobytes()
     assert history_of(again) == history_of(expected)
 
