@@ -546,14 +546,14 @@ class DeepMethod(HashingMethod):
 
     def _eval_transform_of(self, state: DeepState, modality: str) -> Transform | None:
         """Return what is applied to items of a modality before they are encoded."""
-        given = self.eval_transform or {}
-        if modality in state.evaluated_by and modality not in given:
+        transforms = check_transforms("eval_transform", self.eval_transform)
+        if modality in state.evaluated_by and modality not in (self.eval_transform or {}):
             raise ValueError(
                 f"eval_transform must name a function for {modality!r}, as in training, since files hold no code: "
                 f"set_params(eval_transform={{{modality!r}: ...}}), or None for {modality!r} if its items are "
                 "transformed already"
             )
-        return check_transforms("eval_transform", given).get(modality)
+        return transforms.get(modality)
 
     def _project(
         self,

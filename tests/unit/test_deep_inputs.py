@@ -712,6 +712,8 @@ def test_a_loaded_model_asks_for_its_eval_transform(tmp_path):
     again = pyhash.load(tmp_path / "model", backbones={"image": made(Residual)})
     with pytest.raises(ValueError, match=r"eval_transform must name a function for 'image', as in training"):
         again.encode(VIEWS["image"], modality="image")
+    with pytest.raises(TypeError, match="eval_transform must be a mapping of modality names to functions, got int"):
+        again.set_params(eval_transform=3).encode(VIEWS["image"], modality="image")
     again.set_params(eval_transform=transforms)
     np.testing.assert_array_equal(again.encode(VIEWS["image"], modality="image"), model.codes_)
     again.set_params(eval_transform={"image": None})
