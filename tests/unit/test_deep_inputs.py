@@ -837,6 +837,13 @@ def test_each_backbone_may_have_its_learning_rate(method):
     assert one.history_[0]["learning_rates"]["backbones"] == 3e-3
 
 
+def test_a_backbone_keeps_its_group_while_it_is_frozen_for_a_turn():
+    model = METHODS["sdch"](options(epochs=3, scheduler="none"), backbones={"x": made(Normed)}, schedule="staged")
+    rates = [epoch["learning_rates"] for epoch in model.fit({"x": FEATURES}, LABELS).history_]
+    assert [each["backbones"] > 0 for each in rates] == [True, False, True]
+    assert [each["hash"] > 0 for each in rates] == [False, True, True]
+
+
 def test_one_backbone_of_two_modalities_is_shared(tmp_path):
     shared = made(Normed)
     views = {"x": FEATURES, "y": FEATURES[:, ::-1].copy()}
@@ -844,6 +851,10 @@ def test_one_backbone_of_two_modalities_is_shared(tmp_path):
     backbones = model._state.network.backbones
     assert backbones["x"] is backbones["y"]
     assert not torch.equal(backbones["x"].head.weight, shared.head.weight)
+    rates = {"x": 1e-3, "y": 2e-3}
+    model = METHODS["sdch"](options(), backbones={"x": shared, "y": shared}, backbone_learning_rate=rates)
+    found = model.fit(views, LABELS).history_[0]["learning_rates"]
+    assert {name for name in found if name.startswith("backbones")} == {"backbones.x"}
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,13 @@ class HashingNetwork(nn.Module, ABC):
             for name, each in module.named_modules()
             if not each.training
         }
+        # Asked once: a turn of the training freezes groups for a while.
+        self._trained = {
+            (backbone, name)
+            for backbone, module in self.backbones.items()
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
 
     @abstractmethod
     def encode(self, modality: str, x: Input) -> tuple[Tensor, Tensor]:
@@ -84,17 +91,21 @@ class HashingNetwork(nn.Module, ABC):
                 each.training = (backbone, name) not in self._stay_in_eval
 
     def backbone_groups(self, rates: Mapping[str, float]) -> dict[str, tuple[list[nn.Parameter], float]]:
-        """Return groups of the optimizer: weights of backbones that require gradients, one for each learning rate.
+        """Return groups of the optimizer: weights of backbones that required gradients when the networks were made.
 
-        `rates` are the learning rates by modality. A group of all backbones is named "backbones".
+        `rates` are the learning rates by modality. Where they are equal, there is one group, "backbones"; else one for
+        each. A module that is the backbone of several modalities is in the group of the first.
         """
-        of_each = {name: [p for p in each.parameters() if p.requires_grad] for name, each in self.backbones.items()}
-        of_each = {name: parameters for name, parameters in of_each.items() if parameters}
-        if len({rates[name] for name in of_each}) > 1:
-            return {f"backbones.{name}": (parameters, rates[name]) for name, parameters in of_each.items()}
-        # A module may be the backbone of several modalities, and its weights are in one group only.
-        together = list(dict.fromkeys(p for parameters in of_each.values() for p in parameters))
-        return {"backbones": (together, rates[next(iter(of_each))])} if of_each else {}
+        found: dict[str, tuple[list[nn.Parameter], float]] = {}
+        seen: set[nn.Parameter] = set()
+        is_one = len(set(rates.values())) == 1
+        for backbone, module in self.backbones.items():
+            new = [p for name, p in module.named_parameters() if (backbone, name) in self._trained and p not in seen]
+            seen |= set(new)
+            group = "backbones" if is_one else f"backbones.{backbone}"
+            if new:
+                found[group] = ([*found[group][0], *new] if group in found else new, rates[backbone])
+        return found
 
     def only(self, modality: str) -> Self:
         """Return a copy, on the CPU and in eval mode, without what other modalities or the training alone need."""
