@@ -108,6 +108,11 @@ def run(
     except KeyboardInterrupt:
         print(f"\nfinished runs are in {out}: the same command resumes from there", file=sys.stderr)
         raise
+    except TypeError as error:
+        if not (grids or chosen):
+            raise
+        # A value that the user gave, such as a word in the place of a number.
+        raise ValueError(str(error)) from error
     _print_reused(result, out)
     tables = "\n".join(_tables(result, name) for name in result.protocols)
     print(f"\n{tables}")

@@ -312,8 +312,9 @@ def compare(
         If the split leaves no labelled row for the database or the queries.
     ValueError
         If a method has fewer features than bits and cannot learn such codes. No combination is run then.
-    ValueError
-        If a method refuses a combination as it learns. The message names it; earlier combinations are in `out`.
+    TypeError, ValueError
+        If a method refuses a combination as it learns, such as a parameter of the wrong type or out of range. The
+        message names the combination; earlier ones are in `out`.
     ValueError
         If a function returns a model of another length, or one that has learned.
     OSError
@@ -417,8 +418,9 @@ class _Combination:
         _refuse_learned(self.name, model)
         try:
             record = run_trial(experiment, model, self.labels, self.identity, notice)
-        except ValueError as error:
-            raise ValueError(f"{self}: {error}") from error
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{self}: {error}") from error
         return {**record, "swept": None if self.point is None else self.point.describe()}
 
 

@@ -41,6 +41,8 @@ def identify(
         "pyhash": version(_DISTRIBUTION),
     }
     fields = {name: value for name, value in identity.items() if name != "key"}
+    # Rounds are scored by the first protocol: the same ones in another order are other conditions.
+    fields["protocols"] = list(identity["protocols"].items())
     identity["key"] = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
     return identity
 

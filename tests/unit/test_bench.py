@@ -416,6 +416,17 @@ def test_wrong_sweeps_are_one_clear_line(capsys, arguments, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "got"),
+    [(["--sweep", "lemon:alpha=abc"], "'abc'"), (["--methods", "lemon", "--set", "lemon:alpha=none"], "None")],
+)
+def test_a_parameter_of_the_wrong_type_is_one_clear_line(capsys, file, tmp_path, option, got):
+    arguments = ["--data", file, "--bits", 4, "--seeds", 1, "--out", tmp_path / "out", "--no-charts"]
+    code, _, err = run(capsys, *arguments, *option)
+    assert code == 1
+    assert err.splitlines()[-1].endswith(f"4 bits, seed 0: alpha must be a finite number >= 0, got {got}")
+
+
 def test_an_unknown_parameter_of_a_sweep(capsys, file, tmp_path):
     code, _, err = run(capsys, "--data", file, "--sweep", "lemon:alfa=1", "--out", tmp_path / "out", "--no-charts")
     assert code == 1

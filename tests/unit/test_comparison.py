@@ -887,6 +887,24 @@ def test_other_choices_are_run(data, tmp_path, count, changed):
     assert len(count) == 2
 
 
+def test_protocols_in_another_order_are_run(data, tmp_path, count):
+    """The scores of the rounds are those of the first protocol."""
+    given = {"methods": ["lsh"], "bits": [4], "out": tmp_path}
+    compare(data, **given, protocols=["shoh", Protocol(cutoff=5)])
+    swapped = compare(data, **given, protocols=[Protocol(cutoff=5), "shoh"])
+    assert (swapped.n_reused, len(count)) == (0, 2)
+    record = swapped.records[0]
+    assert record["rounds"][-1]["map"]["image->text"] == record["scores"][0]["map"] != record["scores"][2]["map"]
+
+
+def test_a_parameter_of_the_wrong_type(data, tmp_path):
+    with pytest.raises(
+        TypeError, match=r"^lemon\[alpha=x\], 4 bits, seed 0: alpha must be a finite number >= 0, got 'x'"
+    ):
+        compare(data, sweep={"lemon": {"alpha": [1, "x"]}}, bits=[4], out=tmp_path)
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+
+
 def test_other_parameters_and_other_data_are_run(data, tmp_path, count):
     for beta in (1.0, 2.0, 1.0):
         result = compare(data, {"mine": lambda n, s, beta=beta: LEMON(n, beta=beta)}, bits=[4], out=tmp_path)
