@@ -10,8 +10,8 @@ import torch
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-# Those made of other schedules cannot be described by plain values.
-_COMPOSED = ("sequentiallr", "chainedscheduler")
+# Those made of functions or other schedules cannot be described by plain values.
+_NOT_PLAIN = ("lambdalr", "multiplicativelr", "sequentiallr", "chainedscheduler")
 COSINE, NONE = "cosine", "none"
 
 
@@ -30,7 +30,7 @@ SCHEDULERS: dict[str, type[LRScheduler]] = {
     name.lower(): cls
     for name, cls in vars(lr_scheduler).items()
     if isinstance(cls, type) and issubclass(cls, LRScheduler) and not name.startswith("_")
-    and cls is not LRScheduler and name.lower() not in _COMPOSED
+    and cls is not LRScheduler and name.lower() not in _NOT_PLAIN
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ class Schedule:
     Attributes
     ----------
     n_steps : int
-        How often it was stepped.
+        Number of steps, or of epochs, that it took note of.
     """
 
     def __init__(
@@ -54,6 +55,9 @@ class Schedule:
         self._optimizer = optimizer
         scheduler = _make_scheduler(options, optimizer.optimizer, steps)
         self._by_step = options.scheduler in (COSINE, *_BY_STEP)
+        # Epochs of a sampler of the user's own may have more steps than the first one: rates then stay at the end.
+        total = getattr(scheduler, "total_steps", None)
+        self._most = total - 1 if total else math.inf if options.scheduler == "cycliclr" else options.epochs * steps
         # After a step that mixed precision skipped, Accelerate's wrapper does nothing.
         self._scheduler: Any = (
             accelerator.prepare_scheduler(scheduler) if self._by_step and scheduler is not None else scheduler
@@ -62,8 +66,9 @@ class Schedule:
 
     def end_step(self) -> None:
         """Take note of a step of the optimizer."""
-        if self._by_step and self._scheduler is not None and not self._optimizer.step_was_skipped:
-            self._scheduler.step()
+        if self._by_step and not self._optimizer.step_was_skipped:
+            if self.n_steps < self._most:
+                self._scheduler.step()
             self.n_steps += 1
 
     def end_epoch(self, loss: float) -> None:
