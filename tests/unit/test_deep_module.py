@@ -151,7 +151,6 @@ def test_a_module_is_compiled(models, modality):
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")  # torch's own
 def test_a_module_is_exported_by_the_newer_exporter_of_onnx(models, tmp_path):
-    pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
     model, path = models["sdch"], tmp_path / "image.onnx"
     torch.onnx.export(
