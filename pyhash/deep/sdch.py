@@ -157,7 +157,8 @@ class SDCH(DeepMethod):
         L = sum_ij softplus(f_i . g_j) - s_ij f_i . g_j                                         (Eq. 4)
             + gamma (||Z Z' / r - S||^2 + beta_1 ||Z - B||^2 + beta_2 ||Z'Z / r - I||^2 + beta_3 balance)     (Eq. 7)
 
-    and ``B = sgn(Z)`` before every epoch (Eq. 10). Any number of modalities: the first term is over all pairs of them.
+    and ``B = sgn(Z)`` once an epoch (Eq. 10), of outputs right after the step that learned each row. Any number of
+    modalities: the first term is over all pairs of them.
 
     The default differs from the paper in
 

@@ -48,6 +48,7 @@ def test_presets_of_the_paper_are_as_printed(preset, n_bits, mu):
     settings, options = settings_of(DHSL(n_bits, preset=preset))
     nus_wide = preset == "paper-nus-wide"
     printed = {
+        "variant": "full",
         "hidden": [8192, 2048],
         "hash_norm": True,
         "dropout": 0.2,
@@ -153,7 +154,7 @@ def test_batch_normalization_of_the_hash_layer_balances_its_bits():
 
 
 def objective_of(L, network, **parameters):
-    settings, _ = settings_of(dhsl(**parameters))
+    settings, _ = settings_of(dhsl(**{"variant": "full"} | parameters))
     return DHSLObjective(network, settings, L, torch.device("cpu"))
 
 
