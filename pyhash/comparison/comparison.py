@@ -502,7 +502,10 @@ def _candidates(
     parameters: Mapping[str, Mapping[str, Any]] | None,
 ) -> list[_Candidate]:
     """Return the methods, each with its parameters, and after them the combinations of sweeps."""
-    fixed = _check_parameters(parameters, {*names, *(point.method for point in points)})
+    fixed, compared = check_parameters(parameters), unique([*names, *(point.method for point in points)])
+    for method in fixed:
+        if method not in compared:
+            raise ValueError(f"parameters must be of methods that are compared, {', '.join(compared)}; got {method!r}")
     return [
         _Candidate(
             point.name if point else name,
@@ -514,9 +517,8 @@ def _candidates(
     ]
 
 
-def _check_parameters(
-    parameters: Mapping[str, Mapping[str, Any]] | None, methods: set[str]
-) -> Mapping[str, Mapping[str, Any]]:
+def check_parameters(parameters: Mapping[str, Mapping[str, Any]] | None) -> Mapping[str, Mapping[str, Any]]:
+    """Return the argument `parameters` of ``compare``, checked; empty if it is None."""
     if parameters is None:
         return {}
     if not isinstance(parameters, Mapping):
@@ -524,8 +526,6 @@ def _check_parameters(
     for method, values in parameters.items():
         if not isinstance(values, Mapping):
             raise TypeError(f"parameters[{method!r}] must be a mapping of names to values, got {type(values).__name__}")
-        if method not in methods:
-            raise ValueError(f"parameters must be of methods that are compared, {', '.join(methods)}; got {method!r}")
     return parameters
 
 

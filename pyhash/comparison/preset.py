@@ -9,8 +9,8 @@ from typing import Any
 
 from pyhash._inputs.checks import listed
 from pyhash._inputs.value_text import value_text
-from pyhash.comparison.comparison import Comparison, compare
-from pyhash.comparison.sweep import Grid
+from pyhash.comparison.comparison import Comparison, check_parameters, compare
+from pyhash.comparison.sweep import Grid, plan_sweep
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import PUBLISHED_QUERIES, published_split
 from pyhash.evaluation.protocol import Protocol
@@ -125,12 +125,14 @@ class Preset:
             data = published_split(data, split)
         names = [methods] if isinstance(methods, str) else listed("methods", methods, "names")
         # Functions of the user have their own parameters, also under a name of the preset.
-        recipes = {*names, *(options["sweep"] or {})} - set(methods if isinstance(methods, Mapping) else ())
+        recipes = {*names, *(point.method for point in plan_sweep(options["sweep"]))} - set(
+            methods if isinstance(methods, Mapping) else ()
+        )
         views = listed("views", data.views if options.get("views") is None else options["views"], "names")
-        of_preset = by_view(self.parameters_of(recipes), views)
-        options["parameters"] = of_preset | {
-            name: {**of_preset.get(name, {}), **values} for name, values in (choices.get("parameters") or {}).items()
-        }
+        parameters = by_view(self.parameters_of(recipes), views)
+        for name, values in check_parameters(choices.get("parameters")).items():
+            parameters[name] = {**parameters.get(name, {}), **values}
+        options["parameters"] = parameters
         return compare(data, **options)
 
     def parameters_of(self, names: Collection[str]) -> dict[str, dict[str, Any]]:

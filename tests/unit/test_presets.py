@@ -112,6 +112,20 @@ def test_a_method_of_the_same_name_that_is_given_by_a_function_has_its_own_param
     assert (record["parameters"]["alpha"], record["parameters"]["restart"]) == (3.0, False)
 
 
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"parameters": 3}, "parameters must be a mapping of methods to parameters, got int"),
+        ({"parameters": {"batch": 3}}, r"parameters\['batch'\] must be a mapping of names to values, got int"),
+        ({"sweep": 3}, "sweep must be a mapping of methods to values by parameter, got int"),
+    ],
+)
+def test_choices_of_the_wrong_type(choices, message):
+    preset = PRESETS["dsfh/mirflickr"]
+    with pytest.raises(TypeError, match=message):
+        preset.compare(small(preset), **choices)
+
+
 def test_every_preset_says_what_it_is():
     for name, preset in PRESETS.items():
         assert preset.name == name
