@@ -18,14 +18,14 @@ from pyhash.evaluation.protocol import Protocol
 _WIDTH = 100
 
 
-class PerView(tuple[Any, ...]):
-    """Values of a parameter by view, in the order of the views."""
+class PerView(dict[str, Any]):
+    """Values of a parameter by the paper's names of the views."""
 
     def of(self, views: Sequence[str]) -> dict[str, Any]:
-        """Return the values by name of a view."""
+        """Return the values by the given names: the same ones, or if they are others, in the paper's order."""
         if len(views) != len(self):
             raise ValueError(f"views must be {len(self)}, one for each value of {value_text(self)}, got {len(views)}")
-        return dict(zip(views, self, strict=True))
+        return dict(self) if set(views) == set(self) else dict(zip(views, self.values(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ _SHOH = (
 
 _SEOCH_MIRFLICKR_PARAMETERS = {
     "lambda_1": 1000,
-    "lambda_m": PerView((0.1, 1)),
+    "lambda_m": PerView(image=0.1, text=1),
     "alpha": 0.8,
     "beta": 1,
     "n_concepts": 50,

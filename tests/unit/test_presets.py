@@ -95,10 +95,10 @@ def test_choices_override_those_of_the_preset():
         2.0, 50, {"image": 0.1, "text": 1.0}
     )  # fmt: skip
     swapped = preset.compare(data, **choices, views=["text", "image"])
-    assert swapped.records[0]["parameters"]["lambda_m"] == {"text": 0.1, "image": 1.0}
+    assert swapped.records[0]["parameters"]["lambda_m"] == {"image": 0.1, "text": 1.0}
     (alone,) = preset.compare(data, methods="lsh", bits=[4], split="random").records
     assert alone["method"] == "lsh"
-    with pytest.raises(ValueError, match=re.escape("views must be 2, one for each value of 0.1/1, got 1")):
+    with pytest.raises(ValueError, match=re.escape("views must be 2, one for each value of image:0.1/text:1, got 1")):
         preset.compare(data, **choices, views=["text"])
 
 
@@ -142,10 +142,17 @@ def test_an_unknown_preset():
         find_preset("shoh")
 
 
-def test_values_by_view():
-    assert by_view({"seoch": {"alpha": 1, "lambda_m": PerView((1, 2))}}, ["a", "b"]) == {
-        "seoch": {"alpha": 1, "lambda_m": {"a": 1, "b": 2}}
-    }
+@pytest.mark.parametrize(
+    ("views", "values"),
+    [
+        (["image", "text"], {"image": 1, "text": 2}),
+        (["text", "image"], {"image": 1, "text": 2}),  # by name, in whatever order the file has them
+        (["image_deep", "text"], {"image_deep": 1, "text": 2}),
+    ],
+)
+def test_values_by_view(views, values):
+    parameters = {"seoch": {"alpha": 1, "lambda_m": PerView(image=1, text=2)}}
+    assert by_view(parameters, views) == {"seoch": {"alpha": 1, "lambda_m": values}}
 
 
 def run(capsys, *arguments):
