@@ -75,6 +75,11 @@ def run(
     if split is not None:
         check_choice("split", split, tuple(dict.fromkeys((*dataset.splits, RANDOM_SPLIT, *PUBLISHED_QUERIES))))
     if split in PUBLISHED_QUERIES and split not in dataset.splits:
+        if len(dataset) <= PUBLISHED_QUERIES[split]:
+            raise ValueError(
+                f"--split {split} draws {PUBLISHED_QUERIES[split]:,} queries and must leave rows to learn, got "
+                f"{len(dataset):,} rows; --split random draws a tenth"
+            )
         dataset = datasets.published_split(dataset, split)
     if data == "emoji" and views is None:
         views = _EMOJI_VIEWS

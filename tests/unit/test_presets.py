@@ -231,3 +231,13 @@ def test_presets_are_listed_or_refused_in_one_line(capsys, tmp_path):
     assert code == 1
     assert err.startswith("pyhash: --preset must be one of 'list', 'shoh/fashionvc', ")
     assert err.endswith(", got 'shoh/fashion'\n")
+
+
+def test_data_of_fewer_rows_than_the_queries_of_a_preset(capsys, tmp_path):
+    arguments = ["--preset", "seoch/mirflickr", "--data", "multilabel", "--out", tmp_path / "out"]
+    code, _, err = run(capsys, *arguments)
+    assert (code, err) == (
+        1,
+        "pyhash: --split mirflickr draws 2,000 queries and must leave rows to learn, got 1,000 rows; --split random "
+        "draws a tenth\n",
+    )
