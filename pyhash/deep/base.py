@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ from pyhash.deep.networks.inputs import as_specified, to_device
 from pyhash.deep.objective import Objective
 from pyhash.deep.onnx_export import write_onnx
 from pyhash.deep.outputs import FEATURES, OUTPUTS, fused_signs
-from pyhash.deep.processes import encode_together
+from pyhash.deep.processes import check_same, encode_together, take_weights_of_main
 from pyhash.deep.progress_bar import progress_bar
 from pyhash.deep.rows import query_inputs, rows_per_block
 from pyhash.deep.state import DeepState, Plan
@@ -280,6 +281,8 @@ class DeepMethod(HashingMethod):
             If optimizer or schedule refuse their options, or the device has no such mixed precision.
         ValueError
             If the loss or outputs are no longer finite.
+        ValueError
+            If processes that train together have views or labels that differ.
         ModelFormatError
             If the checkpoint is damaged, or one of an older version.
         OSError
@@ -298,9 +301,10 @@ class DeepMethod(HashingMethod):
 
         Where a program runs in several processes, such as by ``accelerate launch``, they train together: each has a
         part of every batch, the loss compares the rows of all parts, and gradients are averaged. All of them call
-        ``fit`` with the same data and end with the same model; the first one writes the checkpoint, which all must be
-        able to read, shows progress and calls callbacks. Losses are those of one process, but for two things: batch
-        normalisation counts the rows of each part, and dropout draws other numbers.
+        ``fit`` with the same data, begin with the weights that backbones have in the first one, and end with the same
+        model; the first one writes the checkpoint, which all must be able to read, shows progress and calls callbacks.
+        Losses are those of one process, but for two things: batch normalisation counts the rows of each part, and
+        dropout draws other numbers.
 
         Rows are read once an epoch and once at the end, and once before by objectives that approach codes of all rows
         from the first epoch on. Codes of these, and of the rows that validation searches, are computed right after the
@@ -484,7 +488,9 @@ class DeepMethod(HashingMethod):
         ):
             options = dataclasses.replace(options, device=accelerator.device)
             set_seed(options.seed, 0, options.device)
+            check_same(accelerator, "views and labels", repr((opened.n, plan, hashlib.sha256(L.tobytes()).hexdigest())))
             network = self._make_network(plan, settings, backbones).to(options.device)
+            take_weights_of_main(accelerator, network)
             objective = self._make_objective(network, settings, L, options.device)
             validation = (
                 Validation.draw(L, held_out, trained, np.random.default_rng([options.seed, 1]))
@@ -497,7 +503,8 @@ class DeepMethod(HashingMethod):
                 # A feature map shows in the rows; its repr may differ from one process to the next.
                 left_out = ("device", "epochs", "feature_maps", "transform", "eval_transform", *OF_A_RUN)
                 parameters = {name: value for name, value in self._flat_params().items() if name not in left_out}
-                identity = identity_of(type(self).__name__, parameters, plan, rows, L, network)
+                with forked_rng(options.device):  # a data set may draw some
+                    identity = identity_of(type(self).__name__, parameters, plan, rows, L, network)
             with progress_bar(
                 progress if accelerator.is_main_process else False, type(self).__name__, options.epochs
             ) as bar:
@@ -603,7 +610,7 @@ class DeepMethod(HashingMethod):
             del parameters[name]
         for name in ("optimizer", "scheduler"):
             if isinstance(parameters[name], type):
-                parameters[name] = None
+                parameters[name] = parameters[f"{name}_options"] = None
         for name in ("accumulation_steps", "optimizer_options", "scheduler", "scheduler_options"):
             if parameters[name] is None:  # earlier versions know no such option
                 del parameters[name]

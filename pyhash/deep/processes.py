@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast, broadcast_object_list, gather_object
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -72,6 +72,21 @@ def average_statistics(accelerator: Accelerator, network: nn.Module) -> None:
     for buffer in network.buffers():
         if buffer.is_floating_point():
             buffer.copy_(accelerator.reduce(buffer, "mean"))
+
+
+def take_weights_of_main(accelerator: Accelerator, network: nn.Module) -> None:
+    """Put the weights of the main process into a network: backbones may have begun with others in each process."""
+    if accelerator.num_processes == 1:
+        return
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            tensor.copy_(broadcast(tensor.clone()))
+
+
+def check_same(accelerator: Accelerator, what: str, value: str) -> None:
+    """Raise a ValueError, in every process, unless `value` is the same in all."""
+    if accelerator.num_processes > 1 and len(set(gather_object([value]))) > 1:
+        raise ValueError(f"{what} must be the same in all processes that train together")
 
 
 def from_main(accelerator: Accelerator, value: _T) -> _T:

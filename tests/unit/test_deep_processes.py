@@ -92,6 +92,13 @@ def train_all(rank, port, folder):
         accelerator_on(torch.device("meta"), "no", (), None),
     ):
         pass
+    torch.manual_seed(rank)
+    backbone = torch.nn.Sequential(torch.nn.Linear(24, 8), torch.nn.BatchNorm1d(8))
+    found["first"] = {name: values.tolist() for name, values in backbone.state_dict().items()}
+    model = sdch(backbones={"image": backbone}, train_backbones=False).fit(VIEWS, LABELS)
+    found["backbone"] = {name: values.tolist() for name, values in model.module("image").state_dict().items()}
+    with pytest.raises(ValueError, match="views and labels must be the same in all processes that train together"):
+        sdch().fit(VIEWS, LABELS if rank == 0 else LABELS[::-1])
     (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
@@ -145,6 +152,13 @@ def test_every_process_has_the_same_model(of_two, name):
 def test_batch_normalisation_of_parts_learns_too(of_two):
     losses = [entry["loss"] for entry in of_two[0]["DHSL"]["history"]]
     assert losses[-1] < losses[0]
+
+
+def test_backbones_begin_with_the_weights_of_the_main_process(of_two):
+    main, other = of_two
+    assert main["first"] != other["first"]
+    assert main["backbone"] == other["backbone"]
+    assert all(values in main["backbone"].values() for values in main["first"].values())
 
 
 def test_the_main_process_writes_and_calls(of_two):
