@@ -72,6 +72,8 @@ def end_epoch(callbacks: Sequence[Any], entry: Mapping[str, Any], network: nn.Mo
     """Show an epoch's entry of the history to all callbacks; return whether one of them ends the training."""
     kept: dict[str, Any] = {name: dict(value) if isinstance(value, dict) else value for name, value in entry.items()}
     state = EpochState(**kept, network=network)
+    is_over = False
     for callback in callbacks:
         callback.on_epoch_end(state)
-    return bool(state.stop)
+        is_over = is_over or bool(state.stop)  # the next one may set it to False
+    return is_over

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -61,7 +62,7 @@ def identity_of(
     digest.update(L.tobytes())
     for backbone in network.backbones.values():
         for weights in weights_of(backbone).values():
-            digest.update(weights.numpy().tobytes())
+            digest.update(_as_array(weights).tobytes())
     some = np.unique(np.linspace(0, rows.n - 1, _ROWS_IN_IDENTITY).astype(np.int64))
     for inputs in rows.batches([some]):
         for x in inputs.values():
@@ -77,7 +78,13 @@ def weights_of(module: torch.nn.Module) -> Weights:
 
 def as_arrays(prefix: str, weights: Weights) -> Arrays:
     """Return weights as arrays of a file, their names after a prefix."""
-    return {prefix + name: tensor.numpy() for name, tensor in weights.items()}
+    return {prefix + name: _as_array(tensor) for name, tensor in weights.items()}
+
+
+def _as_array(tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor as an array; numpy has no bfloat16, whose values are values of float32 as well."""
+    found: NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return found
 
 
 def as_weights(prefix: str, arrays: Arrays) -> Weights:
@@ -104,7 +111,7 @@ def write_checkpoint(
         for name, value in state.items():
             if value is None:  # the momentum of SGD without one, in torch before 2.5
                 continue
-            arrays[f"optimizer.{number}.{name}"] = torch.as_tensor(value).detach().cpu().numpy()
+            arrays[f"optimizer.{number}.{name}"] = _as_array(torch.as_tensor(value).detach().cpu())
     fields = {
         "identity": identity,
         "epoch": progress.epoch,

@@ -142,8 +142,8 @@ class DHSL(DeepMethod):
         Weight of what the selector adds; 0.3, paper 0.1, NUS-WIDE 0.01.
     mu : float, sequence of float or mapping of str to float, or None
         Weight of the penalty: one for all modalities, or one for each in the order of the views, or by name; 1. Paper:
-        1 for images and 5 for texts, NUS-WIDE 3 for both, and at 16 bits 4 and 5 for either data set. It takes
-        modalities called "image" and "text" by name; else the first one has the weight of images.
+        1 for images and 5 for texts, NUS-WIDE 3 for both, and at 16 bits 4 and 5 for either data set. The
+        modality "image" has the weight of images, or the first one not called "text"; all others that of texts.
     margin : float or None
         By how much cosines of triplets must differ; 0.45, paper 1e-5.
     signs : {"step", "epoch"} or None
@@ -410,9 +410,9 @@ class DHSL(DeepMethod):
             return per_modality("mu", mu, modalities)
         if self.mu is None:  # the paper's, of images and of texts
             of_images, of_texts = _PAPER_MU_OF_16_BITS if self.n_bits == 16 else mu
-            by_name = {"image": of_images, "text": of_texts}
-            in_order = [of_images, *[of_texts] * (len(modalities) - 1)]
-            return by_name if by_name.keys() == set(modalities) else dict(zip(modalities, in_order, strict=True))
+            others = (name for name in modalities if name != "text")
+            images = "image" if "image" in modalities else next(others, None)
+            return {name: of_images if name == images else of_texts for name in modalities}
         if len(mu) != len(modalities):
             raise ValueError(f"mu must be {len(modalities)} numbers, one for each modality, got {len(mu)}")
         return {name: check_real(f"mu[{m}]", mu[m], 0.0) for m, name in enumerate(modalities)}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler
 
 from pyhash._inputs.checks import as_rows
 from pyhash._inputs.tensors import tensor_values
@@ -241,7 +241,12 @@ def _check_loader(loader: DataLoader[Any]) -> None:
 
 
 def _is_of_torch(order: Any) -> bool:
-    """Return whether a sampler only says in which way every row is taken once: in order or shuffled."""
+    """Return whether a sampler only says in which way every row is taken once: in order or shuffled.
+
+    Those of a DistributedSampler are taken by one of several processes, among which batches are divided here.
+    """
+    if type(order) is DistributedSampler:
+        return True
     if type(order) is RandomSampler:
         return not order.replacement and order.num_samples == len(order.data_source)
     return type(order) is SequentialSampler

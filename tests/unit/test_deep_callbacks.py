@@ -67,6 +67,8 @@ def test_callbacks_change_nothing_but_the_end():
     ended = sdch(scheduler="none").fit(VIEWS, LABELS, callbacks=[Recorder(last=2)])
     assert len(ended.history_) == 2
     shorter = sdch(scheduler="none", epochs=2).fit(VIEWS, LABELS)
+    either = sdch().fit(VIEWS, LABELS, callbacks=[Recorder(last=2), Recorder(last=1000)])
+    assert len(either.history_) == 2
     assert ended.codes_.tobytes() == shorter.codes_.tobytes()
 
 

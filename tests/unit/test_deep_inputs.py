@@ -12,6 +12,7 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     Dataset,
+    DistributedSampler,
     IterableDataset,
     RandomSampler,
     SequentialSampler,
@@ -223,10 +224,18 @@ def test_floats_become_float32(dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-def test_floats_get_the_dtype_of_a_backbone(dtype):
+def test_floats_get_the_dtype_of_a_backbone(tmp_path, dtype):
     features = np.random.default_rng(0).standard_normal((N, 6))
-    model = of_text(nn.Linear(6, 5).to(dtype)).fit({"text": features}, LABELS)
-    assert model.project(features, modality="text").dtype == np.float32
+    backbone = nn.Linear(6, 5).to(dtype)
+    model = of_text(backbone).fit({"text": features}, LABELS, checkpoint=tmp_path / "checkpoint")
+    projections = model.project(features, modality="text")
+    assert projections.dtype == np.float32
+    model.save(tmp_path / "model")
+    for again in (
+        pyhash.load(tmp_path / "model", backbones={"text": backbone}),
+        of_text(backbone).fit({"text": features}, LABELS, checkpoint=tmp_path / "checkpoint"),
+    ):
+        np.testing.assert_array_equal(again.project(features, modality="text"), projections)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +354,7 @@ def test_dicts_of_another_kind_are_refused(X, error, message):
         ({"text": {name: X[:0] for name, X in VIEWS["text"].items()}}, ValueError, "views must have at least one row"),
         ({"text": VIEWS["text"], "image": np.ones((5, 3))}, ValueError, "views must have equally many rows"),
         ({"text": {**VIEWS["text"], "more": MASK}}, ValueError, "unexpected keyword|must take a dict with 'input_ids'"),
-        ({"text": VIEWS["image"]}, ValueError, r"backbones\['text'\] must take rows of shape \('n', 3, 12, 12\)"),
+        ({"text": VIEWS["image"]}, ValueError, r"backbones\['text'\] must take rows of shape \(n, 3, 12, 12\)"),
         ({"image": VIEWS["text"]}, (TypeError, ValueError), "image"),
         ({"text": np.where(MASK, np.nan, 1.0)}, ValueError, r"views\['text'\] must be finite"),
     ],
@@ -506,6 +515,9 @@ def test_samplers_of_ones_own_choose_the_batches(learned):
     learned.clear()
     fit(of_both(), batch_sampler=BatchSampler(SequentialSampler(items), 50, drop_last=False))
     assert learned == [[every[:50], every[50:]]]
+    learned.clear()
+    fit(of_both(), sampler=DistributedSampler(items, num_replicas=2, rank=0))  # batches are divided by the training
+    assert sorted(together(learned[0])) == every
 
 
 def test_rows_that_a_sampler_leaves_out_have_codes(learned):

@@ -104,13 +104,15 @@ class Half(lr_scheduler.LRScheduler):
 
 
 def test_classes_of_ones_own_are_used_and_left_out_of_files(tmp_path):
-    model = sdch(optimizer=Own, scheduler=Half, learning_rate=0.1).fit(VIEWS, LABELS)
+    arguments = {"scheduler_options": {"last_epoch": -1}}
+    model = sdch(optimizer=Own, scheduler=Half, **arguments, learning_rate=0.1).fit(VIEWS, LABELS)
     assert rates_of(model) == [0.1, 0.05, 0.025]
     expected = sdch(optimizer="sgd", scheduler="exponentiallr", scheduler_options={"gamma": 0.5}, learning_rate=0.1)
     assert expected.fit(VIEWS, LABELS).codes_.tobytes() == model.codes_.tobytes()
     model.save(tmp_path / "model")
     again = pyhash.load(tmp_path / "model")
     assert (again.training.optimizer, again.training.scheduler) == (None, None)
+    assert again.fit(VIEWS, LABELS).training.scheduler_options is None  # they are those of the class
     assert again.training.epochs == 3
 
 

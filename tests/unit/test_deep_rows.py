@@ -465,6 +465,11 @@ def test_what_a_data_set_draws_is_by_the_seed(n_workers):
     assert_same(*models)
 
 
+def test_a_checkpoint_does_not_change_what_a_data_set_draws(tmp_path):
+    loader = DataLoader(Noisy())
+    assert_same(sdch().fit(loader, checkpoint=tmp_path / "checkpoint"), sdch().fit(loader))
+
+
 class Stream(IterableDataset):
     def __iter__(self):
         return iter(Items())

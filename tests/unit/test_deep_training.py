@@ -769,13 +769,13 @@ def test_a_checkpoint_in_no_folder_is_refused_before_training(monkeypatch, tmp_p
             sdch,
             {"backbones": {"image": nn.Linear(7, 3)}},
             ValueError,
-            r"backbones\['image'\] must take rows of shape \('n', 24\)",
+            r"backbones\['image'\] must take rows of shape \(n, 24\)",
         ),
         (
             sdch,
             {"backbones": {"image": AlexNet(channels=(1, 1, 1, 1, 1), width=1)}},
             ValueError,
-            r"backbones\['image'\] must take rows of shape \('n', 24\) and give .*: pictures must have shape",
+            r"backbones\['image'\] must take rows of shape \(n, 24\) and give .*: pictures must have shape",
         ),
     ],
 )

@@ -90,9 +90,12 @@ def test_widths_are_the_same_on_every_device(preset):
     [
         (["text", "image"], {"text": 5, "image": 1}),
         (["picture", "words"], {"picture": 1, "words": 5}),
-        (["text", "sound"], {"text": 1, "sound": 5}),
+        (["text", "sound"], {"text": 5, "sound": 1}),
+        (["words", "image"], {"words": 5, "image": 1}),
+        (["text", "image", "sound"], {"text": 5, "image": 1, "sound": 5}),
         (["a", "b", "c"], {"a": 1, "b": 5, "c": 5}),
-        (["text"], {"text": 1}),
+        (["text"], {"text": 5}),
+        (["image"], {"image": 1}),
     ],
 )
 def test_weights_of_the_paper_are_by_name_or_else_by_order(modalities, expected):

@@ -63,8 +63,9 @@ def _described(x: Input) -> str:
         return f"a dict with {', '.join(f'{name!r}: {_described(part)}' for name, part in x.items())}"
     dtype = str(tensors_of(x)[0].dtype).removeprefix("torch.")
     spec = spec_of(tensors_of(x)[0])
-    shape = ("n", *spec.shape) if isinstance(spec, TensorSpec) else ()
-    return f"rows of shape {shape}" + ("" if dtype == "float32" else f" and dtype {dtype}")
+    lengths = spec.shape if isinstance(spec, TensorSpec) else ()
+    shape = ", ".join(["n", *map(str, lengths)])
+    return f"rows of shape ({shape})" + ("" if dtype == "float32" else f" and dtype {dtype}")
 
 
 @contextmanager
