@@ -63,7 +63,8 @@ def make_method(
     hierarchy : sequence of array_like, optional
         For methods that take one; see ``SHOH``. Others ignore it.
     parameters : mapping of str to object, optional
-        Further parameters of the method; they take precedence over all others.
+        Further parameters of the method; they take precedence over all others. Those of a parameter have its name and
+        two underscores first, as in ``set_params``: ``{"training__epochs": 5}``, for deep methods.
 
     Returns
     -------
@@ -132,8 +133,8 @@ def make_method(
                 f"name must be without +rbf for boch, which maps dense views to kernels itself, got {name!r}"
             )
         chosen |= _kernel_parameters(name, takes, views, seed)
-    chosen |= _parameters_of(name, base, method, variant) | _check_parameters(base, parameters, takes)
-    return method(**chosen)
+    own, nested = _check_parameters(base, parameters, takes)
+    return method(**chosen | _parameters_of(name, base, method, variant) | own).set_params(**nested)
 
 
 def parse_name(argument: str, name: object) -> tuple[str, str | None, str | None, str | None]:
@@ -162,17 +163,21 @@ def _parameters_of(name: str, base: str, method: type[HashingMethod], variant: s
     return dict(method.variants[variant])
 
 
-def _check_parameters(base: str, parameters: object, takes: Collection[str]) -> dict[str, Any]:
-    """Return the user's parameters by name."""
+def _check_parameters(base: str, parameters: object, takes: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the user's parameters by name: those of the method, and those of these."""
     if parameters is None:
-        return {}
+        return {}, {}
     if not isinstance(parameters, Mapping):
         raise TypeError(f"parameters must be a mapping of names to values, got {type(parameters).__name__}")
-    for parameter in parameters:
-        if parameter not in takes or parameter in ("n_bits", "seed"):
+    own: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
+    for parameter, value in parameters.items():
+        first, is_nested, _ = str(parameter).partition("__")
+        if first not in takes or first in ("n_bits", "seed"):
             free = ", ".join(known for known in takes if known not in ("n_bits", "seed"))
             raise ValueError(f"parameters must be among those of {base}, {free}; got {parameter!r}")
-    return dict(parameters)
+        (nested if is_nested else own)[parameter] = value
+    return own, nested
 
 
 def _kernel_parameters(

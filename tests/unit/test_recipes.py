@@ -175,6 +175,15 @@ def test_unknown_parameters_raise(parameter):
         make_method("lemon", n_bits=8, parameters={parameter: 1})
 
 
+def test_parameters_of_a_parameter():
+    model = make_method("sdch", n_bits=8, parameters={"training__epochs": 3, "gamma": 0.5})
+    assert (model.training.epochs, model.gamma) == (3, 0.5)
+    with pytest.raises(ValueError, match="training has no option 'epoch'"):
+        make_method("sdch", n_bits=8, parameters={"training__epoch": 3})
+    with pytest.raises(ValueError, match="LEMON has no parameter 'alpha__epochs'"):
+        make_method("lemon", n_bits=8, parameters={"alpha__epochs": 3})
+
+
 def test_parameters_must_be_a_mapping():
     with pytest.raises(TypeError, match="parameters must be a mapping of names to values, got list"):
         make_method("lemon", n_bits=8, parameters=[("alpha", 1.0)])
