@@ -33,7 +33,7 @@ from pyhash.deep.memory import named_memory_errors
 from pyhash.deep.model_file import restore_state, store_state
 from pyhash.deep.networks.backbone import embedded_width
 from pyhash.deep.networks.hashing_network import HashingNetwork
-from pyhash.deep.networks.inputs import as_specified, to_device
+from pyhash.deep.networks.inputs import as_specified, map_tensors, to_device
 from pyhash.deep.objective import Objective
 from pyhash.deep.onnx_export import write_onnx
 from pyhash.deep.outputs import FEATURES, OUTPUTS, fused_signs
@@ -548,7 +548,9 @@ class DeepMethod(HashingMethod):
             values = super()._query_rows(state, modality, what, rows_of_shape(what, X, state.plan.specs[modality]))
         view = ArrayView(what, modality, values, has_backbone, state.maps[modality], transform)
         if has_backbone and transform is None:
-            as_specified(what, view.inputs(slice(0, 0)), state.plan.specs[modality])  # the shape, before all values
+            # The shapes, before all values.
+            empty = map_tensors(lambda x: x.new_empty((view.n, *x.shape[1:]), device="meta"), view.inputs(slice(0, 0)))
+            as_specified(what, empty, state.plan.specs[modality])
         return view
 
     def _eval_transform_of(self, state: DeepState, modality: str) -> Transform | None:

@@ -330,7 +330,7 @@ IDS, MASK = VIEWS["text"]["input_ids"], VIEWS["text"]["attention_mask"]
         (
             {"input_ids": IDS[:, :, None], "attention_mask": MASK},
             ValueError,
-            r"X\['input_ids'\] must have shape \(n, any length\), got \(0, 12, 1\)",
+            r"X\['input_ids'\] must have shape \(n, any length\), got \(96, 12, 1\)",
         ),
         ({"input_ids": [["a"]], "attention_mask": [[1]]}, TypeError, r"X\['input_ids'\] must hold real numbers"),
         (

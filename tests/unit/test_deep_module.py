@@ -57,7 +57,7 @@ def learn(kind, **parameters):
 def models():
     return {
         "sdch": learn(SDCH, hidden=(8,), feature_width=8),
-        "dhsl": learn(DHSL, hidden=(16, 8), selector_hidden=(4, 4), relation_hidden=4),
+        "dhsl": learn(DHSL, variant="full", hidden=(16, 8), selector_hidden=(4, 4), relation_hidden=4),
     }
 
 
