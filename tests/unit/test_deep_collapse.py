@@ -114,7 +114,7 @@ def sdch(views=DATA.views, epochs=10, **parameters):
 
 def dhsl(views=DATA.views, epochs=10, **parameters):
     training = TrainingOptions(epochs=epochs, batch_size=32, validation_fraction=0)
-    small = {"hidden": (24, 16), "selector_hidden": (8, 8), "relation_hidden": 16}
+    small = {"variant": "full", "hidden": (24, 16), "selector_hidden": (8, 8), "relation_hidden": 16}
     return DHSL(20, **small, training=training, **parameters).fit(views, LABELS)
 
 
