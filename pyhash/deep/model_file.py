@@ -131,6 +131,8 @@ def _restore_backbone_widths(
     """Return the number of features of each backbone; files have it since version 0.4."""
     if "backbone_widths" not in stored:
         return {name: embedded_width(name, module, zero_row(plan.specs[name])) for name, module in backbones.items()}
+    if not isinstance(stored["backbone_widths"], Mapping) or stored["backbone_widths"].keys() != backbones.keys():
+        raise ValueError(f"backbone_widths must be of each backbone, got {stored['backbone_widths']!r}")
     return {name: check_integer("backbone_widths", stored["backbone_widths"][name], 1) for name in backbones}
 
 

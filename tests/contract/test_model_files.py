@@ -26,7 +26,8 @@ PARAMETERS = {
     "dhsl": {"training": TRAINING, "hidden": [8], "selector_hidden": [6, 6], "relation_hidden": 6, "relation_rows": 8},
 }
 # A file may lack the trial of encoders; the history of a training is for its reader alone.
-OPTIONAL = {("state", "trial")}
+# Earlier files lack the last two.
+OPTIONAL = {("state", "trial"), ("state", "plan", "backbone_widths"), ("state", "evaluated_by")}
 UNUSED = {"parameters", "settings", "history"}
 
 
