@@ -259,6 +259,13 @@ def test_only_pictures_of_8_bits_are_scaled(shape, is_scaled):
     np.testing.assert_array_equal(last.numpy(), expected)
 
 
+def test_pictures_of_other_integers_are_refused_since_they_are_not_scaled():
+    model = METHODS["sdch"](options(epochs=1), backbones={"image": Residual()})
+    model.fit({"image": VIEWS["image"]}, LABELS)
+    with pytest.raises(ValueError, match="pictures of floats or of uint8, as in training, got int64"):
+        model.project(VIEWS["image"].astype(np.int64), modality="image")
+
+
 def test_sparse_rows_are_dense_for_a_backbone():
     words = np.eye(10, dtype=np.float32)[LABELS]
     models = [of_text(made(nn.Linear, 10, 6)).fit({"text": form}, LABELS) for form in (words, csr_array(words))]

@@ -122,6 +122,9 @@ def as_specified(what: str, x: Input, spec: InputSpec) -> Input:
         raise ValueError(f"{what} must have shape (n{lengths}), got {tuple(x.shape)}")
     if torch.promote_types(x.dtype, spec.dtype) != spec.dtype:
         raise ValueError(f"{what} must hold {_name_of(spec.dtype)}, as in training, got {_name_of(x.dtype)}")
+    if spec.dtype.is_floating_point and not x.dtype.is_floating_point and is_picture(x.shape):
+        # Those of 8 bits are scaled by now.
+        raise ValueError(f"{what} must hold pictures of floats or of uint8, as in training, got {_name_of(x.dtype)}")
     return x.to(spec.dtype)
 
 
