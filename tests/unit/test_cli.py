@@ -226,7 +226,7 @@ def test_without_torch_the_demo_says_so_before_it_works(tmp_path):
     command = [sys.executable, "-c", hidden, "demo", "--methods", "lemon,dhsl", "--out", str(tmp_path / "demo")]
     result = subprocess.run(command, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == 'pyhash: pyhash.deep needs torch: pip install "pyhash-crossmodal[deep]"\n'
+    assert result.stderr == 'pyhash: pyhash.deep needs torch and accelerate: pip install "pyhash-crossmodal[deep]"\n'
     assert os.listdir(tmp_path) == []
 
 

@@ -1280,7 +1280,7 @@ def test_deep_methods_are_compared_as_all_others(tmp_path):
         return lambda n_bits, seed: method(n_bits, seed=seed, hidden=[16], training=training, **parameters)
 
     data = published_split(make_multilabel(200), 20, name="random")
-    methods = {"dhsl": deep(DHSL, selector_hidden=[8, 8]), "sdch": deep(SDCH, encoder="posterior")}
+    methods = {"dhsl": deep(DHSL, variant="full", selector_hidden=[8, 8]), "sdch": deep(SDCH, encoder="posterior")}
     result = compare(data, methods, bits=[8], database="encoded", out=tmp_path, progress=False)
     rows = np.random.default_rng(0).permutation(data.split("random")[0])  # as for every method
     for record in result.records:
@@ -1380,11 +1380,10 @@ def test_charts_of_sweeps_show_the_values(data, tmp_path):
         "lemon": [
             {"alpha": [100, 1]},
             {"alpha": [1, 10], "beta": [2, 3]},
-            {"alpha": [1, 5], "beta": [1, 5], "gamma": [1, 5]},
             {"beta": [1], "xi": [1, 10]},
         ]
     }
-    result = compare(data, ["lsh"], sweep=sweep, bits=[4, 8], seeds=2)
+    result = compare(data, ["lsh"], sweep=sweep, bits=[4, 8], seeds=2, rounds="none")
     names = result.save_charts(tmp_path)
     assert [name for name in names if name.startswith("sensitivity")] == [
         "sensitivity.lemon.alpha.image-to-text.png",
@@ -1403,6 +1402,12 @@ def test_charts_of_sweeps_show_the_values(data, tmp_path):
     runs = [r for r in result.records if (r["method"], r["n_bits"]) == ("lemon[alpha=100]", 8)]
     assert lines[1].get_ydata()[1] == pytest.approx(np.mean([scores(run)["text->image"] for run in runs]))
     assert drawn["map_by_bits.text-to-image"].get_legend_handles_labels()[1] == ["lsh"]
+
+
+def test_a_sweep_of_three_parameters_has_no_chart(data):
+    sweep = {"lemon": {"alpha": [1, 5], "beta": [1, 5], "gamma": [1, 5]}}
+    result = compare(data, sweep=sweep, bits=[4], rounds="none")
+    assert [name for name, _ in _Charts(result.records, "shoh").drawn() if name.startswith("sensitivity")] == []
 
 
 def test_a_sweep_of_a_method_that_learns_labels_of_its_own(data):
