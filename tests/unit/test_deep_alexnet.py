@@ -333,45 +333,25 @@ def without(key):
     [
         ([1, 2], "must hold a state dict, got list"),
         (torch.zeros(3), "must hold a state dict, got Tensor"),
-        ({}, "it has no key 'features.0.weight'"),
-        ({"state_dict": {}}, "it has no key 'features.0.weight'"),
-        (without("features.8.bias"), "it has no key 'features.8.bias'"),
-        (without("classifier.4.weight"), "it has no key 'classifier.4.weight'"),
-        (torchvision_weights() | {"features.1.weight": torch.zeros(4)}, "it has a key 'features.1.weight'"),
-        (torchvision_weights() | {"features.0.bias": "zero"}, "'features.0.bias' must be a tensor, got str"),
-        (
-            changed(features__3__bias=torch.zeros(6, dtype=torch.int64)),
-            "'features.3.bias' must be floating and dense, got torch.int64, torch.strided",
-        ),
-        (
-            changed(features__3__bias=torch.zeros(6).to_sparse()),
-            "'features.3.bias' must be floating and dense, got torch.float32, torch.sparse_coo",
-        ),
-        (changed(features__3__bias=torch.full((6,), torch.nan)), "'features.3.bias' must be finite"),
-        (changed(features__3__bias=torch.zeros(5)), "'features.3.bias' must have shape (6,), got (5,)"),
-        (
-            changed(features__0__weight=torch.zeros(4, 1, 11, 11)),
-            "'features.0.weight' must have shape ('any', 3, 11, 11), got (4, 1, 11, 11)",
-        ),
-        (
-            changed(features__0__weight=torch.zeros(0, 3, 11, 11)),
-            "'features.0.weight' must have shape ('any', 3, 11, 11), got (0, 3, 11, 11)",
-        ),
-        (
-            changed(features__6__weight=torch.zeros(8, 7, 3, 3)),
-            "'features.6.weight' must have shape ('any', 6, 3, 3), got (8, 7, 3, 3)",
-        ),
-        (
-            changed(classifier__1__weight=torch.zeros(32, 5)),
-            "'classifier.1.weight' must have shape ('any', 180), got (32, 5)",
-        ),
-        (
-            changed(classifier__4__weight=torch.zeros(16, 32)),
-            "'classifier.4.weight' must have shape (32, 32), got (16, 32)",
-        ),
+        ({}, 'Missing key(s) in state_dict: "features.0.weight"'),
+        ({"state_dict": {}}, "'state_dict' must be a dense tensor"),
+        (without("features.8.bias"), 'Missing key(s) in state_dict: "features.8.bias"'),
+        (without("classifier.4.weight"), 'Missing key(s) in state_dict: "classifier.4.weight"'),
+        (torchvision_weights() | {"features.1.weight": torch.zeros(4)}, 'Unexpected key(s) in state_dict: "features.1'),
+        (torchvision_weights() | {"features.0.bias": "zero"}, "'features.0.bias' must be a dense tensor"),
+        (changed(features__3__bias=torch.zeros(6, dtype=torch.int64)), "'features.3.bias' must be a dense tensor"),
+        (changed(features__3__bias=torch.zeros(6).to_sparse()), "'features.3.bias' must be a dense tensor"),
+        (changed(features__3__bias=torch.full((6,), torch.nan)), "'features.3.bias' must be a dense tensor of finite"),
+        (changed(features__3__bias=torch.zeros(5)), "size mismatch for features.3.weight"),
+        (changed(features__3__bias=torch.zeros(())), "size mismatch for features.3.weight"),
+        (changed(features__0__weight=torch.zeros(4, 1, 11, 11)), "size mismatch for features.0.weight"),
+        (changed(features__0__weight=torch.zeros(0, 3, 11, 11)), "size mismatch for features.0.weight"),
+        (changed(features__6__weight=torch.zeros(8, 7, 3, 3)), "size mismatch for features.6.weight"),
+        (changed(classifier__1__weight=torch.zeros(32, 5)), "size mismatch for classifier.1.weight"),
+        (changed(classifier__4__weight=torch.zeros(16, 32)), "size mismatch for classifier.4.weight"),
     ],
 )
-def test_other_state_dicts_are_refused_by_their_first_wrong_key(tmp_path, stored, message):
+def test_other_state_dicts_are_refused_by_their_wrong_keys(tmp_path, stored, message):
     path = tmp_path / "other.pth"
     torch.save(stored, path)
     with pytest.raises(ModelFormatError, match=re.escape(message)) as caught:
@@ -381,7 +361,7 @@ def test_other_state_dicts_are_refused_by_their_first_wrong_key(tmp_path, stored
 
 def test_weights_that_are_nowhere_are_refused(tmp_path):
     torch.save(changed(features__3__bias=torch.zeros(6, device="meta")), tmp_path / "meta.pth")
-    with pytest.raises(ModelFormatError, match=re.escape("'features.3.bias' must be floating and dense")):
+    with pytest.raises(ModelFormatError, match=re.escape("'features.3.bias' must be a dense tensor")):
         AlexNet.from_torchvision(tmp_path / "meta.pth")
 
 

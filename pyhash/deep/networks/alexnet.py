@@ -18,16 +18,14 @@ from pyhash.errors import ModelFormatError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Our layers, and where torchvision's state dict keeps their weights; of convolutions, the kernel's side.
-_IN_TORCHVISION = (
-    ("conv1", "features.0", 11),
-    ("conv2", "features.3", 5),
-    ("conv3", "features.6", 3),
-    ("conv4", "features.8", 3),
-    ("conv5", "features.10", 3),
-    ("fc1", "classifier.1", None),
-    ("fc2", "classifier.4", None),
-)
+# Our layers, and where torchvision's state dict keeps their weights.
+_CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+_IN_TORCHVISION = {
+    **dict(zip(_CONVOLUTIONS, ("features.0", "features.3", "features.6", "features.8", "features.10"), strict=True)),
+    "fc1": "classifier.1",
+    "fc2": "classifier.4",
+}
+_KINDS = ("weight", "bias")
 _CLASSES_OF_TORCHVISION = ("classifier.6.weight", "classifier.6.bias")
 _NORMALIZATION_OF_TORCHVISION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -166,7 +164,7 @@ class AlexNet(nn.Module):
         Raises
         ------
         ModelFormatError
-            If the file is not such a state dict; the message names the first wrong key.
+            If the file is not such a state dict; the message names the wrong keys.
         OSError
             If the file cannot be read.
         ImportError
@@ -192,13 +190,19 @@ class AlexNet(nn.Module):
         path = check_path("path", path)
         weights = _weights_from_torchvision(path, _read_state_dict(path))
         network = cls(
-            channels=[len(weights[f"{layer}.bias"]) for layer, _, side in _IN_TORCHVISION if side is not None],
-            width=len(weights["fc1.bias"]),
+            channels=[_n_outputs(weights, layer) for layer in _CONVOLUTIONS],
+            width=_n_outputs(weights, "fc1"),
             local_response=local_response,
             padding=2,
             normalization=_NORMALIZATION_OF_TORCHVISION,
         )
-        network.load_state_dict(weights)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:  # keys that are missing or too many, shapes that do not fit
+            message = str(error)
+            for layer, place in _IN_TORCHVISION.items():
+                message = message.replace(f"{layer}.", f"{place}.")
+            raise ModelFormatError(f"{path} is not a state dict of torchvision's AlexNet: {message}") from error
         return network
 
     def get_params(self) -> dict[str, Any]:
@@ -326,44 +330,21 @@ def _read_state_dict(path: Path) -> Mapping[Any, Any]:
 
 
 def _weights_from_torchvision(path: Path, stored: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
-    """Return the weights under our names; each layer must fit the one before it."""
-    weights: dict[str, torch.Tensor] = {}
-    known = set(_CLASSES_OF_TORCHVISION)
-    n_inputs, n_outputs = 3, None
-    for layer, place, side in _IN_TORCHVISION:
-        kernel = () if side is None else (side, side)
-        if layer == "fc1":
-            n_inputs *= _SIDE * _SIDE
-        elif layer == "fc2":
-            n_outputs = n_inputs  # one width for both
-        weight = _stored_tensor(path, stored, f"{place}.weight", (n_outputs, n_inputs, *kernel))
-        n_inputs = len(weight)
-        weights[f"{layer}.weight"] = weight
-        weights[f"{layer}.bias"] = _stored_tensor(path, stored, f"{place}.bias", (n_inputs,))
-        known |= {f"{place}.weight", f"{place}.bias"}
-    for key in stored:
-        if key not in known:
-            raise ModelFormatError(f"{path} is not a state dict of torchvision's AlexNet: it has a key {key!r}")
+    """Return the weights, checked, under our names; others under the names that they have."""
+    ours = {f"{place}.{kind}": f"{layer}.{kind}" for layer, place in _IN_TORCHVISION.items() for kind in _KINDS}
+    weights = {}
+    for key, tensor in stored.items():
+        if key in _CLASSES_OF_TORCHVISION:
+            continue
+        # A file can also hold tensors that are sparse, or without values ("meta").
+        is_dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and not tensor.is_meta
+        if not is_dense or not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise ModelFormatError(f"{path}: {key!r} must be a dense tensor of finite floating values")
+        weights[ours.get(key, str(key))] = tensor
     return weights
 
 
-def _stored_tensor(path: Path, stored: Mapping[Any, Any], key: str, shape: tuple[int | None, ...]) -> torch.Tensor:
-    """Return a floating, finite tensor of the given shape (None: any length but 0)."""
-    if key not in stored:
-        raise ModelFormatError(f"{path} is not a state dict of torchvision's AlexNet: it has no key {key!r}")
-    tensor = stored[key]
-    if not isinstance(tensor, torch.Tensor):
-        raise ModelFormatError(f"{path}: {key!r} must be a tensor, got {type(tensor).__name__}")
-    # A file can also hold tensors that are sparse, or without values ("meta").
-    if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
-        what = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}"
-        raise ModelFormatError(f"{path}: {key!r} must be floating and dense, got {what}")
-    fits = len(shape) == tensor.ndim and all(
-        have > 0 if want is None else want == have for want, have in zip(shape, tensor.shape, strict=True)
-    )
-    if not fits:
-        wanted = tuple("any" if n is None else n for n in shape)
-        raise ModelFormatError(f"{path}: {key!r} must have shape {wanted}, got {tuple(tensor.shape)}")
-    if not torch.isfinite(tensor).all():
-        raise ModelFormatError(f"{path}: {key!r} must be finite, got NaN or infinity")
-    return tensor
+def _n_outputs(weights: Mapping[str, torch.Tensor], layer: str) -> int:
+    """Return the outputs of a layer by its bias; 1 where there is none, which fits no weights."""
+    bias = weights.get(f"{layer}.bias")
+    return 1 if bias is None else max(1, bias.numel())
