@@ -55,9 +55,10 @@ class Schedule:
         self._optimizer = optimizer
         scheduler = _make_scheduler(options, optimizer.optimizer, steps)
         self._by_step = options.scheduler in (COSINE, *_BY_STEP)
+        self._is_cyclic = options.scheduler == "cycliclr"
         # Epochs of a sampler of the user's own may have more steps than the first one: rates then stay at the end.
         total = getattr(scheduler, "total_steps", None)
-        self._most = total - 1 if total else math.inf if options.scheduler == "cycliclr" else options.epochs * steps
+        self._most = total - 1 if total else math.inf if self._is_cyclic else options.epochs * steps
         # After a step that mixed precision skipped, Accelerate's wrapper does nothing.
         self._scheduler: Any = (
             accelerator.prepare_scheduler(scheduler) if self._by_step and scheduler is not None else scheduler
@@ -81,10 +82,17 @@ class Schedule:
         """Repeat the steps of a training that continues; `losses` are those of its epochs."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # its optimizer did step
-            for _ in range(n_steps if self._by_step else 0):
-                self.end_step()
-            for loss in () if self._by_step else losses:
-                self.end_epoch(loss)
+            if not self._by_step:
+                for loss in losses:
+                    self.end_epoch(loss)
+            elif n_steps > 0:
+                repeated = int(min(n_steps, self._most))
+                if self._is_cyclic:  # it goes on for ever, and its rates depend on the number of steps alone
+                    self._scheduler.scheduler.last_epoch = n_steps - 1
+                    repeated = 1
+                for _ in range(repeated):
+                    self._scheduler.step()
+                self.n_steps = n_steps
 
 
 def _make_scheduler(options: ResolvedOptions, optimizer: Optimizer, steps: int) -> LRScheduler | None:

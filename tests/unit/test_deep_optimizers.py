@@ -306,9 +306,16 @@ def test_batches_that_are_not_paired_have_rows_of_their_own(monkeypatch, is_load
 # --- longer trainings ---
 
 
-@pytest.mark.parametrize("scheduler", ["none", "steplr"])
-def test_a_checkpoint_continues_with_more_epochs_as_if_it_had_them_from_the_start(tmp_path, scheduler):
-    options = {"scheduler": scheduler, "scheduler_options": {"step_size": 2} if scheduler == "steplr" else None}
+CYCLES = {"base_lr": 1e-4, "max_lr": 1e-3, "step_size_up": 4, "cycle_momentum": False}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "scheduler_options"), [("none", None), ("steplr", {"step_size": 2}), ("cycliclr", CYCLES)]
+)
+def test_a_checkpoint_continues_with_more_epochs_as_if_it_had_them_from_the_start(
+    tmp_path, scheduler, scheduler_options
+):
+    options = {"scheduler": scheduler, "scheduler_options": scheduler_options}
     expected = sdch(epochs=6, validation_fraction=0.2, **options).fit(VIEWS, LABELS)
     path = tmp_path / "checkpoint"
     for epochs in (2, 3, 6):
@@ -343,6 +350,16 @@ def test_a_checkpoint_of_an_older_version_is_refused(tmp_path):
     write_tensor_file(path, archive.kind, fields, archive.arrays)
     with pytest.raises(pyhash.ModelFormatError, match="is a checkpoint of an older version of pyhash"):
         sdch(epochs=1).fit(VIEWS, LABELS, checkpoint=path)
+
+
+@pytest.mark.parametrize(("scheduler", "scheduler_options"), [("cosine", None), ("cycliclr", CYCLES)])
+def test_a_checkpoint_with_a_wrong_number_of_steps_does_not_hang(tmp_path, scheduler, scheduler_options):
+    path, options = tmp_path / "checkpoint", {"scheduler": scheduler, "scheduler_options": scheduler_options}
+    sdch(epochs=1, **options).fit(VIEWS, LABELS, checkpoint=path)
+    archive = read_tensor_file(path)
+    write_tensor_file(path, "checkpoint", {**archive.fields, "schedule_steps": 2**60}, archive.arrays)
+    model = sdch(epochs=2, **options).fit(VIEWS, LABELS, checkpoint=path)
+    assert len(model.history_) == 2
 
 
 def test_the_device_and_trackers_are_no_part_of_a_training(tmp_path):
