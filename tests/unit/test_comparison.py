@@ -283,7 +283,7 @@ def test_what_is_interrupted_between_rounds_is_run_again_whole(data, tmp_path, f
 
 def test_one_line_where_refits_take_long(data, capsys, monkeypatch):
     def run(**choices):
-        compare(data, ["lsh", "lemon", "pca-sign"], bits=[4, 8], **{"chunk_size": 50, **choices})
+        compare(data, ["lsh", "pca-sign"], bits=[4, 8], **{"chunk_size": 50, **choices})
         return capsys.readouterr().err
 
     assert run() == ""
@@ -1375,6 +1375,7 @@ def test_sweeps_that_are_refused_before_any_work(data, count, choices, error, me
     assert count == []
 
 
+@pytest.mark.slow("a grid of runs, and a chart for each direction and length")
 def test_charts_of_sweeps_show_the_values(data, tmp_path):
     sweep = {
         "lemon": [
