@@ -368,6 +368,7 @@ def test_a_split_as_large_as_a_published_one(tmp_path, capsys):
     assert "split mirflickr (100 rows to learn and search, 2,000 queries)" in shown
 
 
+@pytest.mark.slow("a grid of runs with charts")
 def test_a_sweep_and_parameters(capsys, file, tmp_path):
     out = tmp_path / "out"
     options = [

@@ -220,6 +220,7 @@ class Deep(Counted):
         ("none", False, False, False),
     ],
 )
+@pytest.mark.slow("methods are refitted after every round")
 def test_methods_whose_rounds_are_scored(data, tmp_path, fits, rounds, online, whole, deep):
     methods = {
         "online": lambda n, s: LEMON(n_bits=n, seed=s),
@@ -281,6 +282,7 @@ def test_what_is_interrupted_between_rounds_is_run_again_whole(data, tmp_path, f
         ]
 
 
+@pytest.mark.slow("five comparisons with refits")
 def test_one_line_where_refits_take_long(data, capsys, monkeypatch):
     def run(**choices):
         compare(data, ["lsh", "pca-sign"], bits=[4, 8], **{"chunk_size": 50, **choices})
@@ -1123,6 +1125,7 @@ def test_charts_of_encoded_codes_and_of_scores_that_are_missing(data, tmp_path):
     assert [name for name in names if name.startswith(scored)] == []
 
 
+@pytest.mark.slow("draws all charts of several methods")
 def test_methods_whose_names_make_one_file_name_have_a_chart_each(data, tmp_path):
     def lsh(n, s):
         return LSH(n_bits=n, seed=s)
@@ -1135,6 +1138,7 @@ def test_methods_whose_names_make_one_file_name_have_a_chart_each(data, tmp_path
     assert set(names) == {file.name for file in tmp_path.iterdir()}
 
 
+@pytest.mark.slow("a comparison of many methods")
 def test_a_legend_of_many_methods_lies_beside_the_chart(data):
     result = compare(data, ["lsh", "pca-sign", "pca-itq", "cca-sign", "cca-itq", "feature-sign"], bits=[4])
     charts = dict(_Charts(result.records, "shoh").drawn())
@@ -1244,6 +1248,7 @@ def test_records_of_older_versions_are_drawn_without_training(with_training):
     assert "class_distances.deep_one" in names
 
 
+@pytest.mark.slow("a comparison of every method that iterates")
 def test_records_keep_what_a_method_recorded_of_its_optimisation(data, tmp_path):
     parameters = {"lemon": {"n_iter": 2, "record": True}}
     result = compare(data, ["lemon", "seoch"], parameters=parameters, bits=[4, 8], chunk_size=30)
@@ -1274,6 +1279,7 @@ def test_torch_is_among_the_versions_only_where_it_is_loaded(monkeypatch):
     assert "torch" not in versions()
 
 
+@pytest.mark.slow("networks are trained four times")
 def test_deep_methods_are_compared_as_all_others(tmp_path):
     def deep(method, **parameters):
         training = TrainingOptions(epochs=2)
@@ -1405,6 +1411,7 @@ def test_charts_of_sweeps_show_the_values(data, tmp_path):
     assert drawn["map_by_bits.text-to-image"].get_legend_handles_labels()[1] == ["lsh"]
 
 
+@pytest.mark.slow("a grid of runs")
 def test_a_sweep_of_three_parameters_has_no_chart(data):
     sweep = {"lemon": {"alpha": [1, 5], "beta": [1, 5], "gamma": [1, 5]}}
     result = compare(data, sweep=sweep, bits=[4], rounds="none")

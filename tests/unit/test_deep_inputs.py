@@ -164,6 +164,7 @@ def bert():
     return made(transformers.BertModel, config)
 
 
+@pytest.mark.slow("trains a text model and a picture model")
 def test_pictures_and_texts_are_learned_end_to_end(method, tmp_path):
     labels = np.arange(240) % N_CLASSES
     views, queries = draw_views(labels, 1), draw_views(LABELS, 2)

@@ -117,6 +117,7 @@ def halves(lines):
     return lines[:end], lines[end + 1 :]
 
 
+@pytest.mark.slow("runs the demo and a comparison with networks")
 def test_in_a_file_there_is_no_bar(in_a_file):
     assert "\r" not in in_a_file
     assert "%|" not in in_a_file
@@ -125,6 +126,7 @@ def test_in_a_file_there_is_no_bar(in_a_file):
     assert any(WARNING.fullmatch(line) for line in of_bench)
 
 
+@pytest.mark.slow("runs the demo and a comparison with networks")
 def test_the_demo_on_a_terminal_clears_its_bars(in_a_terminal):
     sent, _ = in_a_terminal.split("then")
     assert "learning:" in sent
@@ -134,6 +136,7 @@ def test_the_demo_on_a_terminal_clears_its_bars(in_a_terminal):
     check_tables(lines)
 
 
+@pytest.mark.slow("runs the demo and a comparison with networks")
 def test_bench_on_a_terminal_keeps_its_bar_on_a_line_of_its_own(in_a_terminal):
     _, sent = in_a_terminal.split("then")
     assert "SDCH:" in sent

@@ -654,6 +654,7 @@ THREADED = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="groups of processes")
+@pytest.mark.slow("waits for worker processes")
 def test_workers_that_use_threads_do_not_hang(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     environment["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait take no time from those that work

@@ -142,6 +142,7 @@ def kill_after(pid, delay):
     assert os.WIFSIGNALED(status), f"the writer ended by itself with {os.waitstatus_to_exitcode(status)}"
 
 
+@pytest.mark.slow("starts and kills many writers")
 def test_kills_at_random_moments(tmp_path):
     random_delay = random.Random(20260101)
     longest = 0.03
