@@ -24,6 +24,7 @@ from pyhash._inputs.checks import (
 )
 from pyhash._inputs.chunks import Remainder, check_remainder, cut
 from pyhash._inputs.labels import check_class_indices, check_label_matrix
+from pyhash.comparison.joined_names import split_names
 from pyhash.comparison.learned_labels import LearnedLabels, choose_labels, choose_relevance, count_labels, has_label
 from pyhash.comparison.records import Conditions, InstanceFields
 from pyhash.datasets.dataset import Dataset
@@ -42,8 +43,6 @@ Rounds = Literal["shallow", "online", "all", "none"]
 RANDOM_SPLIT = "random"
 # Share of the rows that become queries if a data set has no split.
 QUERY_FRACTION = 0.1
-# Between the modalities of queries that are given by several.
-JOIN = "+"
 
 
 def direction_name(direction: Direction) -> str:
@@ -314,7 +313,7 @@ def _choose_directions(directions: Sequence[Direction] | None, views: tuple[str,
 
 def _modalities_of(query: str, views: tuple[str, ...]) -> tuple[str, ...]:
     """Return the modalities of queries such as "image" or "image+text"; the name of a view may hold a plus itself."""
-    named = (query,) if query in views else tuple(query.split(JOIN))
+    named = split_names(query, views)
     if len(set(named)) < len(named):
         raise ValueError(f"directions must name each modality of the queries once, got {query!r}")
     return named

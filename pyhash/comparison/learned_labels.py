@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_choice
 from pyhash._inputs.labels import count_class_indices, one_hot
+from pyhash.comparison.joined_names import JOIN, split_names
 from pyhash.datasets.dataset import Dataset
 
-# Between kinds of labels that are learned together.
-JOIN = "+"
 # The finest layer of a hierarchy.
 _FINEST = "hierarchy"
 
@@ -104,7 +103,7 @@ def _split(argument: str, data: Dataset, labels: str) -> tuple[str, ...]:
     """Return the kinds that a plus joins; the name of a kind may hold a plus itself."""
     if not isinstance(labels, str):
         raise TypeError(f"{argument} must be names of labels joined by {JOIN!r}, got {type(labels).__name__}")
-    return (labels,) if labels in data.labels else tuple(labels.split(JOIN))
+    return split_names(labels, data.labels)
 
 
 def _choose_kind(argument: str, data: Dataset, kind: str) -> str:

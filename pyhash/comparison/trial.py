@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import n_bytes_of
 from pyhash.codes import pack
-from pyhash.comparison.experiment import JOIN, Direction, Experiment, direction_name
+from pyhash.comparison.experiment import Direction, Experiment, direction_name
 from pyhash.comparison.identity import describe, versions
+from pyhash.comparison.joined_names import JOIN
 from pyhash.comparison.learned_labels import LearnedLabels
 from pyhash.comparison.memory import PeakMemory
 from pyhash.comparison.records import ClassDistanceFields, Identity, InstanceScore, Record, Round, Score
