@@ -21,7 +21,7 @@ from pyhash.datasets import Dataset, load_emoji
 from pyhash.index import CodeIndex
 from pyhash.methods import make_method
 from pyhash.methods.contract import HashingMethod
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.online import OnlineMethod
 from pyhash.methods.recipes import parse_name
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
 from pyhash.evaluation.protocol import Protocol, resolve_protocol
 from pyhash.methods.contract import HashingMethod
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.online import OnlineMethod
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features

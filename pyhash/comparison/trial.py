@@ -24,7 +24,7 @@ from pyhash.evaluation.curves import precision_at, precision_recall_curve
 from pyhash.evaluation.instance_retrieval import instance_retrieval
 from pyhash.evaluation.protocol import Protocol
 from pyhash.methods.contract import HashingMethod
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.online import OnlineMethod
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features

@@ -13,7 +13,8 @@ from pyhash._inputs.checks import check_integer, check_real
 from pyhash._inputs.labels import one_hot
 from pyhash.methods.contract import weighted_sum
 from pyhash.methods.lemon import LEMON, EmbeddingSums, LEMONSettings, check_record_unchanged, learn_codes
-from pyhash.methods.linear import OnlineMethod, Settings, UnmappedRows
+from pyhash.methods.linear import Settings, UnmappedRows
+from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.code_book import code_book
 from pyhash.methods.parts.feature_maps import RBFAnchors, UnitLength, row_blocks

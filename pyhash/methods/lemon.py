@@ -11,7 +11,8 @@ import numpy as np
 
 from pyhash._inputs.checks import check_integer, check_real
 from pyhash.codes import sign
-from pyhash.methods.linear import OnlineMethod, Settings
+from pyhash.methods.linear import Settings
+from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.label_sets import unit_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from pyhash._files.archive import Archive
 from pyhash._inputs.checks import check_bool, check_features, check_integer, check_n_bits, is_sparse
-from pyhash._inputs.chunks import Remainder, check_remainder, cut
 from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError, NotFittedError
@@ -639,124 +638,6 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         return state.projections[modality]
 
 
-class OnlineMethod(LinearMethod[SettingsT, Own]):
-    """A method that learns chunk by chunk."""
-
-    # A stream may have nearly as many label sets as samples.
-    _always_keeps_label_sets = False
-
-    def partial_fit(self, views: Views, labels: Any, *, validation: tuple[Views, Any] | None = None) -> Self:
-        """Learn one chunk of a stream; a call that raises leaves the model unchanged.
-
-        Parameters
-        ----------
-        views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
-            Features of each modality, rows aligned; n >= 1. The first chunk fixes the modalities and their widths, and
-            feature maps are fitted on it.
-        labels : array_like or list of array_like
-            Labels of the rows, as the class describes them.
-        validation : (views, labels), optional
-            Rows that are not learned, in the same form, for ``history_``; only with ``record=True``. After each
-            iteration they query the codes of the chunk, by the encoder "bits".
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError
-            If `views` is not a mapping of str to arrays of real numbers.
-        TypeError
-            If class indices are not integers, or a 0/1 matrix does not hold numbers.
-        TypeError
-            If a parameter that must be a number, a bool or a mapping is something else.
-        ValueError
-            If a parameter is out of the range that the class documents.
-        ValueError
-            If a parameter that must stay, such as `n_bits`, was changed since the chunks learned.
-        ValueError
-            If modalities, or their numbers of features, are not those of the chunks learned.
-        ValueError
-            If views have different numbers of rows, or values that are not finite.
-        ValueError
-            If a row has no label, or one of an unknown class.
-        TypeError, ValueError
-            If `validation` is not a pair of views and labels like those to learn, or given without ``record=True``.
-        """
-        state = self._state
-        rows = check_views(views, {} if state is None else state.n_features)
-        settings = self._settings(list(rows))
-        if state is not None:
-            self._check_unchanged(settings, state)
-        layers = self._layers_of(labels, n_rows_of(rows), settings.classes.n_layers)
-        n_classes = settings.classes.count(layers) if state is None else self._n_classes_of(state)
-        if state is not None and settings.classes.n_classes is None and self._takes_new_classes(state):
-            n_classes = [count_classes(layers[0], n_classes[0])]
-        held = self._check_validation(settings, validation, rows, labels, n_classes)
-        state, signs = self._advance(settings, state, rows, layers, n_classes, 0, held)
-        self._take(state, pack(signs), self._fingerprint)
-        return self
-
-    def fit(
-        self,
-        views: Views,
-        labels: Any = None,
-        *,
-        validation: tuple[Views, Any] | None = None,
-        chunk_size: int | None = 2000,
-        remainder: Remainder = "keep",
-        progress: bool | None = None,
-    ) -> Self:
-        """Learn whole data from scratch, in chunks of consecutive rows.
-
-        Parameters
-        ----------
-        views, labels
-            As for ``partial_fit``. Rows sorted by class make poor chunks: shuffle them.
-        validation : (views, labels), optional
-            As for ``partial_fit``, but the codes of all rows so far are queried.
-        chunk_size : int or None
-            Rows of a chunk; None: all rows are one chunk.
-        remainder : {"keep", "merge"}
-            What becomes of a last chunk of fewer than `chunk_size` rows: "keep" learns it as it is, "merge" joins it to
-            the chunk before.
-        progress : bool, optional
-            Whether to show a progress bar on stderr; by default where stderr is a terminal.
-
-        Returns
-        -------
-        self
-            ``codes_`` holds the codes of all rows.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As ``partial_fit``; the model is unchanged.
-        TypeError
-            If `progress` is not a bool.
-        ValueError
-            If chunk_size < 1, or `remainder` is none of the choices listed.
-        """
-        rows = check_views(views, {})
-        n = n_rows_of(rows)
-        settings = self._settings(list(rows))
-        layers = self._layers_of(labels, n, settings.classes.n_layers)
-        n_classes = settings.classes.count(layers)
-        size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
-        if progress is not None:
-            check_bool("progress", progress)
-        held = self._check_validation(settings, validation, rows, labels, n_classes)
-        chunks = cut(n, size, check_remainder(remainder))
-        state, packed = None, []
-        for chunk in _with_progress(chunks, progress, type(self).__name__):
-            of_views, of_layers = {name: x[chunk] for name, x in rows.items()}, [layer[chunk] for layer in layers]
-            state, signs = self._advance(settings, state, of_views, of_layers, n_classes, chunk.start, held)
-            packed.append(pack(signs))
-        self._take(cast("State[Own]", state), np.concatenate(packed), None)
-        return self
-
-
 def _labels_of(labels: list[Matrix], validation: Validation) -> NDArray[Any]:
     """Return the finest labels (n, c) of rows that are learned, where the method itself may have none."""
     return labels[-1] if validation.known_labels is None else validation.known_labels
@@ -766,13 +647,3 @@ def _drawn(rng: np.random.Generator, rows: NDArray[np.int64], most: int) -> NDAr
     """Return at most so many of the given rows, in ascending order."""
     drawn: NDArray[np.int64] = np.sort(rng.choice(rows, min(most, len(rows)), replace=False))
     return drawn
-
-
-def _with_progress(chunks: list[slice], progress: bool | None, name: str) -> Iterable[slice]:
-    if progress is False:
-        return chunks
-    from tqdm import tqdm
-
-    # tqdm takes None for "where stderr is a terminal".
-    bar: Iterable[slice] = tqdm(chunks, desc=name, unit="chunk", disable=None if progress is None else not progress)
-    return bar

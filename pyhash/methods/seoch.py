@@ -12,7 +12,8 @@ import numpy as np
 from pyhash._inputs.checks import MAX_WIDTH, check_bool, check_choice, check_integer, check_n_bits, check_real
 from pyhash._inputs.threads import resolve_n_threads
 from pyhash.codes import sign
-from pyhash.methods.linear import OnlineMethod, Settings
+from pyhash.methods.linear import Settings
+from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.parameters import per_modality

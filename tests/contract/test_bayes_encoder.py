@@ -12,7 +12,7 @@ from pyhash import codes, load
 from pyhash.datasets import make_hierarchical
 from pyhash.deep import TrainingOptions
 from pyhash.methods import UnitLength
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.online import OnlineMethod
 from pyhash.methods.registry import METHODS, method_class
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

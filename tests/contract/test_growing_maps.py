@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from pyhash import RBFAnchors, load
 from pyhash.datasets import make_hierarchical
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.online import OnlineMethod
 from pyhash.methods.registry import METHODS, method_class
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

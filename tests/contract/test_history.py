@@ -12,7 +12,7 @@ from pyhash.codes import unpack
 from pyhash.datasets import make_hierarchical
 from pyhash.evaluation import mean_average_precision
 from pyhash.methods import LEMON, LSH
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.ridge import RidgeSolver
 from pyhash.methods.registry import METHODS, method_class
 

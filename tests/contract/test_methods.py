@@ -27,7 +27,7 @@ from pyhash.datasets import make_hierarchical
 from pyhash.deep import TrainingOptions
 from pyhash.deep.base import DeepMethod
 from pyhash.methods import LEMON, LSH, SHOH, Centering, RBFAnchors, Standardizing, UnitLength
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.online import OnlineMethod
 from pyhash.methods.registry import METHODS, method_class
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

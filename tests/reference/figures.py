@@ -4,7 +4,7 @@ import numpy as np
 
 from pyhash import codes
 from pyhash.evaluation import mean_average_precision
-from pyhash.methods.linear import OnlineMethod
+from pyhash.methods.online import OnlineMethod
 
 VIEWS = ("image_deep", "text")
 
