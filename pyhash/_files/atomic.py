@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +46,7 @@ def atomic_file(
     """
     target = Path(os.path.realpath(check_path("path", path)))
     mode = _mode_of(target)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    partial = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
     # "x": never another's file. Nobody but the owner can open it before it has the permissions of the old one.
     file = open(partial, "xb", opener=None if mode is None else _private)  # noqa: SIM115 - closed before the rename
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 
 from pyhash._files.archive import Archive
-from pyhash._files.npz import read_npz
-from pyhash._files.safetensors import read_tensor_file
 from pyhash._inputs.paths import check_path
 
 _ZIP_START = b"PK\x03\x04"
@@ -29,7 +27,11 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
     target = check_path("path", path)
     with open(target, "rb") as file:
         if not _is_tensor_file(file.read(9)):
+            from pyhash._files.npz import read_npz
+
             return read_npz(target, file)
+    from pyhash._files.safetensors import read_tensor_file
+
     return read_tensor_file(target)
 
 

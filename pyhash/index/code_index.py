@@ -21,7 +21,6 @@ from pyhash.index.editable_codes import EditableCodes
 from pyhash.index.fingerprint import fingerprint_of
 from pyhash.index.manifest import MANIFEST
 from pyhash.index.segment import Segment, Segments
-from pyhash.interop import to_faiss_index
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -276,6 +275,8 @@ class CodeIndex(EditableCodes):
         --------
         pyhash.interop : the forms that other engines take.
         """
+        from pyhash.interop import to_faiss_index
+
         whole = self._whole()
         return to_faiss_index(whole.codes, whole.ids, self.n_bits)
 

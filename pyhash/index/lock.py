@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import weakref
 from pathlib import Path
 
@@ -95,7 +94,7 @@ def _lock(descriptor: int, path: Path) -> None:
         ) from None
     # For the messages of others only: what counts is the kernel's lock.
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode() + b"\n", 0)
+    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode() + b"\n", 0)
 
 
 def _holder(descriptor: int) -> str:

@@ -21,17 +21,15 @@ _MAX_CRC = (1 << 32) - 1
 _CRC_MARK = b',\n "crc32": '
 
 _NUMBER = "(?:[0-9]{8}|[1-9][0-9]{8,15})"
-_SEGMENT_NAME = re.compile(f"segment-({_NUMBER})")
-_ALIVE_NAME = re.compile(rf"(segment-{_NUMBER})\.alive-({_NUMBER})\.npy")
+_SEGMENT_NAME = f"segment-({_NUMBER})"
+_ALIVE_NAME = rf"(segment-{_NUMBER})\.alive-({_NUMBER})\.npy"
 # All that a writer ever makes and may leave behind; nothing else is ever deleted.
-_OWN_FILE = re.compile(
-    rf"segment-{_NUMBER}\.(?:codes|ids|alive-{_NUMBER})\.npy|\.{re.escape(MANIFEST)}\.[0-9a-f]{{8}}\.partial"
-)
+_OWN_FILE = rf"segment-{_NUMBER}\.(?:codes|ids|alive-{_NUMBER})\.npy|\.{re.escape(MANIFEST)}\.[0-9a-f]{{8}}\.partial"
 
 
 def is_own_file(name: str) -> bool:
     """Return whether a writer makes files of this name."""
-    return _OWN_FILE.fullmatch(name) is not None
+    return re.fullmatch(_OWN_FILE, name) is not None
 
 
 def segment_name(number: int) -> str:
@@ -71,14 +69,14 @@ class StoredSegment:
 
     def __post_init__(self) -> None:
         # Names become paths: only those that a writer makes are accepted.
-        if not isinstance(self.name, str) or not _SEGMENT_NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not re.fullmatch(_SEGMENT_NAME, self.name):
             raise ValueError(f"name of a segment must be like segment-00000001, got {self.name!r}")
         check_integer("n", self.n, 0, _MAX_NUMBER)
         check_integer("codes_crc", self.codes_crc, 0, _MAX_CRC)
         check_integer("ids_crc", self.ids_crc, 0, _MAX_CRC)
         if self.alive is None and self.alive_crc is None:
             return
-        match = _ALIVE_NAME.fullmatch(self.alive) if isinstance(self.alive, str) else None
+        match = re.fullmatch(_ALIVE_NAME, self.alive) if isinstance(self.alive, str) else None
         if match is None or match[1] != self.name:
             raise ValueError(f"alive must be like {alive_name(self.name, 1)}, got {self.alive!r}")
         check_integer("alive_crc", self.alive_crc, 0, _MAX_CRC)

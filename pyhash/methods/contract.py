@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash._files.archive import Archive
-from pyhash._files.npz import write_archive
 from pyhash._inputs.checks import as_rows, check_choice, check_n_bits, check_real, shape_of_features
 from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
@@ -163,6 +161,8 @@ class HashingMethod(Parameters, ABC):
     @staticmethod
     def _write(path: str | os.PathLike[str], kind: str, fields: Fields, arrays: Arrays) -> None:
         """Write a file, whole or not at all."""
+        from pyhash._files.npz import write_archive
+
         write_archive(path, kind, fields, arrays)
 
     def _default_map(self, sparse: bool) -> Any:
@@ -477,6 +477,8 @@ def _fusion_weights(weights: object, modalities: list[str]) -> dict[str, float]:
 
 
 def _fingerprint_of_codes(name: str, n_features: Mapping[str, int], codes: NDArray[np.uint8]) -> str:
+    import hashlib
+
     digest = hashlib.sha256(json.dumps([name, dict(n_features), list(codes.shape)]).encode())
     digest.update(codes.tobytes())
     return digest.hexdigest()[:32]

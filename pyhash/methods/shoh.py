@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -371,6 +370,8 @@ def _renamed(archive: Archive) -> Archive:
 
 
 def _fingerprint_of_file(archive: Archive) -> str:
+    import hashlib
+
     digest = hashlib.sha256(archive.kind.encode())
     for name in sorted(archive.arrays):
         digest.update(archive.arrays[name].tobytes())

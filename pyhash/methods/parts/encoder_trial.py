@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer, check_real, n_bytes_of
 from pyhash.codes import pack
-from pyhash.evaluation.average_precision import mean_average_precision
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.label_sets import pack_label_sets, unpack_label_sets
 
@@ -79,6 +78,8 @@ class EncoderTrial:
 
         `encoders` are the first of ``ENCODERS``, all that the model can use; the others score 0.
         """
+        from pyhash.evaluation.average_precision import mean_average_precision
+
         if len(self.codes) == 0 or len(L) == 0:
             return self
         database_labels = unpack_label_sets(self.labels, L.shape[1])

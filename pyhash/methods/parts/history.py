@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_integer
 from pyhash.codes import pack
-from pyhash.evaluation.average_precision import mean_average_precision
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ class Validation:
         B, L : ndarray
             Signs (n_chunk, n_bits) and labels (n_chunk, c) of the chunk that is being learned.
         """
+        from pyhash.evaluation.average_precision import mean_average_precision
+
         database = np.concatenate([*self.codes, pack(B)])
         labels = np.concatenate([*self.code_labels, L.astype(bool)])
         by_query = {
