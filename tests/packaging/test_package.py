@@ -86,7 +86,7 @@ print(middle - start, time.process_time() - middle)
 
 
 def test_import_takes_less_time_than_that_of_numpy(tmp_path):
-    """The best of several runs each, in CPU time: a busy machine slows both alike. It is 0.4 to 0.6 of that of numpy."""
+    """The best of several runs each, in CPU time: a busy machine slows both. It is 0.4 to 0.6 of that of numpy."""
     # Modules are compiled once, in the first run, as on a user's machine.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     runs = [tuple(map(float, run(_IMPORT_SECONDS, env=environment))) for _ in range(6)]
