@@ -173,7 +173,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Each folder and module of the package has a layer of its own, lowest first; a layer imports from those before it.
 LAYERS = [
     *("_lazy", "errors", "_inputs", "_core", "codes", "_files", "search", "interop", "index"),
-    *("datasets", "evaluation", "methods", "deep", "plotting", "comparison", "cli"),
+    *("datasets", "evaluation", "methods", "deep", "stream", "distributed", "plotting", "comparison", "cli"),
 ]
 
 
