@@ -19,6 +19,7 @@ from pyhash.methods.parts.label_sets import unit_rows
 from pyhash.methods.parts.orthonormal import balanced_factor, nearest_rotation, random_balanced_factor, random_rotation
 from pyhash.methods.parts.ridge import solve_ridge
 from pyhash.methods.parts.state import Chunk, State
+from pyhash.methods.parts.sums import Sums
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -35,7 +36,7 @@ class LEMONSettings(Settings):
 
 
 @dataclass(frozen=True)
-class PairSums:
+class PairSums(Sums):
     """Sums of which the objective alone makes use, over samples with codes B (n, r), labels L and unit label rows G."""
 
     BB: Matrix  # (r, r): B'B
@@ -50,11 +51,11 @@ class PairSums:
 
     def add(self, L: Matrix, G: Matrix, B: Matrix) -> PairSums:
         """Return the sums with the samples of a chunk added."""
-        return PairSums(self.BB + B.T @ B, self.GG + G.T @ G, self.G + G.sum(axis=0), self.L + L.sum(axis=0))
+        return self.plus(PairSums(B.T @ B, G.T @ G, G.sum(axis=0), L.sum(axis=0)))
 
 
 @dataclass(frozen=True)
-class EmbeddingSums:
+class EmbeddingSums(Sums):
     """Sums over samples with codes B (n, r), embedding V (n, r), labels L (n, c) and unit label rows G (n, c)."""
 
     VV: Matrix  # (r, r): V'V
@@ -75,16 +76,8 @@ class EmbeddingSums:
 
     def add(self, L: Matrix, G: Matrix, V: Matrix, B: Matrix) -> EmbeddingSums:
         """Return the sums with the samples of a chunk added; those of the objective as they are."""
-        return EmbeddingSums(
-            self.VV + V.T @ V,
-            self.VL + V.T @ L,
-            self.VB + V.T @ B,
-            self.GV + G.T @ V,
-            self.GB + G.T @ B,
-            self.V + V.sum(axis=0),
-            self.B + B.sum(axis=0),
-            self.pairs,
-        )
+        of_chunk = EmbeddingSums(V.T @ V, V.T @ L, V.T @ B, G.T @ V, G.T @ B, V.sum(axis=0), B.sum(axis=0))
+        return replace(self.plus(of_chunk), pairs=self.pairs)
 
     def to_arrays(self) -> Arrays:
         """Return the sums as arrays of a file."""

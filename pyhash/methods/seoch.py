@@ -19,6 +19,7 @@ from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.ridge import WHY_A_RIDGE, RidgeSolver, solve_ridge
 from pyhash.methods.parts.state import Chunk, State
+from pyhash.methods.parts.sums import Sums
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -28,7 +29,7 @@ _SWEEPS = 10
 
 
 @dataclass(frozen=True)
-class ConceptSums:
+class ConceptSums(Sums):
     """State of SEOCH beside the sums of all methods."""
 
     BB: Matrix  # (r, r): sum B'B
@@ -37,6 +38,8 @@ class ConceptSums:
     Q: Matrix  # (g, r)
     P: Matrix  # (g, c)
     U: dict[str, Matrix]  # by modality (d, r)
+
+    not_sums = frozenset({"Q", "P", "U"})
 
 
 @dataclass(frozen=True)

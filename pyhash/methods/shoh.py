@@ -21,6 +21,7 @@ from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.growth import complete_rows
 from pyhash.methods.parts.hierarchy import affiliations_with_finest
 from pyhash.methods.parts.state import Chunk, State
+from pyhash.methods.parts.sums import Sums
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,7 +45,7 @@ class SHOHSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Centers:
+class Centers(Sums):
     """State of SHOH beside the sums of all methods."""
 
     centers: list[Signs]  # C^k (c_k, r)
@@ -56,6 +57,8 @@ class Centers:
     class_sums: dict[str, list[Matrix]]  # by modality, for each layer but the finest (d, c_k): sum X'L^k
     alpha: list[float]
     mu: float
+
+    not_sums = frozenset({"centers", "alpha", "mu"})
 
 
 class SHOH(OnlineMethod[SHOHSettings, Centers]):

@@ -1,9 +1,11 @@
 """The table of label sets against samples that are all kept."""
 
 import copy
+import functools
 import pickle
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.descent import share_a_label
@@ -59,3 +61,38 @@ def test_a_table_sums_codes_as_if_all_samples_were_kept(n_classes, steps, n_new,
     new = (rng.random((n_new, n_classes)) < density).astype(float)
     for kept in tables:
         kept.check(new)
+
+
+@given(
+    n_classes=st.integers(1, 19),
+    sizes=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    density=st.sampled_from([0.05, 0.3, 0.9]),
+    seed=st.integers(0, 2**32),
+)
+def test_tables_of_parts_add_up_to_that_of_all_and_less_a_part_are_that_of_the_rest(n_classes, sizes, density, seed):
+    rng = np.random.default_rng(seed)
+    parts = [Kept(n_classes).add(rng, n, density) for n in sizes]
+    whole, together = Kept(n_classes), LabelSets.empty(n_classes, N_BITS)
+    for part in parts:
+        whole.labels = np.concatenate([whole.labels, part.labels])
+        whole.codes = np.concatenate([whole.codes, part.codes])
+        together = together.plus(part.table)
+    whole.table = together
+    whole.check(rng.integers(0, 2, size=(3, n_classes)).astype(float))
+    rest = together.minus(parts[-1].table)
+    before = functools.reduce(LabelSets.plus, [part.table for part in parts[:-1]], LabelSets.empty(n_classes, N_BITS))
+    for name in ("sets", "counts", "code_sums"):
+        np.testing.assert_array_equal(getattr(rest, name), getattr(before, name))
+    halved = together.scaled(0.5)
+    np.testing.assert_array_equal(halved.plus(halved).counts, together.counts)
+    np.testing.assert_array_equal(halved.mean_codes, together.mean_codes)
+
+
+def test_a_table_has_no_more_samples_to_take_away_than_it_was_made_of():
+    L, B = np.eye(3)[[0, 2, 2]], np.ones((3, N_BITS), dtype=np.int8)
+    table = LabelSets.empty(3, N_BITS).add(L, B)
+    with pytest.raises(ValueError, match=r"^2 rows have the labels \[2\], got 3 to take away$"):
+        table.minus(table.add(L[2:], B[2:]))
+    with pytest.raises(ValueError, match=r"^0 rows have the labels \[0, 1\], got 1 to take away$"):
+        table.minus(LabelSets.empty(3, N_BITS).add(np.array([[1, 1, 0]]), B[:1]))
+    np.testing.assert_array_equal(table.counts, [1, 2])

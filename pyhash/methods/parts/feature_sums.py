@@ -12,13 +12,14 @@ from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.growth import complete_gram, complete_rows
 from pyhash.methods.parts.ridge import CenteredRidge, add_gram
+from pyhash.methods.parts.sums import Sums
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
 
 @dataclass(frozen=True)
-class UnlabelledSums:
+class UnlabelledSums(Sums):
     """Sums over the samples of one modality that have no label in the finest layer."""
 
     XX: Matrix  # (d, d): sum X'X
@@ -41,8 +42,8 @@ class UnlabelledSums:
 
 
 @dataclass(frozen=True)
-class FeatureSums:
-    """Sums over all samples of one modality with d mapped features. Sums of parts of the data add up to those of all.
+class FeatureSums(Sums):
+    """Sums over all samples of one modality with d mapped features.
 
     Files of version 0.1 lack the last two, which are then None.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.canonical import canonical_correlations
 from pyhash.methods.parts.descent import random_signs
 from pyhash.methods.parts.orthonormal import random_rotation
+from pyhash.methods.parts.sums import Sums
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -130,8 +131,8 @@ class InstanceSpace:
 
 
 @dataclass(frozen=True)
-class InstanceSums:
-    """Sums over all rows of embeddings V (n, k) and instance bits B (n, r). Sums of parts add up to those of all."""
+class InstanceSums(Sums):
+    """Sums over all rows of embeddings V (n, k) and instance bits B (n, r)."""
 
     V: Matrix  # (c, k): embeddings of the rows of each class
     counts: NDArray[np.float64]  # (c,): rows of each class
@@ -144,11 +145,11 @@ class InstanceSums:
 
     def add(self, V: Matrix, L: Matrix) -> InstanceSums:
         """Return the sums with more embeddings V (n, k) of rows with labels L (n, c)."""
-        return InstanceSums(self.V + L.T @ V, self.counts + L.sum(axis=0), self.B)
+        return replace(self, V=self.V + L.T @ V, counts=self.counts + L.sum(axis=0))
 
     def add_bits(self, B: Signs) -> InstanceSums:
         """Return the sums with the instance bits B (n, r) of more rows."""
-        return InstanceSums(self.V, self.counts, self.B + B.sum(axis=0, dtype=np.float64))
+        return replace(self, B=self.B + B.sum(axis=0, dtype=np.float64))
 
     def widened(self, n_classes: int) -> InstanceSums:
         """Return the sums with room for more classes."""

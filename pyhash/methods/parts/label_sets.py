@@ -76,12 +76,12 @@ class LabelSets:
     sets : ndarray of shape (u, ceil(n_classes / 8)), uint8
         Packed rows, distinct, in the order of their first appearance.
     counts : ndarray of shape (u,), int64
-        Samples of each.
+        Samples of each; float64 once they were weighted.
     code_sums : ndarray of shape (u, n_bits), float64
         Sum of their signs.
     """
 
-    def __init__(self, n_classes: int, sets: NDArray[np.uint8], counts: NDArray[np.int64], code_sums: Matrix) -> None:
+    def __init__(self, n_classes: int, sets: NDArray[np.uint8], counts: NDArray[Any], code_sums: Matrix) -> None:
         self.n_classes = n_classes
         self.sets = sets
         self.counts = counts
@@ -130,6 +130,45 @@ class LabelSets:
         table = LabelSets(self.n_classes, sets, counts, code_sums)
         table._numbering.append(numbering)
         return table
+
+    def plus(self, other: LabelSets) -> LabelSets:
+        """Return the table of the samples of both; new sets follow the old ones in their order in `other`."""
+        return self._with(other, 1)
+
+    def minus(self, other: LabelSets) -> LabelSets:
+        """Return the table less some of its samples, without the sets that no sample has then.
+
+        Raises
+        ------
+        ValueError
+            If a set has more samples in `other`.
+        """
+        remaining = self._with(other, -1)
+        too_many = np.flatnonzero(remaining.counts < 0)
+        if too_many.size:
+            u = too_many[0]
+            labels = np.flatnonzero(unpack_label_sets(remaining.sets[u : u + 1], self.n_classes)[0]).tolist()
+            n = self.counts[u] if u < len(self.counts) else 0
+            raise ValueError(f"{n} rows have the labels {labels}, got {n - remaining.counts[u]} to take away")
+        kept = remaining.counts > 0
+        return LabelSets(self.n_classes, remaining.sets[kept], remaining.counts[kept], remaining.code_sums[kept])
+
+    def scaled(self, factor: float) -> LabelSets:
+        """Return the table with every sample weighted by a factor."""
+        return LabelSets(self.n_classes, self.sets, self.counts * factor, self.code_sums * factor)
+
+    def _with(self, other: LabelSets, sign: int) -> LabelSets:
+        """Return the table with the samples of another one, of as many classes, counted with a sign."""
+        numbering = _Numbering(self.sets)
+        numbers = numbering.number(other.sets)
+        sets = numbering.sets()
+        n_new = len(sets) - len(self.sets)
+        counts, code_sums = np.pad(self.counts, (0, n_new)), np.pad(self.code_sums, ((0, n_new), (0, 0)))
+        if counts.dtype != other.counts.dtype:
+            counts = counts.astype(np.float64)
+        counts[numbers] += sign * other.counts
+        code_sums[numbers] += sign * other.code_sums
+        return LabelSets(self.n_classes, sets, counts, code_sums)
 
     def store(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Put what a file keeps into `arrays`."""
