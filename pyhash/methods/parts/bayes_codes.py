@@ -29,7 +29,7 @@ class LabelPosterior:
         self._scores = scores
         self._label_sets = label_sets
         self._temperature = choice.temperature
-        self._prior = choice.exponent * np.log(label_sets.counts)
+        self._prior: Matrix = choice.exponent * np.log(label_sets.counts)
 
     def logits(self, X: Features) -> Matrix:
         """Return log P (n, u), up to a number for each row."""

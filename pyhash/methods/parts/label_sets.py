@@ -239,7 +239,8 @@ class LabelSets:
     @property
     def mean_codes(self) -> Matrix:
         """Mean signs of each set, (u, n_bits)."""
-        return self.code_sums / self.counts[:, None]
+        means: Matrix = self.code_sums / self.counts[:, None]
+        return means
 
     def codes_of_similar(self, L: NDArray[Any], n_threads: int | None = None) -> Matrix:
         """Return ``S B``: for each row of L (n, n_classes), the summed signs of all samples that share a label with it.
