@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._files.reading import read_archive
-from pyhash._inputs.checks import check_bool, check_n_bits, n_bytes_of
+from pyhash._inputs.checks import check_bool, check_integer, check_n_bits, n_bytes_of
 from pyhash._inputs.paths import check_path
 from pyhash.errors import ModelFormatError
 from pyhash.index.directory import IndexDirectory
 from pyhash.index.editable_codes import EditableCodes
 from pyhash.index.fingerprint import fingerprint_of
-from pyhash.index.manifest import MANIFEST
+from pyhash.index.manifest import MANIFEST, StoredSegment
 from pyhash.index.segment import Segment, Segments
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ class CodeIndex(EditableCodes):
                 self._directory.lock()
             yield
 
+    @property
+    def generation(self) -> int:
+        """The number of the commit that the index was opened at or has made last; 0 where it is not on disk."""
+        return 0 if self._directory is None else self._directory.generation
+
     # --- on disk ------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -120,7 +125,8 @@ class CodeIndex(EditableCodes):
         """Make all changes since the last commit durable, together.
 
         New segments are written first, then a manifest that replaces the last one. That is the moment of the commit: a
-        process that dies before it leaves the last commit, one that dies after it the new one.
+        process that dies before it leaves the last commit, one that dies after it the new one. After ``prepare``, what
+        was prepared is committed; later changes are left to the next commit.
 
         Raises
         ------
@@ -146,18 +152,101 @@ class CodeIndex(EditableCodes):
         ...     print(CodeIndex.open(f"{folder}/index").ids)
         [0]
         """
-        if self._directory is None:
-            raise ValueError("commit needs an index on disk: save it to a directory first")
+        directory = self._directory_to("commit")
+        with super()._changing():
+            prepared = directory.prepared  # before the lock, which publishes what was opened as prepared
+            directory.lock()
+            if prepared is None:
+                self._segments = self._commit_to(directory)
+            else:
+                directory.publish()
+
+    def prepare(self) -> int:
+        """Write all changes since the last commit, so that ``commit`` has only to rename a file.
+
+        With this, several indexes, or an index and other files, commit as one: prepare all, write the generations that
+        they return to a file of your own, atomically, and commit all. That file is the moment of the commit: after a
+        crash, ``open`` each with the generation that it names.
+
+        Returns
+        -------
+        int
+            The generation that ``commit`` makes the last one. Until then ``open`` gives the commit before it.
+
+        Raises
+        ------
+        ValueError
+            If the index is not on disk: ``save`` it first.
+        IndexLockedError, IndexChangedError, OSError
+            As for ``commit``; what was prepared before is still prepared then.
+
+        Notes
+        -----
+        What was prepared before and not committed is given up, and its generation is not given again. The last commit
+        stays as it is, and readers see it.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pyhash import CodeIndex, codes
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with CodeIndex(n_bits=2) as index:
+        ...         index.save(f"{folder}/index")
+        ...         ids = index.add(codes.pack([[1, 1]]))
+        ...         generation = index.prepare()
+        ...         print(generation, len(CodeIndex.open(f"{folder}/index")))
+        ...         print(len(CodeIndex.open(f"{folder}/index", generation=generation)))
+        ...         index.commit()
+        ...     print(len(CodeIndex.open(f"{folder}/index")))
+        2 0
+        1
+        1
+        """
+        directory = self._directory_to("prepare")
         with self._changing():
-            self._segments = self._commit_to(self._directory)
+            segments = self._segments
+            generation, stored = directory.prepare([segment.content() for segment in segments], self._fingerprint)
+            self._segments = _with_forms(segments, stored)
+        return generation
+
+    def lock(self) -> None:
+        """Keep other writers out from now on, until ``close``; by default this begins with the first change.
+
+        Raises
+        ------
+        ValueError
+            If the index is not on disk.
+        IndexLockedError
+            If another writer holds the lock.
+        IndexChangedError
+            If another writer has committed since the index was opened.
+        OSError
+            If the directory cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pyhash import CodeIndex
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     CodeIndex(n_bits=2).save(f"{folder}/index")
+        ...     with CodeIndex.open(f"{folder}/index") as index:
+        ...         index.lock()
+        """
+        self._directory_to("lock")
+        with self._changing():
+            pass
+
+    def _directory_to(self, do: str) -> IndexDirectory:
+        if self._directory is None:
+            raise ValueError(f"{do} needs an index on disk: save it to a directory first")
+        return self._directory
 
     def _commit_to(self, directory: IndexDirectory) -> Segments:
         segments = self._segments
-        stored = directory.commit([segment.content() for segment in segments], self._fingerprint)
-        return tuple(replace(segment, stored=form) for segment, form in zip(segments, stored, strict=True))
+        return _with_forms(segments, directory.commit([segment.content() for segment in segments], self._fingerprint))
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, mmap: bool = False, generation: int | None = None) -> Self:
         """Return the index of a directory, as of its last commit.
 
         Parameters
@@ -168,6 +257,9 @@ class CodeIndex(EditableCodes):
             Whether to map codes and ids from the files: opening then reads next to nothing, and an index may be larger
             than memory. No layouts are made for what is mapped, so searches are slower, and the content is not checked:
             ``verify`` does that. A file of version 0.1 is always read.
+        generation : int, optional
+            The commit to open: the last one, or the one that ``prepare`` has prepared, which the first change then
+            commits, or ``lock``. By default the last one.
 
         Returns
         -------
@@ -176,17 +268,26 @@ class CodeIndex(EditableCodes):
         Raises
         ------
         TypeError
-            If `path` is not a path, or `mmap` not a bool.
+            If `path` is not a path, `mmap` not a bool, or `generation` not an integer.
+        ValueError
+            If ``generation < 1``.
         ModelFormatError
             If there is no index, or it is cut short, damaged, or written by a newer version; the message names the
             file.
+            If the index has no such generation yet, or is a file of version 0.1, which has none.
+        IndexChangedError
+            If a writer has gone on from that generation.
         OSError
             If it cannot be read.
         """
         source, mmap = check_path("path", path), check_bool("mmap", mmap)
+        if generation is not None:
+            generation = check_integer("generation", generation, 1)
         if source.is_file():
+            if generation is not None:
+                raise ModelFormatError(f"{source} has no generation {generation}: it is a file of version 0.1")
             return cls._of_file(source)
-        directory, contents = IndexDirectory.read(source.absolute(), mmap=mmap)
+        directory, contents = IndexDirectory.read(source.absolute(), mmap=mmap, generation=generation)
         index = cls(directory.n_bits)
         index._segments = tuple(
             Segment.of_stored(arrays, stored, lean=mmap)
@@ -227,9 +328,7 @@ class CodeIndex(EditableCodes):
         ...     index.save(f"{folder}/index")
         ...     index.verify()
         """
-        if self._directory is None:
-            raise ValueError("verify needs an index on disk: save it to a directory first")
-        self._directory.verify()
+        self._directory_to("verify").verify()
 
     def close(self) -> None:
         """Release the lock and leave the disk: what was not committed is not written.
@@ -279,6 +378,10 @@ class CodeIndex(EditableCodes):
 
         whole = self._whole()
         return to_faiss_index(whole.codes, whole.ids, self.n_bits)
+
+
+def _with_forms(segments: Segments, stored: list[StoredSegment]) -> Segments:
+    return tuple(replace(segment, stored=form) for segment, form in zip(segments, stored, strict=True))
 
 
 def _same_place(one: Path, other: Path) -> bool:

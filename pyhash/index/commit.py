@@ -14,14 +14,16 @@ from pyhash.index.segment_files import SegmentContent, SegmentFiles, write_alive
 
 
 class CommitFiles:
-    """Writer of the files of the commit after `manifest`.
+    """Writer of the files of the next commit.
 
     Parameters
     ----------
     path : Path
         The directory.
-    manifest : Manifest
+    last : Manifest
         Of the last commit.
+    prepared : Manifest or None
+        One that was prepared, and that the next commit replaces. Its numbers are not given again.
     check_lock : callable
         Raises where the directory is no longer locked; called before each file.
 
@@ -31,13 +33,18 @@ class CommitFiles:
         Of the files, each before it is made.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, check_lock: Callable[[], None]) -> None:
-        self._path, self._last, self._check_lock = path, manifest, check_lock
+    def __init__(self, path: Path, last: Manifest, prepared: Manifest | None, check_lock: Callable[[], None]) -> None:
+        self._path, self._check_lock = path, check_lock
+        earlier = (last,) if prepared is None else (last, prepared)
+        self._n_bits = last.n_bits
+        self._generation = max(manifest.generation for manifest in earlier) + 1
+        self._next_segment = max(manifest.next_segment for manifest in earlier)
+        self._on_disk = [form for manifest in earlier for form in manifest.segments]
         self.names: list[str] = []
 
     def write(self, segments: Sequence[SegmentContent], fingerprint: str | None) -> Manifest:
         """Write what is new, and return the manifest that names it."""
-        number = self._last.next_segment
+        number = self._next_segment
         stored = []
         for segment in segments:
             form = self._stored_form(segment)
@@ -45,12 +52,12 @@ class CommitFiles:
                 form = self._write_rows(segment, segment_name(number))
                 number += 1
             stored.append(self._with_mask(form, segment.alive))
-        return Manifest(self._last.n_bits, fingerprint, self._last.generation + 1, number, tuple(stored))
+        return Manifest(self._n_bits, fingerprint, self._generation, number, tuple(stored))
 
     def _stored_form(self, segment: SegmentContent) -> StoredSegment | None:
-        """Return what the last commit has of the segment; its mask may be another."""
+        """Return what is on disk of the segment already; its mask may be another."""
         given = segment.stored
-        for form in self._last.segments:
+        for form in self._on_disk:
             if given is not None and (form.name, form.n, form.codes_crc, form.ids_crc) == (
                 given.name,
                 len(segment.ids),
@@ -62,7 +69,7 @@ class CommitFiles:
 
     def _write_rows(self, segment: SegmentContent, name: str) -> StoredSegment:
         form = StoredSegment(name, len(segment.ids), 0, 0)
-        codes_crc = write_codes(self._new_file(form.codes_file), segment.codes, self._last.n_bits)
+        codes_crc = write_codes(self._new_file(form.codes_file), segment.codes, self._n_bits)
         ids_crc = write_ids(self._new_file(form.ids_file), segment.ids)
         return StoredSegment(name, form.n, codes_crc, ids_crc)
 
@@ -72,13 +79,13 @@ class CommitFiles:
             return StoredSegment(form.name, form.n, form.codes_crc, form.ids_crc)
         if self._has_mask(form, alive):
             return form
-        name = alive_name(form.name, self._last.generation + 1)
+        name = alive_name(form.name, self._generation)
         crc = write_alive(self._new_file(name), alive, form.n)
         return StoredSegment(form.name, form.n, form.codes_crc, form.ids_crc, name, crc)
 
     def _has_mask(self, form: StoredSegment, alive: NDArray[np.uint8]) -> bool:
         # By content: equal crcs would only make it likely, and a removal must not be lost by bad luck.
-        file = SegmentFiles.of(self._path, form, self._last.n_bits).alive
+        file = SegmentFiles.of(self._path, form, self._n_bits).alive
         if file is None:
             return False
         try:

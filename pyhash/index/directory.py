@@ -4,10 +4,14 @@ A directory holds, for each segment, ``<name>.codes.npy`` (packed codes) and ``<
 and, where rows were removed, ``<name>.alive-<generation>.npy`` (the rows that are left, one bit each). The manifest
 says which of the files count; those that it does not name are leftovers. No two commits give a name to different files,
 so that a reader of an older manifest finds its files as they were, or finds them gone.
+
+A commit may have two phases, so that several directories commit as one: first ``prepared.json`` names the content of
+the next commit, then it replaces the manifest. In between, both contents are on disk, to be opened by their generation.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +22,7 @@ from pyhash._inputs.checks import check_n_bits
 from pyhash.errors import IndexChangedError, ModelFormatError
 from pyhash.index.commit import CommitFiles
 from pyhash.index.lock import LOCK, WriterLock
-from pyhash.index.manifest import MANIFEST, Manifest, StoredSegment, is_own_file
+from pyhash.index.manifest import MANIFEST, PREPARED, Manifest, StoredSegment, is_own_file
 from pyhash.index.segment_files import SegmentArrays, SegmentContent, SegmentFiles
 
 
@@ -30,9 +34,10 @@ class IndexDirectory:
     Use ``open``, ``read`` or ``create``.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, prepared: Manifest | None = None) -> None:
         self.path = path
         self._manifest = manifest
+        self._prepared = prepared  # what ``publish`` publishes; opened at a prepared generation, the manifest itself
         self._lock: WriterLock | None = None
 
     def __repr__(self) -> str:
@@ -45,17 +50,22 @@ class IndexDirectory:
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the model that made the codes, as of the last commit."""
+        """The fingerprint of the model that made the codes, as of this generation."""
         return self._manifest.fingerprint
 
     @property
     def generation(self) -> int:
-        """The number of commits so far; 0 where there was none."""
+        """The number of the commit that this object has opened or made; 0 before the first."""
         return self._manifest.generation
 
     @property
+    def prepared(self) -> int | None:
+        """The generation that ``publish`` publishes; None where there is none."""
+        return None if self._prepared is None else self._prepared.generation
+
+    @property
     def segments(self) -> tuple[StoredSegment, ...]:
-        """The segments of the last commit, in its order."""
+        """The segments of this generation, in its order."""
         return self._manifest.segments
 
     @classmethod
@@ -96,12 +106,15 @@ class IndexDirectory:
         return directory
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> IndexDirectory:
+    def open(cls, path: str | os.PathLike[str], generation: int | None = None) -> IndexDirectory:
         """Return the index of a directory; reads and checks the manifest only.
 
         Parameters
         ----------
         path : path-like
+        generation : int, optional
+            The commit to open: the last one, or one that was prepared, which the first ``lock`` then publishes. By
+            default the last one.
 
         Returns
         -------
@@ -113,17 +126,39 @@ class IndexDirectory:
             If there is no such directory.
         ModelFormatError
             If it is not an index, its manifest is damaged, or written by a newer version.
+            If there is no such generation yet.
+        IndexChangedError
+            If a writer has gone on from that generation.
         """
         directory = Path(path)
-        try:
-            return cls(directory, Manifest.read(directory / MANIFEST))
-        except FileNotFoundError as error:
-            if directory.is_dir():
-                raise ModelFormatError(f"{directory} is not an index: it has no {MANIFEST}") from error
-            raise
+        if generation is not None:
+            return cls._open_generation(directory, generation)
+        published = _published(directory)
+        if published is None:
+            raise ModelFormatError(f"{directory} is not an index: it has no {MANIFEST}")
+        return cls(directory, published)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], *, mmap: bool) -> tuple[IndexDirectory, list[SegmentArrays]]:
+    def _open_generation(cls, directory: Path, generation: int) -> IndexDirectory:
+        published = _published(directory)
+        if published is not None and published.generation == generation:
+            return cls(directory, published)
+        prepared = _manifest_or_none(directory / PREPARED)
+        published = _published(directory)  # again: between the two looks a writer may have published what was prepared
+        if published is not None and published.generation == generation:
+            return cls(directory, published)
+        last = 0 if published is None else published.generation
+        if last > generation:
+            raise IndexChangedError(f"{directory} has gone on from generation {generation}, it is at {last}")
+        if prepared is not None and prepared.generation == generation:
+            return cls(directory, prepared, prepared)
+        also = "" if prepared is None or prepared.generation < last else f", {prepared.generation} is prepared"
+        raise ModelFormatError(f"{directory} has no generation {generation}: it is at {last}{also}")
+
+    @classmethod
+    def read(
+        cls, path: str | os.PathLike[str], *, mmap: bool, generation: int | None = None
+    ) -> tuple[IndexDirectory, list[SegmentArrays]]:
         """Return the index of a directory with all its content, also while another process commits.
 
         Parameters
@@ -131,6 +166,8 @@ class IndexDirectory:
         path : path-like
         mmap : bool
             As for ``load``.
+        generation : int, optional
+            As for ``open``.
 
         Returns
         -------
@@ -140,12 +177,12 @@ class IndexDirectory:
 
         Raises
         ------
-        FileNotFoundError, ModelFormatError
+        FileNotFoundError, ModelFormatError, IndexChangedError
             As for ``open`` and ``load``.
         """
         loaded: dict[StoredSegment, SegmentArrays] = {}
         while True:
-            directory = cls.open(path)
+            directory = cls.open(path, generation)
             # What was loaded already is not read again: a busy writer cannot hold up the reader of large segments.
             loaded = {segment: loaded[segment] for segment in directory.segments if segment in loaded}
             try:
@@ -207,7 +244,8 @@ class IndexDirectory:
     def lock(self) -> None:
         """Keep other writers out until ``unlock``, or until the object or the process ends. Not for a forked child.
 
-        Where the lock is held already, check that it still keeps others out; ``commit`` checks the manifest as well.
+        Publishes the generation of this object, where it was opened as prepared. Where the lock is held already, check
+        that it still keeps others out; ``commit`` checks the manifest as well.
 
         Raises
         ------
@@ -225,6 +263,8 @@ class IndexDirectory:
         self._lock = WriterLock(self.path)
         try:
             self._check_unchanged()
+            if self._prepared == self._manifest:
+                self._publish()
         except BaseException:
             self.unlock()
             raise
@@ -273,33 +313,116 @@ class IndexDirectory:
         self.lock()
         try:
             self._check_unchanged()
-            self._replace_by(segments, fingerprint)
-            self._delete(name for name in os.listdir(self.path) if is_own_file(name))
+            self._write(MANIFEST, segments, fingerprint)
         finally:
             if not held:
                 self.unlock()
         return list(self.segments)
 
-    def _replace_by(self, segments: Sequence[SegmentContent], fingerprint: str | None) -> None:
-        files = CommitFiles(self.path, self._manifest, self._check_lock)
-        manifest = self._manifest
+    def prepare(self, segments: Sequence[SegmentContent], fingerprint: str | None) -> tuple[int, list[StoredSegment]]:
+        """Write all files of the next commit; ``publish`` makes it the last one.
+
+        The last commit stays as it is. What was prepared before and not published is given up, and its number is not
+        given again. The lock is taken, and kept.
+
+        Parameters
+        ----------
+        segments, fingerprint
+            As for ``commit``.
+
+        Returns
+        -------
+        int
+            The generation; also ``self.prepared``.
+        list of StoredSegment
+            In the order of `segments`.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexLockedError, IndexChangedError, OSError
+            As for ``commit``; ``prepared`` is then as before, unless the new one was in place already.
+        """
+        for segment in segments:
+            segment.check(self.n_bits)
+        self.lock()
+        self._check_unchanged()
+        manifest = self._write(PREPARED, segments, fingerprint)
+        return manifest.generation, list(manifest.segments)
+
+    def publish(self) -> None:
+        """Make what was prepared the last commit. Does nothing where nothing is prepared.
+
+        Raises
+        ------
+        IndexLockedError, IndexChangedError, OSError
+            As for ``commit``; ``prepared`` is None then if it is published nevertheless.
+        """
+        if self._prepared is None:
+            return
+        self.lock()
+        self._check_unchanged()
+        self._publish()
+
+    def _publish(self) -> None:
+        prepared = self._prepared
+        if prepared is None:
+            return
+        try:
+            # A writer that opened it too may have done it.
+            if _published(self.path) != prepared:
+                self._check_prepared()
+                os.replace(self.path / PREPARED, self.path / MANIFEST)
+        finally:
+            # What is on disk decides, not how far this got.
+            with suppress(OSError, ModelFormatError):
+                if _published(self.path) == prepared:
+                    self._take(MANIFEST, prepared)
+        sync_directory(self.path)
+        self._delete_leftovers()
+
+    def _check_prepared(self) -> None:
+        self._check_lock()
+        if _manifest_or_none(self.path / PREPARED) != self._prepared:
+            raise IndexChangedError(f"{self.path} has changed: generation {self.prepared} is not prepared any more")
+
+    def _write(self, name: str, segments: Sequence[SegmentContent], fingerprint: str | None) -> Manifest:
+        """Write a commit whose manifest has this name, or nothing; return the manifest."""
+        files = CommitFiles(self.path, self._manifest, self._to_be_replaced(), self._check_lock)
+        manifest = None
         try:
             manifest = files.write(segments, fingerprint)
             if files.names:
                 # The names of the files must be on disk before a manifest there relies on them.
                 sync_directory(self.path)
-            with atomic_file(self.path / MANIFEST, before_rename=self._check_own) as file:
+            with atomic_file(self.path / name, before_rename=self._check_own) as file:
                 file.write(manifest.to_bytes())
-            self._manifest = manifest
+            self._take(name, manifest)
         except BaseException as error:
             # What is on disk decides, not how far this got: an interrupt may come just after the manifest's rename.
             with suppress(OSError, ModelFormatError):
-                if self._on_disk() == manifest:
-                    self._manifest = manifest
+                if manifest is not None and _manifest_or_none(self.path / name) == manifest:
+                    self._take(name, manifest)
             self._delete(files.names)
             if isinstance(error, OSError):
                 self._check_lock()  # a file that is missing, or there already, may be another writer's doing
             raise
+        self._delete_leftovers()
+        return manifest
+
+    def _take(self, name: str, manifest: Manifest) -> None:
+        # One call, which no interrupt can divide as it could two assignments.
+        if name == MANIFEST:
+            self.__dict__.update(_manifest=manifest, _prepared=None)
+        else:
+            self._prepared = manifest
+
+    def _to_be_replaced(self) -> Manifest | None:
+        """Return what was prepared, by whomever, for the commit after the last one."""
+        try:
+            prepared = _manifest_or_none(self.path / PREPARED)
+        except ModelFormatError:
+            return None  # which nobody can open
+        return None if prepared is None or prepared.generation <= self.generation else prepared
 
     def _check_unused(self) -> None:
         names = sorted(os.listdir(self.path))
@@ -321,12 +444,14 @@ class IndexDirectory:
 
     def _on_disk(self) -> Manifest:
         """Return the manifest as it is now; one of generation 0 where there was never any."""
-        try:
-            return type(self).open(self.path)._manifest
-        except ModelFormatError:
-            if self.generation == 0 and not (self.path / MANIFEST).exists():
-                return self._manifest
-            raise
+        if self._prepared == self._manifest and _manifest_or_none(self.path / PREPARED) == self._manifest:
+            return self._manifest
+        published = _published(self.path)
+        if published is not None:
+            return published
+        if self.generation == 0:
+            return self._manifest
+        raise ModelFormatError(f"{self.path} is not an index: it has no {MANIFEST}")
 
     def _check_manifest(self) -> None:
         """Raise if another writer has committed since this object was opened."""
@@ -357,13 +482,33 @@ class IndexDirectory:
         self._check_lock()
         self._check_unchanged()
 
+    def _delete_leftovers(self) -> None:
+        self._delete(name for name in os.listdir(self.path) if is_own_file(name))
+
     def _delete(self, names: Iterable[str]) -> None:
-        """Delete those of the files that the manifest does not name."""
+        """Delete those of the files that neither the manifest nor what is prepared needs."""
         if self.lost:
             return  # they may be another writer's
-        named = self._manifest.files
+        needed = set(self._manifest.files)
+        if self._prepared is not None:
+            needed |= {PREPARED, *self._prepared.files}
         for name in names:
-            if name not in named:
+            if name not in needed:
                 # What cannot be deleted now harms nobody; the next commit tries again.
                 with suppress(OSError):
                     (self.path / name).unlink(missing_ok=True)
+
+
+def _published(directory: Path) -> Manifest | None:
+    """Return the manifest of the last commit, None where there was none; the directory must exist."""
+    manifest = _manifest_or_none(directory / MANIFEST)
+    if manifest is None and not directory.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+    return manifest
+
+
+def _manifest_or_none(path: Path) -> Manifest | None:
+    try:
+        return Manifest.read(path)
+    except FileNotFoundError:
+        return None

@@ -1,4 +1,4 @@
-"""The manifest of an index directory: which files count, as of the last commit."""
+"""The manifest of an index directory: which files count, as of a commit."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pyhash.errors import ModelFormatError
 FORMAT = "pyhash-index"
 VERSION = 1
 MANIFEST = "manifest.json"
+PREPARED = "prepared.json"
 _MAX_NUMBER = 10**15  # of generations, segments and rows: beyond use, and no size computed from it overflows
 _MAX_CRC = (1 << 32) - 1
 _CRC_MARK = b',\n "crc32": '
@@ -24,7 +25,9 @@ _NUMBER = "(?:[0-9]{8}|[1-9][0-9]{8,15})"
 _SEGMENT_NAME = f"segment-({_NUMBER})"
 _ALIVE_NAME = rf"(segment-{_NUMBER})\.alive-({_NUMBER})\.npy"
 # All that a writer ever makes and may leave behind; nothing else is ever deleted.
-_OWN_FILE = rf"segment-{_NUMBER}\.(?:codes|ids|alive-{_NUMBER})\.npy|\.{re.escape(MANIFEST)}\.[0-9a-f]{{8}}\.partial"
+_SEGMENT_FILE = rf"segment-{_NUMBER}\.(?:codes|ids|alive-{_NUMBER})\.npy"
+_PARTIAL = rf"\.(?:{re.escape(MANIFEST)}|{re.escape(PREPARED)})\.[0-9a-f]{{8}}\.partial"
+_OWN_FILE = rf"{_SEGMENT_FILE}|{_PARTIAL}|{re.escape(PREPARED)}"
 
 
 def is_own_file(name: str) -> bool:
@@ -114,7 +117,7 @@ class Manifest:
     fingerprint : str or None
         Of the model that made the codes.
     generation : int
-        The number of commits.
+        The number of the commit. It grows from one to the next, by more than 1 where a prepared one was given up.
     next_segment : int
         The least number that no segment has had.
     segments : tuple of StoredSegment
