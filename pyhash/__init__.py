@@ -15,10 +15,12 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash import comparison as comparison
     from pyhash import datasets as datasets
     from pyhash import deep as deep
+    from pyhash import distributed as distributed
     from pyhash import evaluation as evaluation
     from pyhash import interop as interop
     from pyhash import plotting as plotting
     from pyhash import search as search
+    from pyhash.errors import ClusterError as ClusterError
     from pyhash.errors import IndexChangedError as IndexChangedError
     from pyhash.errors import IndexLockedError as IndexLockedError
     from pyhash.errors import ModelFormatError as ModelFormatError
@@ -28,17 +30,16 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
 
     __version__: str
 else:
-    _SUBMODULES = ("codes", "comparison", "datasets", "deep", "evaluation", "interop", "methods", "plotting", "search")
+    _SUBMODULES = ("codes", "comparison", "datasets", "evaluation", "interop", "methods", "plotting", "search")
+    _OF_EXTRAS = ("deep", "distributed")  # not in __all__: a star import must need neither torch nor dask
+    _ERRORS = ("ClusterError", "IndexChangedError", "IndexLockedError", "ModelFormatError", "NotFittedError")
     _MODULES = {
-        **{name: f"pyhash.{name}" for name in _SUBMODULES},
+        **{name: f"pyhash.{name}" for name in (*_SUBMODULES, *_OF_EXTRAS)},
         **dict.fromkeys(methods.__all__, "pyhash.methods"),
-        **dict.fromkeys(
-            ("IndexChangedError", "IndexLockedError", "ModelFormatError", "NotFittedError"), "pyhash.errors"
-        ),
+        **dict.fromkeys(_ERRORS, "pyhash.errors"),
         "CodeIndex": "pyhash.index",
     }
-    # A star import must not need torch.
-    __all__ = sorted({*_MODULES, "__version__"} - {"deep"})
+    __all__ = sorted({*_MODULES, "__version__"}.difference(_OF_EXTRAS))
     _load = lazy_names("pyhash", _MODULES)
 
     def __getattr__(name: str) -> Any:
@@ -50,4 +51,4 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        return sorted([*__all__, "deep"])
+        return sorted([*__all__, *_OF_EXTRAS])

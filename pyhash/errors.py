@@ -17,3 +17,7 @@ class IndexLockedError(OSError):
 
 class IndexChangedError(RuntimeError):
     """An index directory has changed since it was opened, or its lock was lost; nothing was written."""
+
+
+class ClusterError(RuntimeError):
+    """A cluster lost its scheduler, or its workers died again and again; the model or index is as it was."""

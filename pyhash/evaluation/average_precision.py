@@ -32,6 +32,16 @@ class MeanAveragePrecision:
     n_empty: int
     protocol: Protocol
 
+    @classmethod
+    def of_queries(cls, per_query: NDArray[np.float64], protocol: Protocol) -> MeanAveragePrecision:
+        """Return the mean of the average precisions (n_queries,) of queries, which are NaN where the divisor is 0."""
+        empty = np.isnan(per_query)
+        if protocol.empty_queries == "zero":
+            per_query = np.where(empty, 0.0, per_query)
+        counted = per_query[~np.isnan(per_query)]
+        value = float(np.mean(counted)) if counted.size else float("nan")
+        return cls(value, per_query, int(np.count_nonzero(empty)), protocol)
+
     def __float__(self) -> float:
         return self.value
 
@@ -126,10 +136,4 @@ def mean_average_precision(
             _ranks.average_precision_grouped(*ranking.grouped(start, stop, block), cutoff, denominator, ties, out)
         return out
 
-    per_query = np.concatenate(list(map_blocks(ranking, n_threads, score)))
-    empty = np.isnan(per_query)
-    if protocol.empty_queries == "zero":
-        per_query[empty] = 0.0
-    counted = per_query[~np.isnan(per_query)]
-    value = float(np.mean(counted)) if counted.size else float("nan")
-    return MeanAveragePrecision(value, per_query, int(np.count_nonzero(empty)), protocol)
+    return MeanAveragePrecision.of_queries(np.concatenate(list(map_blocks(ranking, n_threads, score))), protocol)

@@ -15,7 +15,7 @@ from packaging.version import Version
 
 import pyhash
 
-MODULES = ["scipy", "torch", "safetensors", "matplotlib", "tqdm", "sklearn", "pandas", "polars", "h5py"]
+MODULES = ["scipy", "torch", "safetensors", "matplotlib", "tqdm", "sklearn", "pandas", "polars", "h5py", "dask"]
 
 
 def run(code, **options):
@@ -165,6 +165,23 @@ def test_what_ships():
         assert source in text
 
 
+@pytest.mark.parametrize("missing", ["dask", "distributed"])
+def test_without_dask_one_error_names_the_extra_and_the_rest_works(missing):
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None  # as where it is not installed
+import pyhash
+from pyhash import *
+try:
+    pyhash.distributed
+except ImportError as error:
+    print(error)
+print(len(pyhash.CodeIndex(8)))
+"""
+    said = 'pyhash.distributed needs dask and distributed: pip install "pyhash-crossmodal[dask]"'
+    assert " ".join(run(code)) == f"{said} 0"
+
+
 # --- the code itself ---
 
 ROOT = Path(pyhash.__file__).parent
@@ -234,10 +251,12 @@ def test_folders_do_not_import_each_other():
 
 def test_public_docstrings_are_whole():
     """Every public class and function of the package's main modules says what it takes and shows itself at work."""
-    from pyhash import codes, comparison, datasets, deep, evaluation, index, interop, methods, plotting, search
+    from pyhash import codes, comparison, datasets, deep, distributed, evaluation, index, interop, methods, plotting
+    from pyhash import search
     from pyhash.methods.parts import descent
 
-    for module in (codes, comparison, datasets, deep, evaluation, index, interop, methods, plotting, search, descent):
+    modules = (codes, comparison, datasets, deep, distributed, evaluation, index, interop, methods, plotting, search)
+    for module in (*modules, descent):
         for name in module.__all__:
             if not callable(getattr(module, name)):
                 continue

@@ -1,0 +1,23 @@
+"""Learning, encoding and evaluation on a cluster, on Dask (extra ``[dask]``)."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from pyhash._lazy import lazy_names
+
+if find_spec("dask") is None or find_spec("distributed") is None:
+    raise ImportError('pyhash.distributed needs dask and distributed: pip install "pyhash-crossmodal[dask]"')
+
+if TYPE_CHECKING:
+    from pyhash.distributed.encoding import encode as encode
+    from pyhash.distributed.metrics import mean_average_precision as mean_average_precision
+else:
+    # No module has the name of what it defines: importing it would replace the function by the module.
+    _MODULES = {
+        "encode": "pyhash.distributed.encoding",
+        "mean_average_precision": "pyhash.distributed.metrics",
+    }
+    __all__ = sorted(_MODULES)
+    __getattr__ = lazy_names("pyhash.distributed", _MODULES)
