@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pyhash._files.archive import check_version
+from pyhash._files.checked_json import checked_json, read_checked_json
 from pyhash._inputs.checks import check_integer, check_n_bits
 from pyhash.errors import ModelFormatError
 
@@ -19,7 +17,6 @@ MANIFEST = "manifest.json"
 PREPARED = "prepared.json"
 _MAX_NUMBER = 10**15  # of generations, segments and rows: beyond use, and no size computed from it overflows
 _MAX_CRC = (1 << 32) - 1
-_CRC_MARK = b',\n "crc32": '
 
 _NUMBER = "(?:[0-9]{8}|[1-9][0-9]{8,15})"
 _SEGMENT_NAME = f"segment-({_NUMBER})"
@@ -148,9 +145,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the content of its file. It ends with the crc32 of all bytes before, so no flipped bit passes."""
-        content = {"format": FORMAT, "version": VERSION, **asdict(self)}
-        body = json.dumps(content, indent=1).removesuffix("\n}").encode()
-        return body + _end_of(body)
+        return checked_json(FORMAT, VERSION, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -163,35 +158,16 @@ class Manifest:
         ModelFormatError
             If it is damaged, of another format, or written by a newer version.
         """
+        fields = read_checked_json(path, FORMAT, VERSION, "a manifest of an index")
         try:
-            raw = path.read_bytes()
-        except IsADirectoryError as error:
-            raise ModelFormatError(f"{path} is not a manifest of an index: it is a directory") from error
-        try:
-            content = json.loads(raw)
-        except Exception as error:  # damaged JSON fails in many ways: syntax, text, digits, depth
-            raise ModelFormatError(f"{path} is not a whole manifest: {error or type(error).__name__}") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ModelFormatError(f"{path} is not a manifest of an index: it names another format")
-        # Before the crc: a newer version may have another.
-        check_version(path, content.get("version"), VERSION)
-        body, mark, _ = raw.rpartition(_CRC_MARK)
-        if not mark or raw != body + _end_of(body):
-            raise ModelFormatError(f"{path} is damaged: its crc32 is not that of its content")
-        try:
-            return cls._of(content)
+            return cls._of(fields)
         except (TypeError, ValueError) as error:
             raise ModelFormatError(f"{path} is not a valid manifest: {error}") from error
 
     @classmethod
-    def _of(cls, content: dict[str, Any]) -> Manifest:
-        fields = {name: content[name] for name in content.keys() - {"format", "version", "crc32"}}
+    def _of(cls, fields: dict[str, Any]) -> Manifest:
         check_integer("generation", fields.get("generation"), 1)
         segments = fields.pop("segments", None)
         if not isinstance(segments, list) or not all(isinstance(segment, dict) for segment in segments):
             raise TypeError(f"segments must be a list of objects, got {segments!r}")
         return cls(**fields, segments=tuple(StoredSegment(**segment) for segment in segments))
-
-
-def _end_of(body: bytes) -> bytes:
-    return _CRC_MARK + str(zlib.crc32(body)).encode() + b"\n}\n"
