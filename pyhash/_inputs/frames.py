@@ -16,6 +16,19 @@ def is_frame(value: object) -> bool:
     return _is_of("pandas", value) or _is_of("polars", value)
 
 
+def is_series(value: object) -> bool:
+    """Return whether `value` is a series of pandas or polars."""
+    return is_frame(value) and type(value).__name__ != "LazyFrame" and not hasattr(value, "columns")
+
+
+def series_objects(series: Any) -> NDArray[np.object_] | None:
+    """Return the values of a series that are not numbers, such as strings or categories, as objects (n,); else None."""
+    dtype, _ = _of_polars(series) if _is_of("polars", series) else _of_pandas(series)
+    if dtype is not None and dtype.kind in _REAL:
+        return None
+    return np.fromiter(series.to_list(), dtype=object, count=len(series))
+
+
 def frame_rows(name: str, frame: Any) -> Any:
     """Return a data frame as (n, n_columns) and a series as (n,).
 

@@ -51,9 +51,10 @@ from pyhash.deep.views import ArrayViews, fit_maps, open_values, open_views, row
 from pyhash.methods.contract import HashingMethod, Views, check_modality, n_rows_of, refuse_overflow, weighted_sum
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 from pyhash.methods.parts.calibration import Calibration
+from pyhash.methods.parts.class_table import ClassTable
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import check_feature_maps
-from pyhash.methods.parts.hierarchy import ClassLayers, label_matrices
+from pyhash.methods.parts.hierarchy import label_matrices
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
@@ -470,8 +471,8 @@ class DeepMethod(HashingMethod):
         if labels is None and isinstance(opened, LoaderRows):
             labels = opened.labels()
         layers = self._layers_of(labels, opened.n)
-        n_classes = ClassLayers.check(None, self.n_classes).count(layers)
-        L = label_matrices(layers, [], n_classes, first_row=0)[-1]
+        classes, _ = ClassTable.check(None, self.n_classes).with_labels(layers)
+        L = label_matrices(layers, (), classes.sizes, first_row=0)[-1]
         held_out, trained = split_rows(opened.n, options.validation_fraction, np.random.default_rng([options.seed, 0]))
         rows = rows_of(opened, maps, transform)
         widths = {name: embedded_width(name, module, rows.first[name]) for name, module in backbones.items()}

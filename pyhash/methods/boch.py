@@ -265,8 +265,13 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         n_instance_bits = 0 if state.own.instances is None else len(state.own.instances.B)
         return self._n_bits_of(state) - n_instance_bits
 
-    def _takes_new_classes(self, state: State[BOCHState]) -> bool:
-        return state.own.embedding is None
+    def _widened(self, settings: BOCHSettings, own: BOCHState) -> BOCHState:
+        n_classes = settings.classes.sizes[-1]
+        return replace(
+            own,
+            embedding=None if own.embedding is None else own.embedding.widened(n_classes),
+            instances=None if own.instances is None else own.instances.widened(n_classes),
+        )
 
     def _begin(
         self, settings: BOCHSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
@@ -320,7 +325,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         if space is None or instances is None:
             space = InstanceSpace.fit(chunk, r_i, rng)
             instances = InstanceSums.empty(L.shape[1], len(space.rotation), r_i)
-        instances, of_instances = learn_instance_bits(space, instances.widened(L.shape[1]), chunk.views, L)
+        instances, of_instances = learn_instance_bits(space, instances, chunk.views, L)
         own = replace(own, embedding=embedding, space=space, instances=instances, projections={})
         return own, np.hstack([B, of_instances])
 

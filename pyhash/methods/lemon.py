@@ -53,6 +53,11 @@ class PairSums(Sums):
         """Return the sums with the samples of a chunk added."""
         return self.plus(PairSums(B.T @ B, G.T @ G, G.sum(axis=0), L.sum(axis=0)))
 
+    def widened(self, n_classes: int) -> PairSums:
+        """Return the sums with room for more classes."""
+        n_new = n_classes - len(self.G)
+        return replace(self, GG=np.pad(self.GG, (0, n_new)), G=np.pad(self.G, (0, n_new)), L=np.pad(self.L, (0, n_new)))
+
 
 @dataclass(frozen=True)
 class EmbeddingSums(Sums):
@@ -78,6 +83,13 @@ class EmbeddingSums(Sums):
         """Return the sums with the samples of a chunk added; those of the objective as they are."""
         of_chunk = EmbeddingSums(V.T @ V, V.T @ L, V.T @ B, G.T @ V, G.T @ B, V.sum(axis=0), B.sum(axis=0))
         return replace(self.plus(of_chunk), pairs=self.pairs)
+
+    def widened(self, n_classes: int) -> EmbeddingSums:
+        """Return the sums with room for more classes."""
+        n_new = n_classes - len(self.GV)
+        of_classes = {name: np.pad(getattr(self, name), ((0, n_new), (0, 0))) for name in ("GV", "GB")}
+        pairs = None if self.pairs is None else self.pairs.widened(n_classes)
+        return replace(self, VL=np.pad(self.VL, ((0, 0), (0, n_new))), **of_classes, pairs=pairs)
 
     def to_arrays(self) -> Arrays:
         """Return the sums as arrays of a file."""
@@ -239,6 +251,9 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         self, settings: LEMONSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
     ) -> EmbeddingSums:
         return EmbeddingSums.empty(settings.n_bits, n_classes[-1], record=settings.record)
+
+    def _widened(self, settings: LEMONSettings, own: EmbeddingSums) -> EmbeddingSums:
+        return own.widened(settings.classes.sizes[-1])
 
     def _check_unchanged(self, settings: LEMONSettings, state: State[EmbeddingSums]) -> None:
         super()._check_unchanged(settings, state)

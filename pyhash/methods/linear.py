@@ -21,11 +21,12 @@ from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.calibration import MAX_ROWS, Calibration, candidates_of
+from pyhash.methods.parts.class_table import ClassTable
 from pyhash.methods.parts.encoder_trial import ENCODERS, MAX_QUERIES, EncoderTrial
 from pyhash.methods.parts.feature_maps import RBFAnchors, apply_map, check_rows, fitted_copy, grown_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.feature_sums import FeatureSums, UnlabelledSums
-from pyhash.methods.parts.hierarchy import ClassLayers, count_classes, label_layers, label_matrices
+from pyhash.methods.parts.hierarchy import label_layers, label_matrices
 from pyhash.methods.parts.history import Iteration, Recorder, Validation
 from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
@@ -49,7 +50,7 @@ class Settings:
     """Checked parameters that all linear methods have. A method with parameters of its own adds them in a subclass."""
 
     n_bits: int
-    classes: ClassLayers
+    classes: ClassTable  # those of the parameters; with the labels of a chunk, all so far
     encoder: str
     seed: int
     ridge: dict[str, float]  # of each modality: of its projection, and of the label scores behind posterior codes
@@ -127,9 +128,9 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """Return what the method itself keeps, as if features had been there that are X C on earlier rows X."""
         return own
 
-    def _takes_new_classes(self, state: State[Own]) -> bool:
-        """Return whether later chunks may show classes that those before did not; only for a single layer."""
-        return False
+    def _widened(self, settings: SettingsT, own: Own) -> Own:
+        """Return what the method itself keeps, with room for all classes of the settings."""
+        return own
 
     def _calibrates(self, settings: SettingsT) -> bool:
         """Return whether label scores must be calibrated."""
@@ -139,15 +140,18 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """Return the state, and the rows with the labels to learn them with; not for the first chunk."""
         return state, rows
 
-    def _n_classes_of(self, state: State[Own]) -> list[int]:
-        """Return the number of classes of each layer, coarse to fine, as the first chunk fixed them."""
-        return [state.n_classes]
-
     def _n_class_bits_of(self, state: State[Own]) -> int:
         """Return how many bits are codes of labels: all, or only the first."""
         return self._n_bits_of(state)
 
     # --- what these methods share -------------------------------------------------------------------------------------
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Labels of the classes learned, by class index: of labels by name an array of objects, else 0, 1, 2, ..."""
+        if not self.is_supervised:
+            raise AttributeError(f"{type(self).__name__} has no classes_: it does not learn from labels")
+        return self._fitted_state().classes.labels()[-1]
 
     @property
     def history_(self) -> list[dict[str, Any]]:
@@ -212,10 +216,9 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """
         rows = check_views(views, {})
         settings = self._settings(list(rows))
-        layers = self._layers_of(labels, n_rows_of(rows), settings.classes.n_layers)
-        n_classes = settings.classes.count(layers)
-        held = self._check_validation(settings, validation, rows, labels, n_classes)
-        state, signs = self._advance(settings, None, rows, layers, n_classes, 0, held)
+        settings, layers = self._with_labels(settings, None, labels, n_rows_of(rows))
+        held = self._check_validation(settings, validation, rows, labels)
+        state, signs = self._advance(settings, None, rows, layers, 0, held)
         self._take(state, pack(signs), None)
         return self
 
@@ -226,7 +229,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             ridge = per_modality("xi", self.xi, modalities, exclusive=True, why=WHY_A_RIDGE)
         shared = Settings(
             n_bits=check_n_bits(self.n_bits),
-            classes=ClassLayers.check(getattr(self, "hierarchy", None), getattr(self, "n_classes", None)),
+            classes=ClassTable.check(getattr(self, "hierarchy", None), getattr(self, "n_classes", None)),
             encoder=self._encoder(),
             seed=check_integer("seed", getattr(self, "seed", 0), 0),
             ridge=ridge,
@@ -234,15 +237,18 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         )
         return self._check_parameters(shared, modalities)
 
+    def _with_labels(
+        self, settings: SettingsT, state: State[Own] | None, labels: Any, n: int
+    ) -> tuple[SettingsT, list[Features]]:
+        """Return the settings with all classes so far, and labels of `n` rows as class indices or 0/1 matrices."""
+        classes = settings.classes if state is None else state.classes.continued(settings.classes)
+        classes, layers = classes.with_labels(self._layers_of(labels, n, classes.n_layers))
+        return dataclasses.replace(settings, classes=classes), layers
+
     def _check_validation(
-        self,
-        settings: SettingsT,
-        validation: object,
-        rows: Mapping[str, Features],
-        labels: Any,
-        n_classes: list[int],
+        self, settings: SettingsT, validation: object, rows: Mapping[str, Features], labels: Any
     ) -> Validation | None:
-        """Return validation rows, checked; `rows`, `labels` and `n_classes` are of the rows to learn."""
+        """Return validation rows, checked; `rows` and `labels` are of the rows to learn, as are the settings."""
         if validation is None:
             return None
         if not settings.record:
@@ -253,15 +259,17 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             views = check_views(validation[0], {name: int(x.shape[1]) for name, x in rows.items()})
             for name, x in views.items():
                 check_rows(f"views[{name!r}]", x)
-            n, n_layers, learned = n_rows_of(views), settings.classes.n_layers, None
-            layers = label_layers(validation[1], n_layers, n)
-            if not self.is_supervised:
+            classes, learned = settings.classes, None
+            layers = label_layers(validation[1], classes.n_layers, n_rows_of(views))
+            if self.is_supervised:
+                layers = classes.numbered(layers)
+            else:
                 if labels is None:
                     raise TypeError("labels of the rows to learn must be given too: they tell what is relevant")
-                of_learned = label_layers(labels, n_layers, n_rows_of(rows))
-                n_classes = [max(count_classes(layers[0]), count_classes(of_learned[0]))]
-                learned = label_matrices(of_learned, [], n_classes, 0)[-1].astype(bool)
-            L = label_matrices(layers, settings.classes.affiliations, n_classes, 0)[-1].astype(bool)
+                classes, of_learned = ClassTable().with_labels(label_layers(labels, 1, n_rows_of(rows)))
+                classes, layers = classes.with_labels(layers)
+                learned = label_matrices(of_learned, (), classes.sizes, 0)[-1].astype(bool)
+            L = label_matrices(layers, classes.affiliations, classes.sizes, 0)[-1].astype(bool)
             unknown = np.flatnonzero(~L.any(axis=1))
             if unknown.size:
                 raise ValueError(
@@ -279,7 +287,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         self._check_length(settings.n_bits, state)
         self._check_encoder(settings.encoder, state)
         if self.is_supervised:
-            settings.classes.check_unchanged(self._n_classes_of(state))
+            settings.classes.check_continues(state.classes)
 
     def _check_encoder(self, encoder: str, state: State[Own]) -> None:
         """Raise ValueError if an encoder needs something that the model does not keep."""
@@ -312,6 +320,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 
     def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> State[Own]:
         state = restore_state(archive)
+        if "classes" not in archive.field("state") and getattr(self, "hierarchy", None):
+            state = dataclasses.replace(state, classes=ClassTable.check(self.hierarchy, None))
         if self.is_supervised != bool(state.sums):
             raise ModelFormatError(f"{archive.path} must have sums over samples exactly where labels were learned")
         if self.is_supervised and self._always_keeps_label_sets and state.label_sets is None:
@@ -332,16 +342,15 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         state: State[Own] | None,
         views: dict[str, Features],
         layers: list[Features],
-        n_classes: list[int],
         first_row: int,
         validation: Validation | None = None,
     ) -> tuple[State[Own], Signs]:
         """Return the state after a chunk, and its signs, which join the codes of `validation`; `state` stays."""
-        affiliations = settings.classes.affiliations
-        labels = label_matrices(layers, affiliations, n_classes, first_row) if self.is_supervised else []
+        classes = settings.classes
+        labels = label_matrices(layers, classes.affiliations, classes.sizes, first_row) if self.is_supervised else []
         rows = UnmappedRows(views, labels, first_row)
-        if state is not None and labels and labels[-1].shape[1] > state.n_classes:
-            state = state.widened(labels[-1].shape[1])
+        if state is not None and classes.sizes != state.classes.sizes:
+            state = self._with_classes(settings, state)
         trial, rng = None, settings.rng((1 + (0 if state is None else state.n_chunks)) * _TRIAL)
         if settings.encoder == "auto":
             trial = self._try_encoders(settings, state, rows, rng)
@@ -354,6 +363,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         if trial is not None:
             learned = dataclasses.replace(learned, trial=trial.with_samples(rows.labels[-1], signs, rng))
         return learned, signs
+
+    def _with_classes(self, settings: SettingsT, state: State[Own]) -> State[Own]:
+        """Return the state with room for all classes of the settings."""
+        return dataclasses.replace(state.widened(settings.classes), own=self._widened(settings, state.own))
 
     def _learn_rows(
         self,
@@ -549,6 +562,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             ridge={},
             label_sets=label_sets,
             own=self._begin(settings, n_mapped, n_classes, settings.rng(0)),
+            classes=settings.classes,
         )
 
     def _try_encoders(

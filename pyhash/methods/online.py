@@ -12,7 +12,6 @@ from pyhash._inputs.chunks import Remainder, check_remainder, cut
 from pyhash.codes import pack
 from pyhash.methods.contract import Views, check_views, n_rows_of
 from pyhash.methods.linear import LinearMethod, SettingsT
-from pyhash.methods.parts.hierarchy import count_classes
 from pyhash.methods.parts.state import Own, State
 
 if TYPE_CHECKING:
@@ -69,12 +68,9 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         settings = self._settings(list(rows))
         if state is not None:
             self._check_unchanged(settings, state)
-        layers = self._layers_of(labels, n_rows_of(rows), settings.classes.n_layers)
-        n_classes = settings.classes.count(layers) if state is None else self._n_classes_of(state)
-        if state is not None and settings.classes.n_classes is None and self._takes_new_classes(state):
-            n_classes = [count_classes(layers[0], n_classes[0])]
-        held = self._check_validation(settings, validation, rows, labels, n_classes)
-        state, signs = self._advance(settings, state, rows, layers, n_classes, 0, held)
+        settings, layers = self._with_labels(settings, state, labels, n_rows_of(rows))
+        held = self._check_validation(settings, validation, rows, labels)
+        state, signs = self._advance(settings, state, rows, layers, 0, held)
         self._take(state, pack(signs), self._fingerprint)
         return self
 
@@ -121,17 +117,16 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         rows = check_views(views, {})
         n = n_rows_of(rows)
         settings = self._settings(list(rows))
-        layers = self._layers_of(labels, n, settings.classes.n_layers)
-        n_classes = settings.classes.count(layers)
+        settings, layers = self._with_labels(settings, None, labels, n)
         size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
         if progress is not None:
             check_bool("progress", progress)
-        held = self._check_validation(settings, validation, rows, labels, n_classes)
+        held = self._check_validation(settings, validation, rows, labels)
         chunks = cut(n, size, check_remainder(remainder))
         state, packed = None, []
         for chunk in _with_progress(chunks, progress, type(self).__name__):
             of_views, of_layers = {name: x[chunk] for name, x in rows.items()}, [layer[chunk] for layer in layers]
-            state, signs = self._advance(settings, state, of_views, of_layers, n_classes, chunk.start, held)
+            state, signs = self._advance(settings, state, of_views, of_layers, chunk.start, held)
             packed.append(pack(signs))
         self._take(cast("State[Own]", state), np.concatenate(packed), None)
         return self

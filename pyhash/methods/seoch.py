@@ -41,6 +41,16 @@ class ConceptSums(Sums):
 
     not_sums = frozenset({"Q", "P", "U"})
 
+    def widened(self, n_classes: int) -> ConceptSums:
+        """Return the state with room for more classes, whose columns of P are 0, as Eq. 11 has them without rows."""
+        n_new = n_classes - len(self.LB)
+        return replace(
+            self,
+            LB=np.pad(self.LB, ((0, n_new), (0, 0))),
+            LL=np.pad(self.LL, (0, n_new)),
+            P=np.pad(self.P, ((0, 0), (0, n_new))),
+        )
+
 
 @dataclass(frozen=True)
 class SEOCHSettings(Settings):
@@ -253,6 +263,9 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
         if settings.lambda_1 > 0:
             U = {name: np.zeros_like(of_modality) for name, of_modality in U.items()}
         return ConceptSums(**sums, Q=Q, P=P, U=U)
+
+    def _widened(self, settings: SEOCHSettings, own: ConceptSums) -> ConceptSums:
+        return own.widened(settings.classes.sizes[-1])
 
     def _check_unchanged(self, settings: SEOCHSettings, state: State[ConceptSums]) -> None:
         super()._check_unchanged(settings, state)

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
 
+# Streams of random numbers apart from those of learning.
+_NEW_CENTERS = 1 << 34
+
+
 @dataclass(frozen=True)
 class SHOHSettings(Settings):
     """The checked parameters of SHOH."""
@@ -244,10 +248,12 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
             n_threads=resolve_n_threads(self.n_threads),
         )
 
-    # --- learning -----------------------------------------------------------------------------------------------------
+    @property
+    def classes_(self) -> list[NDArray[Any]]:  # type: ignore[override]
+        """Labels of the classes of each layer, coarse to fine, by class index: labels by name, or 0, 1, 2, ..."""
+        return self._fitted_state().classes.labels()
 
-    def _n_classes_of(self, state: State[Centers]) -> list[int]:
-        return [len(center) for center in state.own.centers]
+    # --- learning -----------------------------------------------------------------------------------------------------
 
     def _begin(
         self, settings: SHOHSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
@@ -263,6 +269,28 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
             class_sums={name: [np.zeros((d, c)) for c in n_classes[:-1]] for name, d in n_mapped.items()},
             alpha=settings.alpha,
             mu=settings.mu,
+        )
+
+    def _widened(self, settings: SHOHSettings, own: Centers) -> Centers:
+        """Return room for more classes, whose centers are random."""
+        n_new = [size - len(center) for size, center in zip(settings.classes.sizes, own.centers, strict=True)]
+        rng = settings.rng(_NEW_CENTERS + sum(settings.classes.sizes))
+
+        def with_rows(sums: list[Matrix]) -> list[Matrix]:
+            return [np.pad(of_layer, ((0, n), (0, 0))) for of_layer, n in zip(sums, n_new, strict=True)]
+
+        return dataclasses.replace(
+            own,
+            centers=[
+                np.vstack([center, random_signs(rng, n, settings.n_bits)])
+                for center, n in zip(own.centers, n_new, strict=True)
+            ],
+            D=with_rows(own.D),
+            class_counts=[np.pad(counts, (0, n)) for counts, n in zip(own.class_counts, n_new, strict=True)],
+            class_sums={
+                name: [np.pad(of_layer, ((0, 0), (0, n))) for of_layer, n in zip(sums, n_new, strict=False)]
+                for name, sums in own.class_sums.items()
+            },
         )
 
     def _learn(
@@ -329,7 +357,9 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         fields = archive.field("state")
         r = check_n_bits(fields["n_bits"])
         layers = range(check_integer("n_layers", fields["n_layers"], 1))
-        centers = [archive.array(f"centers.{k}", np.int8, (None, r)) for k in layers]
+        if len(layers) != state.classes.n_layers:
+            raise ValueError(f"n_layers must be {state.classes.n_layers}, that of the classes, got {len(layers)}")
+        centers = [archive.array(f"centers.{k}", np.int8, (c, r)) for k, c in enumerate(state.classes.sizes)]
         has_one_gram = "E" in archive.arrays  # earlier files: of all rows, each of which had labels in every layer
         grams = ["E" if has_one_gram else f"E.{k}" for k in layers]
         squares = None if has_one_gram else fields["squares"]

@@ -26,8 +26,13 @@ PARAMETERS = {
     "dhsl": {"training": TRAINING, "hidden": [8], "selector_hidden": [6, 6], "relation_hidden": 6, "relation_rows": 8},
 }
 # A file may lack the trial of encoders; the history of a training is for its reader alone.
-# Earlier files lack the last two.
-OPTIONAL = {("state", "trial"), ("state", "plan", "backbone_widths"), ("state", "evaluated_by")}
+# Earlier files lack all but the trial.
+OPTIONAL = {
+    ("state", "trial"),
+    ("state", "plan", "backbone_widths"),
+    ("state", "evaluated_by"),
+    ("state", "classes"),
+}
 UNUSED = {"parameters", "settings", "history"}
 
 

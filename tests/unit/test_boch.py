@@ -149,12 +149,13 @@ def test_later_matrices_may_have_fewer_columns_no_more_than_classes():
     [
         ({}, np.full(200, 3_000_000), ValueError, "labels must be class indices counted from 0, got 3000000 in row 0"),
         ({}, np.full(200, -1), ValueError, "labels must be class indices from 0 to"),
-        ({}, np.full(200, 1 << 24), ValueError, "labels must be class indices from 0 to 16777215, got 16777216"),
+        ({}, np.full(200, 1 << 24), ValueError, "labels must be class indices from 0 to 16777215, .*got 16777216"),
         ({}, np.full(200, 0.5), TypeError, "labels must be class indices of an integer dtype, got float64"),
         ({}, np.ones((200, 13), int), ValueError, "labels must give every row one label, .* got 13 in row 0"),
         ({}, np.zeros((200, 13), int), ValueError, "labels must give every row a label, none in rows 0, 1, 2, 3, 4"),
         ({"n_classes": 12}, np.full(200, 12), ValueError, "labels must be class indices from 0 to 11, got 12"),
-        ({"n_classes": 13}, np.full(200, 12), ValueError, "n_classes must stay 12 once chunks were learned, got 13"),
+        ({"n_classes": 13}, np.full(200, 13), ValueError, "labels must be class indices from 0 to 12, got 13"),
+        ({"n_classes": 11}, LABELS[200:], ValueError, "n_classes must be None or at least 12, .* learned, got 11"),
         ({"noise": 0.6}, LABELS[200:], ValueError, 'noise must be None, "auto" or a number from 0 to 0.5, got 0.6'),
         ({"noise": -0.1}, LABELS[200:], ValueError, "noise must be a finite number >= 0, got -0.1"),
         ({"noise": "much"}, LABELS[200:], ValueError, "noise must be None, .* got 'much'"),
@@ -341,15 +342,17 @@ def test_several_labels_a_row_have_the_codes_of_lemon():
     assert len(fitted.relabelled_["row"]) == 0
 
 
-def test_several_labels_a_row_stay_so_and_their_number(tmp_path):
+def test_several_labels_a_row_stay_so_and_take_new_classes(tmp_path):
     fitted = model().partial_fit(rows(slice(150), SEVERAL.views), SETS[:150])
     fitted.save(tmp_path / "model.npz")
     fitted = load(tmp_path / "model.npz")
     single = np.eye(8, dtype=np.uint8)[SETS[150:].argmax(axis=1)]
     fitted.partial_fit(rows(slice(150, 300), SEVERAL.views), single)
     fitted.partial_fit(rows(slice(150, 300), SEVERAL.views), SETS[150:])
-    with pytest.raises(ValueError, match=r"labels must have shape \(n,\) or \(n, 8\), got \(150, 9\)"):
-        fitted.partial_fit(rows(slice(150, 300), SEVERAL.views), np.pad(SETS[150:], ((0, 0), (0, 1))))
+    fitted.partial_fit(rows(slice(150, 300), SEVERAL.views), np.pad(SETS[150:], ((0, 0), (0, 1))))
+    assert len(fitted.classes_) == 9
+    with pytest.raises(ValueError, match=r"labels must have shape \(n,\) or \(n, 9\), got \(150, 8\)"):
+        fitted.partial_fit(rows(slice(150, 300), SEVERAL.views), SETS[150:])
 
 
 # --- thousands of classes ---------------------------------------------------------------------------------------------

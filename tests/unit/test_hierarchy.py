@@ -125,7 +125,7 @@ def test_wrong_hierarchies(hierarchy, error, message):
         (
             [[0, 0], [0, -2]],
             ValueError,
-            r"labels\[1\] must be class indices from 0 to 2, or -1 where only coarser classes are known, got -2",
+            r"labels\[1\] must be class indices from 0 to 2, or -1 for a class that is not known, got -2",
         ),
         (np.array([0.0, 1.0]), TypeError, "labels must be class indices of an integer dtype, got float64"),
         ([np.eye(2), np.eye(4)[:2]], ValueError, r"labels\[1\] must have shape \(n,\) or \(n, 3\), got \(2, 4\)"),

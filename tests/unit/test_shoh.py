@@ -361,9 +361,12 @@ def test_classes_never_seen_drop_out(data):
 
 def test_the_number_of_classes_of_one_layer():
     views = {"x": np.eye(3)}
-    model = SHOH(8).partial_fit(views, [0, 1, 2])
-    with pytest.raises(ValueError, match="class indices from 0 to 2, got 3 in row 1; n_classes makes room for classes"):
-        model.partial_fit(views, [0, 3, 2])
+    model = SHOH(8).partial_fit(views, [0, 1, 2]).partial_fit(views, [0, 3, 2])
+    assert model.centers_[0].shape == (4, 8)
+    with pytest.raises(
+        ValueError, match="class indices from 0 to 2, got 3 in row 1; a larger n_classes, or None, make"
+    ):
+        SHOH(8, n_classes=3).partial_fit(views, [0, 3, 2])
     model = SHOH(8, n_classes=10).partial_fit(views, [0, 1, 2]).partial_fit(views, [0, 9, 2])
     assert model.centers_[0].shape == (10, 8)
 

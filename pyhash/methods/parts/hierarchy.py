@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import as_rows, check_integer, is_sparse
+from pyhash._inputs.checks import is_sparse
 from pyhash._inputs.frames import is_frame
 from pyhash._inputs.labels import (
-    MAX_CLASSES,
     check_class_indices,
     check_label_matrix,
     count_class_indices,
@@ -20,49 +18,10 @@ from pyhash._inputs.labels import (
     name_rows,
     one_hot,
 )
+from pyhash._inputs.named_labels import label_rows
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
-
-
-@dataclass(frozen=True)
-class ClassLayers:
-    """The layers of classes that a model learns, coarse to fine, as its parameters give them."""
-
-    affiliations: list[NDArray[np.bool_]]  # A^{k,k+1} of neighbouring layers; empty for a single layer
-    n_classes: list[int] | None  # of each layer; None: a single layer, as many as the labels show
-
-    @classmethod
-    def check(cls, hierarchy: object, n_classes: object) -> ClassLayers:
-        """Return the layers of the parameters `hierarchy` and `n_classes`, checked."""
-        affiliations = check_affiliations(hierarchy)
-        if not affiliations:
-            return cls([], None if n_classes is None else [check_integer("n_classes", n_classes, 1, MAX_CLASSES)])
-        if n_classes is not None:
-            raise ValueError(f"n_classes must be None with a hierarchy, which has it, got {n_classes}")
-        return cls(affiliations, [len(affiliations[0]), *(a.shape[1] for a in affiliations)])
-
-    @property
-    def n_layers(self) -> int:
-        """Number of layers."""
-        return len(self.affiliations) + 1
-
-    def count(self, layers: list[Features]) -> list[int]:
-        """Return the number of classes of each layer, given labels; none for methods without labels."""
-        if self.n_classes is not None:
-            return self.n_classes
-        return [count_classes(layer) for layer in layers]
-
-    def check_unchanged(self, learned: list[int]) -> None:
-        """Raise ValueError if a model that learned so many classes of each layer cannot go on with these."""
-        if self.n_layers == len(learned) == 1:
-            if self.n_classes is not None and self.n_classes != learned:
-                raise ValueError(f"n_classes must stay {learned[0]} once chunks were learned, got {self.n_classes[0]}")
-        elif self.n_classes != learned:
-            raise ValueError(
-                f"hierarchy and n_classes must stay as learned, {learned} classes by layer, "
-                f"got {self.n_classes or 'one layer'}"
-            )
 
 
 def check_affiliations(hierarchy: object) -> list[NDArray[np.bool_]]:
@@ -78,26 +37,33 @@ def check_affiliations(hierarchy: object) -> list[NDArray[np.bool_]]:
         )
     affiliations: list[NDArray[np.bool_]] = []
     for k, entry in enumerate(hierarchy):
-        name = f"hierarchy[{k}]"
         n_parents = affiliations[-1].shape[1] if affiliations else None
-        if is_class_indices(name, entry):
-            parents = check_class_indices(name, entry, n_parents)
-            if parents.size == 0:
-                raise ValueError(f"{name} must name the parent of at least one class, got none")
-            n_parents = n_parents or count_class_indices(name, parents, hint=", give the 0/1 matrix")
-            affiliation = one_hot(parents, n_parents).T
-        else:
-            affiliation = check_label_matrix(name, entry)
-            if n_parents is not None and len(affiliation) != n_parents:
-                raise ValueError(f"{name} must have {n_parents} rows, the classes of layer {k}, got {len(affiliation)}")
-        orphans = np.flatnonzero(~affiliation.any(axis=0))
-        if orphans.size:
-            raise ValueError(f"{name} must give every class a parent, class {orphans[0]} of layer {k + 1} has none")
-        affiliations.append(affiliation)
+        affiliations.append(check_affiliation(f"hierarchy[{k}]", entry, n_parents, k))
     return affiliations
 
 
-def affiliations_with_finest(affiliations: list[NDArray[np.bool_]]) -> list[NDArray[np.float64]]:
+def check_affiliation(name: str, entry: object, n_parents: int | None, k: int) -> NDArray[np.bool_]:
+    """Return the affiliation matrix (c_k, c_new) of classes of layer k + 1, as ``check_affiliations`` describes one.
+
+    `n_parents` is c_k, None where the entry itself says it.
+    """
+    if is_class_indices(name, entry):
+        parents = check_class_indices(name, entry, n_parents)
+        if parents.size == 0:
+            raise ValueError(f"{name} must name the parent of at least one class, got none")
+        n_parents = n_parents or count_class_indices(name, parents, hint=", give the 0/1 matrix")
+        affiliation: NDArray[np.bool_] = one_hot(parents, n_parents).T
+    else:
+        affiliation = check_label_matrix(name, entry)
+        if n_parents is not None and len(affiliation) != n_parents:
+            raise ValueError(f"{name} must have {n_parents} rows, the classes of layer {k}, got {len(affiliation)}")
+    orphans = np.flatnonzero(~affiliation.any(axis=0))
+    if orphans.size:
+        raise ValueError(f"{name} must give every class a parent, class {orphans[0]} of layer {k + 1} has none")
+    return affiliation
+
+
+def affiliations_with_finest(affiliations: Sequence[NDArray[np.bool_]]) -> list[NDArray[np.float64]]:
     """Return A^{k,K} (c_k, c_K) for each k < K, the product of the matrices from k on.
 
     In a tree it says which class of layer k each finest class descends from; elsewhere it counts the ways.
@@ -112,14 +78,15 @@ def affiliations_with_finest(affiliations: list[NDArray[np.bool_]]) -> list[NDAr
 def label_layers(labels: Any, n_layers: int, n: int) -> list[Features]:
     """Return labels of `n` rows as one array for each layer, or for the finest layer alone; values are not checked.
 
+    Labels by name are arrays of objects, as ``label_rows`` gives them.
     A list or tuple of arrays has one entry for each layer, coarse to fine; anything else is the finest layer.
     """
     if _is_by_layer(labels, n_layers, n):
         if len(labels) != n_layers:
             raise ValueError(f"labels must have one entry for each of {n_layers} layers, got {len(labels)}")
-        layers = [as_rows(f"labels[{k}]", entry) for k, entry in enumerate(labels)]
+        layers = [label_rows(f"labels[{k}]", entry) for k, entry in enumerate(labels)]
     else:
-        layers = [as_rows("labels", labels)]
+        layers = [label_rows("labels", labels)]
     for k, layer in enumerate(layers):
         if layer.ndim == 0 or layer.shape[0] != n:
             name = "labels" if len(layers) == 1 else f"labels[{k}]"
@@ -140,13 +107,15 @@ def _is_by_layer(labels: Any, n_layers: int, n: int) -> bool:
 def count_classes(layer: Features, n_known: int = 0) -> int:
     """Return how many classes the labels of a single layer show, or how many are known."""
     if is_class_indices("labels", layer):
-        return max(n_known, count_class_indices("labels", check_class_indices("labels", layer), n_known=n_known))
+        hint = "; ids are labels by name in an array of objects, labels.astype(object)"
+        classes = check_class_indices("labels", layer, hint=hint, allow_unknown=True)
+        return max(n_known, count_class_indices("labels", classes, f", pass n_classes{hint}", n_known))
     return max(n_known, int(layer.shape[1])) if layer.ndim == 2 else n_known
 
 
 def label_matrices(
     layers: list[Features],
-    affiliations: list[NDArray[np.bool_]],
+    affiliations: Sequence[NDArray[np.bool_]],
     n_classes: Sequence[int],
     first_row: int,
 ) -> list[NDArray[np.float64]]:
@@ -162,9 +131,12 @@ def label_matrices(
         If the labels of a row contradict the hierarchy.
     """
     n_layers = len(n_classes)
-    hint = "" if affiliations else "; n_classes makes room for classes that the first labels lack"
+    hint = "; add_classes takes new ones" if affiliations else "; a larger n_classes, or None, makes room for more"
     if len(layers) < n_layers:
-        hint = "; rows whose finest class is unknown need labels of the coarser layers: a list of one array for each"
+        hint = (
+            "; rows whose finest class is unknown need labels of the coarser layers: a list of one array for each"
+            f"{hint}"
+        )
     names = ["labels"] if len(layers) == 1 else [f"labels[{k}]" for k in range(n_layers)]
     matrices = [
         _label_matrix(name, layer, c, first_row, hint, allow_unknown=k > 0)

@@ -13,6 +13,7 @@ from pyhash._inputs.checks import check_bool, check_integer, check_real
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, pack_triangle, unpack_triangle
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.calibration import UNCALIBRATED, Calibration
+from pyhash.methods.parts.class_table import ClassTable
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import MAPS, FeatureMap, apply_map
 from pyhash.methods.parts.feature_rows import FeatureRows
@@ -90,6 +91,7 @@ class State(Generic[Own]):
     ridge: dict[str, float]
     label_sets: LabelSets | None  # None where neither method nor encoder asks for it
     own: Own
+    classes: ClassTable = field(default_factory=ClassTable)  # all so far
     trial: EncoderTrial | None = None
     # By modality, where label sets are kept and samples without a label in the finest layer came; else empty.
     unlabelled: dict[str, UnlabelledSums] = field(default_factory=dict)
@@ -148,10 +150,12 @@ class State(Generic[Own]):
             self.label_posteriors[modality] = LabelPosterior(scores, cast("LabelSets", self.label_sets), choice)
         return self.label_posteriors[modality]
 
-    def widened(self, n_classes: int) -> State[Own]:
-        """Return the state with room for more classes."""
+    def widened(self, classes: ClassTable) -> State[Own]:
+        """Return the state with room for more classes, except in what the method itself keeps."""
+        n_classes = classes.sizes[-1]
         return replace(
             self,
+            classes=classes,
             sums={name: sums.widened(n_classes) for name, sums in self.sums.items()},
             label_sets=None if self.label_sets is None else self.label_sets.widened(n_classes),
             trial=None if self.trial is None else self.trial.widened(n_classes),
@@ -180,6 +184,7 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
                 arrays |= {f"X.{m}": sums.X, f"counts.{m}": sums.counts}
     if state.sums:
         fields |= {"n_classes": state.n_classes, "has_row_sums": state.has_row_sums}
+        fields["classes"] = state.classes.store(arrays)
     if state.label_sets is not None:
         state.label_sets.store(arrays)
     for m, name in enumerate(state.n_features):
@@ -209,7 +214,7 @@ def restore_state(archive: Archive) -> State[Any]:
         if width != n_mapped[name]:
             raise ValueError(f"the map of {name!r} makes {width} features, the header says {n_mapped[name]}")
     sums: dict[str, FeatureSums] = {}
-    label_sets = None
+    label_sets, classes = None, ClassTable()
     c = None if fields.get("n_classes") is None else check_integer("n_classes", fields["n_classes"], 1)
     if c is not None:
         label_sets = LabelSets.restore(archive, c, r) if LabelSets.is_in(archive) else None
@@ -224,6 +229,10 @@ def restore_state(archive: Archive) -> State[Any]:
             )
             for m, (name, d) in enumerate(n_mapped.items())
         }
+        # Files of earlier versions have one layer, or the hierarchy of the parameters.
+        classes = ClassTable.restore(fields["classes"], archive) if "classes" in fields else ClassTable((c,))
+        if classes.sizes[-1] != c:
+            raise ValueError(f"the finest layer must have {c} classes, got {classes.sizes[-1]}")
     _check_keys("ridge", ridge, sums)
     unlabelled = {}
     if "n_unlabelled" in fields:
@@ -248,6 +257,7 @@ def restore_state(archive: Archive) -> State[Any]:
         ridge=ridge,
         label_sets=label_sets,
         own=None,
+        classes=classes,
         trial=trial,
         unlabelled=unlabelled,
         history=restore_history(fields, archive),
