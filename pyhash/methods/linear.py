@@ -151,7 +151,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """Labels of the classes learned, by class index: of labels by name an array of objects, else 0, 1, 2, ..."""
         if not self.is_supervised:
             raise AttributeError(f"{type(self).__name__} has no classes_: it does not learn from labels")
-        return self._fitted_state().classes.labels()[-1]
+        state: State[Own] = self._fitted_state()
+        return state.classes.labels()[-1]
 
     @property
     def history_(self) -> list[dict[str, Any]]:
@@ -241,6 +242,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         self, settings: SettingsT, state: State[Own] | None, labels: Any, n: int
     ) -> tuple[SettingsT, list[Features]]:
         """Return the settings with all classes so far, and labels of `n` rows as class indices or 0/1 matrices."""
+        if not self.is_supervised:
+            return settings, []
         classes = settings.classes if state is None else state.classes.continued(settings.classes)
         classes, layers = classes.with_labels(self._layers_of(labels, n, classes.n_layers))
         return dataclasses.replace(settings, classes=classes), layers
@@ -320,8 +323,9 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 
     def _from_file(self, archive: Archive, backbones: Mapping[str, Any] | None) -> State[Own]:
         state = restore_state(archive)
-        if "classes" not in archive.field("state") and getattr(self, "hierarchy", None):
-            state = dataclasses.replace(state, classes=ClassTable.check(self.hierarchy, None))
+        hierarchy = getattr(self, "hierarchy", None)
+        if hierarchy and "classes" not in archive.field("state"):  # a file of an earlier version
+            state = dataclasses.replace(state, classes=ClassTable.check(hierarchy, None))
         if self.is_supervised != bool(state.sums):
             raise ModelFormatError(f"{archive.path} must have sums over samples exactly where labels were learned")
         if self.is_supervised and self._always_keeps_label_sets and state.label_sets is None:

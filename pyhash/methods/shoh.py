@@ -251,7 +251,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     @property
     def classes_(self) -> list[NDArray[Any]]:  # type: ignore[override]
         """Labels of the classes of each layer, coarse to fine, by class index: labels by name, or 0, 1, 2, ..."""
-        return self._fitted_state().classes.labels()
+        state: State[Centers] = self._fitted_state()
+        return state.classes.labels()
 
     # --- learning -----------------------------------------------------------------------------------------------------
 
@@ -429,7 +430,7 @@ def _check_gamma(gamma: float | Sequence[float], n_layers: int) -> list[float]:
     return _check_weights("gamma", array, np.zeros(n_layers - 1))
 
 
-def _soft_labels(L: list[Matrix], affiliations: list[NDArray[np.bool_]], gamma: list[float]) -> list[Matrix]:
+def _soft_labels(L: list[Matrix], affiliations: Sequence[NDArray[np.bool_]], gamma: list[float]) -> list[Matrix]:
     """Return S^1, ..., S^K (n, c_k), Eq. 3 and 4; rows without labels in a layer are zero there."""
     S = [L[0]]
     for k, affiliation in enumerate(affiliations):

@@ -491,5 +491,5 @@ def test_what_was_learned_cannot_change_shape(data):
     model = SHOH(hierarchy=data.hierarchy, n_bits=8).fit(data.views, data.labels["level2"])
     with pytest.raises(ValueError, match="n_bits must stay 8 once chunks were learned, got 16"):
         model.set_params(n_bits=16).partial_fit(data.views, data.labels["level2"])
-    with pytest.raises(ValueError, match="hierarchy and n_classes must stay as learned"):
+    with pytest.raises(ValueError, match="hierarchy and n_classes must stay as they were"):
         model.set_params(n_bits=8, hierarchy=None).partial_fit(data.views, data.labels["level2"])

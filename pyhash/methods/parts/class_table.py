@@ -41,6 +41,7 @@ class ClassTable:
 
     sizes: tuple[int, ...] = (0,)  # number of classes of each layer; 0: no label was seen yet
     affiliations: tuple[NDArray[np.bool_], ...] = ()  # A^{k,k+1} of neighbouring layers
+    given: tuple[int, ...] = ()  # number of classes of each layer that a hierarchy had at first; () without one
     numbers: tuple[Numbers, ...] | None = None  # of each layer; None where labels are class indices
     limit: int | None = None  # the most classes that a single layer may have: the parameter n_classes
 
@@ -50,7 +51,7 @@ class ClassTable:
         if not _is_hierarchy_by_name(hierarchy):
             affiliations = tuple(check_affiliations(hierarchy))
             sizes = (len(affiliations[0]), *(a.shape[1] for a in affiliations)) if affiliations else (0,)
-            table = cls(sizes, affiliations)
+            table = cls(sizes, affiliations, sizes if affiliations else ())
         else:
             table = _table_of_mappings(hierarchy)
         if n_classes is None:
@@ -168,15 +169,15 @@ class ClassTable:
                     f"n_classes must be None or at least {learned.sizes[0]}, the classes learned, got {self.limit}"
                 )
         elif not self._begins(learned):
-            of = list(self.sizes) if self.affiliations else "one layer"
+            had, got = (list(of.given) if of.given else "one layer" for of in (learned, self))
             raise ValueError(
-                f"hierarchy and n_classes must stay as learned, {list(learned.sizes)} classes by layer, got {of}; "
+                f"hierarchy and n_classes must stay as they were, {had} classes by layer, got {got}; "
                 "add_classes takes new ones"
             )
 
     def _begins(self, longer: ClassTable) -> bool:
-        """Return whether another table has these classes first in each layer, with the same parents."""
-        if self.n_layers != longer.n_layers or (self.numbers is None) != (longer.numbers is None):
+        """Return whether another table began with these classes and their parents."""
+        if self.given != longer.given or (self.numbers is None) != (longer.numbers is None):
             return False
         same_names = all(
             list(numbers) == list(of_longer)[: len(numbers)]
@@ -229,7 +230,7 @@ class ClassTable:
         if self.numbers is not None:
             text = json.dumps([[label_to_json(label) for label in numbers] for numbers in self.numbers])
             arrays["classes.labels"] = np.frombuffer(text.encode(), dtype=np.uint8)
-        return {"sizes": list(self.sizes), "named": self.numbers is not None}
+        return {"sizes": list(self.sizes), "given": list(self.given), "named": self.numbers is not None}
 
     @classmethod
     def restore(cls, fields: Fields, archive: Archive) -> ClassTable:
@@ -246,7 +247,10 @@ class ClassTable:
             numbers = tuple({label: i for i, label in enumerate(of_layer)} for of_layer in labels)
             if tuple(map(len, numbers)) != sizes or tuple(map(len, labels)) != sizes:
                 raise ValueError(f"labels must be distinct, {sizes} by layer, got {tuple(map(len, numbers))}")
-        return cls(sizes, affiliations, numbers)
+        given = tuple(check_integer("given", size, 1) for size in fields["given"])
+        if len(given) != (len(sizes) if affiliations else 0) or any(np.greater(given, sizes[: len(given)])):
+            raise ValueError(f"given must be at most {sizes}, the classes by layer, got {given}")
+        return cls(sizes, affiliations, given, numbers)
 
 
 def _labels_of_rows(name: str, layer: Features) -> Iterator[tuple[int, Label]]:
@@ -261,7 +265,8 @@ def _labels_of_rows(name: str, layer: Features) -> Iterator[tuple[int, Label]]:
 
 def _numbered(name: str, layer: Features, numbers: Numbers, hint: str) -> Features:
     """Return labels by name as class indices (n,), or as a sparse 0/1 matrix (n, c) where some row has several."""
-    rows, classes, unknown = [], [], {}
+    rows, classes = list[int](), list[int]()
+    unknown: dict[int, Label] = {}
     for row, label in _labels_of_rows(name, layer):
         if label in numbers:
             rows.append(row)
@@ -298,7 +303,8 @@ def _table_of_mappings(hierarchy: Any) -> ClassTable:
             numbers.append(_numbers_of(parent for of_label in parents.values() for parent in of_label))
         affiliations.append(_affiliation_by_name(name, parents, numbers[-1]))
         numbers.append(_numbers_of(parents))
-    return ClassTable(tuple(map(len, numbers)), tuple(affiliations), tuple(numbers))
+    sizes = tuple(map(len, numbers))
+    return ClassTable(sizes, tuple(affiliations), sizes, tuple(numbers))
 
 
 def _numbers_of(labels: Iterable[Label]) -> Numbers:

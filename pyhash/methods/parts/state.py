@@ -229,7 +229,7 @@ def restore_state(archive: Archive) -> State[Any]:
             )
             for m, (name, d) in enumerate(n_mapped.items())
         }
-        # Files of earlier versions have one layer, or the hierarchy of the parameters.
+        # Files of earlier versions have only the hierarchy of the parameters, if any.
         classes = ClassTable.restore(fields["classes"], archive) if "classes" in fields else ClassTable((c,))
         if classes.sizes[-1] != c:
             raise ValueError(f"the finest layer must have {c} classes, got {classes.sizes[-1]}")
