@@ -5,7 +5,7 @@ from pyhash.datasets.emoji import load_emoji
 from pyhash.datasets.mat import load_mat
 from pyhash.datasets.npz import load_npz, save_npz
 from pyhash.datasets.published import published_split
-from pyhash.datasets.synthetic import make_hierarchical, make_multilabel
+from pyhash.datasets.synthetic import make_drifting, make_hierarchical, make_multilabel
 
 __all__ = [
     "Chunk",
@@ -13,6 +13,7 @@ __all__ = [
     "load_emoji",
     "load_mat",
     "load_npz",
+    "make_drifting",
     "make_hierarchical",
     "make_multilabel",
     "published_split",

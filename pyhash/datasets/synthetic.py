@@ -18,6 +18,7 @@ _MAX_SAMPLES = 1 << 32
 _MAX_NOISE = 1e30
 
 _DEFAULT_FEATURES = {"image": 64, "text": 128}
+_LATENT = 32  # dimensions of the latent space
 
 
 def make_hierarchical(
@@ -83,18 +84,17 @@ def make_hierarchical(
         raise ValueError(f"n_classes must not shrink from coarse to fine, got {tuple(sizes)}")
     noise = _check_noise(noise)
     rng = np.random.default_rng(check_integer("seed", seed, 0))
-    hidden = 32
-    directions = rng.standard_normal((sizes[0], hidden)) * 2
+    directions = rng.standard_normal((sizes[0], _LATENT)) * 2
     parents = []
     for coarse, fine in pairwise(sizes):
         # Every class has a child before any has a second.
         parent = np.sort(np.concatenate([np.arange(coarse), rng.integers(0, coarse, fine - coarse)]))
-        directions = directions[parent] + rng.standard_normal((fine, hidden))
+        directions = directions[parent] + rng.standard_normal((fine, _LATENT))
         parents.append(parent)
     classes = [rng.integers(0, sizes[-1], n_samples)]
     for parent in reversed(parents):
         classes.insert(0, parent[classes[0]])
-    samples = directions[classes[-1]] + noise * rng.standard_normal((n_samples, hidden))
+    samples = directions[classes[-1]] + noise * rng.standard_normal((n_samples, _LATENT))
     layers = tuple(f"level{k + 1}" for k in range(len(sizes)))
     return Dataset(
         name="hierarchical",
@@ -166,10 +166,9 @@ def make_multilabel(
     labels = (rng.random((n_samples, n_classes)) < probability).astype(np.uint8)
     bare = np.flatnonzero(~labels.any(axis=1))
     labels[bare, rng.integers(0, n_classes, len(bare))] = 1
-    hidden = 32
-    directions = 2 * rng.standard_normal((n_classes, hidden))
+    directions = 2 * rng.standard_normal((n_classes, _LATENT))
     samples = labels @ directions / labels.sum(axis=1, keepdims=True)
-    samples += noise * rng.standard_normal((n_samples, hidden))
+    samples += noise * rng.standard_normal((n_samples, _LATENT))
     return Dataset(
         name="multilabel",
         views=_views(samples, n_features, noise, rng),
@@ -178,6 +177,79 @@ def make_multilabel(
         hierarchy=[],
         layers=("classes",),
         splits={"random": _queries(n_samples, query_fraction, rng)},
+    )
+
+
+def make_drifting(
+    n_samples: int = 1000,
+    *,
+    n_classes: int = 10,
+    turn: float = 180.0,
+    n_features: Mapping[str, int] | None = None,
+    noise: float = 1.0,
+    query_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """Generate a stream of samples whose features rotate, so that what was learned early becomes wrong.
+
+    Every class has a random direction in a latent space. A sample is the direction of its class plus noise, rotated by
+    an angle that grows evenly from the first row to the last. Every modality is a random linear projection of the
+    samples plus its own noise. Rows are in the order of time: do not shuffle them.
+
+    Parameters
+    ----------
+    n_samples : int
+        From 1 to 2**32.
+    n_classes : int
+        From 1 to 2**24.
+    turn : float
+        Angle in degrees by which the features have turned at the last row, >= 0.
+    n_features, noise, seed
+        As for ``make_hierarchical``.
+    query_fraction : float
+        Fraction of the rows, the last ones, that are queries in the split "latest", in [0, 1).
+
+    Returns
+    -------
+    Dataset
+        float32 views; labels "classes" (class indices); split "latest".
+
+    Raises
+    ------
+    TypeError
+        If a size is not an integer.
+    ValueError
+        If a number is out of its range.
+    ValueError
+        If `n_features` is empty.
+
+    Examples
+    --------
+    >>> make_drifting(100)
+    Dataset('drifting', 100 rows; views: image 64, text 128; labels: classes)
+    """
+    n_samples = check_integer("n_samples", n_samples, 1, _MAX_SAMPLES)
+    n_classes = check_integer("n_classes", n_classes, 1, MAX_CLASSES)
+    angles = np.radians(check_real("turn", turn, 0.0)) * np.linspace(0.0, 1.0, n_samples)
+    noise = _check_noise(noise)
+    rng = np.random.default_rng(check_integer("seed", seed, 0))
+    directions = 2 * rng.standard_normal((n_classes, _LATENT))
+    classes = rng.integers(0, n_classes, n_samples)
+    samples = directions[classes] + noise * rng.standard_normal((n_samples, _LATENT))
+    # The same angle in each of the planes of two neighbouring coordinates.
+    x, y = samples[:, ::2], samples[:, 1::2]
+    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    samples[:, ::2], samples[:, 1::2] = cos * x - sin * y, sin * x + cos * y
+    views = _views(samples, n_features, noise, rng)
+    is_query = np.arange(n_samples) >= n_samples - int(_check_query_fraction(query_fraction) * n_samples)
+    return Dataset(
+        name="drifting",
+        views=views,
+        labels={"classes": classes},
+        label_names={"classes": [f"class.{c}" for c in range(n_classes)]},
+        hierarchy=[],
+        layers=("classes",),
+        splits={"latest": is_query},
     )
 
 
@@ -209,8 +281,13 @@ def _views(
 
 
 def _queries(n: int, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    if not 0.0 <= check_real("query_fraction", fraction, 0.0) < 1.0:
-        raise ValueError(f"query_fraction must be in [0, 1), got {fraction}")
     is_query = np.zeros(n, dtype=bool)
-    is_query[rng.permutation(n)[: int(fraction * n)]] = True
+    is_query[rng.permutation(n)[: int(_check_query_fraction(fraction) * n)]] = True
     return is_query
+
+
+def _check_query_fraction(fraction: float) -> float:
+    checked = check_real("query_fraction", fraction, 0.0)
+    if checked >= 1:
+        raise ValueError(f"query_fraction must be in [0, 1), got {fraction}")
+    return checked

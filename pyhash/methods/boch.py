@@ -27,6 +27,7 @@ from pyhash.methods.parts.instance_bits import (
 )
 from pyhash.methods.parts.relabelling import Relabelled, likeliest
 from pyhash.methods.parts.state import Chunk, State
+from pyhash.methods.parts.sums import Sums
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -50,7 +51,7 @@ class BOCHSettings(Settings):
 
 
 @dataclass(frozen=True)
-class BOCHState:
+class BOCHState(Sums):
     """What BOCH keeps beside the sums of all methods."""
 
     embedding: EmbeddingSums | None = None  # of codes for several labels a row
@@ -58,6 +59,8 @@ class BOCHState:
     instances: InstanceSums | None = None
     relabelled: Relabelled = field(default_factory=Relabelled.none)  # in the last call that learned; not in files
     projections: dict[str, tuple[Matrix, NDArray[np.float64]]] = field(default_factory=dict)  # of instance bits, solved
+
+    not_sums = frozenset({"space", "relabelled", "projections"})
 
 
 class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
@@ -96,6 +99,10 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         Encoder of queries: "bayes" takes the code and the weights that retrieve best under the posterior over labels;
         "bits" takes the sign of each projection, "posterior" the expected code; "auto" the best of the three, tried on
         data not yet learned.
+    decay : float
+        Fraction of their weight, from 0 to below 1, that earlier chunks lose with each new chunk: for streams whose
+        features or classes drift. Among chunks of equal size about the last ``1 / decay`` count. It may change between
+        chunks.
     seed : int
         Seed of all random choices, the codes of the classes among them: the same seed and chunks give the same codes.
         It must not change after learning.
@@ -181,6 +188,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         xi: float | Mapping[str, float] = 0.1,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bayes",
+        decay: float = 0.0,
         seed: int = 0,
         record: bool = False,
     ) -> None:
@@ -192,6 +200,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         self.xi = xi
         self.feature_maps = feature_maps
         self.encoder = encoder
+        self.decay = decay
         self.seed = seed
         self.record = record
 

@@ -156,6 +156,10 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         that the query may have, "bayes" the code and the weights that retrieve best under the posterior over these
         sets, "auto" the best of the three, tried on data not yet learned. All but "bits" need the table of label sets:
         choose one of them before the first chunk, "bits" at any time.
+    decay : float
+        Fraction of their weight, from 0 to below 1, that earlier chunks lose with each new chunk: for streams whose
+        features or classes drift. Among chunks of equal size about the last ``1 / decay`` count. It may change between
+        chunks.
     seed : int
         Seed of all random choices: the same seed and chunks give the same codes.
     record : bool
@@ -223,6 +227,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         n_iter: int = 5,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
+        decay: float = 0.0,
         seed: int = 0,
         record: bool = False,
     ) -> None:
@@ -235,6 +240,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
         self.n_iter = n_iter
         self.feature_maps = feature_maps
         self.encoder = encoder
+        self.decay = decay
         self.seed = seed
         self.record = record
 

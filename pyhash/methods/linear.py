@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._files.archive import Archive
-from pyhash._inputs.checks import check_bool, check_features, check_integer, check_n_bits, is_sparse
+from pyhash._inputs.checks import check_bool, check_features, check_fraction, check_integer, check_n_bits, is_sparse
 from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError, NotFittedError
@@ -55,6 +55,7 @@ class Settings:
     seed: int
     ridge: dict[str, float]  # of each modality: of its projection, and of the label scores behind posterior codes
     record: bool  # whether the objective is noted after each iteration
+    decay: float  # fraction of their weight that earlier chunks lose with each chunk
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return the random numbers of a chunk; they do not depend on the chunks before it."""
@@ -235,6 +236,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             seed=check_integer("seed", getattr(self, "seed", 0), 0),
             ridge=ridge,
             record=check_bool("record", self.record),
+            decay=check_fraction("decay", getattr(self, "decay", 0.0)),
         )
         return self._check_parameters(shared, modalities)
 
@@ -382,6 +384,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     ) -> tuple[State[Own], Signs]:
         is_first = state is None
         state = self._empty_state(settings, rows) if state is None else self._grow(state, rows)
+        if settings.decay > 0 and not is_first:
+            state = state.scaled(1.0 - settings.decay)
         views = {name: FeatureRows(name, x, state.maps[name], rows.first_row) for name, x in rows.views.items()}
         chunk = Chunk(
             views=views,

@@ -110,6 +110,10 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
         Encoder of queries: "bits" takes the sign of each projection, "posterior" the code expected of the label sets
         that the query may have, "bayes" the code and the weights that retrieve best under the posterior over these
         sets, "auto" the best of the three, tried on data not yet learned. It may be changed at any time.
+    decay : float
+        Fraction of their weight, from 0 to below 1, that earlier chunks lose with each new chunk: for streams whose
+        features or classes drift. Among chunks of equal size about the last ``1 / decay`` count. It may change between
+        chunks.
     seed : int
         Seed of all random choices: the same seed and chunks give the same codes.
     record : bool
@@ -212,6 +216,7 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
         n_iter: int = 5,
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
+        decay: float = 0.0,
         seed: int = 0,
         record: bool = False,
         n_threads: int | None = None,
@@ -228,6 +233,7 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
         self.n_iter = n_iter
         self.feature_maps = feature_maps
         self.encoder = encoder
+        self.decay = decay
         self.seed = seed
         self.record = record
         self.n_threads = n_threads
@@ -335,7 +341,7 @@ def objective(
     B: Matrix,
     BB_old: Matrix,
     similar: Matrix,
-    n_similar: Callable[[], int],
+    n_similar: Callable[[], float],
 ) -> dict[str, float]:
     """Return the terms of Eq. 1 over all samples, `own` with the chunk at codes B; `n_similar` counts the 1s of S."""
     r, variables = len(BB_old), [own.U[name] for name, weight in settings.lambda_m.items() if weight > 0]

@@ -111,6 +111,10 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         that the query may have, "bayes" the code and the weights that retrieve best under the posterior over these
         sets, "auto" the best of the three, tried on data not yet learned. All but "bits" need the table of label sets:
         choose one of them before the first chunk, "bits" at any time.
+    decay : float
+        Fraction of their weight, from 0 to below 1, that earlier chunks lose with each new chunk: for streams whose
+        features or classes drift. Among chunks of equal size about the last ``1 / decay`` count. It may change between
+        chunks.
     seed : int
         Seed of all random choices: the same seed and chunks give the same codes.
     record : bool
@@ -205,6 +209,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         init: str = "centers",
         feature_maps: Mapping[str, Any] | None = None,
         encoder: str = "bits",
+        decay: float = 0.0,
         seed: int = 0,
         record: bool = False,
         n_threads: int | None = None,
@@ -223,6 +228,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         self.init = init
         self.feature_maps = feature_maps
         self.encoder = encoder
+        self.decay = decay
         self.seed = seed
         self.record = record
         self.n_threads = n_threads

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyhash.datasets import Dataset, load_npz, make_hierarchical, make_multilabel, save_npz
+from pyhash.datasets import Dataset, load_npz, make_drifting, make_hierarchical, make_multilabel, save_npz
 
 
 def test_emoji_has_the_documented_shapes(emoji):
@@ -138,6 +138,8 @@ def test_chunks_carry_the_hierarchy(emoji):
             r"query_fraction must be in \[0, 1\), got 1.0",
         ),
         (lambda d: make_hierarchical(5, n_features={"x": 0}), ValueError, r"n_features\['x'\] must be an integer"),
+        (lambda d: make_drifting(5, turn=-1), ValueError, "turn must be a finite number >= 0, got -1"),
+        (lambda d: make_drifting(5, query_fraction=1), ValueError, r"query_fraction must be in \[0, 1\), got 1"),
         (
             lambda d: make_multilabel(5, n_classes=2, mean_labels=3),
             ValueError,
@@ -312,3 +314,17 @@ def test_rows_may_be_a_list_and_count_from_the_end():
     chunk = data.select([-1, 3])
     np.testing.assert_array_equal(chunk.views["text"], data.views["text"][[-1, 3]])
     assert len(data.select([]).rows) == 0
+
+
+def test_a_drifting_stream_turns_evenly():
+    """Without noise, class means of the first and the last rows are opposite after half a turn, equal after a whole."""
+    for turn, factor in [(180.0, -1.0), (360.0, 1.0), (0.0, 1.0)]:
+        data = make_drifting(4001, n_classes=3, turn=turn, noise=0.0, seed=4)
+        classes, X = data.labels["classes"], data.views["image"]
+        ends = [np.flatnonzero(classes == c)[[0, -1]] for c in range(3)]
+        for first, last in ends:
+            np.testing.assert_allclose(X[last], factor * X[first], atol=0.05)
+        if turn == 180.0:  # a right angle in the middle
+            middle = [rows[np.argmin(np.abs(rows - 2000))] for rows in (np.flatnonzero(classes == c) for c in range(3))]
+            assert all(np.abs(X[m] - X[f]).max() > 0.5 for m, (f, _) in zip(middle, ends, strict=True))
+    np.testing.assert_array_equal(np.flatnonzero(make_drifting(50).splits["latest"]), np.arange(45, 50))

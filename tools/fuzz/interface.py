@@ -94,6 +94,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "mean_average_precision": {"n_bits": 16},
     "make_hierarchical": {"n_samples": 40},
     "make_multilabel": {"n_samples": 40},
+    "make_drifting": {"n_samples": 40},
     "select": {"rows": [0, 5, 3]},
     "split": {"name": "mine"},
     "chunks": {"size": 7},

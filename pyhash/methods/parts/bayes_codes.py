@@ -47,7 +47,8 @@ class BayesCodes:
 
     def __init__(self, label_sets: LabelSets, n_bits: int) -> None:
         self.mean_codes = np.ascontiguousarray(label_sets.mean_codes[:, :n_bits], dtype=np.float32)
-        self._counts = label_sets.counts.astype(np.float64)
+        # A class that fades counts as one row: its weight n^-0.3 would grow without bound.
+        self._counts = np.maximum(label_sets.counts, 1.0)
         self._sets = label_sets.sets if label_sets.has_several else None
 
     def __call__(self, logits: Matrix) -> NDArray[np.float32]:

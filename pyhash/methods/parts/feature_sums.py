@@ -24,7 +24,7 @@ class UnlabelledSums(Sums):
 
     XX: Matrix  # (d, d): sum X'X
     X: Matrix  # (d,): sum of rows
-    n: int
+    n: float  # weighted as the sums are
 
     @classmethod
     def empty(cls, d: int) -> UnlabelledSums:

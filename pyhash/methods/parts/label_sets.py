@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
 
+# A weight that no sum with a whole sample shows.
+LEAST_COUNT = 2.0**-53
+
+
 def distinct_label_sets(L: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
     """Return the distinct rows of a 0/1 matrix (n, c), packed and sorted, and which of them each row is."""
     distinct, inverse = np.unique(pack_label_sets(L), axis=0, return_inverse=True)
@@ -154,8 +158,14 @@ class LabelSets:
         return LabelSets(self.n_classes, remaining.sets[kept], remaining.counts[kept], remaining.code_sums[kept])
 
     def scaled(self, factor: float) -> LabelSets:
-        """Return the table with every sample weighted by a factor."""
-        return LabelSets(self.n_classes, self.sets, self.counts * factor, self.code_sums * factor)
+        """Return the table with every sample weighted by a factor, without the sets that next to nothing is left of."""
+        counts, code_sums = self.counts * factor, self.code_sums * factor
+        kept = counts > LEAST_COUNT
+        if kept.all():
+            table = LabelSets(self.n_classes, self.sets, counts, code_sums)
+            table._numbering = self._numbering  # the same sets, and one index for both
+            return table
+        return LabelSets(self.n_classes, self.sets[kept], counts[kept], code_sums[kept])
 
     def _with(self, other: LabelSets, sign: int) -> LabelSets:
         """Return the table with the samples of another one, of as many classes, counted with a sign."""
@@ -183,12 +193,14 @@ class LabelSets:
     def restore(cls, archive: Archive, n_classes: int, n_bits: int) -> LabelSets:
         """Return the table of a file; raise if its parts do not fit together."""
         sets = archive.array("sets", np.uint8, (None, n_bytes_of(n_classes)))
-        counts = archive.array("sets.counts", np.int64, (len(sets),))
+        weighted = "sets.counts" in archive.arrays and archive.arrays["sets.counts"].dtype == np.float64
+        counts = archive.array("sets.counts", np.float64 if weighted else np.int64, (len(sets),))
         code_sums = archive.array("sets.code_sums", np.float64, (len(sets), n_bits))
         if len(set(_as_bytes(sets))) < len(sets):
             raise ValueError("sets must be distinct, some are there twice")
-        if (counts < 1).any():
-            raise ValueError(f"sets.counts must be at least 1, got {counts.min()}")
+        least = LEAST_COUNT if weighted else 1
+        if not (counts >= least).all():
+            raise ValueError(f"sets.counts must be at least {least:g}, got {counts.min():g}")
         return cls(n_classes, sets, counts, code_sums)
 
     @property
@@ -251,10 +263,10 @@ class LabelSets:
         summed = _core.sum_similar(packed, self.sets, self.code_sums, resolve_n_threads(n_threads))
         return summed[row_sets]
 
-    def n_similar(self, L: NDArray[Any], n_threads: int | None = None) -> int:
+    def n_similar(self, L: NDArray[Any], n_threads: int | None = None) -> float:
         """Return how many pairs of a row of L (n, n_classes) and a sample of the table share a label."""
         counts = self.counts[:, None].astype(np.float64)
-        return int(LabelSets(self.n_classes, self.sets, self.counts, counts).codes_of_similar(L, n_threads).sum())
+        return float(LabelSets(self.n_classes, self.sets, self.counts, counts).codes_of_similar(L, n_threads).sum())
 
 
 def _as_bytes(packed: NDArray[np.uint8]) -> list[bytes]:

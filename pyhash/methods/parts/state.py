@@ -24,6 +24,7 @@ from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import RidgeSolver, solve_ridge
+from pyhash.methods.parts.sums import Sums
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -150,6 +151,16 @@ class State(Generic[Own]):
             self.label_posteriors[modality] = LabelPosterior(scores, cast("LabelSets", self.label_sets), choice)
         return self.label_posteriors[modality]
 
+    def scaled(self, factor: float) -> State[Own]:
+        """Return the state with the samples so far weighted by a factor; what was solved from the sums is kept."""
+        return replace(
+            self,
+            sums={name: sums.scaled(factor) for name, sums in self.sums.items()},
+            label_sets=None if self.label_sets is None else self.label_sets.scaled(factor),
+            unlabelled={name: sums.scaled(factor) for name, sums in self.unlabelled.items()},
+            own=self.own.scaled(factor) if isinstance(self.own, Sums) else self.own,
+        )
+
     def widened(self, classes: ClassTable) -> State[Own]:
         """Return the state with room for more classes, except in what the method itself keeps."""
         n_classes = classes.sizes[-1]
@@ -236,7 +247,7 @@ def restore_state(archive: Archive) -> State[Any]:
     _check_keys("ridge", ridge, sums)
     unlabelled = {}
     if "n_unlabelled" in fields:
-        n = check_integer("n_unlabelled", fields["n_unlabelled"], 1)
+        n = check_real("n_unlabelled", fields["n_unlabelled"], 0.0, exclusive=True)
         unlabelled = {
             name: UnlabelledSums(
                 _restore_gram(archive, f"unlabelled.XX.{m}", d), archive.array(f"unlabelled.X.{m}", np.float64, (d,)), n
