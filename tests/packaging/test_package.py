@@ -251,8 +251,19 @@ def test_folders_do_not_import_each_other():
 
 def test_public_docstrings_are_whole():
     """Every public class and function of the package's main modules says what it takes and shows itself at work."""
-    from pyhash import codes, comparison, datasets, deep, distributed, evaluation, index, interop, methods, plotting
-    from pyhash import search
+    from pyhash import (
+        codes,
+        comparison,
+        datasets,
+        deep,
+        distributed,
+        evaluation,
+        index,
+        interop,
+        methods,
+        plotting,
+        search,
+    )
     from pyhash.methods.parts import descent
 
     modules = (codes, comparison, datasets, deep, distributed, evaluation, index, interop, methods, plotting, search)
