@@ -9,8 +9,9 @@ MD := $(wildcard *.md) docs tests .github
 BUILT_FROM := pyproject.toml CMakeLists.txt LICENSE NOTICE pyhash/evaluation/_ranks.pyx $(CPP)
 DEMO_OUT ?= pyhash-demo
 
-# Tests run in as many processes as there are cores, each with one thread for matrices.
-PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+# Tests run in as many processes as there are cores, each with one thread for matrices. Compiled modules are kept: many
+# tests start processes.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
 .PHONY: demo test test-all lint bench cpp-test cpp-tsan cpp-tidy fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean

@@ -323,7 +323,7 @@ def test_ctrl_c_keeps_what_is_done(capsys, file, tmp_path):
     out = tmp_path / "out"
     arguments = ["--data", str(file), "--methods", "lemon", "--bits", "8", "--out", str(out), "--no-charts"]
     process = subprocess.Popen(
-        [*COMMAND, *arguments, "--seeds", "5000"],
+        [*COMMAND, *arguments, "--seeds", "1000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
