@@ -42,18 +42,24 @@ def label_rows(name: str, labels: object) -> Features:
     try:
         array = as_array(name, labels)
     except (TypeError, ValueError):
-        if not _are_labels(entries):
+        if not _hold_names(entries):
             raise
     else:
-        if array.dtype.kind not in _NAMED or not _are_labels(entries):
+        if array.dtype.kind not in _NAMED or not _hold_names(entries):
             return array
     # Entry by entry: numpy would turn numbers beside strings into strings, and tuples into rows of a matrix.
     return np.fromiter(entries, dtype=object, count=len(entries))
 
 
-def _are_labels(entries: list[Any]) -> bool:
-    """Return whether each entry of a list is one row's label, or a set of labels, rather than a row of a matrix."""
-    return all(isinstance(e, (str, bytes, tuple, set, frozenset)) or not hasattr(e, "__len__") for e in entries)
+def _hold_names(entries: list[Any]) -> bool:
+    """Return whether the entries of a list are labels by name, rather than numbers or rows of a matrix."""
+    names = (str, bytes, tuple, set, frozenset)
+    return any(
+        isinstance(entry, names)
+        or not hasattr(entry, "__len__")
+        or (isinstance(entry, list) and any(isinstance(label, str) for label in entry))
+        for entry in entries
+    )
 
 
 def is_named(rows: Features) -> bool:

@@ -205,14 +205,15 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         self.record = record
 
     @property
-    def relabelled_(self) -> dict[str, NDArray[np.int64]]:
+    def relabelled_(self) -> dict[str, NDArray[Any]]:
         """Rows of the last ``fit`` or ``partial_fit`` that were learned with another label than the given one.
 
         Arrays of equal length: "row", its number; "given" and "taken", the labels. Empty without `noise`, and in a
         model that was loaded.
         """
-        rows, given, taken = (array.copy() for array in self._fitted_state().own.relabelled)
-        return {"row": rows, "given": given, "taken": taken}
+        rows, given, taken = self._fitted_state().own.relabelled
+        labels = self.classes_
+        return {"row": rows.copy(), "given": labels[given], "taken": labels[taken]}
 
     def _default_map(self, sparse: bool) -> UnitLength | RBFAnchors:
         if sparse:

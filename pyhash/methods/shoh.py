@@ -17,6 +17,7 @@ from pyhash._inputs.threads import resolve_n_threads
 from pyhash.methods.linear import Settings
 from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
+from pyhash.methods.parts.class_table import restore_hierarchy, store_hierarchy
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
 from pyhash.methods.parts.growth import complete_rows
 from pyhash.methods.parts.hierarchy import affiliations_with_finest
@@ -78,7 +79,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         Code length r in bits.
     hierarchy : list or None
         One entry for each pair of neighbouring layers, coarse to fine: the parent of every class of the finer layer,
-        (c_{k+1},) integers, or a 0/1 matrix (c_k, c_{k+1}). None or empty: one layer.
+        (c_{k+1},) integers, or a 0/1 matrix (c_k, c_{k+1}); for labels by name a mapping {label: label of its parent},
+        or of a set of parents. None or empty: one layer. ``add_classes`` takes more of them later.
     n_classes : int or None
         Number of classes of a single layer, for labels that are class indices; None: as many as the first labels show
         (in ``fit``, all labels). Must be None with a hierarchy, which fixes it.
@@ -260,6 +262,54 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         state: State[Centers] = self._fitted_state()
         return state.classes.labels()
 
+    def add_classes(self, layer: int, parents: Any) -> Self:
+        """Add classes to a layer, for rows that are learned from now on; a call that raises changes nothing.
+
+        The classes follow those of the layer, with the next class indices. A later ``fit`` begins with those of
+        `hierarchy` again.
+
+        Parameters
+        ----------
+        layer : int
+            Number of the layer, from 1 for the coarsest.
+        parents : array_like, mapping or int
+            The parents of the new classes, as in `hierarchy`: their class indices (m,) in the layer above, a 0/1 matrix
+            (c, m), or, where labels are by name, a mapping {label: label of its parent}. Layer 1 has no parents: then
+            the number of new classes, or a list of their labels.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet; until then give all classes in `hierarchy`.
+        TypeError
+            If `layer` is not an integer, or `parents` is none of the above.
+        ValueError
+            If there is no such layer, or no such parent.
+        ValueError
+            If there is no new class, or a label is one of the layer's already.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyhash import SHOH
+        >>> fine = np.arange(90) % 3
+        >>> model = SHOH(16, hierarchy=[[0, 0, 1]]).partial_fit({"image": np.eye(6)[fine]}, fine)
+        >>> model = model.add_classes(1, 1).add_classes(2, [2, 2])  # a third coarse class, and two of its own
+        >>> model = model.partial_fit({"image": np.eye(6)[fine + 2]}, fine + 2)
+        >>> [len(labels) for labels in model.classes_]
+        [3, 5]
+        """
+        state: State[Centers] = self._fitted_state()
+        settings = self._settings(list(state.n_features))
+        self._check_unchanged(settings, state)
+        classes = state.classes.continued(settings.classes).with_classes(layer, parents)
+        self._state = self._with_classes(dataclasses.replace(settings, classes=classes), state)
+        return self
+
     # --- learning -----------------------------------------------------------------------------------------------------
 
     def _begin(
@@ -383,6 +433,13 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
             alpha=_check_weights("alpha", fields["alpha"], np.zeros(len(layers))),
             mu=check_real("mu", fields["mu"], 0.0),
         )
+
+    def _stored_params(self) -> dict[str, Any]:
+        return {**super()._stored_params(), "hierarchy": store_hierarchy(self.hierarchy)}
+
+    @classmethod
+    def _from_stored_params(cls, parameters: dict[str, Any]) -> Self:
+        return cls(**{**parameters, "hierarchy": restore_hierarchy(parameters.get("hierarchy"))})
 
     @classmethod
     def from_archive(cls, archive: Archive, backbones: Mapping[str, Any] | None = None) -> Self:  # noqa: D102

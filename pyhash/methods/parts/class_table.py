@@ -135,9 +135,10 @@ class ClassTable:
                 f"{example!r}; a hierarchy of labels by name has mappings {{label: label of its parent}}"
             )
         if not named[0] and self.numbers is not None:
+            got = "a matrix" if layers[0].ndim > 1 else f"an array of {layers[0].dtype}"
             raise ValueError(
-                f"labels must be by name, as those before, got {'a matrix' if layers[0].ndim > 1 else 'class indices'}"
-                "; integers by name are an array of objects, labels.astype(object)"
+                f"labels must be by name, as those before, got {got}; numbers by name are an array of objects, "
+                "labels.astype(object)"
             )
         return named[0]
 
@@ -350,3 +351,28 @@ def _affiliation_by_name(name: str, parents: Mapping[Label, list[Label]], number
                 )
             affiliation[numbers[parent], j] = True
     return affiliation
+
+
+def store_hierarchy(hierarchy: Any) -> Any:
+    """Return the parameter `hierarchy` for a file: mappings as JSON, anything else as it is."""
+    if not _is_hierarchy_by_name(hierarchy):
+        return hierarchy
+
+    def stored(parents: Any) -> Any:
+        if not isinstance(parents, (set, frozenset)):
+            return label_to_json(parents)
+        return {"set": [label_to_json(label) for label in labels_of_entry("hierarchy", parents, "the parents")]}
+
+    return [{"parents": [[label_to_json(label), stored(of)] for label, of in entry.items()]} for entry in hierarchy]
+
+
+def restore_hierarchy(stored: Any) -> Any:
+    """Return the parameter that ``store_hierarchy`` stored."""
+    if not _is_hierarchy_by_name(stored):
+        return stored
+
+    def restored(of: Any) -> Any:
+        is_stored_set = isinstance(of, Mapping) and "set" in of
+        return {label_from_json(label) for label in of["set"]} if is_stored_set else label_from_json(of)
+
+    return [{label_from_json(label): restored(of) for label, of in entry["parents"]} for entry in stored]
