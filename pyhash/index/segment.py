@@ -78,6 +78,12 @@ class Segment:
         alive = None if self.alive is None else bytes_of_mask(self.alive, len(self.ids))
         return SegmentContent(self.codes, self.ids, alive, self.stored)
 
+    @property
+    def key(self) -> str | None:
+        """What tells codes and ids from those of any other segment of the directory; None: not committed yet."""
+        form = self.stored
+        return None if form is None else f"{form.name} {form.n} {form.codes_crc:08x} {form.ids_crc:08x}"
+
     def rows_with(self, ids: Ids) -> Rows:
         """Return the row of each id, -1 where it is not among those alive."""
         if not len(self.ids):

@@ -41,6 +41,11 @@ class SegmentedCodes:
         return self._fingerprint
 
     @property
+    def segments(self) -> Segments:
+        """The runs of rows that it is made of, at this moment; what ``pyhash.interop.sync`` reads."""
+        return self._segments
+
+    @property
     def codes(self) -> NDArray[np.uint8]:
         """The packed codes (n, ceil(n_bits / 8)), by ascending id; read only. A copy, if there are several segments."""
         return self._whole().codes

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyhash._inputs.checks import check_codes, check_n_bits, n_bytes_of
 from pyhash._inputs.ids import check_ids
+from pyhash.interop.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -56,7 +56,7 @@ def to_faiss_index(codes: ArrayLike, ids: ArrayLike | None, n_bits: int) -> Any:
     n_bits = check_n_bits(n_bits)
     array = check_codes("codes", codes, n_bits)
     new_ids = None if ids is None else check_ids(ids, len(array), unique=True)
-    faiss = _require_faiss()
+    faiss = require("faiss", "FAISS indexes", "bench")
     flat = faiss.IndexBinaryFlat(8 * n_bytes_of(n_bits))
     if new_ids is None or np.array_equal(new_ids, np.arange(len(array))):
         flat.add(array)
@@ -105,7 +105,7 @@ def from_faiss_index(index: Any, n_bits: int) -> tuple[NDArray[np.uint8], NDArra
     >>> CodeIndex(n_bits=64).add(codes, ids)  # doctest: +SKIP
     """
     n_bits = check_n_bits(n_bits)
-    faiss = _require_faiss()
+    faiss = require("faiss", "FAISS indexes", "bench")
     flat = top = faiss.downcast_IndexBinary(index) if isinstance(index, faiss.IndexBinary) else index
     if isinstance(top, faiss.IndexBinaryIDMap):
         flat = faiss.downcast_IndexBinary(top.index)
@@ -117,11 +117,3 @@ def from_faiss_index(index: Any, n_bits: int) -> tuple[NDArray[np.uint8], NDArra
     codes = faiss.vector_to_array(flat.xb).reshape(flat.ntotal, n_bytes_of(n_bits))
     ids = np.arange(flat.ntotal) if flat is top else faiss.vector_to_array(top.id_map)
     return check_codes("index", codes, n_bits), ids.astype(np.int64)
-
-
-def _require_faiss() -> Any:
-    """Return the module, or an ImportError that names the extra."""
-    try:
-        return import_module("faiss")
-    except ImportError:
-        raise ImportError("FAISS indexes need faiss: pip install 'pyhash-crossmodal[bench]'") from None
