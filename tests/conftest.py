@@ -1,4 +1,5 @@
 import gc
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -52,3 +53,17 @@ def rng():
 @pytest.fixture(scope="session")
 def emoji():
     return load_emoji()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """What ``psycopg.connect`` takes for a PostgreSQL with pgvector that tests may use."""
+    pytest.importorskip("psycopg")
+    from postgres_server import UnavailableError, postgres_server
+
+    with ExitStack() as stack:
+        try:
+            where = stack.enter_context(postgres_server())
+        except UnavailableError as error:
+            pytest.skip(f"no PostgreSQL: {error}")
+        yield where

@@ -60,6 +60,11 @@ FORMS = {
         lambda values, n_bits: interop.from_milvus_bytes(values, whole(n_bits)),
         lambda value, n_bits: [value[i // 8] >> (i % 8) & 1 for i in range(n_bits)],
     ),
+    "words": (
+        interop.to_words,
+        interop.from_words,
+        lambda value, n_bits: [int(value[i // 64]) >> (i % 64) & 1 for i in range(n_bits)],
+    ),
 }
 
 
@@ -108,6 +113,10 @@ def test_known_values():
     assert interop.to_bit_strings(packed, 12) == ["100000001100"]
     assert interop.to_pgvector_bytes(packed, 12) == [b"\0\0\0\x0c\x80\xc0"]
     assert interop.to_milvus_bytes(packed, 16) == [b"\x01\x03"]
+    assert interop.to_words(packed, 12).tolist() == [[0b1100000001]]
+    last = codes.pack([[-1] * 127 + [1]])
+    assert interop.to_words(last, 128).tolist() == [[0, 1 << 63]]
+    np.testing.assert_array_equal(interop.from_words([[0, -(1 << 63)]], 128), last)
 
 
 def test_elasticsearch_examples_of_bits_bytes_and_hexadecimal_digits_agree():
@@ -129,7 +138,9 @@ def test_any_bytes_like_is_taken():
         assert interop.from_pgvector_bytes(iter([kind(b"\0\0\0\x04\x90")]), 4).tolist() == [[9]]
 
 
-@pytest.mark.parametrize("to", [interop.to_msb_bytes, interop.to_bit_strings, interop.to_pgvector_bytes])
+@pytest.mark.parametrize(
+    "to", [interop.to_msb_bytes, interop.to_bit_strings, interop.to_pgvector_bytes, interop.to_words]
+)
 def test_codes_are_checked(to):
     with pytest.raises(TypeError, match="codes must be packed codes of dtype uint8, got int64"):
         to([[1, 2]], 16)
@@ -200,6 +211,11 @@ def test_codes_are_checked(to):
         (lambda: interop.to_milvus_bytes([[1]], 8), TypeError, "codes must be packed codes of dtype uint8"),
         (lambda: interop.from_milvus_bytes([b"\0\0"], 12), ValueError, "n_bits must be a multiple of 8 for Milvus"),
         (lambda: interop.from_milvus_bytes([b"\0"], 16), ValueError, "values must be of 2 bytes for n_bits=16, row 0"),
+        (lambda: interop.from_words([[1.0]], 8), TypeError, "words must be of dtype uint64 or int64, got float64"),
+        (lambda: interop.from_words([1], 8), ValueError, r"words must have shape \(n, 1\) for n_bits=8, got \(1,\)"),
+        (lambda: interop.from_words([[1]], 65), ValueError, r"words must have shape \(n, 2\) for n_bits=65"),
+        (lambda: interop.from_words([[0], [16]], 4), ValueError, "words must have zero padding bits .*, row 1 has"),
+        (lambda: interop.from_words([[0], [256]], 8), ValueError, "words must have zero padding bits .*, row 1 has"),
         (lambda: interop.from_milvus_bytes([3], 8), TypeError, "values must .* row 0 is of type int"),
         (lambda: interop.from_milvus_bytes(3, 8), TypeError, "values must .* got int"),
     ],

@@ -1,8 +1,11 @@
 """Tables of DuckDB, LanceDB and PostgreSQL, kept equal to an index."""
 
+import re
+import sys
 import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
+import databases
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,169 +14,13 @@ from hypothesis import strategies as st
 from pyhash import CodeIndex, codes, interop
 
 LENGTHS = [1, 12, 64, 100, 200]
-DATABASES = ["duckdb", "lancedb", "postgres"]
-
-
-class DuckDB:
-    """In memory."""
-
-    def __init__(self):
-        import duckdb
-
-        self.connection = duckdb.connect()
-
-    def table(self, name="items", **names):
-        return interop.DuckDBTable(self.connection, name, **names)
-
-    def content(self, n_bits, name="items"):
-        rows = self.connection.execute(f'SELECT * FROM "{name}"').fetchnumpy()
-        words = np.stack([rows[f"code{i}"] for i in range((n_bits + 63) // 64)], axis=1)
-        return np.asarray(rows["id"]), interop.from_words(np.asarray(words), n_bits)
-
-    def search(self, query, k, n_bits):
-        words = interop.to_words(query[None], n_bits)[0].tolist()
-        distance = " + ".join(f"bit_count(xor(code{i}, ?))::INTEGER" for i in range(len(words)))
-        sql = f"SELECT id, {distance} AS distance FROM items ORDER BY distance, id LIMIT {k}"
-        return self.connection.execute(sql, words).fetchall()
-
-    def spoil(self, n_bits):
-        """Change the table by the way: remove a row, spoil a code, add a row that the index does not have."""
-        rows = self.connection.execute("SELECT id FROM items ORDER BY id").fetchall()
-        self.connection.execute("DELETE FROM items WHERE id = ?", rows[0])
-        self.connection.execute("UPDATE items SET code0 = xor(code0, 1) WHERE id = ?", rows[1])
-        zeros = ", 0" * ((n_bits + 63) // 64)
-        self.connection.execute(f"INSERT INTO items VALUES (-77{zeros})")
-
-    def repeat(self):
-        self.connection.execute("INSERT INTO items SELECT * FROM items LIMIT 1")
-
-    def drop(self, name="items"):
-        self.connection.execute(f'DROP TABLE "{name}"')
-
-    def close(self):
-        self.connection.close()
-
-
-class Lance:
-    """In a temporary folder."""
-
-    def __init__(self):
-        import lancedb
-
-        self._folder = tempfile.TemporaryDirectory(prefix="pyhash-lance-")
-        self.connection = lancedb.connect(self._folder.name)
-
-    def table(self, name="items", **names):
-        return interop.LanceTable(self.connection, name, **names)
-
-    def content(self, n_bits, name="items"):
-        rows = self.connection.open_table(name).to_arrow()
-        values = np.array(rows["code"].to_pylist(), dtype=np.uint8).reshape(len(rows), (n_bits + 7) // 8)
-        return rows["id"].to_numpy(), interop.from_msb_bytes(values, n_bits)
-
-    def search(self, query, k, n_bits):
-        table = self.connection.open_table("items")
-        vector = interop.to_msb_bytes(query[None], n_bits)[0]
-        rows = table.search(vector, vector_column_name="code").distance_type("hamming").limit(k).to_arrow()
-        return list(zip(rows["id"].to_pylist(), rows["_distance"].to_pylist(), strict=True))
-
-    def spoil(self, n_bits):
-        table = self.connection.open_table("items")
-        ids = sorted(table.to_arrow()["id"].to_pylist())
-        table.delete(f"id = {ids[0]}")
-        code = table.search().where(f"id = {ids[1]}").to_list()[0]["code"]
-        table.update(where=f"id = {ids[1]}", values={"code": [code[0] ^ 128, *code[1:]]})
-        table.add([{"id": -77, "code": [0] * len(code)}])
-
-    def repeat(self):
-        table = self.connection.open_table("items")
-        table.add(table.to_arrow().slice(0, 1))
-
-    def drop(self, name="items"):
-        self.connection.drop_table(name)
-
-    def close(self):
-        self._folder.cleanup()
-
-
-class Postgres:
-    """A server that all tests of a process share; tables are dropped."""
-
-    def __init__(self, where):
-        import psycopg
-
-        self.connection = psycopg.connect(**where, autocommit=True)
-
-    def table(self, name="items", **names):
-        return interop.PostgresTable(self.connection, name, **names)
-
-    def content(self, n_bits, name="items"):
-        from psycopg import sql
-
-        query = sql.SQL("SELECT id, code::text FROM {}").format(sql.Identifier(name))
-        rows = self.connection.execute(query).fetchall()
-        return np.array([i for i, _ in rows], np.int64), interop.from_bit_strings([code for _, code in rows], n_bits)
-
-    def search(self, query, k, n_bits):
-        (bits,) = interop.to_bit_strings(query[None], n_bits)
-        sql = "SELECT id, code <~> %s FROM items ORDER BY code <~> %s, id LIMIT %s"
-        return self.connection.execute(sql, (bits, bits, k)).fetchall()
-
-    def spoil(self, n_bits):
-        rows = self.connection.execute("SELECT id FROM items ORDER BY id").fetchall()
-        self.connection.execute("DELETE FROM items WHERE id = %s", rows[0])
-        self.connection.execute("UPDATE items SET code = ~code WHERE id = %s", rows[1])
-        self.connection.execute("INSERT INTO items VALUES (-77, %s)", ("0" * n_bits,))
-
-    def repeat(self):
-        self.connection.execute("ALTER TABLE items DROP CONSTRAINT items_pkey")
-        self.connection.execute("INSERT INTO items SELECT * FROM items LIMIT 1")
-
-    def drop(self, name="items"):
-        from psycopg import sql
-
-        self.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(name)))
-
-    def close(self):
-        for (name,) in self.connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-        ).fetchall():
-            self.drop(name)
-        self.connection.close()
-
-
-@pytest.fixture(scope="session")
-def open_database():
-    """Open a new, empty database by its name; servers end with the session."""
-    from postgres_server import UnavailableError, postgres_server
-
-    with ExitStack() as stack:
-        where = []
-
-        def opened(name):
-            if name == "duckdb":
-                pytest.importorskip("duckdb")
-                return DuckDB()
-            if name == "lancedb":
-                pytest.importorskip("lancedb")
-                return Lance()
-            if not where:
-                try:
-                    where.append(stack.enter_context(postgres_server()))
-                except UnavailableError as error:
-                    where.append(str(error))
-            if isinstance(where[0], str):
-                pytest.skip(f"no PostgreSQL: {where[0]}")
-            return Postgres(where[0])
-
-        yield opened
+DATABASES = list(databases.KINDS)
 
 
 @pytest.fixture(params=DATABASES)
-def database(request, open_database):
-    opened = open_database(request.param)
-    yield opened
-    opened.close()
+def database(request):
+    with databases.opened(request.param, request) as opened:
+        yield opened
 
 
 def random_codes(rng, n, n_bits):
@@ -214,7 +61,7 @@ def test_the_database_finds_what_the_index_finds(database, rng, n_bits):
             everything = index.search(query[None], len(index))
             distance_of = dict(zip(everything.ids[0].tolist(), everything.distances[0].tolist(), strict=True))
             assert [distance_of[i] for i, _ in rows] == [distance for _, distance in rows]
-            if not isinstance(database, Lance):
+            if database.name != "lancedb":
                 assert [i for i, _ in rows] == hits.ids[0].tolist()
 
 
@@ -386,7 +233,7 @@ def test_a_state_that_cannot_be_read_is_no_state(database, rng):
 
 def test_columns_and_tables_of_other_names(database, rng):
     name, columns = "it-em.s", {"id_column": "my id", "code_column": "the%code's"}
-    if not isinstance(database, Lance):
+    if database.name != "lancedb":
         name = "it\"e%m's; DROP TABLE items; --"
         columns = {"id_column": 'an "id"; --', "code_column": '"%s co{}de'}
     index, table = index_of(rng, 20, 70), database.table(name, **columns)
@@ -401,18 +248,18 @@ def test_columns_and_tables_of_other_names(database, rng):
     order = np.argsort(ids)
     np.testing.assert_array_equal(ids[order], index.ids)
     np.testing.assert_array_equal(found[order], index.codes)
-    database.drop(name.replace('"', '""') if isinstance(database, DuckDB) else name)
+    database.drop(name.replace('"', '""') if database.name == "duckdb" else name)
 
 
 def test_other_columns_stay(database, rng):
-    if isinstance(database, Lance):
+    if database.name == "lancedb":
         import pyarrow as pa
 
         fields = [("id", pa.int64()), ("code", pa.list_(pa.uint8(), 2)), ("title", pa.string())]
         items = database.connection.create_table("items", schema=pa.schema(fields))
         items.add([{"id": 1, "code": [255, 240], "title": "one"}, {"id": 9, "code": [0, 0], "title": "nine"}])
     else:
-        kinds = ("UBIGINT", "code0", "0") if isinstance(database, DuckDB) else ("bit(12)", "code", "'000000000000'")
+        kinds = ("UBIGINT", "code0", "0") if database.name == "duckdb" else ("bit(12)", "code", "'000000000000'")
         database.connection.execute(
             f"CREATE TABLE items (title text, {kinds[1]} {kinds[0]} NOT NULL, id bigint NOT NULL)"
         )
@@ -420,8 +267,9 @@ def test_other_columns_stay(database, rng):
     index = index_of(rng, 3, 12)
     index.upsert(np.array([[1, 1]], np.uint8), [1])
     assert interop.sync(index, database.table()) == (2, 1, 1, 2)
-    if isinstance(database, Lance):
-        titles = {row["id"]: row["title"] for row in items.to_arrow().to_pylist()}
+    if database.name == "lancedb":
+        rows = database.connection.open_table("items").to_arrow().to_pylist()
+        titles = {row["id"]: row["title"] for row in rows}
     else:
         titles = dict(database.connection.execute("SELECT id, title FROM items").fetchall())
     assert titles == {0: None, 1: "one", 2: None}
@@ -456,7 +304,7 @@ def test_a_sync_that_fails_leaves_the_table_or_is_repeated(database, rng, tmp_pa
         patch.setattr(cls, step, failing)
         with pytest.raises(Died):
             interop.sync(index, table)
-    if not isinstance(database, Lance):
+    if database.name != "lancedb":
         for old, new in zip(before, database.content(64), strict=True):
             np.testing.assert_array_equal(np.sort(new, axis=0), np.sort(old, axis=0))
     # What the failed sync added must not stay where the index removes it before the next.
@@ -480,6 +328,79 @@ def test_rows_that_fail_on_their_way_leave_the_connection_in_order(database, rng
             interop.sync(index, table)
     interop.sync(index, table)
     assert_equal(database, index)
+
+
+# --- wrong arguments, and packages that are missing ---
+
+
+def test_wrong_arguments(database):
+    index, table = CodeIndex(8), database.table()
+    with pytest.raises(TypeError, match="index must be a CodeIndex, got ndarray"):
+        interop.sync(np.zeros((3, 1), np.uint8), table)
+    with pytest.raises(TypeError, match="table must be a PostgresTable, a DuckDBTable or a LanceTable, got str"):
+        interop.sync(index, "items")
+    with pytest.raises(TypeError, match="full must be a bool, got 1"):
+        interop.sync(index, table, full=1)
+    with pytest.raises(TypeError, match=r"connection must be a .*, got str"):
+        type(table)("dbname=items", "items")
+    with pytest.raises(TypeError, match="name must be a string, got 3"):
+        database.table(3)
+    for argument in ("name", "id_column", "code_column"):
+        for value in ("", "a\0b"):
+            with pytest.raises(ValueError, match=rf"{argument} must .* got {re.escape(repr(value))}"):
+                database.table(**{argument: value})
+
+
+@pytest.mark.parametrize("name", ["duckdb", "postgres"])
+def test_a_table_in_another_schema(request, rng, name):
+    with databases.opened(name, request) as database:
+        database.connection.execute("CREATE SCHEMA other")
+        try:
+            index = index_of(rng, 5, 12)
+            for schema in (None, "other"):
+                assert interop.sync(index, database.table(schema=schema)) == (5, 0, 0, 0)
+            database.connection.execute("DELETE FROM other.items WHERE id < 2")
+            assert interop.sync(index, database.table(schema="other"), full=True) == (2, 0, 0, 3)
+            assert interop.sync(index, database.table()) == (0, 0, 0, 5)
+        finally:
+            database.connection.execute("DROP SCHEMA other CASCADE")
+
+
+def test_a_sync_of_postgresql_is_part_of_the_transaction_that_is_open(request, rng):
+    with databases.opened("postgres", request) as database:
+        index, table = index_of(rng, 5, 12), database.table()
+        with database.connection.transaction(force_rollback=True):
+            assert interop.sync(index, table)[0] == 5
+        assert interop.sync(index, table)[0] == 5
+        assert_equal(database, index)
+
+
+def test_names_that_lancedb_does_not_take(request):
+    with databases.opened("lancedb", request) as database:
+        with pytest.raises(ValueError, match=r"name must be of letters, digits and _ - \. for LanceDB, got 'it ems'"):
+            database.table("it ems")
+        for argument in ("id_column", "code_column"):
+            for value in ("a.b", "a`b", 'a"b'):
+                with pytest.raises(ValueError, match=f"{argument} must be without dots and quotes"):
+                    database.table(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("missing", "make", "extra"),
+    [
+        ("psycopg", interop.PostgresTable, "postgres"),
+        ("duckdb", interop.DuckDBTable, "duckdb"),
+        ("pyarrow", interop.DuckDBTable, "duckdb"),
+        ("lancedb", interop.LanceTable, "lancedb"),
+        ("pyarrow", interop.LanceTable, "lancedb"),
+    ],
+)
+def test_without_a_package_the_extra_is_named(monkeypatch, missing, make, extra):
+    if missing != "lancedb" and make is interop.LanceTable:
+        pytest.importorskip("lancedb")
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=re.escape(f"need {missing}: pip install 'pyhash-crossmodal[{extra}]'")):
+        make(None, "items")
 
 
 # --- random histories ---
@@ -557,18 +478,17 @@ histories = given(
 )
 
 
+@settings(max_examples=20)
 @histories
-def test_a_table_of_duckdb_follows_any_history(open_database, steps, n_bits, seed):
-    database = open_database("duckdb")
-    follow(database, steps, n_bits, seed)
-    database.close()
+def test_a_table_of_duckdb_follows_any_history(request, steps, n_bits, seed):
+    with databases.opened("duckdb", request) as database:
+        follow(database, steps, n_bits, seed)
 
 
-@pytest.mark.slow("hundreds of syncs with a server and with files")
-@pytest.mark.parametrize("name", ["lancedb", "postgres"])
-@settings(max_examples=25)
+@pytest.mark.slow("hundreds of syncs, in files and with a server")
+@pytest.mark.parametrize("name", DATABASES)
+@settings(max_examples=40)
 @histories
-def test_tables_follow_any_history(open_database, name, steps, n_bits, seed):
-    database = open_database(name)
-    follow(database, steps, n_bits, seed)
-    database.close()
+def test_tables_follow_any_history(request, name, steps, n_bits, seed):
+    with databases.opened(name, request) as database:
+        follow(database, steps, n_bits, seed)

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 
 import pyhash
@@ -22,7 +23,9 @@ NOT_CALLED = {
     "Hits", "HitLists", "ClassDistances", "MeanAveragePrecision", "PrecisionAt", "PrecisionRecallCurve", "Comparison",
     "Chunk", "FeatureMap", "Centering", "Standardizing", "UnitLength", "CollapseWarning", "load_emoji",
     "InstanceRetrieval", "require_matplotlib", "save_figure", "AlexNet", "PRESETS", "Preset",
-    "EpochState",
+    "EpochState", "SyncResult",
+    # They need a server, and a library whose threads do not survive a fork.
+    "PostgresTable", "LanceTable",
 }  # fmt: skip
 
 
@@ -60,7 +63,7 @@ def examples() -> dict[str, Any]:
         "weighted_rerank.projections": rng.normal(size=(3, 16)), "candidates": np.arange(12).reshape(3, 4),
         "hits": [search.hamming_top_k(packed[:3], packed, 2)], "strings": ["0" * 16], "values": [b"ab", b"cd"],
         "msb_bytes": packed, "ids": np.arange(24), "index": interop.to_faiss_index(packed, None, 16),
-        "query_ids": np.arange(4), "database_ids": np.arange(24),
+        "query_ids": np.arange(4), "database_ids": np.arange(24), "words": np.array([[1], [2]]),
         "labels": labels, "queries": packed[:4], "database": packed, "query_labels": labels[:4],
         "database_labels": labels, "top_n": [1, 5], "path": folder / "out", "dataset": data, "data": data,
         "preset": "shoh", "name": "lsh", "methods": ["lsh"], "bits": [8], "X": rng.normal(size=(5, 20)),
@@ -127,6 +130,21 @@ def _nothing() -> object:
 def _function(name: str, function: Callable[..., Any]) -> Target:
     parameters = _parameters(function)
     return Target(name, tuple(parameters), _valid(name, parameters), lambda: (function, _nothing))
+
+
+def _with_database(name: str) -> Target:
+    """A call that takes an index or a table, on a DuckDB of its own: its threads do not survive a fork."""
+    function = getattr(interop, name)
+
+    def prepare() -> tuple[Callable[..., Any], Callable[[], object]]:
+        connection, index = duckdb.connect(), _index()
+        own = {"index": index, "connection": connection, "name": "items"}
+        if name == "sync":
+            own["table"] = interop.DuckDBTable(connection, "items")
+        required = {key: own[key] for key, each in _parameters(function).items() if each.default is each.empty}
+        return lambda **values: function(**{**required, **values}), lambda: _index_state(index)
+
+    return Target(name, tuple(_parameters(function)), {}, prepare)
 
 
 def _estimator(name: str, cls: type, **fixed: Any) -> Target:
@@ -204,7 +222,9 @@ def targets() -> list[Target]:
             each = getattr(module, name)
             if name in NOT_CALLED:
                 continue
-            if not hasattr(each, "fit"):
+            if name in ("sync", "DuckDBTable"):
+                found.append(_with_database(name))
+            elif not hasattr(each, "fit"):
                 found.append(_function(name, each))
             elif name == "RBFAnchors":
                 found.append(_estimator(name, each, n_anchors=5))
