@@ -52,11 +52,11 @@ def test_a_crash_a_hang_and_too_much_memory_are_findings_and_the_rest_runs():
         "memory": lambda: np.ones(80 << 20, np.uint8).sum() and None,
         "fault": lambda: "says so",
     }
-    found = run_cases([Case(name, run) for name, run in faults.items()], seconds=2, memory=40 << 20)
+    found = run_cases([Case(name, run) for name, run in faults.items()], seconds=4, memory=40 << 20)
     assert [(each.case, re.sub("[0-9]+ MiB", "MiB", each.fault)) for each in found] == [
         ("crash", "crashes with SIGKILL"),
         ("exit", "ends the process with exit code 3"),
-        ("hang", "hangs: not done after 2 s"),
+        ("hang", "hangs: not done after 4 s"),
         ("memory", "takes MiB; no other fault"),
         ("fault", "says so"),
     ]

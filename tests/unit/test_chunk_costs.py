@@ -1,6 +1,7 @@
 """The cost of a chunk does not depend on the chunks before it; the cost of many label sets."""
 
 import copy
+import math
 import subprocess
 import sys
 import time
@@ -15,6 +16,23 @@ from pyhash.methods.parts.label_sets import LabelSets
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
 N_CLASSES = 81
+
+
+def least_seconds(stages, views, labels, factor):
+    """Return the CPU time of one more chunk for the two models, the least of several runs by turns.
+
+    Other processes slow down both. Runs go on, up to 40 each, until the second takes at most `factor` times the first.
+    """
+    least = [math.inf, math.inf]
+    for run in range(40):
+        for i, stage in enumerate(stages):
+            again = copy.copy(stage)
+            start = time.process_time()
+            again.partial_fit(views, labels)
+            least[i] = min(least[i], time.process_time() - start)
+        if run >= 3 and least[1] <= factor * least[0]:
+            break
+    return least
 
 
 def label_rows(rng, n):
@@ -34,14 +52,8 @@ def test_the_last_chunk_of_many_label_sets_costs_what_the_third_did(rng, make):
         model.partial_fit({"x": L @ mix}, L)
         if number in (2, 29):
             stages[number] = copy.copy(model)
-    last, seconds = {"x": labels[-1] @ mix}, {2: [], 29: []}
-    for _ in range(8):  # by turns, so that other processes slow down both; the fastest of each counts
-        for number, stage in stages.items():
-            again = copy.copy(stage)
-            start = time.process_time()
-            again.partial_fit(last, labels[-1])
-            seconds[number].append(time.process_time() - start)
-    assert min(seconds[29]) <= 1.15 * min(seconds[2]), seconds
+    third, last = least_seconds(stages.values(), {"x": labels[-1] @ mix}, labels[-1], 1.15)
+    assert last <= 1.15 * third
     assert model._state.label_sets is None
 
 
@@ -55,14 +67,8 @@ def test_the_cost_of_a_chunk_is_flat_once_all_anchors_joined(rng, make):
         if number in (4, 19):
             stages[number] = copy.copy(model)
     assert model._state.n_mapped == stages[4]._state.n_mapped == {"x": 400}
-    seconds = {4: [], 19: []}
-    for _ in range(8):
-        for number, stage in stages.items():
-            again = copy.copy(stage)
-            start = time.process_time()
-            again.partial_fit({"x": chunks[-1]}, labels[-1])
-            seconds[number].append(time.process_time() - start)
-    assert min(seconds[19]) <= 1.5 * min(seconds[4]), seconds  # 19 chunks are 4.75 times 4
+    early, late = least_seconds(stages.values(), {"x": chunks[-1]}, labels[-1], 1.5)
+    assert late <= 1.5 * early  # 19 chunks are 4.75 times 4
 
 
 # In a process of its own, whose peak of memory counts what the kernel allocates.

@@ -476,7 +476,7 @@ def test_an_interrupt_that_is_dropped_comes_again(capsys, monkeypatch):
     monkeypatch.setattr("pyhash.cli.main._demo", drop_it)
     start = time.monotonic()
     code, _, err = run(capsys, "demo")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
     assert (code, err) == (128 + signal.SIGTERM, "pyhash: interrupted\n")
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 

@@ -126,7 +126,7 @@ def test_every_answer_is_of_one_moment(rng, eager_switches):
         thread.start()
     for step in steps[1:]:
         take(index, step)
-        n_seen, give_up = len(seen), time.monotonic() + 5
+        n_seen, give_up = len(seen), time.monotonic() + 60
         while len(seen) < n_seen + 2 and not failures and time.monotonic() < give_up:
             time.sleep(0)
     done.set()
@@ -211,8 +211,8 @@ def test_python_goes_on_while_a_search_runs(rng, metric):
     try:
         index = CodeIndex(512)
         index.add(rng.integers(0, 256, size=(20_000, 64), dtype=np.uint8))
-        n_queries, taken = 4, 0.0
-        while taken < 0.4:
+        n_queries, taken, seen = 4, 0.0, False
+        while taken < 0.4 or (not seen and taken < 5.0):  # on a busy machine, a short call may end unseen
             n_queries *= 2
             projections = rng.standard_normal((n_queries, 512))
             queries = codes.pack(projections)
@@ -233,9 +233,10 @@ def test_python_goes_on_while_a_search_runs(rng, metric):
                 time.sleep(0.001)
             worker.join()
             taken = span[1] - span[0]
+            seen = any(span[0] + taken / 4 < moment < span[1] - taken / 4 for moment in moments)
     finally:
         _core.set_cpu_level(before)
-    assert any(span[0] + taken / 4 < moment < span[1] - taken / 4 for moment in moments)
+    assert seen
 
 
 def in_child(function):
@@ -248,7 +249,7 @@ def in_child(function):
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
             os._exit(1)
-    for _ in range(2000):
+    for _ in range(12_000):
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
