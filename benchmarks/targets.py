@@ -44,6 +44,7 @@ TARGETS = [
     *(Target("posterior", {"features": 1500, "bits": b}, 0.5, "bits") for b in (16, 32, 64)),
     Target("descent", {"codes": 200_000, "bits": 64}, 8.0, "numpy float32"),
     Target("descent", {"codes": 200_000, "bits": 64}, 15.0, "numpy float64"),
+    Target("stream", {"codes": 10_000_000}, 0.9, "chunk 10"),
 ]
 
 
