@@ -50,7 +50,7 @@ def check_class_indices(
     classes: NDArray[np.int64] = array.astype(np.int64)  # what does not fit turns negative
     wrong = np.flatnonzero((classes < 0) & ~(allow_unknown & (array == -1)) | (classes >= end))
     if wrong.size:
-        unknown = ", or -1 for a class that is not known" if allow_unknown else ""
+        unknown = ", or -1 for a class that is not known" if allow_unknown and array[wrong[0]] < 0 else ""
         raise ValueError(
             f"{name} must be class indices from 0 to {end - 1}{unknown}, got {array[wrong[0]]} "
             f"in {name_rows(wrong, first_row)}{hint}"

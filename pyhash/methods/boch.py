@@ -13,7 +13,7 @@ from pyhash._inputs.checks import check_integer, check_real
 from pyhash._inputs.labels import one_hot
 from pyhash.methods.contract import weighted_sum
 from pyhash.methods.lemon import LEMON, EmbeddingSums, LEMONSettings, check_record_unchanged, learn_codes
-from pyhash.methods.linear import Settings, UnmappedRows
+from pyhash.methods.linear import Settings
 from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.code_book import code_book
@@ -28,6 +28,7 @@ from pyhash.methods.parts.instance_bits import (
 from pyhash.methods.parts.relabelling import Relabelled, likeliest
 from pyhash.methods.parts.state import Chunk, State
 from pyhash.methods.parts.sums import Sums
+from pyhash.methods.parts.unmapped_rows import UnmappedRows
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
@@ -272,7 +273,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         return code_book(settings.class_bits, settings.seed).codes(int(classes.max()) + 1)[classes]
 
     def _n_class_bits_of(self, state: State[BOCHState]) -> int:
-        n_instance_bits = 0 if state.own.instances is None else len(state.own.instances.B)
+        n_instance_bits = 0 if state.own.space is None else state.own.space.rotation.shape[1]
         return self._n_bits_of(state) - n_instance_bits
 
     def _widened(self, settings: BOCHSettings, own: BOCHState) -> BOCHState:
@@ -301,7 +302,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             return replace(state, own=replace(state.own, relabelled=before)), rows
         given = L.argmax(axis=1)
         taken = self._likeliest_classes(state, rows, given, settings.noise)
-        own = replace(state.own, relabelled=before.and_then(rows.first_row, given, taken))
+        own = replace(state.own, relabelled=before.and_then(rows.numbers, given, taken))
         labels = [one_hot(taken, L.shape[1]).astype(np.float64)]
         return replace(state, own=own), replace(rows, labels=labels)
 
@@ -314,9 +315,11 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         if len(often) < 2:
             return given
         log_P = np.zeros((len(given), len(often)))
-        for block in row_blocks(len(given), len(sets.counts)):
-            for name, x in rows.views.items():
-                log_P[block] += state.label_posterior(name).logits(self._mapped(state, name, x[block]))[:, often]
+        for name, x in rows.views.items():
+            having = np.flatnonzero(rows.has(name))
+            for block in row_blocks(len(having), len(sets.counts)):
+                of_block = having[block]
+                log_P[of_block] += state.label_posterior(name).logits(state.mapped(name, x[of_block]))[:, often]
         column = np.full(sets.n_classes, -1)
         column[sets.classes[often]] = np.arange(len(often))
         found = likeliest(log_P, column[given], noise)
@@ -334,7 +337,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         space, instances = own.space, own.instances
         if space is None or instances is None:
             space = InstanceSpace.fit(chunk, r_i, rng)
-            instances = InstanceSums.empty(L.shape[1], len(space.rotation), r_i)
+            instances = InstanceSums.empty(L.shape[1], len(space.rotation), r_i, chunk.views)
         instances, of_instances = learn_instance_bits(space, instances, chunk.views, L)
         own = replace(own, embedding=embedding, space=space, instances=instances, projections={})
         return own, np.hstack([B, of_instances])
@@ -386,7 +389,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         if modality not in solved:
             calibration = state.calibrations.get(modality)
             ridge = state.ridge[modality] if calibration is None else calibration.choice.ridge
-            solved[modality] = instance_projection(state.sums[modality], instances, ridge)
+            solved[modality] = instance_projection(state.sums[modality], instances.B[modality], ridge)
         return solved[modality]
 
     def _own_to_file(self, own: BOCHState) -> tuple[Fields, Arrays]:
@@ -403,7 +406,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             k, r_i = space.rotation.shape
             if r_i >= n_bits:
                 raise ValueError(f"there must be fewer instance bits than {n_bits}, all bits, got {r_i}")
-            own, n_bits = replace(own, space=space, instances=InstanceSums.restore(archive, c, k, r_i)), n_bits - r_i
+            own, n_bits = replace(own, space=space, instances=InstanceSums.restore(archive, c, k, r_i, state.n_features)), n_bits - r_i
         if EmbeddingSums.is_in(archive):
             own = replace(own, embedding=EmbeddingSums.from_archive(archive, n_bits, c))
         return own

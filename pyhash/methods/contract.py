@@ -490,8 +490,11 @@ def _check_fingerprint(fingerprint: object) -> str:
     return fingerprint
 
 
-def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Features]:
-    """Return views in a form whose rows can be sliced; `n_features` are the learned modalities, empty before any."""
+def check_views(views: object, n_features: Mapping[str, int], *, may_lack: bool = False) -> dict[str, Features]:
+    """Return views in a form whose rows can be sliced; `n_features` are the learned modalities, empty before any.
+
+    With `may_lack`, a view may be None: no row has this modality, and the result is without it.
+    """
     if not isinstance(views, Mapping):
         raise TypeError(f"views must be a mapping of modality names to features, got {type(views).__name__}")
     if not views:
@@ -503,9 +506,13 @@ def check_views(views: object, n_features: Mapping[str, int]) -> dict[str, Featu
         missing = [name for name in n_features if name not in views]
         unknown = [name for name in views if name not in n_features]
         if missing or unknown:
-            wrong = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is unknown"
+            hint = " (None where no row has it)" if may_lack else ""
+            wrong = f"{missing[0]!r} is missing{hint}" if missing else f"{unknown[0]!r} is unknown"
             raise ValueError(f"views must be {', '.join(map(repr, n_features))} as learned before, {wrong}")
-    rows = {name: as_rows(f"views[{name!r}]", views[name]) for name in (n_features or views)}
+    names = [name for name in (n_features or views) if not (may_lack and views[name] is None)]
+    if not names:
+        raise ValueError("views must hold at least one modality, all are None")
+    rows = {name: as_rows(f"views[{name!r}]", views[name]) for name in names}
     for name, x in rows.items():
         shape_of_features(f"views[{name!r}]", x, n_features.get(name))
     check_equally_many(rows)

@@ -20,20 +20,20 @@ from pyhash.errors import ModelFormatError, NotFittedError
 from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow, weighted_sum
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
-from pyhash.methods.parts.calibration import MAX_ROWS, Calibration, candidates_of
+from pyhash.methods.parts.chunk_calibration import calibrated, drawn_rows, first_calibrated
 from pyhash.methods.parts.class_table import ClassTable
 from pyhash.methods.parts.encoder_trial import ENCODERS, MAX_QUERIES, EncoderTrial
-from pyhash.methods.parts.feature_maps import RBFAnchors, apply_map, check_rows, fitted_copy, grown_copy, row_blocks
+from pyhash.methods.parts.feature_maps import apply_map, check_rows, fitted_copy, grown_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
-from pyhash.methods.parts.feature_sums import FeatureSums, UnlabelledSums
+from pyhash.methods.parts.feature_sums import FeatureSums, LayerSums, UnlabelledSums
 from pyhash.methods.parts.hierarchy import label_layers, label_matrices
 from pyhash.methods.parts.history import Iteration, Recorder, Validation
-from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import WHY_A_RIDGE, RidgeSolver
 from pyhash.methods.parts.state import Chunk, Own, State, restore_state, store_state
+from pyhash.methods.parts.unmapped_rows import UnmappedRows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -62,25 +62,6 @@ class Settings:
         return np.random.default_rng([self.seed, stream])
 
 
-@dataclass(frozen=True)
-class UnmappedRows:
-    """Rows to learn from, before their feature maps."""
-
-    views: dict[str, Features]
-    labels: list[Matrix]  # 0/1 (n, c_k) of each layer, coarse to fine; empty for methods without labels
-    first_row: int  # number of the first row in the user's data
-
-    @property
-    def labelled(self) -> NDArray[np.int64]:
-        """Rows that have a label in the finest layer; only for methods with labels."""
-        return np.flatnonzero(self.labels[-1].any(axis=1))
-
-    def take(self, chosen: NDArray[np.int64]) -> UnmappedRows:
-        """Return some of the rows."""
-        views = {name: x[chosen] for name, x in self.views.items()}
-        return UnmappedRows(views, [matrix[chosen] for matrix in self.labels], self.first_row)
-
-
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
@@ -95,6 +76,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     record: bool = False  # a parameter of the methods that iterate
     # Whether a model keeps the table of label sets also where its encoder is "bits".
     _always_keeps_label_sets: ClassVar[bool] = True
+    # Whether projections need the sums of every layer of classes, not of the finest alone.
+    _keeps_layer_sums: ClassVar[bool] = False
 
     # --- what a subclass provides -------------------------------------------------------------------------------------
 
@@ -216,11 +199,12 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         TypeError, ValueError
             If `validation` is not a pair of views and labels like those to learn, or given without ``record=True``.
         """
-        rows = check_views(views, {})
-        settings = self._settings(list(rows))
-        settings, layers = self._with_labels(settings, None, labels, n_rows_of(rows))
-        held = self._check_validation(settings, validation, rows, labels)
-        state, signs = self._advance(settings, None, rows, layers, 0, held)
+        checked = check_views(views, {})
+        n, settings = n_rows_of(checked), self._settings(list(checked))
+        settings, layers = self._with_labels(settings, None, labels, n)
+        held = self._check_validation(settings, validation, checked, labels)
+        L = self._label_matrices(settings, layers, 0)
+        state, signs = self._advance(settings, None, UnmappedRows.of_chunk(checked, L, n), held)
         self._take(state, pack(signs), None)
         return self
 
@@ -249,6 +233,17 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         classes = settings.classes if state is None else state.classes.continued(settings.classes)
         classes, layers = classes.with_labels(self._layers_of(labels, n, classes.n_layers))
         return dataclasses.replace(settings, classes=classes), layers
+
+    def _label_matrices(
+        self, settings: SettingsT, layers: list[Features], first_row: int, *, allow_unlabelled: bool = False
+    ) -> list[Matrix]:
+        """Return the labels (n, c_k) of rows by layer; none for methods without labels."""
+        if not self.is_supervised:
+            return []
+        classes = settings.classes
+        return label_matrices(
+            layers, classes.affiliations, classes.sizes, first_row, allow_unlabelled=allow_unlabelled
+        )
 
     def _check_validation(
         self, settings: SettingsT, validation: object, rows: Mapping[str, Features], labels: Any
@@ -346,17 +341,14 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         self,
         settings: SettingsT,
         state: State[Own] | None,
-        views: dict[str, Features],
-        layers: list[Features],
-        first_row: int,
+        rows: UnmappedRows,
         validation: Validation | None = None,
     ) -> tuple[State[Own], Signs]:
         """Return the state after a chunk, and its signs, which join the codes of `validation`; `state` stays."""
-        classes = settings.classes
-        labels = label_matrices(layers, classes.affiliations, classes.sizes, first_row) if self.is_supervised else []
-        rows = UnmappedRows(views, labels, first_row)
-        if state is not None and classes.sizes != state.classes.sizes:
+        if state is not None and settings.classes.sizes != state.classes.sizes:
             state = self._with_classes(settings, state)
+        if state is not None and rows.n == 0:
+            return self._relabel(settings, state, rows)[0], np.empty((0, settings.n_bits), dtype=np.int8)
         trial, rng = None, settings.rng((1 + (0 if state is None else state.n_chunks)) * _TRIAL)
         if settings.encoder == "auto":
             trial = self._try_encoders(settings, state, rows, rng)
@@ -386,52 +378,67 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         state = self._empty_state(settings, rows) if state is None else self._grow(state, rows)
         if settings.decay > 0 and not is_first:
             state = state.scaled(1.0 - settings.decay)
-        views = {name: FeatureRows(name, x, state.maps[name], rows.first_row) for name, x in rows.views.items()}
-        chunk = Chunk(
-            views=views,
-            labels=rows.labels,
-            sums_before=state.sums,
-            XX={name: views[name].add_gram(sums.XX, settings.ridge.get(name)) for name, sums in state.sums.items()},
-            label_sets_before=state.label_sets,
-        )
+        chunk = self._chunk(settings, state, rows)
         if record:
             score = None if validation is None else self._scorer(settings, state, chunk, validation)
             chunk = dataclasses.replace(chunk, recorder=Recorder(state.n_chunks + 1, score))
-        with self._computable():
-            own, B = self._learn(settings, state.own, chunk, settings.rng(1 + state.n_chunks))
-        sums = {name: old.add(views[name], chunk.XX[name], B, chunk.finest) for name, old in state.sums.items()}
-        label_sets, unlabelled = state.label_sets, state.unlabelled
-        if label_sets is not None:
-            label_sets = label_sets.add(chunk.finest, B)
-            unlabelled = self._add_unlabelled(settings, state, chunk)
-        learned = dataclasses.replace(
-            state,
-            n_chunks=state.n_chunks + 1,
-            n_samples=state.n_samples + chunk.n,
-            sums=sums,
-            ridge=settings.ridge if self.is_supervised else {},
-            label_sets=label_sets,
-            unlabelled=unlabelled,
-            own=own,
-            history=state.history if chunk.recorder is None else (*state.history, *chunk.recorder.iterations),
-            projections={},
-            posteriors={},
-            solvers={},
-            label_posteriors={},
-            bayes_codes=[],
-        )
+        coded, B = self._learn_codes(settings, state, chunk)
+        learned = self._add_features(settings, coded, chunk, B)
         if is_first and self._calibrates(settings):
             with self._computable():
-                learned = self._calibrate_first(settings, learned, rows, B)
+                learned = first_calibrated(learned, rows, B, settings.rng(_CALIBRATION))
         return learned, B
 
-    def _add_unlabelled(self, settings: SettingsT, state: State[Own], chunk: Chunk) -> dict[str, UnlabelledSums]:
-        """Return the sums over rows without a label in the finest layer, which label scores leave out."""
-        among = np.logical_not(chunk.finest.any(axis=1))
-        if not among.any():
-            return state.unlabelled
-        before = state.unlabelled or {name: UnlabelledSums.empty(d) for name, d in state.n_mapped.items()}
-        return {name: sums.add(chunk.views[name], among, settings.ridge.get(name)) for name, sums in before.items()}
+    def _chunk(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> Chunk:
+        """Return rows after the maps of the state, with its sums."""
+        views = {name: rows.mapped(name, state.maps[name]) for name in rows.views}
+        return Chunk(
+            views=views,
+            labels=rows.labels,
+            sums_before=state.sums,
+            XX={
+                name: views[name].add_gram(sums.XX, settings.ridge.get(name)) if name in views else sums.XX
+                for name, sums in state.sums.items()
+            },
+            label_sets_before=state.label_sets,
+        )
+
+    def _learn_codes(self, settings: SettingsT, state: State[Own], chunk: Chunk) -> tuple[State[Own], Signs]:
+        """Return the state with the codes of a chunk learned, but no sums over its features yet, and its signs.
+
+        Where codes depend on labels alone, the chunk needs no views.
+        """
+        with self._computable():
+            own, B = self._learn(settings, state.own, chunk, settings.rng(1 + state.n_chunks))
+        learned = state.updated(
+            n_chunks=state.n_chunks + 1,
+            n_samples=state.n_samples + chunk.n,
+            ridge=settings.ridge if self.is_supervised else {},
+            label_sets=None if state.label_sets is None else state.label_sets.add(chunk.finest, B),
+            own=own,
+            history=state.history if chunk.recorder is None else (*state.history, *chunk.recorder.iterations),
+        )
+        return learned, B
+
+    def _add_features(self, settings: SettingsT, state: State[Own], chunk: Chunk, B: Signs) -> State[Own]:
+        """Return the state with the sums over the features of rows at signs B, all or some of those learned.
+
+        The chunk is one that ``_chunk`` makes with the sums of the state.
+        """
+        if not self.is_supervised:
+            return state
+        sums, layers, unlabelled = dict(state.sums), dict(state.layers), dict(state.unlabelled)
+        among = ~chunk.finest.any(axis=1)
+        if state.label_sets is not None and among.any() and not unlabelled:
+            unlabelled = {name: UnlabelledSums.empty(d) for name, d in state.n_mapped.items()}
+        for name, X in chunk.views.items():
+            sums[name] = sums[name].add(X, chunk.XX[name], B, chunk.finest)
+            if name in layers:
+                layers[name] = layers[name].add(X, chunk.labels)
+            if name in unlabelled and (among & X.present).any():
+                # Label scores leave them out.
+                unlabelled[name] = unlabelled[name].add(X, among, settings.ridge.get(name))
+        return state.updated(sums=sums, layers=layers, unlabelled=unlabelled)
 
     def _scorer(
         self, settings: SettingsT, state: State[Own], chunk: Chunk, validation: Validation
@@ -440,23 +447,21 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         queries = {name: FeatureRows(name, x, state.maps[name]) for name, x in validation.views.items()}
         no_codes = np.zeros((chunk.n, settings.n_bits))
         # All sums but X'B are those after the chunk.
-        sums = {
-            name: old.add(chunk.views[name], chunk.XX[name], no_codes, chunk.finest) for name, old in state.sums.items()
-        }
+        after = self._add_features(settings, state, chunk, no_codes)
         L, systems = _labels_of(chunk.labels, validation), dict[str, RidgeSolver]()
 
         def score(B: NDArray[Any], own: Own | None) -> dict[str, float]:
             n_bits = B.shape[1]  # fewer than all where other bits are not learned by iterations
             at_B = {
-                name: dataclasses.replace(of, XB=of.XB[:, :n_bits] + chunk.views[name].transposed_dot(B))
-                for name, of in sums.items()
+                name: dataclasses.replace(
+                    of, XB=of.XB[:, :n_bits] + (chunk.views[name].transposed_dot(B) if name in chunk.views else 0.0)
+                )
+                for name, of in after.sums.items()
             }
-            now = dataclasses.replace(
-                state,
+            now = after.updated(
                 sums=at_B,
                 ridge=settings.ridge if self.is_supervised else {},
                 own=state.own if own is None else own,
-                projections={},
                 systems=systems,
             )
             return validation.score({name: X.dot(self._solve(now, name)) for name, X in queries.items()}, B, L)
@@ -477,19 +482,13 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 
     def _grow(self, state: State[Own], rows: UnmappedRows) -> State[Own]:
         """Return the state with the columns that maps take on from a chunk, its sums completed."""
-        maps, n_mapped, sums, own = dict(state.maps), dict(state.n_mapped), dict(state.sums), state.own
-        unlabelled = dict(state.unlabelled)
-        for name, feature_map in state.maps.items():
-            grown = grown_copy(f"views[{name!r}]", feature_map, rows.views[name], state.n_chunks, rows.first_row)
-            if grown is None:
-                continue
-            maps[name], C = grown
-            n_mapped[name] = sum(C.shape)
-            sums[name] = sums[name].completed(C)
-            if unlabelled:
-                unlabelled[name] = unlabelled[name].completed(C)
-            own = self._complete(own, name, C)
-        return dataclasses.replace(state, maps=maps, n_mapped=n_mapped, sums=sums, unlabelled=unlabelled, own=own)
+        for name in rows.views:
+            what, x = f"views[{name!r}]", rows.features(name)
+            grown = grown_copy(what, state.maps[name], x, state.n_chunks, rows.first_row)
+            if grown is not None:
+                state = state.grown(name, *grown)
+                state = dataclasses.replace(state, own=self._complete(state.own, name, grown[1]))
+        return state
 
     def _calibrate(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> State[Own]:
         """Return the state with its calibrations updated by predicting some rows that are not learned yet.
@@ -498,70 +497,28 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """
         if not state.calibrations and not (self._calibrates(settings) and state.has_row_sums):
             return state
-        held = _drawn(settings.rng(_CALIBRATION + state.n_chunks), rows.labelled, MAX_ROWS)
-        L, calibrations = rows.labels[-1][held], {}
-        for name, sums in state.sums.items():
-            check_rows(f"views[{name!r}]", rows.views[name], rows.first_row)  # all, though only some are predicted
-            X = self._mapped(state, name, rows.views[name][held])
-            before = state.calibrations.get(name) or Calibration.empty(*candidates_of(state.maps[name], X, sums))
-            calibrations[name] = before.with_rows(X, L, cast("LabelSets", state.label_sets), state.solver(name))
-        return dataclasses.replace(state, calibrations=calibrations, label_posteriors={})
-
-    def _calibrate_first(self, settings: SettingsT, state: State[Own], rows: UnmappedRows, B: Signs) -> State[Own]:
-        """Return the state after the first chunk with calibrations: the sums less some rows predict these rows.
-
-        These are rows that no map was made of, as far as there are; rows that are anchors are held back with their
-        columns, since they would be predicted better than new rows.
-        """
-        L, sets = rows.labels[-1], cast("LabelSets", state.label_sets)
-        n = len(L)
-        is_anchor = np.zeros(n, dtype=bool)
-        for feature_map in state.maps.values():
-            if isinstance(feature_map, RBFAnchors):
-                is_anchor[feature_map.fitted_rows] = True
-        order = settings.rng(_CALIBRATION).permutation(rows.labelled)
-        order = order[np.argsort(is_anchor[order], kind="stable")]
-        held = np.sort(order[: min(MAX_ROWS, len(order) // 5)])
-        rest = np.setdiff1d(np.arange(n), held)
-        label_sets = LabelSets.empty(sets.n_classes, settings.n_bits).add(L[rest], B[rest])
-        calibrations = {}
-        for name in state.sums:
-            feature_map, sums = state.maps[name], state.labelled_sums(name)
-            X = self._mapped(state, name, rows.views[name][held])
-            calibrations[name] = Calibration.empty(*candidates_of(feature_map, X, sums))
-            if len(held) == 0:
-                continue
-            predicting = sums.without(X, L[held])
-            if isinstance(feature_map, RBFAnchors) and is_anchor[held].any():
-                columns = np.flatnonzero(~np.isin(feature_map.fitted_rows, held))
-                if len(columns) == 0:  # every anchor of this map is held back
-                    continue
-                X, predicting = X[:, columns], predicting.of_columns(columns)
-            calibrations[name] = calibrations[name].with_rows(X, L[held], label_sets, ScoreSolver(predicting))
-        return dataclasses.replace(state, calibrations=calibrations, label_posteriors={})
-
-    def _mapped(self, state: State[Own], modality: str, rows: Features) -> Features:
-        """Return rows of a modality, which were checked before, after its map."""
-        name = f"views[{modality!r}]"
-        return apply_map(name, modality, state.maps[modality], check_features(name, rows))
+        rows.check_values()  # of all rows, though only some are predicted
+        return calibrated(state, rows, settings.rng(_CALIBRATION + state.n_chunks))
 
     def _empty_state(self, settings: SettingsT, rows: UnmappedRows) -> State[Own]:
         """Return maps fitted on the first chunk, and empty sums."""
-        views, n_bits, n_classes = rows.views, settings.n_bits, [matrix.shape[1] for matrix in rows.labels]
-        maps = {}
-        for name, feature_map in self._maps(views, [name for name, x in views.items() if is_sparse(x)]).items():
+        n_bits, n_classes = settings.n_bits, [matrix.shape[1] for matrix in rows.labels]
+        maps, n_mapped = {}, {}
+        for name, feature_map in self._maps(rows.views, [m for m, x in rows.views.items() if is_sparse(x)]).items():
+            what, x = f"views[{name!r}]", rows.features(name)
             if feature_map is not None:
-                check_rows(f"views[{name!r}]", views[name])  # before the map is fitted on them
-            maps[name] = fitted_copy(f"views[{name!r}]", feature_map, views[name])
-        # One row tells the width that a map gives.
-        n_mapped = {name: FeatureRows(name, x[:1], maps[name]).shape[1] for name, x in views.items()}
-        sums, label_sets = {}, None
+                check_rows(what, x)  # before the map is fitted on them
+            maps[name] = fitted_copy(what, feature_map, x)
+            n_mapped[name] = FeatureRows(name, x[:1], maps[name]).shape[1]  # one row tells the width
+        sums, layers, label_sets = {}, {}, None
         if self.is_supervised:
             sums = {name: FeatureSums.empty(d, n_bits, n_classes[-1]) for name, d in n_mapped.items()}
             if self._always_keeps_label_sets or settings.encoder != "bits":
                 label_sets = LabelSets.empty(n_classes[-1], n_bits)
+        if self._keeps_layer_sums:
+            layers = {name: LayerSums.empty(d, n_classes) for name, d in n_mapped.items()}
         return State(
-            n_features={name: int(x.shape[1]) for name, x in views.items()},
+            n_features={name: int(x.shape[1]) for name, x in rows.views.items()},
             n_mapped=n_mapped,
             maps=maps,
             n_chunks=0,
@@ -569,6 +526,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             sums=sums,
             ridge={},
             label_sets=label_sets,
+            layers=layers,
             own=self._begin(settings, n_mapped, n_classes, settings.rng(0)),
             classes=settings.classes,
         )
@@ -580,34 +538,33 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 
         Before the first chunk there is nothing to predict with: a fifth of it is held back, and the rest learned first.
         """
-        for name, x in rows.views.items():
-            check_rows(f"views[{name!r}]", x, rows.first_row)  # numbered as all rows are, though only some are tried
-        n, n_classes = rows.labels[-1].shape
-        trial = EncoderTrial.empty(settings.n_bits, n_classes)
+        rows.check_values()  # of all rows, though only some are tried
+        trial = EncoderTrial.empty(settings.n_bits, rows.labels[-1].shape[1])
         if state is None:
-            held = _drawn(rng, rows.labelled, min(MAX_QUERIES, len(rows.labelled) // 5))
-            rest = rows.take(np.setdiff1d(np.arange(n), held))
-            if len(held) == 0:
+            held = drawn_rows(rng, rows.labelled, min(MAX_QUERIES, len(rows.labelled) // 5))
+            rest = rows.take(np.setdiff1d(np.arange(rows.n), held))
+            if len(held) == 0 or rest.views.keys() != rows.views.keys():
                 return trial
             state, signs = self._learn_rows(settings, None, rest)
             tried = trial.with_samples(rest.labels[-1], signs, rng)
         else:
-            held = _drawn(rng, rows.labelled, MAX_QUERIES)
+            held = drawn_rows(rng, rows.labelled, MAX_QUERIES)
             trial = tried = state.trial or trial
         queries = rows.take(held)
-        scored = tried.with_queries(
-            queries.labels[-1],
-            list(queries.views),
-            ENCODERS if state.has_row_sums else ENCODERS[:2],
-            lambda modality, encoder: self._project(
-                state,
-                {modality: queries.views[modality]},
-                {modality: 1.0},
-                encoder,
-                {modality: f"views[{modality!r}]"},
-            ),
-        )
-        return dataclasses.replace(trial, scores=scored.scores, n_queries=scored.n_queries)
+        for name in queries.views:
+            tried = tried.with_queries(
+                queries.labels[-1][queries.has(name)],
+                [name],
+                ENCODERS if state.has_row_sums else ENCODERS[:2],
+                lambda modality, encoder: self._project(
+                    state,
+                    {modality: queries.features(modality)},
+                    {modality: 1.0},
+                    encoder,
+                    {modality: f"views[{modality!r}]"},
+                ),
+            )
+        return dataclasses.replace(trial, scores=tried.scores, n_queries=trial.n_queries + queries.n)
 
     def _project(
         self,
@@ -663,9 +620,3 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 def _labels_of(labels: list[Matrix], validation: Validation) -> NDArray[Any]:
     """Return the finest labels (n, c) of rows that are learned, where the method itself may have none."""
     return labels[-1] if validation.known_labels is None else validation.known_labels
-
-
-def _drawn(rng: np.random.Generator, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return at most so many of the given rows, in ascending order."""
-    drawn: NDArray[np.int64] = np.sort(rng.choice(rows, min(most, len(rows)), replace=False))
-    return drawn

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_bool, check_integer
+from pyhash._inputs.checks import as_array, check_bool, check_integer, n_bytes_of
 from pyhash._inputs.chunks import Remainder, check_remainder, cut
+from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.methods.contract import Views, check_views, n_rows_of
 from pyhash.methods.linear import LinearMethod, SettingsT
+from pyhash.methods.parts.history import Validation
 from pyhash.methods.parts.state import Own, State
+from pyhash.methods.parts.unmapped_rows import UnmappedRows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from pyhash._inputs.checks import Features
 
 
 class OnlineMethod(LinearMethod[SettingsT, Own]):
@@ -24,7 +30,14 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
     # A stream may have nearly as many label sets as samples.
     _always_keeps_label_sets = False
 
-    def partial_fit(self, views: Views, labels: Any, *, validation: tuple[Views, Any] | None = None) -> Self:
+    def partial_fit(
+        self,
+        views: Views,
+        labels: Any,
+        *,
+        present: Mapping[str, Any] | None = None,
+        validation: tuple[Views, Any] | None = None,
+    ) -> Self:
         """Learn one chunk of a stream; a call that raises leaves the model unchanged.
 
         Parameters
@@ -64,14 +77,18 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             If `validation` is not a pair of views and labels like those to learn, or given without ``record=True``.
         """
         state = self._state
-        rows = check_views(views, {} if state is None else state.n_features)
-        settings = self._settings(list(rows))
+        checked = check_views(views, {} if state is None else state.n_features, may_lack=state is not None)
+        settings = self._settings(list(checked if state is None else state.n_features))
         if state is not None:
             self._check_unchanged(settings, state)
-        settings, layers = self._with_labels(settings, state, labels, n_rows_of(rows))
-        held = self._check_validation(settings, validation, rows, labels)
-        state, signs = self._advance(settings, state, rows, layers, 0, held)
-        self._take(state, pack(signs), self._fingerprint)
+        n = n_rows_of(checked)
+        marks = check_present(present, views, n)
+        settings, layers = self._with_labels(settings, state, labels, n)
+        held = self._check_validation(settings, validation, checked, labels)
+        L = self._label_matrices(settings, layers, 0, allow_unlabelled=True)
+        rows = UnmappedRows.of_chunk(checked, L, n, 0, marks)
+        state, codes = self._learn_chunk(settings, state, rows, checked, held)
+        self._take(state, codes, self._fingerprint)
         return self
 
     def fit(
@@ -79,6 +96,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         views: Views,
         labels: Any = None,
         *,
+        present: Mapping[str, Any] | None = None,
         validation: tuple[Views, Any] | None = None,
         chunk_size: int | None = 2000,
         remainder: Remainder = "keep",
@@ -114,22 +132,116 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ValueError
             If chunk_size < 1, or `remainder` is none of the choices listed.
         """
-        rows = check_views(views, {})
-        n = n_rows_of(rows)
-        settings = self._settings(list(rows))
+        checked = check_views(views, {})
+        n, settings = n_rows_of(checked), self._settings(list(checked))
+        marks = check_present(present, views, n)
         settings, layers = self._with_labels(settings, None, labels, n)
         size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
         if progress is not None:
             check_bool("progress", progress)
-        held = self._check_validation(settings, validation, rows, labels)
+        held = self._check_validation(settings, validation, checked, labels)
         chunks = cut(n, size, check_remainder(remainder))
-        state, packed = None, []
+        state: State[Own] | None = None
+        packed = []
         for chunk in _with_progress(chunks, progress, type(self).__name__):
-            of_views, of_layers = {name: x[chunk] for name, x in rows.items()}, [layer[chunk] for layer in layers]
-            state, signs = self._advance(settings, state, of_views, of_layers, chunk.start, held)
-            packed.append(pack(signs))
+            of_layers = [layer[chunk] for layer in layers]
+            L = self._label_matrices(settings, of_layers, chunk.start, allow_unlabelled=True)
+            of_views, of_marks = ({name: x[chunk] for name, x in of.items()} for of in (checked, marks))
+            rows = UnmappedRows.of_chunk(of_views, L, chunk.stop - chunk.start, chunk.start, of_marks)
+            state, codes = self._learn_chunk(settings, state, rows, checked, held)
+            packed.append(codes)
         self._take(cast("State[Own]", state), np.concatenate(packed), None)
         return self
+
+    def _learn_chunk(
+        self,
+        settings: SettingsT,
+        state: State[Own] | None,
+        rows: UnmappedRows,
+        modalities: Collection[str],
+        validation: Validation | None,
+    ) -> tuple[State[Own], NDArray[np.uint8]]:
+        """Return the state after a chunk of a stream of these modalities, and the packed codes of its rows.
+
+        Rows without labels take no part in learning, and are encoded after it.
+        """
+        is_labelled = rows.labels[0].any(axis=1)
+        if rows.present or not is_labelled.all():
+            rows.check_values()  # before rows are taken out, so that errors name them by their number
+        learned_rows = rows if is_labelled.all() else rows.take(np.flatnonzero(is_labelled))
+        if state is None:
+            _check_first(learned_rows, modalities)
+        elif rows.present and not state.has_row_sums:
+            raise ValueError(
+                f"present must be None for this {type(self).__name__}: its file, of version 0.1, lacks the number of "
+                "rows of each modality"
+            )
+        state, signs = self._advance(settings, state, learned_rows, validation)
+        if learned_rows is rows:
+            return state, pack(signs)
+        codes = np.empty((rows.n, n_bytes_of(settings.n_bits)), dtype=np.uint8)
+        codes[is_labelled] = pack(signs)
+        unlabelled = np.flatnonzero(~is_labelled)
+        codes[unlabelled] = self._encode_rows(state, rows.take(unlabelled))
+        return state, codes
+
+    def _encode_rows(self, state: State[Own], rows: UnmappedRows) -> NDArray[np.uint8]:
+        """Return the packed codes of rows, each from the modalities that it has, as of ``encode_fused``."""
+        codes = np.empty((rows.n, n_bytes_of(self._n_bits_of(state))), dtype=np.uint8)
+        for names, chosen in rows.by_modalities():
+            projections = self._project(
+                state,
+                {name: rows.views[name][chosen] for name in names},
+                dict.fromkeys(names, 1.0),
+                self._encoder_of_all(state, names),
+                {name: f"views[{name!r}]" for name in names},
+            )
+            codes[chosen] = pack(projections)
+        return codes
+
+
+def check_present(present: object, views: Mapping[str, Any], n: int) -> dict[str, NDArray[np.bool_]]:
+    """Return by modality which of n rows have it, as a user gives it; modalities without an entry have all."""
+    if present is None:
+        return {}
+    if not isinstance(present, Mapping):
+        raise TypeError(f"present must be a mapping of modality names to bool arrays, got {type(present).__name__}")
+    marks: dict[str, NDArray[np.bool_]] = {}
+    for name, mark in present.items():
+        what = f"present[{name!r}]"
+        if name not in views:
+            raise ValueError(
+                f"present must be for modalities of the views, {', '.join(map(repr, views))}, got {name!r}"
+            )
+        array = as_array(what, mark)
+        if array.dtype != bool:
+            raise TypeError(f"{what} must be of dtype bool, got {array.dtype}")
+        if array.shape != (n,):
+            raise ValueError(f"{what} must have shape ({n},), a value for each row, got {array.shape}")
+        if views[name] is None and array.any():
+            raise ValueError(
+                f"{what} must be False in all rows where views[{name!r}] is None, got {int(array.sum())} True"
+            )
+        marks[name] = array
+    has_any = np.zeros(n, dtype=bool)
+    for name, x in views.items():
+        if x is not None:
+            has_any |= marks.get(name, True)
+    if not has_any.all():
+        raise ValueError(f"present must give every row a modality, none in {name_rows(np.flatnonzero(~has_any))}")
+    return marks
+
+
+def _check_first(rows: UnmappedRows, modalities: Collection[str]) -> None:
+    """Raise ValueError unless there are rows to learn from in the first chunk, some with each modality."""
+    if rows.n == 0:
+        raise ValueError("labels must give some row of the first chunk a label, none has one")
+    for name in modalities:
+        if name not in rows.views:
+            raise ValueError(
+                f"views[{name!r}] must have a row with a label in the first chunk, which the feature maps are fitted "
+                "on, present has none"
+            )
 
 
 def _with_progress(chunks: list[slice], progress: bool | None, name: str) -> Iterable[slice]:

@@ -16,6 +16,7 @@ from pyhash.methods.linear import Settings
 from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
+from pyhash.methods.parts.feature_rows import by_modalities
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.ridge import WHY_A_RIDGE, RidgeSolver, solve_ridge
 from pyhash.methods.parts.state import Chunk, State
@@ -295,9 +296,18 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
             Q, P, U = random_start(
                 settings, {name: len(of_modality) for name, of_modality in U.items()}, L.shape[1], rng
             )
+        # The features that a row lacks weigh nothing.
+        groups = [
+            (replace(settings, lambda_m={name: settings.lambda_m[name] for name in names}), rows)
+            for names, rows in by_modalities({name: X.present for name, X in chunk.views.items()})
+        ]
         for _ in range(settings.n_iter):
             XU = {name: X.dot(U[name]) for name, X in chunk.views.items()}
-            B = update_B(settings, B, own.BB, Q, P, L, XU, similar)
+            found = np.empty_like(B)
+            for weighing, rows in groups:
+                of_rows = {name: XU[name][rows] for name in weighing.lambda_m}
+                found[rows] = update_B(weighing, B[rows], own.BB, Q, P, L[rows], of_rows, similar[rows])
+            B = found
             BB, LB = own.BB + B.T @ B, own.LB + L.T @ B
             if settings.lambda_1 > 0:
                 Q = update_Q(settings, P, LB, BB)
@@ -351,8 +361,9 @@ def objective(
         squares = (own.Q @ own.BB * own.Q).sum() + (own.P @ own.LL * own.P).sum()
         terms["labels"] = settings.lambda_1 * (squares - 2 * (own.P @ own.LB * own.Q).sum())
     for name, U in own.U.items():
-        XB, XX = chunk.cross_sum(name, B), chunk.XX[name]
-        squares = np.trace(own.BB) - 2 * (U * XB).sum() + (U * (XX @ U)).sum()
+        XB, XX, n = chunk.cross_sum(name, B), chunk.XX[name], chunk.n_rows_with(name)
+        BB = np.trace(own.BB) if n is None else r * n
+        squares = BB - 2 * (U * XB).sum() + (U * (XX @ U)).sum()
         terms[f"features.{name}"] = settings.lambda_m[name] * squares
     terms["ridge"] = settings.alpha * sum((of**2).sum() for of in variables)
     squares = (B.T @ B * BB_old).sum() - 2 * r * (B * similar).sum() + r**2 * n_similar()

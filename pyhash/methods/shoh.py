@@ -19,7 +19,6 @@ from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.class_table import restore_hierarchy, store_hierarchy
 from pyhash.methods.parts.descent import cyclic_descent, random_signs
-from pyhash.methods.parts.growth import complete_rows
 from pyhash.methods.parts.hierarchy import affiliations_with_finest
 from pyhash.methods.parts.state import Chunk, State
 from pyhash.methods.parts.sums import Sums
@@ -58,8 +57,6 @@ class Centers(Sums):
     D: list[Matrix]  # (c_k, r): sum S^k' B
     E: list[Matrix]  # (r, r): sum B'B
     squares: list[float] | None  # sum of the squares of S^k, for the objective; None from earlier files
-    class_counts: list[Matrix]  # (c_k,): rows of each class
-    class_sums: dict[str, list[Matrix]]  # by modality, for each layer but the finest (d, c_k): sum X'L^k
     alpha: list[float]
     mu: float
 
@@ -194,6 +191,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         "paper": {"init": "random"},
     }
 
+    _keeps_layer_sums = True  # the means of the classes of every layer enter the projections
+
     def __init__(
         self,
         n_bits: int = 32,
@@ -322,8 +321,6 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
             D=[np.zeros((c, r)) for c in n_classes],
             E=[np.zeros((r, r)) for _ in n_classes],
             squares=[0.0 for _ in n_classes],
-            class_counts=[np.zeros(c) for c in n_classes],
-            class_sums={name: [np.zeros((d, c)) for c in n_classes[:-1]] for name, d in n_mapped.items()},
             alpha=settings.alpha,
             mu=settings.mu,
         )
@@ -343,11 +340,6 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
                 for center, n in zip(own.centers, n_new, strict=True)
             ],
             D=with_rows(own.D),
-            class_counts=[np.pad(counts, (0, n)) for counts, n in zip(own.class_counts, n_new, strict=True)],
-            class_sums={
-                name: [np.pad(of_layer, ((0, 0), (0, n))) for of_layer, n in zip(sums, n_new, strict=False)]
-                for name, sums in own.class_sums.items()
-            },
         )
 
     def _learn(
@@ -358,11 +350,6 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         counted = dataclasses.replace(
             own,
             squares=own.squares and [old + float((s * s).sum()) for old, s in zip(own.squares, S, strict=True)],
-            class_counts=[counts + matrix.sum(axis=0) for counts, matrix in zip(own.class_counts, L, strict=True)],
-            class_sums={
-                name: [old + X.transposed_dot(matrix) for old, matrix in zip(own.class_sums[name], L[:-1], strict=True)]
-                for name, X in chunk.views.items()
-            },
             alpha=settings.alpha,
             mu=settings.mu,
         )
@@ -375,19 +362,12 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         if settings.record and state.own.squares is None:
             raise ValueError("record must stay False for this model: its file, of an earlier version, lacks a sum")
 
-    def _complete(self, own: Centers, modality: str, C: Matrix) -> Centers:
-        completed = [complete_rows(sums, C) for sums in own.class_sums[modality]]
-        return dataclasses.replace(own, class_sums={**own.class_sums, modality: completed})
-
     def _solve(self, state: State[Centers], modality: str) -> Matrix:
         """Return W_m (Eq. 27)."""
         own = state.own
-        sums = state.sums[modality]
+        sums, layers = state.sums[modality], state.layers[modality]
         # A class never seen has a zero mean, and drops out.
-        means = [
-            class_sums / np.maximum(counts, 1)
-            for class_sums, counts in zip([*own.class_sums[modality], sums.XL], own.class_counts, strict=True)
-        ]
+        means = [XL / np.maximum(counts, 1) for XL, counts in zip([*layers.XL, sums.XL], layers.counts, strict=True)]
 
         def gram() -> Matrix:
             G = sums.XX
@@ -404,18 +384,17 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
 
     def _own_to_file(self, own: Centers) -> tuple[Fields, Arrays]:
         arrays: Arrays = {}
-        for k, (center, D, E, counts) in enumerate(zip(own.centers, own.D, own.E, own.class_counts, strict=True)):
-            arrays |= {f"centers.{k}": center, f"D.{k}": D, f"E.{k}": E, f"class_counts.{k}": counts}
-        for m, sums in enumerate(own.class_sums.values()):
-            arrays |= {f"class_sums.{m}.{k}": class_sums for k, class_sums in enumerate(sums)}
-        return {"n_layers": len(own.centers), "alpha": own.alpha, "mu": own.mu, "squares": own.squares}, arrays
+        for k, (center, D, E) in enumerate(zip(own.centers, own.D, own.E, strict=True)):
+            arrays |= {f"centers.{k}": center, f"D.{k}": D, f"E.{k}": E}
+        return {"alpha": own.alpha, "mu": own.mu, "squares": own.squares}, arrays
 
     def _own_from_file(self, archive: Archive, state: State[Any]) -> Centers:
         fields = archive.field("state")
         r = check_n_bits(fields["n_bits"])
-        layers = range(check_integer("n_layers", fields["n_layers"], 1))
-        if len(layers) != state.classes.n_layers:
-            raise ValueError(f"n_layers must be {state.classes.n_layers}, that of the classes, got {len(layers)}")
+        layers = range(state.classes.n_layers)
+        counts = next(iter(state.layers.values())).counts
+        if tuple(map(len, counts)) != state.classes.sizes:
+            raise ValueError(f"n_layers and class_counts must be of {state.classes.sizes} classes by layer")
         centers = [archive.array(f"centers.{k}", np.int8, (c, r)) for k, c in enumerate(state.classes.sizes)]
         has_one_gram = "E" in archive.arrays  # earlier files: of all rows, each of which had labels in every layer
         grams = ["E" if has_one_gram else f"E.{k}" for k in layers]
@@ -425,11 +404,6 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
             D=[archive.array(f"D.{k}", np.float64, (len(centers[k]), r)) for k in layers],
             E=[archive.array(name, np.float64, (r, r)) for name in grams],
             squares=None if squares is None else _check_weights("squares", squares, np.zeros(len(layers))),
-            class_counts=[archive.array(f"class_counts.{k}", np.float64, (len(centers[k]),)) for k in layers],
-            class_sums={
-                name: [archive.array(f"class_sums.{m}.{k}", np.float64, (d, len(centers[k]))) for k in layers[:-1]]
-                for m, (name, d) in enumerate(state.n_mapped.items())
-            },
             alpha=_check_weights("alpha", fields["alpha"], np.zeros(len(layers))),
             mu=check_real("mu", fields["mu"], 0.0),
         )

@@ -74,7 +74,7 @@ def test_bits_are_those_of_the_definition(kinds, sizes, n_bits, n_classes, sever
     first = things(rng, 1 + sizes[0], kinds)
     space = InstanceSpace.fit(chunk_of(first), n_bits, rng)
     k = len(space.rotation)
-    sums, expected_sums = InstanceSums.empty(n_classes, k, n_bits), (np.zeros((n_classes, k)), np.zeros(n_classes))
+    sums, expected_sums = InstanceSums.empty(n_classes, k, n_bits, first), (np.zeros((n_classes, k)), np.zeros(n_classes))
     all_bits = []
     for views in (first, *(things(rng, n, kinds) for n in sizes[1:])):
         rows = mapped(views)
@@ -88,7 +88,8 @@ def test_bits_are_those_of_the_definition(kinds, sizes, n_bits, n_classes, sever
         all_bits.append(B)
     np.testing.assert_allclose(sums.V, expected_sums[0], atol=1e-8)
     np.testing.assert_array_equal(sums.counts, expected_sums[1])
-    np.testing.assert_array_equal(sums.B, np.vstack(all_bits).sum(axis=0))
+    for of_modality in sums.B.values():
+        np.testing.assert_array_equal(of_modality, np.vstack(all_bits).sum(axis=0))
 
 
 def test_directions_are_canonical(rng):
@@ -147,7 +148,7 @@ def test_fewer_rows_than_directions(rng, n):
     views = things(rng, n)
     space = InstanceSpace.fit(chunk_of(views), 5, rng)
     assert len(space.rotation) == n - 1
-    _, B = learn_instance_bits(space, InstanceSums.empty(2, n - 1, 5), mapped(views), np.eye(2)[np.zeros(n, int)])
+    _, B = learn_instance_bits(space, InstanceSums.empty(2, n - 1, 5, views), mapped(views), np.eye(2)[np.zeros(n, int)])
     assert B.shape == (n, 5)
 
 
@@ -160,27 +161,35 @@ def test_equal_rows_give_finite_bits(rng):
     views = {name: x[[0] * 5] for name, x in things(rng, 5).items()}
     space = InstanceSpace.fit(chunk_of(views), 5, rng)
     assert not space.embed(mapped(views)).any()  # nothing tells them apart
-    _, B = learn_instance_bits(space, InstanceSums.empty(1, len(space.rotation), 5), mapped(views), np.ones((5, 1)))
+    _, B = learn_instance_bits(space, InstanceSums.empty(1, len(space.rotation), 5, views), mapped(views), np.ones((5, 1)))
     assert (B[0] == B).all()
 
 
 def test_the_only_rows_of_a_class_keep_their_directions(rng):
     V = np.linalg.qr(rng.standard_normal((4, 4)))[0]
     L = np.eye(4)
-    np.testing.assert_allclose(InstanceSums.empty(4, 4, 1).add(V, L).without_class_means(V, L), V, atol=1e-12)
+    np.testing.assert_allclose(InstanceSums.empty(4, 4, 1, []).add(V, L).without_class_means(V, L), V, atol=1e-12)
     alike = np.repeat(V[:1], 7, axis=0)
-    sums = InstanceSums.empty(1, 4, 1).add(alike, np.ones((7, 1)))
+    sums = InstanceSums.empty(1, 4, 1, []).add(alike, np.ones((7, 1)))
     np.testing.assert_allclose(sums.without_class_means(alike, np.ones((7, 1))), alike, atol=1e-12)
 
 
 def test_sums_of_parts_are_those_of_all(rng):
     V, L, B = rng.standard_normal((20, 3)), labels_of(rng, 20, 4, True), rng.choice(np.array([-1, 1], np.int8), (20, 5))
-    whole = InstanceSums.empty(4, 3, 5).add(V, L).add_bits(B)
-    parts = InstanceSums.empty(2, 3, 5).widened(4)
+    x, present = rng.standard_normal((20, 6)), rng.random(20) < 0.5
+
+    def rows(part):
+        return {"m0": FeatureRows("m0", x[part], None), "m1": FeatureRows("m1", x[part], None, 0, present[part])}
+
+    whole = InstanceSums.empty(4, 3, 5, ["m0", "m1"]).add(V, L).add_bits(B, rows(slice(None)))
+    np.testing.assert_array_equal(whole.B["m0"], B.sum(axis=0))
+    np.testing.assert_array_equal(whole.B["m1"], B[present].sum(axis=0))
+    parts = InstanceSums.empty(2, 3, 5, ["m0", "m1"]).widened(4)
     for part in (slice(0, 7), slice(7, 20)):
-        parts = parts.add(V[part], L[part]).add_bits(B[part])
-    for name, array in vars(whole).items():
-        np.testing.assert_allclose(getattr(parts, name), array, atol=1e-12)
+        parts = parts.add(V[part], L[part]).add_bits(B[part], rows(part))
+    np.testing.assert_allclose(parts.V, whole.V, atol=1e-12)
+    np.testing.assert_allclose(parts.counts, whole.counts, atol=1e-12)
+    np.testing.assert_equal(parts.B, whole.B)
 
 
 # --- one code of class bits and instance bits ---
@@ -227,7 +236,7 @@ class Stored:
 def stored_space(rng):
     views = things(rng, 40)
     space = InstanceSpace.fit(chunk_of(views), 10, rng)
-    sums, _ = learn_instance_bits(space, InstanceSums.empty(3, 6, 10), mapped(views), labels_of(rng, 40, 3, False))
+    sums, _ = learn_instance_bits(space, InstanceSums.empty(3, 6, 10, views), mapped(views), labels_of(rng, 40, 3, False))
     arrays = {}
     fields = space.store(arrays)
     sums.store(arrays)
@@ -237,7 +246,7 @@ def stored_space(rng):
 def test_a_file_keeps_space_and_sums(rng):
     space, sums, views, fields, arrays = stored_space(rng)
     again = InstanceSpace.restore(json.loads(json.dumps(fields)), Stored(arrays), {"m0": 8, "m1": 7})
-    sums_again = InstanceSums.restore(Stored(arrays), 3, 6, 10)
+    sums_again = InstanceSums.restore(Stored(arrays), 3, 6, 10, ["m0", "m1"])
     L = labels_of(rng, 40, 3, False)
     for one, two in zip(
         learn_instance_bits(space, sums, mapped(views), L),
@@ -263,7 +272,7 @@ def test_a_file_keeps_space_and_sums(rng):
         ("instance.words.1", lambda a: a.astype(np.int16)),
         ("instance.sum.V", lambda a: a[1:]),
         ("instance.sum.counts", lambda a: a[1:]),
-        ("instance.sum.B", lambda a: a[1:]),
+        ("instance.sum.B.1", lambda a: a[1:]),
     ],
 )
 def test_a_damaged_file_is_refused(rng, name, change):
@@ -272,7 +281,7 @@ def test_a_damaged_file_is_refused(rng, name, change):
 
     def restore():
         InstanceSpace.restore(fields, Stored(arrays), {"m0": 8, "m1": 7})
-        InstanceSums.restore(Stored(arrays), 3, 6, 10)
+        InstanceSums.restore(Stored(arrays), 3, 6, 10, ["m0", "m1"])
 
     with pytest.raises(ValueError, match="instance"):
         restore()

@@ -310,10 +310,10 @@ def test_sums_of_chunks_are_those_of_the_whole(data):
         np.testing.assert_allclose(state.sums[name].XX, X.T @ X)
         np.testing.assert_allclose(state.sums[name].XB, X.T @ B, atol=1e-9)
         for k, layer in enumerate(("level1", "level2")):
-            sums = [X[data.labels[layer] == c].sum(axis=0) for c in range(len(own.class_counts[k]))]
-            learned = state.sums[name].XL if layer == "level2" else own.class_sums[name][k]
+            sums = [X[data.labels[layer] == c].sum(axis=0) for c in range(len(state.layers[name].counts[k]))]
+            learned = state.sums[name].XL if layer == "level2" else state.layers[name].XL[k]
             np.testing.assert_allclose(learned.T, sums, atol=1e-9)
-    assert [counts.sum() for counts in own.class_counts] == [160, 160]
+        assert [counts.sum() for counts in state.layers[name].counts] == [160, 160]
     assert model.n_samples_seen_ == 160
 
 

@@ -8,7 +8,6 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import is_sparse
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.directions import leading_directions
 from pyhash.methods.parts.feature_rows import FeatureRows
@@ -37,7 +36,7 @@ def canonical_correlations(
     Parameters
     ----------
     views : mapping of str to FeatureRows
-        Aligned rows X of each modality.
+        Aligned rows X of each modality. Covariances of two modalities are over the rows that have both.
     grams : mapping of str to Matrix
         X'X of each.
     k : int
@@ -46,7 +45,7 @@ def canonical_correlations(
     ridges : mapping of str to float
         Added to the variances of each modality, in units of their mean.
     means : mapping of str to ndarray, optional
-        Means of the features, for rows that are not centered.
+        Means of the features, over the rows that have them, for rows that are not centered.
 
     Notes
     -----
@@ -57,12 +56,12 @@ def canonical_correlations(
     """
     from scipy.linalg import cholesky, solve_triangular
 
-    names, n = list(views), next(iter(views.values())).shape[0]
+    names = list(views)
     widths = {name: X.shape[1] for name, X in views.items()}
     pairs = list(combinations(names, 2)) or [(names[0], names[0])]
     factors = {}
     for name, gram in grams.items():
-        covariance, least = gram / n, 0.0
+        covariance, least = gram / views[name].n_present, 0.0
         if means is not None:
             least = _ROUNDING * np.trace(covariance)
             covariance -= np.outer(means[name], means[name])
@@ -70,17 +69,14 @@ def canonical_correlations(
         ridge = max(ridges[name] * np.trace(covariance), least) / widths[name] or 1.0
         covariance[np.diag_indices_from(covariance)] += ridge
         factors[name] = cholesky(covariance, check_finite=False)
-    cross = {pair: np.zeros((widths[pair[0]], widths[pair[1]])) for pair in pairs}
-    for blocks in zip(*(X.blocks() for X in views.values()), strict=True):
-        rows = {name: X for name, (_, X) in zip(names, blocks, strict=True)}
-        for a, b in pairs:
-            product = rows[a].T @ rows[b]
-            cross[a, b] += product.toarray() if is_sparse(product) else product
     whitened = {}
-    for (a, b), product in cross.items():
-        covariance = product / n
+    for a, b in pairs:
+        both = views[a].present & views[b].present
+        n = max(1, np.count_nonzero(both))
+        covariance = views[a].cross(views[b]) / n
         if means is not None:
-            covariance -= np.outer(means[a], means[b])
+            of_a, of_b = (views[name].transposed_dot(both[:, None])[:, 0] / n for name in (a, b))
+            covariance -= np.outer(of_a, of_b)
         half = solve_triangular(factors[a], covariance, trans="T", check_finite=False)
         whitened[a, b] = solve_triangular(factors[b], half.T, trans="T", check_finite=False).T
     values, directions = leading_directions(whitened, widths, k)

@@ -65,10 +65,23 @@ def row_blocks(n: int, width: int = 0) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def check_rows(name: str, rows: Features, first_row: int = 0) -> None:
-    """Raise unless features are real and finite; checks one block at a time."""
+def check_rows(name: str, rows: Features, first_row: int = 0, present: NDArray[np.bool_] | None = None) -> None:
+    """Raise unless features are real and finite, in the rows that `present` (n,) marks; checks a block at a time."""
     for block in row_blocks(rows.shape[0]):
-        check_features(name, rows[block], first_row + block.start)
+        of_block = rows[block]
+        if present is not None and not present[block].all():
+            of_block = _with_zeros(of_block, ~present[block])
+        check_features(name, of_block, first_row + block.start)
+
+
+def _with_zeros(rows: Features, where: NDArray[np.bool_]) -> Features:
+    """Return a copy of rows with zeros in those that `where` (n,) marks."""
+    copied = rows.copy()
+    if is_sparse(copied):
+        copied.data[np.repeat(where, np.diff(copied.indptr))] = 0
+    else:
+        copied[where] = 0
+    return copied
 
 
 class FeatureMap(Parameters, ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,45 @@ class UnlabelledSums(Sums):
 
     def add(self, X: FeatureRows, among: NDArray[np.bool_], ridge: float | None) -> UnlabelledSums:
         """Return the sums with more rows, those of X (n, d) that `among` (n,) marks; `ridge` as in ``add_gram``."""
+        among = among & X.present
         of_rows = X.transposed_dot(among[:, None])[:, 0]
         return UnlabelledSums(X.add_gram(self.XX, ridge, among), self.X + of_rows, self.n + int(among.sum()))
 
     def completed(self, C: Matrix) -> UnlabelledSums:
         """Return the sums as if features had been there that are X C on earlier rows X; C is (d, d_new)."""
         return UnlabelledSums(complete_gram(self.XX, C), complete_rows(self.X, C), self.n)
+
+
+@dataclass(frozen=True)
+class LayerSums(Sums):
+    """Sums over all samples of one modality by the classes of every layer, coarse to fine."""
+
+    XL: list[Matrix]  # (d, c_k) of each layer but the finest, which FeatureSums has: sum X'L^k
+    counts: list[Matrix]  # (c_k,) of each layer: rows of each class
+
+    @classmethod
+    def empty(cls, d: int, n_classes: Sequence[int]) -> LayerSums:
+        """Return the sums of no samples."""
+        return cls([np.zeros((d, c)) for c in n_classes[:-1]], [np.zeros(c) for c in n_classes])
+
+    def add(self, X: FeatureRows, labels: Sequence[Matrix]) -> LayerSums:
+        """Return the sums with more rows X (n, d) of labels (n, c_k) by layer, those that have the modality."""
+        return LayerSums(
+            [old + X.transposed_dot(L) for old, L in zip(self.XL, labels[:-1], strict=True)],
+            [old + L[X.present].sum(axis=0) for old, L in zip(self.counts, labels, strict=True)],
+        )
+
+    def completed(self, C: Matrix) -> LayerSums:
+        """Return the sums as if features had been there that are X C on earlier rows X; C is (d, d_new)."""
+        return LayerSums([complete_rows(XL, C) for XL in self.XL], self.counts)
+
+    def widened(self, n_classes: Sequence[int]) -> LayerSums:
+        """Return the sums with room for more classes, so many in each layer."""
+        n_new = [c - len(counts) for c, counts in zip(n_classes, self.counts, strict=True)]
+        return LayerSums(
+            [np.pad(XL, ((0, 0), (0, n))) for XL, n in zip(self.XL, n_new[:-1], strict=True)],
+            [np.pad(counts, (0, n)) for counts, n in zip(self.counts, n_new, strict=True)],
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +94,10 @@ class FeatureSums(Sums):
         return cls(np.zeros((d, d)), np.zeros((d, r)), np.zeros((d, c)), np.zeros(d), np.zeros(1 + c))
 
     def add(self, X: FeatureRows, XX: Matrix, B: NDArray[Any], L: Matrix) -> FeatureSums:
-        """Return the sums with more rows X (n, d), codes B (n, r) and labels L (n, c); `XX` includes the rows."""
+        """Return the sums with more rows X (n, d), codes B (n, r) and labels L (n, c); `XX` includes the rows.
+
+        Rows that lack the modality are left out.
+        """
         products = X.transposed_dot(np.hstack([B, np.ones((len(L), 1))]))
         XL, seen = self.XL.copy(), np.flatnonzero(L.any(axis=0))
         XL[:, seen] += X.label_sums(L[:, seen])
@@ -69,7 +106,7 @@ class FeatureSums(Sums):
             self.XB + products[:, :-1],
             XL,
             None if self.X is None else self.X + products[:, -1],
-            None if self.counts is None else self.counts + np.concatenate([[len(L)], L.sum(axis=0)]),
+            None if self.counts is None else self.counts + np.concatenate([[X.n_present], L[X.present].sum(axis=0)]),
         )
 
     def without(self, X: Features, L: Matrix) -> FeatureSums:

@@ -118,15 +118,18 @@ def label_matrices(
     affiliations: Sequence[NDArray[np.bool_]],
     n_classes: Sequence[int],
     first_row: int,
+    *,
+    allow_unlabelled: bool = False,
 ) -> list[NDArray[np.float64]]:
     """Return L^1, ..., L^K (n, c_k) of a chunk, checked.
 
-    Rows whose finer classes are unknown have -1, or a zero row, in these layers; then L^k has a zero row.
+    Rows whose finer classes are unknown have -1, or a zero row, in these layers; then L^k has a zero row. With
+    `allow_unlabelled`, so may rows in all layers.
 
     Raises
     ------
     ValueError
-        If a row has no label.
+        If a row has no label, and must have one.
     ValueError
         If the labels of a row contradict the hierarchy.
     """
@@ -139,11 +142,11 @@ def label_matrices(
         )
     names = ["labels"] if len(layers) == 1 else [f"labels[{k}]" for k in range(n_layers)]
     matrices = [
-        _label_matrix(name, layer, c, first_row, hint, allow_unknown=k > 0)
+        _label_matrix(name, layer, c, first_row, hint, allow_unknown=allow_unlabelled or k > 0)
         for k, (name, layer, c) in enumerate(zip(names, layers, n_classes[-len(layers) :], strict=True))
     ]
     empty = np.flatnonzero(~matrices[0].any(axis=1))
-    if empty.size:
+    if empty.size and not allow_unlabelled:
         also = hint if affiliations else ""
         raise ValueError(f"{names[0]} must give every row a label, none in {name_rows(empty, first_row)}{also}")
     if len(layers) < n_layers:  # the finest alone: the others follow from it

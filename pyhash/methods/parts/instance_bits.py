@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -52,18 +52,26 @@ class InstanceSpace:
     def fit(cls, chunk: Chunk, n_bits: int, rng: np.random.Generator) -> InstanceSpace:
         """Return the space of the first chunk of a stream, for `n_bits` instance bits.
 
+        Correlations of two modalities are over the rows that have both.
+
         Raises
         ------
         ValueError
-            If the chunk has a single row.
+            If fewer than 2 rows have a modality, and another one if there are several.
         """
-        if chunk.n < 2:
-            raise ValueError("views must have at least 2 rows in the first chunk, to learn instance bits, got 1")
+        for name, X in chunk.views.items():
+            others = [of.present for other, of in chunk.views.items() if other != name] or [X.present]
+            n = max(np.count_nonzero(X.present & other) for other in others)
+            if n < 2:
+                also = " and of another modality" if len(chunk.views) > 1 else ""
+                raise ValueError(
+                    f"views must have at least 2 rows of {name!r}{also} in the first chunk, to learn instance bits, "
+                    f"got {n}"
+                )
         is_sparse_view = {name: is_sparse(next(X.blocks())[1]) for name, X in chunk.views.items()}
         widths = [X.shape[1] for X in chunk.views.values()]
         k = min(MAX_DIRECTIONS, chunk.n - 1, min(widths) if len(widths) <= 2 else sum(widths))
-        ones = np.ones((chunk.n, 1))
-        means = {name: X.transposed_dot(ones)[:, 0] / chunk.n for name, X in chunk.views.items()}
+        means = {name: X.transposed_dot(X.present[:, None])[:, 0] / X.n_present for name, X in chunk.views.items()}
         ridges = {name: _SPARSE_RIDGE if sparse else _DENSE_RIDGE for name, sparse in is_sparse_view.items()}
         W, correlations = canonical_correlations(chunk.views, chunk.XX, k, ridges, means)
         scale = np.where(correlations > _LEAST_CORRELATION, correlations, 0.0) ** 2
@@ -77,10 +85,11 @@ class InstanceSpace:
         )
 
     def embed(self, views: Mapping[str, FeatureRows]) -> Matrix:
-        """Return the embeddings (n, k) of rows, of length 1 or 0."""
-        return _unit(
-            np.add.reduce([_unit(X.dot(self.directions[name]) - self.offsets[name]) for name, X in views.items()])
+        """Return the embeddings (n, k) of rows, of length 1 or 0, from the modalities that each has."""
+        total: Matrix = np.add.reduce(
+            [_unit(X.dot(self.directions[name]) - self.offsets[name]) * X.present[:, None] for name, X in views.items()]
         )
+        return _unit(total)
 
     def signs(self, views: Mapping[str, FeatureRows], V: Matrix) -> Signs:
         """Return the instance bits (n, r) of rows: the signs of ``V R + .6 sum_m x_m P_m`` over sparse modalities m.
@@ -136,20 +145,21 @@ class InstanceSums(Sums):
 
     V: Matrix  # (c, k): embeddings of the rows of each class
     counts: NDArray[np.float64]  # (c,): rows of each class
-    B: NDArray[np.float64]  # (r,): bits of all rows
+    B: dict[str, NDArray[np.float64]]  # by modality (r,): bits of the rows that have it
 
     @classmethod
-    def empty(cls, c: int, k: int, r: int) -> InstanceSums:
+    def empty(cls, c: int, k: int, r: int, modalities: Iterable[str]) -> InstanceSums:
         """Return the sums of no rows."""
-        return cls(np.zeros((c, k)), np.zeros(c), np.zeros(r))
+        return cls(np.zeros((c, k)), np.zeros(c), {name: np.zeros(r) for name in modalities})
 
     def add(self, V: Matrix, L: Matrix) -> InstanceSums:
         """Return the sums with more embeddings V (n, k) of rows with labels L (n, c)."""
         return replace(self, V=self.V + L.T @ V, counts=self.counts + L.sum(axis=0))
 
-    def add_bits(self, B: Signs) -> InstanceSums:
-        """Return the sums with the instance bits B (n, r) of more rows."""
-        return replace(self, B=self.B + B.sum(axis=0, dtype=np.float64))
+    def add_bits(self, B: Signs, views: Mapping[str, FeatureRows]) -> InstanceSums:
+        """Return the sums with the instance bits B (n, r) of more rows, which have some of the modalities."""
+        of_rows = {name: B[X.present].sum(axis=0, dtype=np.float64) for name, X in views.items()}
+        return replace(self, B={name: old + of_rows.get(name, 0.0) for name, old in self.B.items()})
 
     def widened(self, n_classes: int) -> InstanceSums:
         """Return the sums with room for more classes."""
@@ -166,16 +176,20 @@ class InstanceSums(Sums):
 
     def store(self, arrays: Arrays) -> None:
         """Put what a file keeps into `arrays`."""
-        arrays |= {f"instance.sum.{name}": array for name, array in vars(self).items()}
+        arrays |= {"instance.sum.V": self.V, "instance.sum.counts": self.counts}
+        arrays |= {f"instance.sum.B.{m}": B for m, B in enumerate(self.B.values())}
 
     @classmethod
-    def restore(cls, archive: Archive, c: int, k: int, r: int) -> InstanceSums:
-        """Return the sums of a file, every dtype and shape checked."""
+    def restore(cls, archive: Archive, c: int, k: int, r: int, modalities: Iterable[str]) -> InstanceSums:
+        """Return the sums of a file, every dtype and shape checked; earlier files have one B for all modalities."""
+        of_all = "instance.sum.B" in archive.arrays
         return cls(
-            **{
-                name: archive.array(f"instance.sum.{name}", np.float64, array.shape)
-                for name, array in vars(cls.empty(c, k, r)).items()
-            }
+            archive.array("instance.sum.V", np.float64, (c, k)),
+            archive.array("instance.sum.counts", np.float64, (c,)),
+            {
+                name: archive.array("instance.sum.B" if of_all else f"instance.sum.B.{m}", np.float64, (r,))
+                for m, name in enumerate(modalities)
+            },
         )
 
 
@@ -186,12 +200,17 @@ def learn_instance_bits(
     V = space.embed(views)
     sums = sums.add(V, L)
     B = space.signs(views, sums.without_class_means(V, L))
-    return sums.add_bits(B), B
+    return sums.add_bits(B, views), B
 
 
-def instance_projection(sums: FeatureSums, instances: InstanceSums, ridge: float) -> tuple[Matrix, NDArray[np.float64]]:
-    """Return W (d, r) and b (r,) of the ridge regression ``x W + b`` of instance bits, the last ones of all codes."""
-    return sums.regression(sums.XB[:, -len(instances.B) :], instances.B).solve(ridge)
+def instance_projection(
+    sums: FeatureSums, B: NDArray[np.float64], ridge: float
+) -> tuple[Matrix, NDArray[np.float64]]:
+    """Return W (d, r) and b (r,) of the ridge regression ``x W + b`` of instance bits, the last ones of all codes.
+
+    `B` (r,) is the sum of these bits over the rows of the modality.
+    """
+    return sums.regression(sums.XB[:, -len(B) :], B).solve(ridge)
 
 
 def join_projections(of_classes: Matrix, of_instances: Matrix, focus: float) -> Matrix:

@@ -27,10 +27,10 @@ class Relabelled(NamedTuple):
         """Return the record of no rows."""
         return cls(*(np.zeros(0, dtype=np.int64) for _ in cls._fields))
 
-    def and_then(self, first_row: int, given: NDArray[np.int64], taken: NDArray[np.int64]) -> Relabelled:
-        """Return the record with later rows added, numbered from `first_row`, of the given and the taken classes."""
-        changed = np.flatnonzero(taken != given)
-        found = (first_row + changed, given[changed], taken[changed])
+    def and_then(self, numbers: NDArray[np.int64], given: NDArray[np.int64], taken: NDArray[np.int64]) -> Relabelled:
+        """Return the record with later rows added: their numbers, and the given and the taken classes."""
+        changed = taken != given
+        found = (numbers[changed], given[changed], taken[changed])
         return Relabelled(*map(np.concatenate, zip(self, found, strict=True)))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import check_bool, check_integer, check_real
+from pyhash._inputs.checks import check_bool, check_features, check_integer, check_real
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, pack_triangle, unpack_triangle
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.calibration import UNCALIBRATED, Calibration
@@ -17,7 +17,7 @@ from pyhash.methods.parts.class_table import ClassTable
 from pyhash.methods.parts.encoder_trial import EncoderTrial
 from pyhash.methods.parts.feature_maps import MAPS, FeatureMap, apply_map
 from pyhash.methods.parts.feature_rows import FeatureRows
-from pyhash.methods.parts.feature_sums import FeatureSums, UnlabelledSums
+from pyhash.methods.parts.feature_sums import FeatureSums, LayerSums, UnlabelledSums
 from pyhash.methods.parts.history import Iteration, Recorder, restore_history, store_history
 from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
@@ -28,25 +28,29 @@ from pyhash.methods.parts.sums import Sums
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
+    from pyhash._inputs.checks import Features
 
 Own = TypeVar("Own")
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Samples to learn from, checked and mapped, with the sums before them."""
+    """Samples to learn from, checked and mapped, with the sums before them.
 
-    views: dict[str, FeatureRows]
+    Methods whose codes depend on labels alone learn them from a chunk without views too.
+    """
+
+    views: dict[str, FeatureRows]  # without the modalities that no sample has
     labels: list[Matrix]  # 0/1 (n, c_k) of each layer, coarse to fine; empty for methods without labels
     sums_before: dict[str, FeatureSums]
-    XX: dict[str, Matrix]  # sum X'X with this chunk
+    XX: dict[str, Matrix]  # sum X'X with this chunk, of all modalities
     label_sets_before: LabelSets | None
     recorder: Recorder | None = None  # with record=True
 
     @property
     def n(self) -> int:
         """Number of samples in the chunk."""
-        return next(iter(self.views.values())).shape[0]
+        return len(self.labels[-1]) if self.labels else next(iter(self.views.values())).shape[0]
 
     @property
     def finest(self) -> Matrix:
@@ -55,7 +59,15 @@ class Chunk:
 
     def cross_sum(self, modality: str, B: NDArray[Any]) -> Matrix:
         """Return the sum X'B with this chunk at the codes B."""
-        return self.sums_before[modality].XB + self.views[modality].transposed_dot(B)
+        before = self.sums_before[modality].XB
+        return before + self.views[modality].transposed_dot(B) if modality in self.views else before
+
+    def n_rows_with(self, modality: str) -> float | None:
+        """Return how many samples, by weight, have a modality so far; None where a file of version 0.1 did not tell."""
+        counts = self.sums_before[modality].counts
+        if counts is None:
+            return None
+        return float(counts[0]) + (self.views[modality].n_present if modality in self.views else 0)
 
     def record(
         self, B: NDArray[Any], terms: Callable[[], Mapping[str, float]], own: Callable[[], Any] | None = None
@@ -96,6 +108,7 @@ class State(Generic[Own]):
     trial: EncoderTrial | None = None
     # By modality, where label sets are kept and samples without a label in the finest layer came; else empty.
     unlabelled: dict[str, UnlabelledSums] = field(default_factory=dict)
+    layers: dict[str, LayerSums] = field(default_factory=dict)  # by modality, where a method needs them; else empty
     history: tuple[Iteration, ...] = ()  # empty without record=True
     calibrations: dict[str, Calibration] = field(default_factory=dict)  # by modality; empty without Bayes codes
     projections: dict[str, Matrix] = field(default_factory=dict)  # by modality (n_mapped, n_bits)
@@ -115,6 +128,36 @@ class State(Generic[Own]):
     def has_row_sums(self) -> bool:
         """Whether sums of rows are kept, which Bayes codes need; files of version 0.1 lack them."""
         return all(sums.X is not None for sums in self.sums.values())
+
+    def mapped(self, modality: str, rows: Features) -> Features:
+        """Return rows of a modality, which a user gave as ``views[modality]``, after its map."""
+        name = f"views[{modality!r}]"
+        return apply_map(name, modality, self.maps[modality], check_features(name, rows))
+
+    def updated(self, **changes: Any) -> State[Own]:
+        """Return the state with some fields replaced, and nothing solved yet."""
+        solved: dict[str, Any] = {
+            "projections": {},
+            "solvers": {},
+            "label_posteriors": {},
+            "bayes_codes": [],
+            "posteriors": {},
+        }
+        return replace(self, **{**solved, **changes})
+
+    def grown(self, modality: str, feature_map: Any, C: Matrix) -> State[Own]:
+        """Return the state with a map that has taken on columns, its sums completed by C (d, d_new)."""
+
+        def completed(sums: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: of.completed(C) if name == modality else of for name, of in sums.items()}
+
+        return self.updated(
+            maps={**self.maps, modality: feature_map},
+            n_mapped={**self.n_mapped, modality: sum(C.shape)},
+            sums=completed(self.sums),
+            layers=completed(self.layers),
+            unlabelled=completed(self.unlabelled),
+        )
 
     def labelled_sums(self, modality: str) -> FeatureSums:
         """Return the sums over the samples that have a label in the finest layer, except X'B."""
@@ -156,6 +199,7 @@ class State(Generic[Own]):
         return replace(
             self,
             sums={name: sums.scaled(factor) for name, sums in self.sums.items()},
+            layers={name: sums.scaled(factor) for name, sums in self.layers.items()},
             label_sets=None if self.label_sets is None else self.label_sets.scaled(factor),
             unlabelled={name: sums.scaled(factor) for name, sums in self.unlabelled.items()},
             own=self.own.scaled(factor) if isinstance(self.own, Sums) else self.own,
@@ -168,6 +212,7 @@ class State(Generic[Own]):
             self,
             classes=classes,
             sums={name: sums.widened(n_classes) for name, sums in self.sums.items()},
+            layers={name: layers.widened(classes.sizes) for name, layers in self.layers.items()},
             label_sets=None if self.label_sets is None else self.label_sets.widened(n_classes),
             trial=None if self.trial is None else self.trial.widened(n_classes),
             solvers={},
@@ -193,6 +238,11 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
             arrays |= {f"XX.{m}": pack_triangle(sums.XX), f"XB.{m}": sums.XB, f"XL.{m}": sums.XL}
             if sums.X is not None and sums.counts is not None:
                 arrays |= {f"X.{m}": sums.X, f"counts.{m}": sums.counts}
+        if name in state.layers:
+            layers = state.layers[name]
+            arrays |= {f"class_sums.{m}.{k}": XL for k, XL in enumerate(layers.XL)}
+            arrays |= {f"class_counts.{m}.{k}": counts for k, counts in enumerate(layers.counts)}
+            fields["n_layers"] = len(layers.counts)
     if state.sums:
         fields |= {"n_classes": state.n_classes, "has_row_sums": state.has_row_sums}
         fields["classes"] = state.classes.store(arrays)
@@ -202,7 +252,7 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
         if name in state.unlabelled:
             unlabelled = state.unlabelled[name]
             arrays |= {f"unlabelled.XX.{m}": pack_triangle(unlabelled.XX), f"unlabelled.X.{m}": unlabelled.X}
-            fields["n_unlabelled"] = unlabelled.n
+            fields.setdefault("n_unlabelled", {})[name] = unlabelled.n
     fields["calibrations"] = store_calibrations(state.calibrations, state.n_features, arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
@@ -247,16 +297,25 @@ def restore_state(archive: Archive) -> State[Any]:
     _check_keys("ridge", ridge, sums)
     unlabelled = {}
     if "n_unlabelled" in fields:
-        n = check_real("n_unlabelled", fields["n_unlabelled"], 0.0, exclusive=True)
+        stored = fields["n_unlabelled"]
+        # Files of earlier versions have one number: every row had all modalities.
+        n_rows = stored if isinstance(stored, dict) else dict.fromkeys(n_mapped, stored)
+        _check_keys("n_unlabelled", n_rows, n_mapped)
         unlabelled = {
             name: UnlabelledSums(
-                _restore_gram(archive, f"unlabelled.XX.{m}", d), archive.array(f"unlabelled.X.{m}", np.float64, (d,)), n
+                _restore_gram(archive, f"unlabelled.XX.{m}", d),
+                archive.array(f"unlabelled.X.{m}", np.float64, (d,)),
+                check_real("n_unlabelled", n_rows[name], 0.0),
             )
             for m, (name, d) in enumerate(n_mapped.items())
         }
+    layers = {}
+    if "n_layers" in fields:
+        n_layers = check_integer("n_layers", fields["n_layers"], 1)
+        layers = {name: _restore_layers(archive, m, d, n_layers) for m, (name, d) in enumerate(n_mapped.items())}
     trial = EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None
-    if trial is not None and trial.scores:
-        _check_keys("scores", trial.scores, n_features)
+    if trial is not None:
+        _check_known("scores", trial.scores, n_features)
     calibrations = restore_calibrations(fields["calibrations"] if archive.version > 1 else {}, n_features, archive)
     return State(
         n_features=n_features,
@@ -271,6 +330,7 @@ def restore_state(archive: Archive) -> State[Any]:
         classes=classes,
         trial=trial,
         unlabelled=unlabelled,
+        layers=layers,
         history=restore_history(fields, archive),
         calibrations=calibrations,
     )
@@ -282,6 +342,22 @@ def _restore_gram(archive: Archive, name: str, d: int) -> Matrix:
     return unpack_triangle(archive.array(name, np.float64, (d * (d + 1) // 2,)), d)
 
 
+def _restore_layers(archive: Archive, m: int, d: int, n_layers: int) -> LayerSums:
+    """Return the sums by layer of the m-th modality; files of earlier versions have one count for all modalities."""
+    of_modality = f"class_counts.{m}.0" in archive.arrays
+    counts = [
+        archive.array(f"class_counts.{m}.{k}" if of_modality else f"class_counts.{k}", np.float64, (None,))
+        for k in range(n_layers)
+    ]
+    XL = [archive.array(f"class_sums.{m}.{k}", np.float64, (d, len(counts[k]))) for k in range(n_layers - 1)]
+    return LayerSums(XL, counts)
+
+
+def _check_known(what: str, found: Mapping[str, Any], modalities: Mapping[str, Any]) -> None:
+    if not found.keys() <= modalities.keys():
+        raise ValueError(f"{what} must be of the modalities {list(modalities)}, got {list(found)}")
+
+
 def _check_keys(what: str, found: Mapping[str, Any], modalities: Mapping[str, Any]) -> None:
     if found.keys() != modalities.keys():
         raise ValueError(f"{what} must be of the modalities {list(modalities)}, got {list(found)}")
@@ -290,7 +366,7 @@ def _check_keys(what: str, found: Mapping[str, Any], modalities: Mapping[str, An
 def store_calibrations(
     calibrations: Mapping[str, Calibration], modalities: Mapping[str, Any], arrays: Arrays
 ) -> Fields:
-    """Return header fields of calibrations, of all modalities or none; their arrays go into `arrays`."""
+    """Return header fields of calibrations, of modalities that have one; their arrays go into `arrays`."""
     return {
         name: calibrations[name].store(f"calibration.{m}", arrays)
         for m, name in enumerate(modalities)
@@ -302,7 +378,7 @@ def restore_calibrations(
     stored: Mapping[str, Any], modalities: Mapping[str, Any], archive: Archive
 ) -> dict[str, Calibration]:
     """Return what ``store_calibrations`` stored, by modality."""
-    _check_keys("calibrations", stored, modalities if stored else {})
+    _check_known("calibrations", stored, modalities)
     return {
         name: Calibration.restore(stored[name], f"calibration.{m}", archive)
         for m, name in enumerate(modalities)

@@ -1,0 +1,74 @@
+"""Calibration of a stream's label scores on rows of its chunks that are not learned yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyhash.methods.parts.arrays import Signs
+from pyhash.methods.parts.calibration import MAX_ROWS, Calibration, candidates_of
+from pyhash.methods.parts.feature_maps import RBFAnchors
+from pyhash.methods.parts.label_scores import ScoreSolver
+from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.state import Own, State
+
+if TYPE_CHECKING:
+    from pyhash.methods.parts.unmapped_rows import UnmappedRows
+
+
+def drawn_rows(rng: np.random.Generator, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of the given rows, in ascending order."""
+    drawn: NDArray[np.int64] = np.sort(rng.choice(rows, min(most, len(rows)), replace=False))
+    return drawn
+
+
+def calibrated(state: State[Own], rows: UnmappedRows, rng: np.random.Generator) -> State[Own]:
+    """Return the state with its calibrations updated by predicting some rows that are not learned yet."""
+    held = rows.take(drawn_rows(rng, rows.labelled, MAX_ROWS))
+    calibrations = dict(state.calibrations)
+    for name in held.views:
+        X, L = state.mapped(name, held.features(name)), held.labels[-1][held.has(name)]
+        before = calibrations.get(name) or Calibration.empty(*candidates_of(state.maps[name], X, state.sums[name]))
+        calibrations[name] = before.with_rows(X, L, cast("LabelSets", state.label_sets), state.solver(name))
+    return replace(state, calibrations=calibrations, label_posteriors={})
+
+
+def first_calibrated(state: State[Own], rows: UnmappedRows, B: Signs, rng: np.random.Generator) -> State[Own]:
+    """Return the state after the first chunk, at codes B, with calibrations: the sums less some rows predict these.
+
+    These are rows that no map was made of, as far as there are; rows that are anchors are held back with their columns,
+    since they would be predicted better than new rows.
+    """
+    L, sets = rows.labels[-1], cast("LabelSets", state.label_sets)
+    anchors = {
+        name: np.flatnonzero(rows.has(name))[feature_map.fitted_rows]
+        for name, feature_map in state.maps.items()
+        if isinstance(feature_map, RBFAnchors)
+    }
+    is_anchor = np.zeros(rows.n, dtype=bool)
+    for of_map in anchors.values():
+        is_anchor[of_map] = True
+    order = rng.permutation(rows.labelled)
+    order = order[np.argsort(is_anchor[order], kind="stable")]
+    held = np.sort(order[: min(MAX_ROWS, len(order) // 5)])
+    rest = np.setdiff1d(np.arange(rows.n), held)
+    label_sets = LabelSets.empty(sets.n_classes, B.shape[1]).add(L[rest], B[rest])
+    calibrations = {}
+    for name, x in rows.views.items():
+        sums, of_modality = state.labelled_sums(name), held[rows.has(name)[held]]
+        # Without rows to predict, one row tells the candidates.
+        X = state.mapped(name, x[of_modality if len(of_modality) else np.flatnonzero(rows.has(name))[:1]])
+        calibrations[name] = Calibration.empty(*candidates_of(state.maps[name], X, sums))
+        if len(of_modality) == 0:
+            continue
+        predicting = sums.without(X, L[of_modality])
+        if name in anchors and is_anchor[of_modality].any():
+            columns = np.flatnonzero(~np.isin(anchors[name], of_modality))
+            if len(columns) == 0:  # every anchor of this map is held back
+                continue
+            X, predicting = X[:, columns], predicting.of_columns(columns)
+        calibrations[name] = calibrations[name].with_rows(X, L[of_modality], label_sets, ScoreSolver(predicting))
+    return replace(state, calibrations=calibrations, label_posteriors={})
