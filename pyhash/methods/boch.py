@@ -406,7 +406,8 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             k, r_i = space.rotation.shape
             if r_i >= n_bits:
                 raise ValueError(f"there must be fewer instance bits than {n_bits}, all bits, got {r_i}")
-            own, n_bits = replace(own, space=space, instances=InstanceSums.restore(archive, c, k, r_i, state.n_features)), n_bits - r_i
+            instances = InstanceSums.restore(archive, c, k, r_i, state.n_features)
+            own, n_bits = replace(own, space=space, instances=instances), n_bits - r_i
         if EmbeddingSums.is_in(archive):
             own = replace(own, embedding=EmbeddingSums.from_archive(archive, n_bits, c))
         return own

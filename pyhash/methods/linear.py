@@ -420,7 +420,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         )
         return learned, B
 
-    def _add_features(self, settings: SettingsT, state: State[Own], chunk: Chunk, B: Signs) -> State[Own]:
+    def _add_features(self, settings: SettingsT, state: State[Own], chunk: Chunk, B: NDArray[Any]) -> State[Own]:
         """Return the state with the sums over the features of rows at signs B, all or some of those learned.
 
         The chunk is one that ``_chunk`` makes with the sums of the state.
@@ -428,7 +428,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         if not self.is_supervised:
             return state
         sums, layers, unlabelled = dict(state.sums), dict(state.layers), dict(state.unlabelled)
-        among = ~chunk.finest.any(axis=1)
+        among: NDArray[np.bool_] = np.logical_not(chunk.finest.any(axis=1))
         if state.label_sets is not None and among.any() and not unlabelled:
             unlabelled = {name: UnlabelledSums.empty(d) for name, d in state.n_mapped.items()}
         for name, X in chunk.views.items():

@@ -581,7 +581,11 @@ WRONG_LABELS = [
     (LABELS.astype(float), TypeError, "labels must be class indices of an integer dtype, got float64"),
     (-1 - LABELS, ValueError, "labels must be class indices from 0 to"),
     (np.full((120, 6), 2), ValueError, "labels must hold only 0 and 1"),
-    (np.zeros((120, 6)), ValueError, "labels must give every row a label, none in rows 0, 1, 2, 3, 4 and 115 more"),
+    (
+        np.zeros((120, 6)),
+        ValueError,
+        "labels must give every row a label, none in rows 0, 1, 2, 3, 4 and 115|some row of the first chunk a label",
+    ),
     (None, TypeError, "labels must be given: [A-Za-z]+ learns from them"),
 ]
 
@@ -686,7 +690,10 @@ def test_a_wrong_chunk_changes_nothing(make_online):
     fresh, model = make_online(), make_online().partial_fit(DATA.views, LABELS)
     before = everything(fresh), everything(model)
     for views, labels, error in wrong:
-        for one in (fresh, model):
+        # A later chunk may lack a modality, and labels.
+        lacks_one = isinstance(views, dict) and views.get("text", 0) is None
+        is_wrong_later = not lacks_one and not np.array_equal(labels, np.zeros((120, 6)))
+        for one in (fresh, model) if is_wrong_later else (fresh,):
             with pytest.raises(error, match=r"views|labels"):
                 one.partial_fit(views, labels)
         assert (everything(fresh), everything(model)) == before

@@ -148,11 +148,10 @@ def test_later_matrices_may_have_fewer_columns_no_more_than_classes():
     ("parameters", "labels", "error", "message"),
     [
         ({}, np.full(200, 3_000_000), ValueError, "labels must be class indices counted from 0, got 3000000 in row 0"),
-        ({}, np.full(200, -1), ValueError, "labels must be class indices from 0 to"),
-        ({}, np.full(200, 1 << 24), ValueError, "labels must be class indices from 0 to 16777215, .*got 16777216"),
+        ({}, np.full(200, -2), ValueError, "labels must be class indices from 0 to .*, or -1 .*, got -2"),
+        ({}, np.full(200, 1 << 24), ValueError, "labels must be class indices from 0 to 16777215, got 16777216"),
         ({}, np.full(200, 0.5), TypeError, "labels must be class indices of an integer dtype, got float64"),
         ({}, np.ones((200, 13), int), ValueError, "labels must give every row one label, .* got 13 in row 0"),
-        ({}, np.zeros((200, 13), int), ValueError, "labels must give every row a label, none in rows 0, 1, 2, 3, 4"),
         ({"n_classes": 12}, np.full(200, 12), ValueError, "labels must be class indices from 0 to 11, got 12"),
         ({"n_classes": 13}, np.full(200, 13), ValueError, "labels must be class indices from 0 to 12, got 13"),
         ({"n_classes": 11}, LABELS[200:], ValueError, "n_classes must be None or at least 12, .* learned, got 11"),

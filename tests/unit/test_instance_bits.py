@@ -74,7 +74,10 @@ def test_bits_are_those_of_the_definition(kinds, sizes, n_bits, n_classes, sever
     first = things(rng, 1 + sizes[0], kinds)
     space = InstanceSpace.fit(chunk_of(first), n_bits, rng)
     k = len(space.rotation)
-    sums, expected_sums = InstanceSums.empty(n_classes, k, n_bits, first), (np.zeros((n_classes, k)), np.zeros(n_classes))
+    sums, expected_sums = (
+        InstanceSums.empty(n_classes, k, n_bits, first),
+        (np.zeros((n_classes, k)), np.zeros(n_classes)),
+    )
     all_bits = []
     for views in (first, *(things(rng, n, kinds) for n in sizes[1:])):
         rows = mapped(views)
@@ -148,7 +151,9 @@ def test_fewer_rows_than_directions(rng, n):
     views = things(rng, n)
     space = InstanceSpace.fit(chunk_of(views), 5, rng)
     assert len(space.rotation) == n - 1
-    _, B = learn_instance_bits(space, InstanceSums.empty(2, n - 1, 5, views), mapped(views), np.eye(2)[np.zeros(n, int)])
+    _, B = learn_instance_bits(
+        space, InstanceSums.empty(2, n - 1, 5, views), mapped(views), np.eye(2)[np.zeros(n, int)]
+    )
     assert B.shape == (n, 5)
 
 
@@ -161,7 +166,9 @@ def test_equal_rows_give_finite_bits(rng):
     views = {name: x[[0] * 5] for name, x in things(rng, 5).items()}
     space = InstanceSpace.fit(chunk_of(views), 5, rng)
     assert not space.embed(mapped(views)).any()  # nothing tells them apart
-    _, B = learn_instance_bits(space, InstanceSums.empty(1, len(space.rotation), 5, views), mapped(views), np.ones((5, 1)))
+    _, B = learn_instance_bits(
+        space, InstanceSums.empty(1, len(space.rotation), 5, views), mapped(views), np.ones((5, 1))
+    )
     assert (B[0] == B).all()
 
 
@@ -236,7 +243,9 @@ class Stored:
 def stored_space(rng):
     views = things(rng, 40)
     space = InstanceSpace.fit(chunk_of(views), 10, rng)
-    sums, _ = learn_instance_bits(space, InstanceSums.empty(3, 6, 10, views), mapped(views), labels_of(rng, 40, 3, False))
+    sums, _ = learn_instance_bits(
+        space, InstanceSums.empty(3, 6, 10, views), mapped(views), labels_of(rng, 40, 3, False)
+    )
     arrays = {}
     fields = space.store(arrays)
     sums.store(arrays)

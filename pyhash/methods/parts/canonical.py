@@ -72,7 +72,7 @@ def canonical_correlations(
     whitened = {}
     for a, b in pairs:
         both = views[a].present & views[b].present
-        n = max(1, np.count_nonzero(both))
+        n = max(1, int(np.count_nonzero(both)))
         covariance = views[a].cross(views[b]) / n
         if means is not None:
             of_a, of_b = (views[name].transposed_dot(both[:, None])[:, 0] / n for name in (a, b))

@@ -57,15 +57,19 @@ class InstanceSpace:
         Raises
         ------
         ValueError
+            If the chunk has a single row.
+        ValueError
             If fewer than 2 rows have a modality, and another one if there are several.
         """
+        if chunk.n < 2:
+            raise ValueError("views must have at least 2 rows in the first chunk, to learn instance bits, got 1")
         for name, X in chunk.views.items():
             others = [of.present for other, of in chunk.views.items() if other != name] or [X.present]
-            n = max(np.count_nonzero(X.present & other) for other in others)
+            n = max(int(np.count_nonzero(X.present & other)) for other in others)
             if n < 2:
-                also = " and of another modality" if len(chunk.views) > 1 else ""
+                also = " and another modality" if len(chunk.views) > 1 else ""
                 raise ValueError(
-                    f"views must have at least 2 rows of {name!r}{also} in the first chunk, to learn instance bits, "
+                    f"present must give at least 2 rows of the first chunk {name!r}{also}, to learn instance bits, "
                     f"got {n}"
                 )
         is_sparse_view = {name: is_sparse(next(X.blocks())[1]) for name, X in chunk.views.items()}
@@ -203,9 +207,7 @@ def learn_instance_bits(
     return sums.add_bits(B, views), B
 
 
-def instance_projection(
-    sums: FeatureSums, B: NDArray[np.float64], ridge: float
-) -> tuple[Matrix, NDArray[np.float64]]:
+def instance_projection(sums: FeatureSums, B: NDArray[np.float64], ridge: float) -> tuple[Matrix, NDArray[np.float64]]:
     """Return W (d, r) and b (r,) of the ridge regression ``x W + b`` of instance bits, the last ones of all codes.
 
     `B` (r,) is the sum of these bits over the rows of the modality.

@@ -50,7 +50,7 @@ class Chunk:
     @property
     def n(self) -> int:
         """Number of samples in the chunk."""
-        return len(self.labels[-1]) if self.labels else next(iter(self.views.values())).shape[0]
+        return next(iter(self.views.values())).shape[0] if self.views else len(self.labels[-1])
 
     @property
     def finest(self) -> Matrix:
