@@ -44,9 +44,13 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ----------
         views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
             Features of each modality, rows aligned; n >= 1. The first chunk fixes the modalities and their widths, and
-            feature maps are fitted on it.
+            feature maps are fitted on it. In later ones a view may be None: no row has it.
         labels : array_like or list of array_like
-            Labels of the rows, as the class describes them.
+            Labels of the rows, as the class describes them. Rows without a label (-1, or a zero row of a matrix) are
+            not learned; their codes are those of ``encode_fused`` after the chunk.
+        present : mapping of str to array_like of shape (n,), bool, optional
+            Which rows have a modality; those without an entry are in all rows. Every row must have one, and the first
+            chunk a labelled row with each. Values of rows that lack a modality are not read, and may be NaN.
         validation : (views, labels), optional
             Rows that are not learned, in the same form, for ``history_``; only with ``record=True``. After each
             iteration they query the codes of the chunk, by the encoder "bits".
@@ -72,7 +76,13 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ValueError
             If views have different numbers of rows, or values that are not finite.
         ValueError
-            If a row has no label, or one of an unknown class.
+            If a label is of an unknown class, or no row of the first chunk has one.
+        TypeError
+            If `present` is not a mapping of str to bool arrays.
+        ValueError
+            If `present` has an array that is not of shape (n,), or is for a modality that is not in `views`.
+        ValueError
+            If a row has no modality, or a modality no labelled row in the first chunk.
         TypeError, ValueError
             If `validation` is not a pair of views and labels like those to learn, or given without ``record=True``.
         """
@@ -106,7 +116,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
 
         Parameters
         ----------
-        views, labels
+        views, labels, present
             As for ``partial_fit``. Rows sorted by class make poor chunks: shuffle them.
         validation : (views, labels), optional
             As for ``partial_fit``, but the codes of all rows so far are queried.
