@@ -241,9 +241,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         if not self.is_supervised:
             return []
         classes = settings.classes
-        return label_matrices(
-            layers, classes.affiliations, classes.sizes, first_row, allow_unlabelled=allow_unlabelled
-        )
+        return label_matrices(layers, classes.affiliations, classes.sizes, first_row, allow_unlabelled=allow_unlabelled)
 
     def _check_validation(
         self, settings: SettingsT, validation: object, rows: Mapping[str, Features], labels: Any

@@ -21,8 +21,6 @@ from pyhash.methods.parts.unmapped_rows import UnmappedRows
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from pyhash._inputs.checks import Features
-
 
 class OnlineMethod(LinearMethod[SettingsT, Own]):
     """A method that learns chunk by chunk."""
