@@ -323,6 +323,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             state = dataclasses.replace(state, classes=ClassTable.check(hierarchy, None))
         if self.is_supervised != bool(state.sums):
             raise ModelFormatError(f"{archive.path} must have sums over samples exactly where labels were learned")
+        if self._keeps_layer_sums != bool(state.layers):
+            raise ModelFormatError(f"{archive.path} must have sums by layers exactly where the method needs them")
         if self.is_supervised and self._always_keeps_label_sets and state.label_sets is None:
             raise ModelFormatError(f"{archive.path} has no label sets, which a {type(self).__name__} needs")
         n_bits = check_n_bits(archive.field("state")["n_bits"])
@@ -562,7 +564,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                     {modality: f"views[{modality!r}]"},
                 ),
             )
-        return dataclasses.replace(trial, scores=tried.scores, n_queries=trial.n_queries + queries.n)
+        no_scores = dict.fromkeys(state.n_features, (0.0,) * len(ENCODERS))
+        return dataclasses.replace(trial, scores={**no_scores, **tried.scores}, n_queries=trial.n_queries + queries.n)
 
     def _project(
         self,

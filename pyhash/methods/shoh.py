@@ -392,9 +392,9 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         fields = archive.field("state")
         r = check_n_bits(fields["n_bits"])
         layers = range(state.classes.n_layers)
-        counts = next(iter(state.layers.values())).counts
-        if tuple(map(len, counts)) != state.classes.sizes:
-            raise ValueError(f"n_layers and class_counts must be of {state.classes.sizes} classes by layer")
+        for name, sums in state.layers.items():
+            if tuple(map(len, sums.counts)) != state.classes.sizes:
+                raise ValueError(f"class_counts of {name!r} must be of {state.classes.sizes} classes by layer")
         centers = [archive.array(f"centers.{k}", np.int8, (c, r)) for k, c in enumerate(state.classes.sizes)]
         has_one_gram = "E" in archive.arrays  # earlier files: of all rows, each of which had labels in every layer
         grams = ["E" if has_one_gram else f"E.{k}" for k in layers]

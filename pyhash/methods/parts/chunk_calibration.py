@@ -26,8 +26,13 @@ def drawn_rows(rng: np.random.Generator, rows: NDArray[np.int64], most: int) -> 
 
 
 def calibrated(state: State[Own], rows: UnmappedRows, rng: np.random.Generator) -> State[Own]:
-    """Return the state with its calibrations updated by predicting some rows that are not learned yet."""
+    """Return the state with its calibrations updated by predicting some rows that are not learned yet.
+
+    They begin with the first rows that have all modalities between them.
+    """
     held = rows.take(drawn_rows(rng, rows.labelled, MAX_ROWS))
+    if not state.calibrations and held.views.keys() != state.n_features.keys():
+        return state
     calibrations = dict(state.calibrations)
     for name in held.views:
         X, L = state.mapped(name, held.features(name)), held.labels[-1][held.has(name)]

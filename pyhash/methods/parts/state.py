@@ -314,8 +314,8 @@ def restore_state(archive: Archive) -> State[Any]:
         n_layers = check_integer("n_layers", fields["n_layers"], 1)
         layers = {name: _restore_layers(archive, m, d, n_layers) for m, (name, d) in enumerate(n_mapped.items())}
     trial = EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None
-    if trial is not None:
-        _check_known("scores", trial.scores, n_features)
+    if trial is not None and trial.scores:
+        _check_keys("scores", trial.scores, n_features)
     calibrations = restore_calibrations(fields["calibrations"] if archive.version > 1 else {}, n_features, archive)
     return State(
         n_features=n_features,
@@ -353,11 +353,6 @@ def _restore_layers(archive: Archive, m: int, d: int, n_layers: int) -> LayerSum
     return LayerSums(XL, counts)
 
 
-def _check_known(what: str, found: Mapping[str, Any], modalities: Mapping[str, Any]) -> None:
-    if not found.keys() <= modalities.keys():
-        raise ValueError(f"{what} must be of the modalities {list(modalities)}, got {list(found)}")
-
-
 def _check_keys(what: str, found: Mapping[str, Any], modalities: Mapping[str, Any]) -> None:
     if found.keys() != modalities.keys():
         raise ValueError(f"{what} must be of the modalities {list(modalities)}, got {list(found)}")
@@ -366,7 +361,7 @@ def _check_keys(what: str, found: Mapping[str, Any], modalities: Mapping[str, An
 def store_calibrations(
     calibrations: Mapping[str, Calibration], modalities: Mapping[str, Any], arrays: Arrays
 ) -> Fields:
-    """Return header fields of calibrations, of modalities that have one; their arrays go into `arrays`."""
+    """Return header fields of calibrations, of all modalities or none; their arrays go into `arrays`."""
     return {
         name: calibrations[name].store(f"calibration.{m}", arrays)
         for m, name in enumerate(modalities)
@@ -378,7 +373,7 @@ def restore_calibrations(
     stored: Mapping[str, Any], modalities: Mapping[str, Any], archive: Archive
 ) -> dict[str, Calibration]:
     """Return what ``store_calibrations`` stored, by modality."""
-    _check_known("calibrations", stored, modalities)
+    _check_keys("calibrations", stored, modalities if stored else {})
     return {
         name: Calibration.restore(stored[name], f"calibration.{m}", archive)
         for m, name in enumerate(modalities)
