@@ -367,7 +367,10 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         own = state.own
         sums, layers = state.sums[modality], state.layers[modality]
         # A class never seen has a zero mean, and drops out.
-        means = [XL / np.maximum(counts, 1) for XL, counts in zip([*layers.XL, sums.XL], layers.counts, strict=True)]
+        means = [
+            XL / np.where(counts > 0, counts, 1.0)
+            for XL, counts in zip([*layers.XL, sums.XL], layers.counts, strict=True)
+        ]
 
         def gram() -> Matrix:
             G = sums.XX
