@@ -209,6 +209,11 @@ class ClassTable:
             numbers = (*numbers[:k], of_layer, *numbers[k + 1 :])
         elif k == 0:
             affiliation = np.zeros((0, check_integer("parents", parents, 1, MAX_CLASSES)), dtype=bool)
+        elif isinstance(parents, Mapping):
+            raise TypeError(
+                "parents must be class indices or a 0/1 matrix where labels are class indices, got "
+                f"{type(parents).__name__}"
+            )
         else:
             affiliation = check_affiliation("parents", parents, self.sizes[k - 1], k)
         n_new = affiliation.shape[1]
@@ -244,7 +249,10 @@ class ClassTable:
         numbers = None
         if check_bool("named", fields["named"]):
             text = archive.array("classes.labels", np.uint8, (None,)).tobytes()
-            labels = [[label_from_json(stored) for stored in of_layer] for of_layer in json.loads(text)]
+            stored = json.loads(text)
+            if not all(isinstance(of_layer, list) for of_layer in stored):
+                raise ValueError("labels must be lists, one for each layer")
+            labels = [[label_from_json(label) for label in of_layer] for of_layer in stored]
             numbers = tuple({label: i for i, label in enumerate(of_layer)} for of_layer in labels)
             if tuple(map(len, numbers)) != sizes or tuple(map(len, labels)) != sizes:
                 raise ValueError(f"labels must be distinct, {sizes} by layer, got {tuple(map(len, numbers))}")
