@@ -13,9 +13,11 @@ if find_spec("dask") is None or find_spec("distributed") is None:
 if TYPE_CHECKING:
     from pyhash.distributed.encoding import encode as encode
     from pyhash.distributed.metrics import mean_average_precision as mean_average_precision
+    from pyhash.distributed.sharded_index import ShardedIndex as ShardedIndex
 else:
     # No module has the name of what it defines: importing it would replace the function by the module.
     _MODULES = {
+        "ShardedIndex": "pyhash.distributed.sharded_index",
         "encode": "pyhash.distributed.encoding",
         "mean_average_precision": "pyhash.distributed.metrics",
     }

@@ -288,11 +288,16 @@ class CodeIndex(EditableCodes):
                 raise ModelFormatError(f"{source} has no generation {generation}: it is a file of version 0.1")
             return cls._of_file(source)
         directory, contents = IndexDirectory.read(source.absolute(), mmap=mmap, generation=generation)
-        index = cls(directory.n_bits)
-        index._segments = tuple(
+        segments = (
             Segment.of_stored(arrays, stored, lean=mmap)
             for stored, arrays in zip(directory.segments, contents, strict=True)
         )
+        return cls._of_directory(directory, tuple(segments))
+
+    @classmethod
+    def _of_directory(cls, directory: IndexDirectory, segments: Segments) -> Self:
+        index = cls(directory.n_bits)
+        index._segments = segments
         index._fingerprint, index._directory = directory.fingerprint, directory
         return index
 
@@ -378,6 +383,11 @@ class CodeIndex(EditableCodes):
 
         whole = self._whole()
         return to_faiss_index(whole.codes, whole.ids, self.n_bits)
+
+
+def index_of(directory: IndexDirectory, segments: Segments) -> CodeIndex:
+    """Return the index of a directory, whose segments are those of its files."""
+    return CodeIndex._of_directory(directory, segments)
 
 
 def _with_forms(segments: Segments, stored: list[StoredSegment]) -> Segments:

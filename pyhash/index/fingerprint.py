@@ -15,3 +15,11 @@ def fingerprint_of(model: Any, n_bits: int) -> str:
     if getattr(model, "n_bits", n_bits) != n_bits:
         raise ValueError(f"model must make codes of n_bits={n_bits}, got one of {model.n_bits}")
     return fingerprint
+
+
+def refuse_other(given: str, own: str | None) -> None:
+    """Raise ValueError unless the fingerprint `given` is that of the codes of an index, None where it is not known."""
+    if own is None:
+        raise ValueError(f"model must be None: the index holds codes that were added without their model, got {given}")
+    if given != own:
+        raise ValueError(f"model must be the one whose codes the index holds, of model {own}, got {given}")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
 from pyhash._inputs.checks import check_codes, check_integer, check_projections, check_real
-from pyhash.index.fingerprint import fingerprint_of
-from pyhash.index.segment import Segments, masks_of_allowed
+from pyhash.index.fingerprint import fingerprint_of, refuse_other
+from pyhash.index.segment import Segment, Segments, masks_of_allowed
 from pyhash.index.segmented_codes import SegmentedCodes
 from pyhash.search.hits import HitLists, Hits, Ties
 from pyhash.search.request import SearchRequest
+from pyhash.search.row_mask import RowMask
 
 
 class SearchableCodes(SegmentedCodes):
@@ -259,22 +261,20 @@ class SearchableCodes(SegmentedCodes):
         if model is not None and (segments or self._fingerprint is not None):
             self._refuse_other(fingerprint_of(model, self.n_bits))
         masks = [s.alive for s in segments] if allowed is None else masks_of_allowed(segments, allowed)
-        found = []
-        for segment, mask in zip(segments, masks, strict=True):
-            if mask is None or mask.any():
-                lists = request.find(segment.code_set, mask)
-                found.append(HitLists(lists.offsets, segment.ids[lists.ids], lists.distances))
-        return request.joined(found)
+        return find_hits(segments, masks, request)
 
     def _refuse_other(self, fingerprint: str) -> None:
-        if fingerprint != self._fingerprint:
-            if self._fingerprint is None:
-                raise ValueError(
-                    f"model must be None: the index holds codes that were added without their model, got {fingerprint}"
-                )
-            raise ValueError(
-                f"model must be the one whose codes the index holds, of model {self._fingerprint}, got {fingerprint}"
-            )
+        refuse_other(fingerprint, self._fingerprint)
+
+
+def find_hits(segments: Sequence[Segment], masks: Sequence[RowMask | None], request: SearchRequest) -> HitLists:
+    """Return the hits among the rows of segments that the mask of each lets through; ids are those of the rows."""
+    found = []
+    for segment, mask in zip(segments, masks, strict=True):
+        if mask is None or mask.any():
+            lists = request.find(segment.code_set, mask)
+            found.append(HitLists(lists.offsets, segment.ids[lists.ids], lists.distances))
+    return request.joined(found)
 
 
 def _n_alive(segments: Segments) -> int:

@@ -99,9 +99,9 @@ class SegmentedCodes:
         size = check_integer("size", size, 1)
         return self._blocks(size)
 
-    def _blocks(self, size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    def _blocks(self, size: int, after: int | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
         segments = self._segments
-        first = [0] * len(segments)
+        first = [0 if after is None else int(np.searchsorted(s.ids, after, side="right")) for s in segments]
         while True:
             unfinished = [i for i, segment in enumerate(segments) if first[i] < len(segment.ids)]
             if not unfinished:
@@ -154,15 +154,9 @@ class SegmentedCodes:
         array([[ 1, -1]], dtype=int8)
         """
         wanted = check_ids(ids)
-        out = np.empty((len(wanted), n_bytes_of(self.n_bits)), dtype=np.uint8)
-        missing = np.ones(len(wanted), dtype=np.bool_)
-        for segment in self._segments:
-            rows = segment.rows_with(wanted)
-            here = rows >= 0
-            out[here] = segment.codes[rows[here]]
-            missing &= ~here
+        codes, missing = look_up(self, wanted)
         refuse_unknown(wanted, missing)
-        return out
+        return codes
 
     def stats(self) -> dict[str, Any]:
         """Return what the index consists of, and how it is searched.
@@ -193,6 +187,30 @@ class SegmentedCodes:
             "n_bytes": sum(s.codes.nbytes + s.ids.nbytes for s in segments),
             "layout_bytes": {name: sum(of[key] for of in stats) for name, key in layouts.items()},
         }
+
+
+def segments_of(codes: SegmentedCodes) -> Segments:
+    """Return the segments of this moment."""
+    return codes._segments
+
+
+def look_up(codes: SegmentedCodes, ids: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the code of each id, and whether it is missing."""
+    found = np.empty((len(ids), n_bytes_of(codes.n_bits)), dtype=np.uint8)
+    missing = np.ones(len(ids), dtype=np.bool_)
+    for segment in segments_of(codes):
+        rows = segment.rows_with(ids)
+        here = rows >= 0
+        found[here] = segment.codes[rows[here]]
+        missing &= ~here
+    return found, missing
+
+
+def blocks_after(
+    codes: SegmentedCodes, size: int, after: int | None
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """Iterate as ``blocks``, over the ids above `after`, or all of them (None)."""
+    return codes._blocks(size, after)
 
 
 def refuse_unknown(ids: NDArray[np.int64], missing: NDArray[np.bool_]) -> None:

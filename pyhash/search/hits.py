@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -22,10 +22,13 @@ class Hits:
         By ascending distance, then ascending id.
     distances : ndarray of the same shape
         int32 bits for Hamming, float64 for weighted Hamming distance.
+    missing_shards : tuple of int
+        Shards that were not searched; only a partial answer of ``pyhash.distributed.ShardedIndex`` has any.
     """
 
     ids: NDArray[np.int64]
     distances: NDArray[np.int32] | NDArray[np.float64]
+    missing_shards: tuple[int, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -43,11 +46,14 @@ class HitLists:
         For each query by ascending distance, then ascending id.
     distances : ndarray of shape (n_hits,)
         int32 bits for Hamming, float64 for weighted Hamming distance.
+    missing_shards : tuple of int
+        Shards that were not searched; only a partial answer of ``pyhash.distributed.ShardedIndex`` has any.
     """
 
     offsets: NDArray[np.int64]
     ids: NDArray[np.int64]
     distances: NDArray[np.int32] | NDArray[np.float64]
+    missing_shards: tuple[int, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
