@@ -932,9 +932,9 @@ class ShardedIndex:
 
 
 def _check_folders(folders: object) -> tuple[Path, ...]:
-    is_list = is_iterable(folders) and not isinstance(folders, (str, bytes, os.PathLike))
-    given = list(folders) if is_list else [folders]
-    paths = tuple(check_path("folders", folder).absolute() for folder in given)
+    if isinstance(folders, (str, bytes, os.PathLike)) or not is_iterable(folders):
+        folders = [folders]
+    paths = tuple(check_path("folders", folder).absolute() for folder in folders)
     if not paths:
         raise ValueError("folders must name at least one folder, got none")
     if len(set(paths)) < len(paths):

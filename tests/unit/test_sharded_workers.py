@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -33,16 +34,16 @@ def make_cluster(n_workers):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patience():
+    """A cluster gives up a worker that was killed and does not come back in time: busy machines are slow."""
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "300s"}):
+        yield
+
+
 @pytest.fixture(scope="module")
-def cluster():
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        silence_logs=50,
-    ) as cluster:
+def cluster(patience):
+    with make_cluster(2) as cluster:
         yield cluster
 
 
