@@ -557,6 +557,11 @@ def weighted_sum(arrays: Mapping[str, NDArray[Any]], weights: Mapping[str, float
     return cast("NDArray[Any]", total)
 
 
+def n_features_of(rows: Mapping[str, Features]) -> dict[str, int]:
+    """Return the number of features of each view."""
+    return {name: int(x.shape[1]) for name, x in rows.items()}
+
+
 def n_rows_of(rows: Mapping[str, Features]) -> int:
     """Return the number of rows of views that have equally many."""
     return int(next(iter(rows.values())).shape[0])

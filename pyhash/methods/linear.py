@@ -17,7 +17,15 @@ from pyhash._inputs.checks import check_bool, check_features, check_fraction, ch
 from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError, NotFittedError
-from pyhash.methods.contract import HashingMethod, Views, check_views, n_rows_of, refuse_overflow, weighted_sum
+from pyhash.methods.contract import (
+    HashingMethod,
+    Views,
+    check_views,
+    n_features_of,
+    n_rows_of,
+    refuse_overflow,
+    weighted_sum,
+)
 from pyhash.methods.parts.arrays import Arrays, Fields, Matrix, Signs
 from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.chunk_calibration import calibrated, drawn_rows, first_calibrated
@@ -33,7 +41,7 @@ from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import WHY_A_RIDGE, RidgeSolver
 from pyhash.methods.parts.state import Chunk, Own, State, restore_state, store_state
-from pyhash.methods.parts.unmapped_rows import UnmappedRows
+from pyhash.methods.parts.unmapped_rows import UnmappedRows, check_present
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -163,7 +171,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             )
         return cast("tuple[Iteration, ...]", history)
 
-    def fit(self, views: Views, labels: Any = None, *, validation: tuple[Views, Any] | None = None) -> Self:
+    def fit(self, views: Views, labels: Any = None, *, validation: tuple[Any, ...] | None = None) -> Self:
         """Learn whole data from scratch.
 
         Parameters
@@ -173,9 +181,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         labels : array_like or scipy.sparse
             Class indices (n,), one class a row, or a 0/1 matrix (n, n_classes) with at least one label a row. Methods
             without labels need them for `validation` alone.
-        validation : (views, labels), optional
+        validation : (views, labels) or (views, labels, present), optional
             Rows that are not learned, in the same form, for ``history_``; only with ``record=True``. After each
-            iteration they query the codes of the rows that are learned, by the encoder "bits".
+            iteration they query the codes of the rows that are learned, by the encoder "bits". In these rows a view may
+            be None, and `present`, a mapping of str to bool arrays (n,), says which rows have a modality.
 
         Returns
         -------
@@ -197,12 +206,12 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         ValueError
             If a row has no label, or one of an unknown class.
         TypeError, ValueError
-            If `validation` is not a pair of views and labels like those to learn, or given without ``record=True``.
+            If `validation` does not hold views and labels like those to learn, or is given without ``record=True``.
         """
         checked = check_views(views, {})
         n, settings = n_rows_of(checked), self._settings(list(checked))
         settings, layers = self._with_labels(settings, None, labels, n)
-        held = self._check_validation(settings, validation, checked, labels)
+        held = self._check_validation(settings, validation, n_features_of(checked), labels, n)
         L = self._label_matrices(settings, layers, 0)
         state, signs = self._advance(settings, None, UnmappedRows.of_chunk(checked, L, n), held)
         self._take(state, pack(signs), None)
@@ -244,27 +253,29 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         return label_matrices(layers, classes.affiliations, classes.sizes, first_row, allow_unlabelled=allow_unlabelled)
 
     def _check_validation(
-        self, settings: SettingsT, validation: object, rows: Mapping[str, Features], labels: Any
+        self, settings: SettingsT, validation: object, n_features: Mapping[str, int], labels: Any, n: int
     ) -> Validation | None:
-        """Return validation rows, checked; `rows` and `labels` are of the rows to learn, as are the settings."""
+        """Return validation rows, checked; `labels` are of the `n` rows to learn, as are the settings."""
         if validation is None:
             return None
         if not settings.record:
             raise ValueError("validation must be None without record=True, which keeps its scores in history_")
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise TypeError(f"validation must be a pair (views, labels), got {type(validation).__name__}")
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+            raise TypeError(
+                f"validation must be (views, labels) or (views, labels, present), got {type(validation).__name__}"
+            )
         try:
-            views = check_views(validation[0], {name: int(x.shape[1]) for name, x in rows.items()})
-            for name, x in views.items():
-                check_rows(f"views[{name!r}]", x)
+            views = check_views(validation[0], n_features, may_lack=True)
+            n_held = n_rows_of(views)
+            present = check_present(validation[2] if len(validation) > 2 else None, validation[0], n_held)
             classes, learned = settings.classes, None
-            layers = label_layers(validation[1], classes.n_layers, n_rows_of(views))
+            layers = label_layers(validation[1], classes.n_layers, n_held)
             if self.is_supervised:
                 layers = classes.numbered(layers)
             else:
                 if labels is None:
                     raise TypeError("labels of the rows to learn must be given too: they tell what is relevant")
-                classes, of_learned = ClassTable().with_labels(label_layers(labels, 1, n_rows_of(rows)))
+                classes, of_learned = ClassTable().with_labels(label_layers(labels, 1, n))
                 classes, layers = classes.with_labels(layers)
                 learned = label_matrices(of_learned, (), classes.sizes, 0)[-1].astype(bool)
             L = label_matrices(layers, classes.affiliations, classes.sizes, 0)[-1].astype(bool)
@@ -273,9 +284,11 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 raise ValueError(
                     f"labels must give every row a label in the finest layer, none in {name_rows(unknown)}"
                 )
+            rows = UnmappedRows.of_chunk(views, [L.astype(np.float64)], n_held, 0, present)
+            rows.check_values()
         except (TypeError, ValueError) as error:
             raise type(error)(f"validation: {error}") from error
-        return Validation(views, L, learned)
+        return Validation(rows, list(n_features), learned)
 
     def _check_continuity(self, state: State[Own]) -> None:
         self._check_unchanged(self._settings(list(state.n_features)), state)
@@ -444,7 +457,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         self, settings: SettingsT, state: State[Own], chunk: Chunk, validation: Validation
     ) -> Callable[[NDArray[Any], Own | None], dict[str, float]]:
         """Return what scores validation rows with the chunk at codes B and the method's own state, if it matters."""
-        queries = {name: FeatureRows(name, x, state.maps[name]) for name, x in validation.views.items()}
+        queries = {name: validation.rows.mapped(name, state.maps[name]) for name in validation.rows.views}
         no_codes = np.zeros((chunk.n, settings.n_bits))
         # All sums but X'B are those after the chunk.
         after = self._add_features(settings, state, chunk, no_codes)
@@ -518,7 +531,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         if self._keeps_layer_sums:
             layers = {name: LayerSums.empty(d, n_classes) for name, d in n_mapped.items()}
         return State(
-            n_features={name: int(x.shape[1]) for name, x in rows.views.items()},
+            n_features=n_features_of(rows.views),
             n_mapped=n_mapped,
             maps=maps,
             n_chunks=0,

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._inputs.checks import as_array, check_bool, check_integer, n_bytes_of
+from pyhash._inputs.checks import check_bool, check_integer, n_bytes_of
 from pyhash._inputs.chunks import Remainder, check_remainder, cut
-from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
-from pyhash.methods.contract import Views, check_views, n_rows_of
+from pyhash.methods.contract import Views, check_views, n_features_of, n_rows_of
 from pyhash.methods.linear import LinearMethod, SettingsT
 from pyhash.methods.parts.history import Validation
 from pyhash.methods.parts.state import Own, State
-from pyhash.methods.parts.unmapped_rows import UnmappedRows
+from pyhash.methods.parts.unmapped_rows import UnmappedRows, check_present
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,7 +33,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         labels: Any,
         *,
         present: Mapping[str, Any] | None = None,
-        validation: tuple[Views, Any] | None = None,
+        validation: tuple[Any, ...] | None = None,
     ) -> Self:
         """Learn one chunk of a stream; a call that raises leaves the model unchanged.
 
@@ -49,9 +48,9 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         present : mapping of str to array_like of shape (n,), bool, optional
             Which rows have a modality; those without an entry are in all rows. Every row must have one, and the first
             chunk a labelled row with each. Values of rows that lack a modality are not read, and may be NaN.
-        validation : (views, labels), optional
-            Rows that are not learned, in the same form, for ``history_``; only with ``record=True``. After each
-            iteration they query the codes of the chunk, by the encoder "bits".
+        validation : (views, labels) or (views, labels, present), optional
+            Rows that are not learned, in the same form, all with labels, for ``history_``; only with ``record=True``.
+            After each iteration they query the codes of the chunk, by the encoder "bits".
 
         Returns
         -------
@@ -82,20 +81,21 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ValueError
             If a row has no modality, or a modality no labelled row in the first chunk.
         TypeError, ValueError
-            If `validation` is not a pair of views and labels like those to learn, or given without ``record=True``.
+            If `validation` does not hold views and labels like those to learn, or is given without ``record=True``.
         """
         state = self._state
         checked = check_views(views, {} if state is None else state.n_features, may_lack=state is not None)
-        settings = self._settings(list(checked if state is None else state.n_features))
+        n_features = n_features_of(checked) if state is None else state.n_features
+        settings = self._settings(list(n_features))
         if state is not None:
             self._check_unchanged(settings, state)
         n = n_rows_of(checked)
         marks = check_present(present, views, n)
         settings, layers = self._with_labels(settings, state, labels, n)
-        held = self._check_validation(settings, validation, checked, labels)
+        held = self._check_validation(settings, validation, n_features, labels, n)
         L = self._label_matrices(settings, layers, 0, allow_unlabelled=True)
         rows = UnmappedRows.of_chunk(checked, L, n, 0, marks)
-        state, codes = self._learn_chunk(settings, state, rows, checked, held)
+        state, codes = self._learn_chunk(settings, state, rows, n_features, held)
         self._take(state, codes, self._fingerprint)
         return self
 
@@ -105,7 +105,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         labels: Any = None,
         *,
         present: Mapping[str, Any] | None = None,
-        validation: tuple[Views, Any] | None = None,
+        validation: tuple[Any, ...] | None = None,
         chunk_size: int | None = 2000,
         remainder: Remainder = "keep",
         progress: bool | None = None,
@@ -116,7 +116,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ----------
         views, labels, present
             As for ``partial_fit``. Rows sorted by class make poor chunks: shuffle them.
-        validation : (views, labels), optional
+        validation : tuple, optional
             As for ``partial_fit``, but the codes of all rows so far are queried.
         chunk_size : int or None
             Rows of a chunk; None: all rows are one chunk.
@@ -141,13 +141,14 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             If chunk_size < 1, or `remainder` is none of the choices listed.
         """
         checked = check_views(views, {})
-        n, settings = n_rows_of(checked), self._settings(list(checked))
+        n, n_features = n_rows_of(checked), n_features_of(checked)
+        settings = self._settings(list(n_features))
         marks = check_present(present, views, n)
         settings, layers = self._with_labels(settings, None, labels, n)
         size = n if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
         if progress is not None:
             check_bool("progress", progress)
-        held = self._check_validation(settings, validation, checked, labels)
+        held = self._check_validation(settings, validation, n_features, labels, n)
         chunks = cut(n, size, check_remainder(remainder))
         state: State[Own] | None = None
         packed = []
@@ -156,7 +157,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             L = self._label_matrices(settings, of_layers, chunk.start, allow_unlabelled=True)
             of_views, of_marks = ({name: x[chunk] for name, x in of.items()} for of in (checked, marks))
             rows = UnmappedRows.of_chunk(of_views, L, chunk.stop - chunk.start, chunk.start, of_marks)
-            state, codes = self._learn_chunk(settings, state, rows, checked, held)
+            state, codes = self._learn_chunk(settings, state, rows, n_features, held)
             packed.append(codes)
         self._take(cast("State[Own]", state), np.concatenate(packed), None)
         return self
@@ -206,38 +207,6 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             )
             codes[chosen] = pack(projections)
         return codes
-
-
-def check_present(present: object, views: Mapping[str, Any], n: int) -> dict[str, NDArray[np.bool_]]:
-    """Return by modality which of n rows have it, as a user gives it; modalities without an entry have all."""
-    if present is None:
-        return {}
-    if not isinstance(present, Mapping):
-        raise TypeError(f"present must be a mapping of modality names to bool arrays, got {type(present).__name__}")
-    marks: dict[str, NDArray[np.bool_]] = {}
-    for name, mark in present.items():
-        what = f"present[{name!r}]"
-        if name not in views:
-            raise ValueError(
-                f"present must be for modalities of the views, {', '.join(map(repr, views))}, got {name!r}"
-            )
-        array = as_array(what, mark)
-        if array.dtype != bool:
-            raise TypeError(f"{what} must be of dtype bool, got {array.dtype}")
-        if array.shape != (n,):
-            raise ValueError(f"{what} must have shape ({n},), a value for each row, got {array.shape}")
-        if views[name] is None and array.any():
-            raise ValueError(
-                f"{what} must be False in all rows where views[{name!r}] is None, got {int(array.sum())} True"
-            )
-        marks[name] = array
-    has_any = np.zeros(n, dtype=bool)
-    for name, x in views.items():
-        if x is not None:
-            has_any |= marks.get(name, True)
-    if not has_any.all():
-        raise ValueError(f"present must give every row a modality, none in {name_rows(np.flatnonzero(~has_any))}")
-    return marks
 
 
 def _check_first(rows: UnmappedRows, modalities: Collection[str]) -> None:

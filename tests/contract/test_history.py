@@ -204,7 +204,7 @@ def test_directions_of_one_and_three_modalities():
 
 
 WRONG = [
-    (HELD[0], TypeError, r"validation must be a pair \(views, labels\), got dict"),
+    (HELD[0], TypeError, r"validation must be \(views, labels\) or \(views, labels, present\), got dict"),
     ((HELD[0], LABELS), ValueError, "validation: labels must have 30 rows"),
     (({"image": HELD[0]["image"]}, HELD[1]), ValueError, "validation: views must be .*'text' is missing"),
     (({**HELD[0], "text": HELD[0]["image"]}, HELD[1]), ValueError, "validation: .*30"),

@@ -16,7 +16,7 @@ from pyhash.methods.parts.arrays import Arrays, Fields, Matrix
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
-    from pyhash._inputs.checks import Features
+    from pyhash.methods.parts.unmapped_rows import UnmappedRows
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Recorder:
 class Validation:
     """Rows that are not learned: after each iteration they query the codes learned in the same call so far."""
 
-    views: dict[str, Features]
-    labels: NDArray[np.bool_]  # (n, c)
+    rows: UnmappedRows  # some may lack a modality
+    modalities: list[str]  # that the model learns
     known_labels: NDArray[np.bool_] | None  # (n_learned, c) of the rows to learn, for methods that do not know them
     codes: list[NDArray[np.uint8]] = field(default_factory=list)  # packed, of chunks that are learned
     code_labels: list[NDArray[np.bool_]] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Validation:
         Parameters
         ----------
         projections : mapping of str to Matrix
-            Projections (n, n_bits) of the rows, by modality.
+            Projections (n, n_bits) of the rows, by modality; those of rows that lack it do not count.
         B, L : ndarray
             Signs (n_chunk, n_bits) and labels (n_chunk, c) of the chunk that is being learned.
         """
@@ -89,18 +89,21 @@ class Validation:
 
         database = np.concatenate([*self.codes, pack(B)])
         labels = np.concatenate([*self.code_labels, L.astype(bool)])
-        by_query = {
-            name: mean_average_precision(
-                pack(of_modality), database, self.labels, labels, n_bits=B.shape[1], protocol="shoh"
-            ).value
-            for name, of_modality in projections.items()
-        }
-        # The learned codes stand for every modality.
-        return {
-            f"{query}->{searched}": score
-            for query, score in by_query.items()
-            for searched in ([name for name in by_query if name != query] or [query])
-        }
+        scores = {}
+        for query, of_modality in projections.items():
+            has = self.rows.has(query)
+            found = mean_average_precision(
+                pack(of_modality[has]),
+                database,
+                self.rows.labels[-1][has],
+                labels,
+                n_bits=B.shape[1],
+                protocol="shoh",
+            )
+            # The learned codes stand for every modality.
+            for searched in [name for name in self.modalities if name != query] or [query]:
+                scores[f"{query}->{searched}"] = found.value
+        return scores
 
     def add_codes(self, B: NDArray[Any], L: NDArray[Any]) -> None:
         """Add a chunk that is learned to the codes that are searched: signs (n, n_bits) and labels (n, c)."""

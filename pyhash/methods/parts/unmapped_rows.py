@@ -9,12 +9,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash._inputs.checks import as_array
+from pyhash._inputs.labels import name_rows
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.feature_maps import check_rows
 from pyhash.methods.parts.feature_rows import FeatureRows, by_modalities
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
+
+
+def check_present(present: object, views: Mapping[str, Any], n: int) -> dict[str, NDArray[np.bool_]]:
+    """Return by modality which of n rows have it, as a user gives it; modalities without an entry have all."""
+    if present is None:
+        return {}
+    if not isinstance(present, Mapping):
+        raise TypeError(f"present must be a mapping of modality names to bool arrays, got {type(present).__name__}")
+    marks: dict[str, NDArray[np.bool_]] = {}
+    for name, mark in present.items():
+        what = f"present[{name!r}]"
+        if name not in views:
+            raise ValueError(
+                f"present must be for modalities of the views, {', '.join(map(repr, views))}, got {name!r}"
+            )
+        array = as_array(what, mark)
+        if array.dtype != bool:
+            raise TypeError(f"{what} must be of dtype bool, got {array.dtype}")
+        if array.shape != (n,):
+            raise ValueError(f"{what} must have shape ({n},), a value for each row, got {array.shape}")
+        if views[name] is None and array.any():
+            raise ValueError(
+                f"{what} must be False in all rows where views[{name!r}] is None, got {int(array.sum())} True"
+            )
+        marks[name] = array
+    has_any = np.zeros(n, dtype=bool)
+    for name, x in views.items():
+        if x is not None:
+            has_any |= marks.get(name, True)
+    if not has_any.all():
+        raise ValueError(f"present must give every row a modality, none in {name_rows(np.flatnonzero(~has_any))}")
+    return marks
 
 
 @dataclass(frozen=True)
