@@ -302,8 +302,8 @@ _SECTIONS = {
         "A stream of ten million rows",
         "Chunks of 10,000 rows with two modalities, one thread. The chunk after the last is learned in turns by the "
         "model as it was before the 10th chunk and by the model of the whole stream: a ratio of 1 means that a chunk "
-        "costs the same at the end. Memory is that of the process. The CPU hours for 10⁹ rows follow from the time of a "
-        "chunk, since neither time nor memory grows.",
+        "costs the same at the end. Memory is that of the process. The CPU hours for 10⁹ rows follow from the time of "
+        "a chunk, since neither time nor memory grows.",
         {
             "rows": lambda r: f"{r['case']['codes']:,}",
             "method": _of_case("method"),
