@@ -147,6 +147,10 @@ def _seconds(name):
     return lambda r: f"{targets.seconds(r, name):.4f}" if name in r["times"] else ""
 
 
+def _milliseconds(prefix):
+    return lambda r: f"{targets.seconds(r, targets.fastest(r, prefix)) * 1e3:.2f}"
+
+
 def _ratio(prefix, form="{:.1f}"):
     def cell(record):
         name = targets.fastest(record, prefix)
@@ -245,6 +249,24 @@ _SECTIONS = {
             "2 threads, s": _seconds("ours"),
             "times as fast": lambda r: f"{targets.ratio(r, 'ours, 1 thread'):.2f}",
             "target": _target,
+        },
+    ),
+    "shards": (
+        "An index in shards",
+        "The median wall time of a call that finds the 10 nearest, against one index of the same codes with as "
+        "many threads. *workers*: two processes of one thread each, beside the client and the scheduler on the same "
+        "cores; one shard is in one of them. *here*: the shards are in the process that asks. How it scales: "
+        "[howto/scale-out.md](howto/scale-out.md).",
+        {
+            "codes × queries": _sizes,
+            "shards": _of_case("shards"),
+            "where": _of_case("where"),
+            "one index, ms": _milliseconds("one index"),
+            "shards, ms": _milliseconds("ours"),
+            "more, ms": lambda r: f"{(targets.seconds(r, 'ours') - targets.seconds(r, 'one index')) * 1e3:.2f}",
+            "more, %": lambda r: f"{(1 / targets.ratio(r, 'one index') - 1) * 100:.0f}",
+            "target": _target,
+            "measured": _note("date"),
         },
     ),
     "map": (

@@ -45,6 +45,7 @@ TARGETS = [
     Target("descent", {"codes": 200_000, "bits": 64}, 8.0, "numpy float32"),
     Target("descent", {"codes": 200_000, "bits": 64}, 15.0, "numpy float64"),
     Target("stream", {"codes": 10_000_000}, 0.9, "chunk 10"),
+    *(Target("shards", {"codes": 10_000_000, "queries": 32, "shards": s}, 1 / 1.1, "one index") for s in (1, 2, 8)),
 ]
 
 

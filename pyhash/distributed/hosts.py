@@ -130,8 +130,7 @@ class Workers:
 
     def ask(self, calls: Sequence[Call]) -> list[Any]:
         """Return what each call returned or raised; all workers work at the same time."""
-        if self._client.status in ("closing", "closed"):
-            raise ClusterError("the client of the index is closed: open the index with another")
+        self._check_client()
         from distributed.protocol.pickle import dumps, loads
 
         # Messages are bytes: Dask would look at each object in them to choose a form, which takes 2 ms.
@@ -170,8 +169,18 @@ class Workers:
             self._drop(address)
 
     def _addresses(self) -> set[str]:
-        with cluster_errors():
-            return set(self._client.nthreads())
+        self._check_client()
+        try:
+            with cluster_errors():
+                return set(self._client.nthreads())
+        except OSError as error:
+            raise ClusterError(f"the scheduler of the cluster does not answer: {error}") from error
+
+    def _check_client(self) -> None:
+        if self._client.status in ("closing", "closed") or self._client.scheduler is None:
+            raise ClusterError(
+                "the client of the index is closed, or its scheduler has gone: open the index with another"
+            )
 
     def _drop(self, address: str) -> None:
         actor = self._actors.pop(address, None)
