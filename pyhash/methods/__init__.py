@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash.methods.lemon import LEMON as LEMON
     from pyhash.methods.loading import load as load
     from pyhash.methods.lsh import LSH as LSH
+    from pyhash.methods.merging import merge as merge
     from pyhash.methods.parts.descent import cyclic_descent as cyclic_descent
     from pyhash.methods.parts.feature_maps import Centering as Centering
     from pyhash.methods.parts.feature_maps import FeatureMap as FeatureMap
@@ -41,6 +42,7 @@ else:
         "cyclic_descent": "pyhash.methods.parts.descent",
         "load": "pyhash.methods.loading",
         "make_method": "pyhash.methods.recipes",
+        "merge": "pyhash.methods.merging",
     }
     __all__ = sorted(_MODULES)
     __getattr__ = lazy_names("pyhash.methods", _MODULES)

@@ -58,10 +58,11 @@ class BOCHState(Sums):
     embedding: EmbeddingSums | None = None  # of codes for several labels a row
     space: InstanceSpace | None = None  # both None where all bits are class bits
     instances: InstanceSums | None = None
+    seed: int | None = None  # of the codes of classes; None without them, and in files of earlier versions
     relabelled: Relabelled = field(default_factory=Relabelled.none)  # in the last call that learned; not in files
     projections: dict[str, tuple[Matrix, NDArray[np.float64]]] = field(default_factory=dict)  # of instance bits, solved
 
-    not_sums = frozenset({"space", "relabelled", "projections"})
+    not_sums = frozenset({"space", "seed", "relabelled", "projections"})
 
 
 class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
@@ -177,6 +178,8 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     """
 
     _always_keeps_label_sets = True
+    _keeps_origins = True
+    _why_not_additive = None
 
     def __init__(
         self,
@@ -256,7 +259,11 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             raise ValueError(f"class_bits must stay {class_bits}, as learned, got {settings.class_bits}")
         if state.own.embedding is not None:
             check_record_unchanged(settings.record, state.own.embedding)
-        elif not self._has_codes_of_seed(settings, state):
+        elif (
+            settings.seed != state.own.seed
+            if state.own.seed is not None
+            else not self._has_codes_of_seed(settings, state)
+        ):
             raise ValueError(
                 f"seed must stay as it was for the chunks learned, since the codes of classes depend on it, got "
                 f"{settings.seed}"
@@ -271,6 +278,19 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     def _class_codes(self, settings: BOCHSettings, classes: NDArray[np.int64]) -> Signs:
         """Return the codes (n, class_bits) of classes (n,)."""
         return code_book(settings.class_bits, settings.seed).codes(int(classes.max()) + 1)[classes]
+
+    def _check_additive(self, settings: BOCHSettings, state: State[BOCHState]) -> None:
+        if state.own.embedding is not None:
+            reason = "the codes of rows with several labels, which are those of LEMON, depend on the rows before them"
+        elif state.own.instances is not None:
+            reason = "instance bits depend on the means that the classes had when a row was learned"
+        elif state.trial is not None:
+            reason = "encoder='auto' keeps a sample of the rows, which has no sums to add or take away"
+        elif settings.decay > 0 or cast("LabelSets", state.label_sets).counts.dtype != np.int64:
+            reason = "with decay, what a row adds depends on the chunks learned after it"
+        else:
+            return
+        raise ValueError(self._refusal(reason))
 
     def _n_class_bits_of(self, state: State[BOCHState]) -> int:
         n_instance_bits = 0 if state.own.space is None else state.own.space.rotation.shape[1]
@@ -332,14 +352,15 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         is_first = chunk.label_sets_before is None or len(chunk.label_sets_before.counts) == 0
         L, r_i = chunk.finest, settings.n_bits - settings.class_bits
         embedding, B = self._learn_class_codes(settings, own.embedding, chunk, is_first, rng)
+        own = replace(own, embedding=embedding, seed=settings.seed if embedding is None else None)
         if r_i == 0:
-            return replace(own, embedding=embedding), B
+            return own, B
         space, instances = own.space, own.instances
         if space is None or instances is None:
             space = InstanceSpace.fit(chunk, r_i, rng)
             instances = InstanceSums.empty(L.shape[1], len(space.rotation), r_i, chunk.views)
         instances, of_instances = learn_instance_bits(space, instances, chunk.views, L)
-        own = replace(own, embedding=embedding, space=space, instances=instances, projections={})
+        own = replace(own, space=space, instances=instances, projections={})
         return own, np.hstack([B, of_instances])
 
     def _learn_class_codes(
@@ -393,11 +414,12 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         return solved[modality]
 
     def _own_to_file(self, own: BOCHState) -> tuple[Fields, Arrays]:
+        fields: Fields = {} if own.seed is None else {"code_seed": own.seed}
         arrays = {} if own.embedding is None else own.embedding.to_arrays()
-        if own.space is None or own.instances is None:
-            return {}, arrays
-        own.instances.store(arrays)
-        return {"instances": own.space.store(arrays)}, arrays
+        if own.space is not None and own.instances is not None:
+            own.instances.store(arrays)
+            fields["instances"] = own.space.store(arrays)
+        return fields, arrays
 
     def _own_from_file(self, archive: Archive, state: State[Any]) -> BOCHState:
         fields, own, n_bits, c = archive.field("state"), BOCHState(), self._n_bits_of(state), state.n_classes
@@ -408,6 +430,8 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
                 raise ValueError(f"there must be fewer instance bits than {n_bits}, all bits, got {r_i}")
             instances = InstanceSums.restore(archive, c, k, r_i, state.n_features)
             own, n_bits = replace(own, space=space, instances=instances), n_bits - r_i
+        if "code_seed" in fields:
+            own = replace(own, seed=check_integer("code_seed", fields["code_seed"], 0))
         if EmbeddingSums.is_in(archive):
             own = replace(own, embedding=EmbeddingSums.from_archive(archive, n_bits, c))
         return own

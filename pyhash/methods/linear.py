@@ -31,12 +31,13 @@ from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.chunk_calibration import calibrated, drawn_rows, first_calibrated
 from pyhash.methods.parts.class_table import ClassTable
 from pyhash.methods.parts.encoder_trial import ENCODERS, MAX_QUERIES, EncoderTrial
-from pyhash.methods.parts.feature_maps import apply_map, check_rows, fitted_copy, grown_copy, row_blocks
+from pyhash.methods.parts.feature_maps import RBFAnchors, apply_map, check_rows, fitted_copy, grown_copy, row_blocks
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.feature_sums import FeatureSums, LayerSums, UnlabelledSums
 from pyhash.methods.parts.hierarchy import label_layers, label_matrices
 from pyhash.methods.parts.history import Iteration, Recorder, Validation
 from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.origins import Origins
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import WHY_A_RIDGE, RidgeSolver
@@ -84,6 +85,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     record: bool = False  # a parameter of the methods that iterate
     # Whether a model keeps the table of label sets also where its encoder is "bits".
     _always_keeps_label_sets: ClassVar[bool] = True
+    # Whether a model keeps what forgetting rows needs to know of the anchors of its maps.
+    _keeps_origins: ClassVar[bool] = False
     # Whether projections need the sums of every layer of classes, not of the finest alone.
     _keeps_layer_sums: ClassVar[bool] = False
 
@@ -314,6 +317,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             )
 
     def _encoder_in(self, state: State[Own]) -> str:
+        if state.n_samples == 0:
+            raise NotFittedError(f"this {type(self).__name__} has no rows learned: call partial_fit first")
         encoder = super()._encoder_in(state)
         self._check_encoder(encoder, state)
         if encoder in ENCODERS[1:] and len(cast("LabelSets", state.label_sets).counts) == 0:
@@ -387,9 +392,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         record: bool = False,
         validation: Validation | None = None,
     ) -> tuple[State[Own], Signs]:
-        is_first = state is None
+        has_new_maps = state is None
         state = self._empty_state(settings, rows) if state is None else self._grow(state, rows)
-        if settings.decay > 0 and not is_first:
+        is_first = state.n_samples == 0 and not any(of.n_rows for of in state.calibrations.values())
+        if settings.decay > 0 and state.n_samples > 0:
             state = state.scaled(1.0 - settings.decay)
         chunk = self._chunk(settings, state, rows)
         if record:
@@ -399,7 +405,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         learned = self._add_features(settings, coded, chunk, B)
         if is_first and self._calibrates(settings):
             with self._computable():
-                learned = first_calibrated(learned, rows, B, settings.rng(_CALIBRATION))
+                rng = settings.rng(_CALIBRATION)
+                learned = first_calibrated(learned, rows, B, rng, has_new_maps=has_new_maps)
         return learned, B
 
     def _chunk(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> Chunk:
@@ -429,6 +436,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             ridge=settings.ridge if self.is_supervised else {},
             label_sets=None if state.label_sets is None else state.label_sets.add(chunk.finest, B),
             own=own,
+            origins={name: of.with_rows(chunk.n) for name, of in state.origins.items()},
             history=state.history if chunk.recorder is None else (*state.history, *chunk.recorder.iterations),
         )
         return learned, B
@@ -500,7 +508,11 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             grown = grown_copy(what, state.maps[name], x, state.n_chunks, rows.first_row)
             if grown is not None:
                 state = state.grown(name, *grown)
-                state = dataclasses.replace(state, own=self._complete(state.own, name, grown[1]))
+                origins = dict(state.origins)
+                if name in origins:
+                    origins[name] = origins[name].with_anchors(rows.anchors(name, grown[0]))
+                own = self._complete(state.own, name, grown[1])
+                state = dataclasses.replace(state, origins=origins, own=own)
         return state
 
     def _calibrate(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> State[Own]:
@@ -508,6 +520,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
 
         They begin with the first chunk that needs them, and then go on.
         """
+        if state.n_samples == 0:
+            return state
         if not state.calibrations and not (self._calibrates(settings) and state.has_row_sums):
             return state
         rows.check_values()  # of all rows, though only some are predicted
@@ -530,6 +544,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                 label_sets = LabelSets.empty(n_classes[-1], n_bits)
         if self._keeps_layer_sums:
             layers = {name: LayerSums.empty(d, n_classes) for name, d in n_mapped.items()}
+        origins = {}
+        if self._keeps_origins:
+            kernels = {name: of for name, of in maps.items() if isinstance(of, RBFAnchors)}
+            origins = {name: Origins.of_anchors(rows.anchors(name, of)) for name, of in kernels.items()}
         return State(
             n_features=n_features_of(rows.views),
             n_mapped=n_mapped,
@@ -540,6 +558,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             ridge={},
             label_sets=label_sets,
             layers=layers,
+            origins=origins,
             own=self._begin(settings, n_mapped, n_classes, settings.rng(0)),
             classes=settings.classes,
         )
@@ -553,12 +572,12 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         """
         rows.check_values()  # of all rows, though only some are tried
         trial = EncoderTrial.empty(settings.n_bits, rows.labels[-1].shape[1])
-        if state is None:
+        if state is None or state.n_samples == 0:
             held = drawn_rows(rng, rows.labelled, min(MAX_QUERIES, len(rows.labelled) // 5))
             rest = rows.take(np.setdiff1d(np.arange(rows.n), held))
             if len(held) == 0 or rest.views.keys() != rows.views.keys():
                 return trial
-            state, signs = self._learn_rows(settings, None, rest)
+            state, signs = self._learn_rows(settings, state, rest)
             tried = trial.with_samples(rest.labels[-1], signs, rng)
         else:
             held = drawn_rows(rng, rows.labelled, MAX_QUERIES)

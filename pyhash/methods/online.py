@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pyhash._inputs.checks import check_bool, check_integer, n_bytes_of
 from pyhash._inputs.chunks import Remainder, check_remainder, cut
+from pyhash._inputs.ids import check_ids
 from pyhash.codes import pack
 from pyhash.methods.contract import Views, check_views, n_features_of, n_rows_of
 from pyhash.methods.linear import LinearMethod, SettingsT
+from pyhash.methods.parts.additive import emptied, merged, without_rows
+from pyhash.methods.parts.hierarchy import label_matrices
 from pyhash.methods.parts.history import Validation
 from pyhash.methods.parts.state import Own, State
 from pyhash.methods.parts.unmapped_rows import UnmappedRows, check_present
@@ -26,6 +30,11 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
 
     # A stream may have nearly as many label sets as samples.
     _always_keeps_label_sets = False
+    # Why sums over parts of a stream do not add up to a model of all; None where they do.
+    _why_not_additive: ClassVar[str | None] = (
+        "the codes of rows depend on the rows learned before them, so that those of models learned apart do not fit "
+        "together"
+    )
 
     def partial_fit(
         self,
@@ -162,6 +171,146 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         self._take(cast("State[Own]", state), np.concatenate(packed), None)
         return self
 
+    def forget(
+        self, views: Views, labels: Any, *, ids: ArrayLike | None = None, present: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Take rows away from what was learned, exactly: the model is then that of the other rows.
+
+        Only for methods whose codes do not depend on other rows: BOCH, where every row has one label and all bits are
+        class bits. The rows are given as they were learned, since a model does not keep them; with `noise`, with the
+        labels that they were learned with. Calibrations of label scores stay, which are sums over predictions, and so
+        do feature maps, except anchors that are given by `ids`. A call that raises leaves the model unchanged.
+
+        Parameters
+        ----------
+        views, labels, present
+            As for ``partial_fit``, with values as when the rows were learned. Any rows, in any order.
+        ids : array_like of int of shape (n,), optional
+            Numbers of the rows in the order of learning, from 0; rows without labels are not counted, rows forgotten
+            before are. They must be given where a kernel map grew, since what a row added depends on the number of
+            anchors when it was learned. Anchors that are these rows are taken out of the maps. After that, rows learned
+            before the map grew for the last time can be forgotten no more if such an anchor joined before them all:
+            their values at later anchors were computed from it.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet.
+        TypeError
+            If the method's codes depend on other rows, or as ``partial_fit``.
+        ValueError
+            If the model has codes that depend on other rows, or keeps more than sums over rows.
+        ValueError
+            If views or labels are not such as ``partial_fit`` takes.
+        ValueError
+            If fewer rows with such labels or modalities were learned.
+        ValueError
+            If `ids` are not distinct numbers of rows learned, one for each row.
+        ValueError
+            If `ids` are missing, or of rows that can be forgotten no more.
+        ValueError
+            If all anchors of a map are among the rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyhash import BOCH
+        >>> rng = np.random.default_rng(0)
+        >>> labels = rng.integers(0, 4, size=300)
+        >>> image = np.eye(4)[labels] + 0.3 * rng.standard_normal((300, 4))
+        >>> model = BOCH(n_bits=16).partial_fit({"image": image}, labels)
+        >>> model.forget({"image": image[:50]}, labels[:50]).n_samples_seen_
+        250
+        """
+        settings, state = self._additive_state()
+        rows = check_views(views, state.n_features, may_lack=True)
+        n = n_rows_of(rows)
+        classes = state.classes
+        layers = classes.numbered(self._layers_of(labels, n, classes.n_layers))
+        L = label_matrices(layers, classes.affiliations, classes.sizes, 0)
+        unmapped = UnmappedRows.of_chunk(rows, L, n, 0, check_present(present, views, n))
+        unmapped.check_values()
+        numbers = None if ids is None else _check_row_numbers(ids, n)
+        with self._computable():
+            self._state = without_rows(state, unmapped, numbers, settings.ridge)
+        return self
+
+    def emptied(self) -> Self:
+        """Return a model with the same parameters, maps and classes that has learned no rows.
+
+        Parts of a stream that begin with the same emptied model have the same maps and one space of codes, so that
+        ``pyhash.merge`` can join them. Its maps do not grow. Its fingerprint is that of this model.
+
+        Returns
+        -------
+        model
+            A new model; it can be saved and sent. It encodes once it has learned rows.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As ``pyhash.merge``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyhash import BOCH
+        >>> model = BOCH(n_bits=16).partial_fit({"image": np.eye(4)[[0, 1, 2, 3]]}, [0, 1, 2, 3])
+        >>> model.emptied().n_samples_seen_
+        0
+        """
+        _, state = self._additive_state()
+        return self._with_state(emptied(state))
+
+    def __add__(self, other: Self) -> Self:
+        """Return one model of the rows of both; see ``pyhash.merge``."""
+        if not isinstance(other, OnlineMethod):
+            return NotImplemented
+        return self._merged_with([other])
+
+    def _merged_with(self, others: Iterable[Self]) -> Self:
+        """Return one model of the rows of this one and others; see ``pyhash.merge``."""
+        states, parameters = [self._additive_state()[1]], self.get_params()
+        for i, model in enumerate(others, start=1):
+            if type(model) is not type(self):
+                raise TypeError(f"models must be of one class, got {type(self).__name__} and {type(model).__name__}")
+            states.append(model._additive_state()[1])
+            theirs = model.get_params()
+            for name, value in parameters.items():
+                # Fitted maps are compared in their place.
+                if name != "feature_maps" and value != theirs[name]:
+                    raise ValueError(
+                        f"models must have the same parameters, models[0] has {name}={value!r} and models[{i}] "
+                        f"{name}={theirs[name]!r}"
+                    )
+        return self._with_state(merged(states))
+
+    def _additive_state(self) -> tuple[SettingsT, State[Own]]:
+        """Return the checked parameters and the state of a model whose sums add up; raise for others."""
+        if self._why_not_additive is not None:
+            raise TypeError(self._refusal(self._why_not_additive))
+        state = self._fitted_state()
+        settings = self._settings(list(state.n_features))
+        self._check_unchanged(settings, state)
+        self._check_additive(settings, state)
+        return settings, state
+
+    def _check_additive(self, settings: SettingsT, state: State[Own]) -> None:
+        """Raise ValueError if what was learned, or how, makes sums of parts another thing than those of all."""
+
+    def _refusal(self, reason: str) -> str:
+        return f"this {type(self).__name__} cannot be merged or emptied, and cannot forget rows: {reason}"
+
+    def _with_state(self, state: State[Own]) -> Self:
+        """Return a model with the parameters and the fingerprint of this one and another state."""
+        model = copy.copy(self)
+        model._state, model._codes = state, None
+        return model
+
     def _learn_chunk(
         self,
         settings: SettingsT,
@@ -207,6 +356,13 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             )
             codes[chosen] = pack(projections)
         return codes
+
+
+def _check_row_numbers(ids: ArrayLike, n: int) -> NDArray[np.int64]:
+    numbers = check_ids(ids, n, unique=True)
+    if numbers.min() < 0:
+        raise ValueError(f"ids must be numbers of rows, from 0, got {numbers.min()}")
+    return numbers
 
 
 def _check_first(rows: UnmappedRows, modalities: Collection[str]) -> None:

@@ -185,6 +185,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     ((200, 2), 1.0)
     """
 
+    _why_not_additive = "the centers of the classes, and with them the codes of rows, depend on the rows learned before"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "hard-labels": {"soft_labels": False},
         "flat": {"hierarchy": None},

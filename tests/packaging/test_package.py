@@ -302,6 +302,7 @@ GUIDES = [
             "finding-one-thing",
             "own-data",
             "queries-of-several-modalities",
+            "streams",
             "three-modalities",
             "watching-convergence",
         )

@@ -7,7 +7,7 @@ import pytest
 
 from pyhash.methods.lemon import EmbeddingSums, PairSums
 from pyhash.methods.parts.feature_rows import FeatureRows
-from pyhash.methods.parts.feature_sums import FeatureSums, UnlabelledSums
+from pyhash.methods.parts.feature_sums import FeatureSums, LayerSums, UnlabelledSums
 from pyhash.methods.parts.instance_bits import InstanceSums
 from pyhash.methods.parts.sums import Sums
 from pyhash.methods.seoch import ConceptSums
@@ -42,17 +42,27 @@ def embedding_of(X, B, L, V, sums=None):
     return dataclasses.replace(sums.add(L, L, V, B), pairs=sums.pairs.add(L, L, B))
 
 
+def layers_of(X, B, L, V, sums=None):
+    return (sums or LayerSums.empty(D, [2, C])).add(FeatureRows("image", X, None), [L[:, :2], L])
+
+
 def instances_of(X, B, L, V, sums=None):
-    return (sums or InstanceSums.empty(C, R, R)).add(V, L).add_bits(B)
+    views = {"image": FeatureRows("image", X, None)}
+    return (sums or InstanceSums.empty(C, R, R, views)).add(V, L).add_bits(B, views)
 
 
-EVERY = [features_of, unlabelled_of, pairs_of, embedding_of, instances_of]
+EVERY = [features_of, unlabelled_of, layers_of, pairs_of, embedding_of, instances_of]
 
 
 def values(sums):
     found = []
     for value in vars(sums).values():
-        found += values(value) if isinstance(value, Sums) else [np.asarray(value)]
+        if isinstance(value, Sums):
+            found += values(value)
+        elif isinstance(value, list | dict):
+            found += value if isinstance(value, list) else value.values()
+        else:
+            found.append(np.asarray(value))
     return found
 
 
@@ -86,12 +96,13 @@ def test_fields_that_are_no_sums_stay():
 
 def test_lists_and_dicts_of_sums_are_added_entry_by_entry():
     one = np.ones((2, 2))
-    centers = Centers([one], [one, 2 * one], [one], [3.0], [one], {"image": [one], "text": []}, [1.0], 0.5)
+    centers = Centers([one], [one, 2 * one], [one], [3.0], [1.0], 0.5)
     twice = centers.plus(centers)
     np.testing.assert_array_equal(twice.D[1], 4 * one)
-    np.testing.assert_array_equal(twice.class_sums["image"][0], 2 * one)
     assert twice.squares == [6.0]
-    assert (twice.alpha, twice.mu, twice.class_sums["text"]) == ([1.0], 0.5, [])
+    assert (twice.alpha, twice.mu) == ([1.0], 0.5)
+    instances = InstanceSums(one, one, {"image": one, "text": 2 * one})
+    np.testing.assert_array_equal(instances.plus(instances).B["text"], 4 * one)
 
 
 def test_what_one_part_does_not_know_the_whole_does_not_know(rows):

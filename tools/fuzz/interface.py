@@ -55,6 +55,7 @@ def examples() -> dict[str, Any]:
     datasets.save_npz(folder / "data.npz", data)
     model = pyhash.LEMON(16).fit({"a": rng.normal(size=(24, 20)), "b": rng.normal(size=(24, 17))}, labels)
     model.save(folder / "model.npz")
+    part = pyhash.BOCH(16).fit({"a": rng.normal(size=(24, 20))}, labels)
     curve = evaluation.precision_recall_curve(packed[:4], packed, labels[:4], labels, n_bits=16)
     return {
         "folder": folder,
@@ -72,7 +73,7 @@ def examples() -> dict[str, Any]:
         "ConvergenceDisplay.chunks": [1, 1], "ConvergenceDisplay.values": {"objective": [1.0, 0.5]},
         "losses": {"total": [1.0, 0.5]}, "size": 7, "SensitivityDisplay.values": {"alpha": [1, 100]},
         "B": rng.choice(np.array([-1, 1], np.int8), (24, 4)), "H": np.eye(4), "Q": rng.normal(size=(24, 4)),
-        "max_sweeps": 3,
+        "max_sweeps": 3, "models": [part, part.emptied()],
         "Dataset.name": "mine", "Dataset.labels": data.labels, "label_names": data.label_names,
         "hierarchy": data.hierarchy, "layers": data.layers, "splits": data.splits, "Dataset.views": data.views,
         "ClassDistanceDisplay.result": evaluation.class_distances(packed, labels, n_bits=16),
@@ -242,11 +243,12 @@ def targets() -> list[Target]:
             found.append(_method(cls.__name__, lambda cls=cls: _trained(cls), method, _model_state))
     found.append(_method("DHSL", lambda: _trained(deep.DHSL), "relation_matrix", _model_state))
     views, labels = examples()["views"], examples()["labels"]
-    for cls in (methods.LEMON, methods.SHOH, methods.CCAITQ):
+    for cls in (methods.BOCH, methods.LEMON, methods.SHOH, methods.CCAITQ):
 
         def make(cls: type = cls) -> Any:
             return cls(16).fit(views, labels)
 
         names = ["fit", "project", "encode", "save"] + ["partial_fit"] * hasattr(cls, "partial_fit")
+        names += ["forget", "emptied"] * (cls is methods.BOCH)
         found += [_method(cls.__name__, make, method, _model_state) for method in names]
     return found

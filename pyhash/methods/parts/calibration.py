@@ -127,6 +127,27 @@ class Calibration:
             precisions[np.argsort(-best, kind="stable")[most:]] = -np.inf
         return Calibration(self.ridges, self.shares, precisions, losses, n_rows)
 
+    def plus(self, other: Calibration) -> Calibration:
+        """Return the calibration by the predictions of both, each weighted as it is.
+
+        Only what both still try stays; if that is nothing, the calibration of more rows.
+
+        Raises
+        ------
+        ValueError
+            If the candidates are not the same.
+        """
+        if (self.ridges, self.shares) != (other.ridges, other.shares):
+            raise ValueError(f"{self.ridges} with {self.shares}, and {other.ridges} with {other.shares}")
+        precisions = self.precisions + other.precisions
+        if np.isinf(precisions).all():
+            return self if self.n_rows >= other.n_rows else other
+        return Calibration(self.ridges, self.shares, precisions, self.losses + other.losses, self.n_rows + other.n_rows)
+
+    def renewed(self) -> Calibration:
+        """Return the calibration with the same candidates, before any row was predicted."""
+        return Calibration.empty(self.ridges, self.shares)
+
     def describe(self) -> dict[str, float]:
         """Return the choice, its mean precision and negative log likelihood, and the number of rows predicted."""
         n_rows = self.n_rows or float("nan")

@@ -41,17 +41,19 @@ def calibrated(state: State[Own], rows: UnmappedRows, rng: np.random.Generator) 
     return replace(state, calibrations=calibrations, label_posteriors={})
 
 
-def first_calibrated(state: State[Own], rows: UnmappedRows, B: Signs, rng: np.random.Generator) -> State[Own]:
+def first_calibrated(
+    state: State[Own], rows: UnmappedRows, B: Signs, rng: np.random.Generator, *, has_new_maps: bool
+) -> State[Own]:
     """Return the state after the first chunk, at codes B, with calibrations: the sums less some rows predict these.
 
     These are rows that no map was made of, as far as there are; rows that are anchors are held back with their columns,
-    since they would be predicted better than new rows.
+    since they would be predicted better than new rows. `has_new_maps` says whether the maps were made of this chunk.
     """
     L, sets = rows.labels[-1], cast("LabelSets", state.label_sets)
     anchors = {
-        name: np.flatnonzero(rows.has(name))[feature_map.fitted_rows]
+        name: rows.anchors(name, feature_map)
         for name, feature_map in state.maps.items()
-        if isinstance(feature_map, RBFAnchors)
+        if has_new_maps and isinstance(feature_map, RBFAnchors)
     }
     is_anchor = np.zeros(rows.n, dtype=bool)
     for of_map in anchors.values():
@@ -61,12 +63,13 @@ def first_calibrated(state: State[Own], rows: UnmappedRows, B: Signs, rng: np.ra
     held = np.sort(order[: min(MAX_ROWS, len(order) // 5)])
     rest = np.setdiff1d(np.arange(rows.n), held)
     label_sets = LabelSets.empty(sets.n_classes, B.shape[1]).add(L[rest], B[rest])
-    calibrations = {}
+    calibrations = dict(state.calibrations)
     for name, x in rows.views.items():
         sums, of_modality = state.labelled_sums(name), held[rows.has(name)[held]]
         # Without rows to predict, one row tells the candidates.
         X = state.mapped(name, x[of_modality if len(of_modality) else np.flatnonzero(rows.has(name))[:1]])
-        calibrations[name] = Calibration.empty(*candidates_of(state.maps[name], X, sums))
+        if name not in calibrations:
+            calibrations[name] = Calibration.empty(*candidates_of(state.maps[name], X, sums))
         if len(of_modality) == 0:
             continue
         predicting = sums.without(X, L[of_modality])

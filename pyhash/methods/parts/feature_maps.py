@@ -196,6 +196,13 @@ class FeatureMap(Parameters, ABC):
         """
         raise NotImplementedError
 
+    def is_same_as(self, other: object) -> bool:
+        """Return whether another fitted map maps rows exactly as this one."""
+        if type(self) is not type(other) or self._n_features != other._n_features:
+            return False
+        learned = other.learned()
+        return all(np.array_equal(array, learned[name]) for name, array in self.learned().items())
+
     def learned(self) -> dict[str, NDArray[Any]]:
         """Return the learned attributes as arrays, by name."""
         return {}
@@ -369,7 +376,8 @@ class RBFAnchors(FeatureMap):
     ((3, 50), True)
     """
 
-    fitted_rows: NDArray[np.int64]  # numbers of the first anchors among the rows it was fitted to; not in files
+    # Numbers of the anchors that joined last, among the rows that the map was fitted to or grew with; not in files.
+    drawn_rows: NDArray[np.int64]
     anchors_: Features
     width_: float
     mean_: NDArray[np.float64]
@@ -400,8 +408,8 @@ class RBFAnchors(FeatureMap):
         self._n_more(n_anchors, n)  # checks the parameters of growth
         width = self._check_width()
         check_bool("centered", self.centered)
-        self.fitted_rows = np.sort(rng.choice(n, n_anchors, replace=False))
-        anchors = check_features("X", rows[self.fitted_rows])
+        self.drawn_rows = np.sort(rng.choice(n, n_anchors, replace=False))
+        anchors = check_features("X", rows[self.drawn_rows])
         if width == "half_mean_squared_distance":
             width = _deviation(rows)
         elif isinstance(width, str):
@@ -433,18 +441,61 @@ class RBFAnchors(FeatureMap):
         n_old = self.anchors_.shape[0]
         n_new = self._n_more(n_old, rows.shape[0])
         rng = np.random.default_rng([check_integer("seed", self.seed, 0), chunk])
-        new = check_features("X", rows[np.sort(rng.choice(rows.shape[0], n_new, replace=False))])
-        new = _in_form_of(self.anchors_, new)
+        drawn = np.sort(rng.choice(rows.shape[0], n_new, replace=False))
+        new = _in_form_of(self.anchors_, check_features("X", rows[drawn]))
         factor = self._factor or self._factor_again()
         half = factor.half_solved(self._kernel_of(self.anchors_, new))
         C = factor.completion(half)
         grown = copy.copy(self)
         grown.anchors_ = _stacked(self.anchors_, new)
         grown.mean_ = complete_rows(self.mean_, C)
+        grown.drawn_rows = drawn
         grown._joined = (*self._joined, n_old + n_new)
         # A cache: files do not hold it.
         grown._factor = factor.extended(half, self._kernel_of(new, new)) if grown.can_grow else None
         return grown, C
+
+    @property
+    def joined(self) -> tuple[int, ...]:
+        """Numbers of anchors there were: after the fit, and after each growth."""
+        return self._joined
+
+    def fixed(self) -> Self:
+        """Return the map with all its anchors, which never grows."""
+        fixed = copy.copy(self)
+        fixed.grow, fixed.max_anchors, fixed._joined, fixed._factor = 0, None, (len(self.mean_),), None
+        return fixed
+
+    def first(self, n_anchors: int) -> Self:
+        """Return the map as it was when there were so many anchors, one of ``joined``."""
+        return self._of_anchors(np.arange(len(self.mean_)) < n_anchors)
+
+    def without_anchors(self, dropped: NDArray[np.bool_]) -> Self:
+        """Return the map without the anchors that `dropped` (n,) marks; one at least must stay."""
+        return self._of_anchors(~dropped)
+
+    def _of_anchors(self, kept: NDArray[np.bool_]) -> Self:
+        some = copy.copy(self)
+        some.anchors_, some.mean_ = self.anchors_[kept], self.mean_[kept]
+        left = np.concatenate([[0], np.cumsum(kept)])[list(self._joined)]
+        some._joined, some._factor = tuple(sorted({int(n) for n in left if n > 0})), None
+        return some
+
+    def completions(self, n_anchors: int) -> Iterator[NDArray[np.float64]]:
+        """Iterate over the matrices C of the growths since there were so many anchors, as ``grown`` gave them."""
+        for n_old, n in pairwise(self._joined):
+            if n_old >= n_anchors:
+                earlier, new = self.first(n_old), self.anchors_[n_old:n]
+                factor = earlier._factor_again()
+                yield factor.completion(factor.half_solved(self._kernel_of(earlier.anchors_, new)))
+
+    def is_same_as(self, other: object) -> bool:  # noqa: D102
+        return (
+            isinstance(other, RBFAnchors)
+            and self.width_ == other.width_
+            and np.array_equal(self.mean_, other.mean_)
+            and _are_equal(self.anchors_, other.anchors_)
+        )
 
     def _factor_again(self) -> KernelFactor:
         """Return the factor of the anchors, computed in the steps in which they joined, so that it is the same."""
@@ -642,6 +693,13 @@ def _in_form_of(others: Features, rows: Features) -> Features:
     from scipy.sparse import csr_array
 
     return csr_array(rows)
+
+
+def _are_equal(rows: Features, others: Features) -> bool:
+    """Return whether rows are the same, in the same form."""
+    if is_sparse(rows) != is_sparse(others) or rows.shape != others.shape:
+        return False
+    return np.array_equal(rows, others) if not is_sparse(rows) else abs(rows - others).nnz == 0
 
 
 def _stacked(above: Features, below: Features) -> Features:

@@ -21,6 +21,7 @@ from pyhash.methods.parts.feature_sums import FeatureSums, LayerSums, Unlabelled
 from pyhash.methods.parts.history import Iteration, Recorder, restore_history, store_history
 from pyhash.methods.parts.label_scores import ScoreSolver
 from pyhash.methods.parts.label_sets import LabelSets
+from pyhash.methods.parts.origins import Origins
 from pyhash.methods.parts.parameters import restore_parameter, store_parameter
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import RidgeSolver, solve_ridge
@@ -109,6 +110,8 @@ class State(Generic[Own]):
     # By modality, where label sets are kept and samples without a label in the finest layer came; else empty.
     unlabelled: dict[str, UnlabelledSums] = field(default_factory=dict)
     layers: dict[str, LayerSums] = field(default_factory=dict)  # by modality, where a method needs them; else empty
+    # By modality with a kernel map, where rows can be forgotten; else empty.
+    origins: dict[str, Origins] = field(default_factory=dict)
     history: tuple[Iteration, ...] = ()  # empty without record=True
     calibrations: dict[str, Calibration] = field(default_factory=dict)  # by modality; empty without Bayes codes
     projections: dict[str, Matrix] = field(default_factory=dict)  # by modality (n_mapped, n_bits)
@@ -253,6 +256,8 @@ def store_state(state: State[Any], n_bits: int, arrays: Arrays) -> Fields:
             unlabelled = state.unlabelled[name]
             arrays |= {f"unlabelled.XX.{m}": pack_triangle(unlabelled.XX), f"unlabelled.X.{m}": unlabelled.X}
             fields.setdefault("n_unlabelled", {})[name] = unlabelled.n
+        if name in state.origins:
+            state.origins[name].store(f"origins.{m}.", arrays)
     fields["calibrations"] = store_calibrations(state.calibrations, state.n_features, arrays)
     if state.trial is not None:
         fields["trial"] = state.trial.store(arrays)
@@ -313,6 +318,11 @@ def restore_state(archive: Archive) -> State[Any]:
     if "n_layers" in fields:
         n_layers = check_integer("n_layers", fields["n_layers"], 1)
         layers = {name: _restore_layers(archive, m, d, n_layers) for m, (name, d) in enumerate(n_mapped.items())}
+    origins = {
+        name: Origins.restore(f"origins.{m}.", archive, d)
+        for m, (name, d) in enumerate(n_mapped.items())
+        if f"origins.{m}.runs" in archive.arrays
+    }
     trial = EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None
     if trial is not None and trial.scores:
         _check_keys("scores", trial.scores, n_features)
@@ -321,8 +331,8 @@ def restore_state(archive: Archive) -> State[Any]:
         n_features=n_features,
         n_mapped=n_mapped,
         maps=maps,
-        n_chunks=check_integer("n_chunks", fields["n_chunks"], 1),
-        n_samples=check_integer("n_samples", fields["n_samples"], 1),
+        n_chunks=check_integer("n_chunks", fields["n_chunks"], 0),
+        n_samples=check_integer("n_samples", fields["n_samples"], 0),
         sums=sums,
         ridge=ridge,
         label_sets=label_sets,
@@ -331,6 +341,7 @@ def restore_state(archive: Archive) -> State[Any]:
         trial=trial,
         unlabelled=unlabelled,
         layers=layers,
+        origins=origins,
         history=restore_history(fields, archive),
         calibrations=calibrations,
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import as_array
 from pyhash._inputs.labels import name_rows
 from pyhash.methods.parts.arrays import Matrix
-from pyhash.methods.parts.feature_maps import check_rows
+from pyhash.methods.parts.feature_maps import RBFAnchors, check_rows
 from pyhash.methods.parts.feature_rows import FeatureRows, by_modalities
 
 if TYPE_CHECKING:
@@ -115,6 +115,10 @@ class UnmappedRows:
         """Return the features of the rows that have a modality, one of the views."""
         x = self.views[modality]
         return x[self.present[modality]] if modality in self.present else x
+
+    def anchors(self, modality: str, feature_map: RBFAnchors) -> NDArray[np.int64]:
+        """Return which rows became anchors of a map when it was fitted to them or grew with them, from 0."""
+        return np.flatnonzero(self.has(modality))[feature_map.drawn_rows]
 
     def mapped(self, modality: str, feature_map: Any) -> FeatureRows:
         """Return the rows of a modality after its map."""
