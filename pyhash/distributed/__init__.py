@@ -12,6 +12,7 @@ if find_spec("dask") is None or find_spec("distributed") is None:
 
 if TYPE_CHECKING:
     from pyhash.distributed.encoding import encode as encode
+    from pyhash.distributed.learning import fit as fit
     from pyhash.distributed.metrics import mean_average_precision as mean_average_precision
     from pyhash.distributed.sharded_index import ShardedIndex as ShardedIndex
 else:
@@ -19,6 +20,7 @@ else:
     _MODULES = {
         "ShardedIndex": "pyhash.distributed.sharded_index",
         "encode": "pyhash.distributed.encoding",
+        "fit": "pyhash.distributed.learning",
         "mean_average_precision": "pyhash.distributed.metrics",
     }
     __all__ = sorted(_MODULES)

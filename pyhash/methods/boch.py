@@ -304,6 +304,13 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             instances=None if own.instances is None else own.instances.widened(n_classes),
         )
 
+    def _why_codes_need_features(self, settings: BOCHSettings) -> str | None:
+        if settings.class_bits < settings.n_bits:
+            return f"instance bits are made of features, so class_bits must be None or {settings.n_bits}"
+        if settings.noise != 0:
+            return "features tell which labels are wrong, so noise must be None"
+        return None
+
     def _begin(
         self, settings: BOCHSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
     ) -> BOCHState:

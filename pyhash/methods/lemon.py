@@ -253,6 +253,9 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
             n_iter=check_integer("n_iter", self.n_iter, 1),
         )
 
+    def _why_codes_need_features(self, settings: LEMONSettings) -> str | None:
+        return None
+
     def _begin(
         self, settings: LEMONSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
     ) -> EmbeddingSums:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
 
 # Streams of random numbers apart from those of learning, which are the numbers of chunks.
-_TRIAL, _CALIBRATION = 1 << 32, 1 << 33
+_TRIAL, CALIBRATION = 1 << 32, 1 << 33
 _CALIBRATED_ENCODERS = ("bayes", "auto")
 
 
@@ -405,7 +405,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         learned = self._add_features(settings, coded, chunk, B)
         if is_first and self._calibrates(settings):
             with self._computable():
-                rng = settings.rng(_CALIBRATION)
+                rng = settings.rng(CALIBRATION)
                 learned = first_calibrated(learned, rows, B, rng, has_new_maps=has_new_maps)
         return learned, B
 
@@ -525,7 +525,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         if not state.calibrations and not (self._calibrates(settings) and state.has_row_sums):
             return state
         rows.check_values()  # of all rows, though only some are predicted
-        return calibrated(state, rows, settings.rng(_CALIBRATION + state.n_chunks))
+        return calibrated(state, rows, settings.rng(CALIBRATION + state.n_chunks))
 
     def _empty_state(self, settings: SettingsT, rows: UnmappedRows) -> State[Own]:
         """Return maps fitted on the first chunk, and empty sums."""

@@ -30,6 +30,10 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
 
     # A stream may have nearly as many label sets as samples.
     _always_keeps_label_sets = False
+
+    def _why_codes_need_features(self, settings: SettingsT) -> str | None:
+        """Return why the codes of rows depend on their features; None if they depend on labels alone."""
+        return f"{type(self).__name__} learns them from features too"
     # Why sums over parts of a stream do not add up to a model of all; None where they do.
     _why_not_additive: ClassVar[str | None] = (
         "the codes of rows depend on the rows learned before them, so that those of models learned apart do not fit "
@@ -328,7 +332,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             rows.check_values()  # before rows are taken out, so that errors name them by their number
         learned_rows = rows if is_labelled.all() else rows.take(np.flatnonzero(is_labelled))
         if state is None:
-            _check_first(learned_rows, modalities)
+            check_first_rows(learned_rows, modalities)
         elif rows.present and not state.has_row_sums:
             raise ValueError(
                 f"present must be None for this {type(self).__name__}: its file, of version 0.1, lacks the number of "
@@ -365,7 +369,7 @@ def _check_row_numbers(ids: ArrayLike, n: int) -> NDArray[np.int64]:
     return numbers
 
 
-def _check_first(rows: UnmappedRows, modalities: Collection[str]) -> None:
+def check_first_rows(rows: UnmappedRows, modalities: Collection[str]) -> None:
     """Raise ValueError unless there are rows to learn from in the first chunk, some with each modality."""
     if rows.n == 0:
         raise ValueError("labels must give some row of the first chunk a label, none has one")

@@ -312,6 +312,9 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
 
     # --- learning -----------------------------------------------------------------------------------------------------
 
+    def _why_codes_need_features(self, settings: SHOHSettings) -> str | None:
+        return None
+
     def _begin(
         self, settings: SHOHSettings, n_mapped: dict[str, int], n_classes: list[int], rng: np.random.Generator
     ) -> Centers:

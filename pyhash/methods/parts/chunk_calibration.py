@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.methods.parts.arrays import Signs
+from pyhash.methods.parts.arrays import Matrix, Signs
 from pyhash.methods.parts.calibration import MAX_ROWS, Calibration, candidates_of
 from pyhash.methods.parts.feature_maps import RBFAnchors
 from pyhash.methods.parts.label_scores import ScoreSolver
@@ -16,6 +17,8 @@ from pyhash.methods.parts.label_sets import LabelSets
 from pyhash.methods.parts.state import Own, State
 
 if TYPE_CHECKING:
+    from pyhash._inputs.checks import Features
+    from pyhash.methods.parts.feature_sums import FeatureSums
     from pyhash.methods.parts.unmapped_rows import UnmappedRows
 
 
@@ -55,12 +58,7 @@ def first_calibrated(
         for name, feature_map in state.maps.items()
         if has_new_maps and isinstance(feature_map, RBFAnchors)
     }
-    is_anchor = np.zeros(rows.n, dtype=bool)
-    for of_map in anchors.values():
-        is_anchor[of_map] = True
-    order = rng.permutation(rows.labelled)
-    order = order[np.argsort(is_anchor[order], kind="stable")]
-    held = np.sort(order[: min(MAX_ROWS, len(order) // 5)])
+    held = rows_to_hold(rows.labelled, anchors.values(), rng)
     rest = np.setdiff1d(np.arange(rows.n), held)
     label_sets = LabelSets.empty(sets.n_classes, B.shape[1]).add(L[rest], B[rest])
     calibrations = dict(state.calibrations)
@@ -70,13 +68,49 @@ def first_calibrated(
         X = state.mapped(name, x[of_modality if len(of_modality) else np.flatnonzero(rows.has(name))[:1]])
         if name not in calibrations:
             calibrations[name] = Calibration.empty(*candidates_of(state.maps[name], X, sums))
-        if len(of_modality) == 0:
-            continue
-        predicting = sums.without(X, L[of_modality])
-        if name in anchors and is_anchor[of_modality].any():
-            columns = np.flatnonzero(~np.isin(anchors[name], of_modality))
-            if len(columns) == 0:  # every anchor of this map is held back
-                continue
-            X, predicting = X[:, columns], predicting.of_columns(columns)
-        calibrations[name] = calibrations[name].with_rows(X, L[of_modality], label_sets, ScoreSolver(predicting))
+        if len(of_modality):
+            is_dropped = np.isin(anchors[name], of_modality) if name in anchors else None
+            calibrations[name] = held_back(calibrations[name], sums, X, L[of_modality], label_sets, is_dropped)
     return replace(state, calibrations=calibrations, label_posteriors={})
+
+
+def rows_to_hold(
+    labelled: NDArray[np.int64], anchors: Iterable[NDArray[np.int64]], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return at most a fifth of the rows with a label, ascending; anchors of maps only if there are too few."""
+    order = rng.permutation(labelled)
+    is_anchor = np.isin(order, np.concatenate([np.zeros(0, dtype=np.int64), *anchors]))
+    order = order[np.argsort(is_anchor, kind="stable")]
+    held: NDArray[np.int64] = np.sort(order[: min(MAX_ROWS, len(order) // 5)])
+    return held
+
+
+def held_back(
+    calibration: Calibration,
+    sums: FeatureSums,
+    X: Features,
+    L: Matrix,
+    label_sets: LabelSets,
+    is_dropped: NDArray[np.bool_] | None,
+) -> Calibration:
+    """Return a calibration after predicting rows that are in the sums, as if they were not.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    sums : FeatureSums
+        Over all rows with a label, these among them.
+    X, L : Features, Matrix
+        Mapped features (n, d) and labels (n, c) of the rows.
+    label_sets : LabelSets
+        The table of the other rows.
+    is_dropped : ndarray of shape (d,), bool, or None
+        Columns to leave out: those of anchors that are some of these rows.
+    """
+    predicting = sums.without(X, L)
+    if is_dropped is not None and is_dropped.any():
+        if is_dropped.all():
+            return calibration
+        kept = np.flatnonzero(~is_dropped)
+        X, predicting = X[:, kept], predicting.of_columns(kept)
+    return calibration.with_rows(X, L, label_sets, ScoreSolver(predicting))

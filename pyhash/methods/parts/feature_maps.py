@@ -188,6 +188,10 @@ class FeatureMap(Parameters, ABC):
         """Whether later chunks add columns to those of the fitted map."""
         return False
 
+    def n_joining(self, n_columns: int, n: int) -> int:
+        """Return how many columns n rows of a later chunk add to `n_columns`."""
+        return 0
+
     def grown(self, rows: Features, chunk: int) -> tuple[Self, NDArray[np.float64]]:
         """Return this map with more columns, and the matrix C that completes sums of earlier rows.
 
@@ -405,7 +409,7 @@ class RBFAnchors(FeatureMap):
         n = rows.shape[0]
         rng = np.random.default_rng(check_integer("seed", self.seed, 0))
         n_anchors = min(check_integer("n_anchors", self.n_anchors, 1), n)
-        self._n_more(n_anchors, n)  # checks the parameters of growth
+        self.n_joining(n_anchors, n)  # checks the parameters of growth
         width = self._check_width()
         check_bool("centered", self.centered)
         self.drawn_rows = np.sort(rng.choice(n, n_anchors, replace=False))
@@ -423,23 +427,22 @@ class RBFAnchors(FeatureMap):
                 total += self._transform(check_features("X", rows[block], block.start)).sum(axis=0)
             self.mean_ = total / n
 
-    def _n_more(self, n_anchors: int, n: int) -> int:
-        """Return how many of the n rows of a later chunk join `n_anchors` anchors."""
+    def n_joining(self, n_columns: int, n: int) -> int:  # noqa: D102
         grow = check_integer("grow", self.grow, 0)
         if self.max_anchors is not None:
             at_least = check_integer("n_anchors", self.n_anchors, 1)
             if check_integer("max_anchors", self.max_anchors, 1) < at_least:
                 raise ValueError(f"max_anchors must be None or >= n_anchors, {at_least}, got {self.max_anchors}")
-            grow = min(grow, self.max_anchors - n_anchors)
+            grow = min(grow, self.max_anchors - n_columns)
         return min(grow, n)
 
     @property
     def can_grow(self) -> bool:  # noqa: D102
-        return self._n_more(self.anchors_.shape[0], 1) > 0
+        return self.n_joining(self.anchors_.shape[0], 1) > 0
 
     def grown(self, rows: Features, chunk: int) -> tuple[Self, NDArray[np.float64]]:  # noqa: D102
         n_old = self.anchors_.shape[0]
-        n_new = self._n_more(n_old, rows.shape[0])
+        n_new = self.n_joining(n_old, rows.shape[0])
         rng = np.random.default_rng([check_integer("seed", self.seed, 0), chunk])
         drawn = np.sort(rng.choice(rows.shape[0], n_new, replace=False))
         new = _in_form_of(self.anchors_, check_features("X", rows[drawn]))
@@ -540,7 +543,7 @@ class RBFAnchors(FeatureMap):
         self.mean_ = archive.array(f"{prefix}mean", np.float64, (None,))
         self.width_ = check_real("width", archive.array(f"{prefix}width", np.float64, ()).item(), 0.0, exclusive=True)
         shape = (len(self.mean_), n_features)
-        self._n_more(shape[0], 1)  # checks the parameters of growth
+        self.n_joining(shape[0], 1)  # checks the parameters of growth
         self._joined = (shape[0],)
         if self.grow:
             joined = archive.array(f"{prefix}joined", np.int64, (None,))

@@ -1,0 +1,194 @@
+"""Clusters of Dask: the number of workers changes nothing, nor do workers that die; a lost scheduler is an error."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+import pyhash
+from pyhash import distributed, evaluation
+
+N, CHUNK = 6000, 500
+LABELS = np.random.default_rng(0).integers(0, 8, N)
+# Made by the workers, chunk after chunk, so that a kill finds them at work.
+CENTERS = np.random.default_rng(1).normal(size=(8, 40))
+
+
+def rows_of(block_info=None, seconds=0.0):
+    start, stop = block_info[None]["array-location"][0]
+    time.sleep(seconds)
+    rng = np.random.default_rng([2, start])
+    return CENTERS[LABELS[start:stop]] + rng.normal(size=(stop - start, 40))
+
+
+def views(seconds=0.0):
+    x = da.map_blocks(rows_of, chunks=((750,) * 8, (40,)), dtype=np.float64, seconds=seconds)
+    return {"image": x, "other": x[:, ::-1] ** 2}
+
+
+def model():
+    return pyhash.BOCH(16, feature_maps=dict.fromkeys(("image", "other"), pyhash.RBFAnchors(60, grow=20)), xi=1.0)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with dask.config.set(scheduler="sync"):
+        return distributed.fit(model(), views(), LABELS, chunk_size=CHUNK)
+
+
+def assert_same(found, expected):
+    np.testing.assert_array_equal(found.codes_, expected.codes_)
+    for name in expected.modalities_:
+        W = expected._weights(expected._state, name)
+        assert np.abs(found._weights(found._state, name) - W).max() <= 1e-10 * np.abs(W).max()
+        assert found.calibration_[name] == pytest.approx(expected.calibration_[name], rel=1e-9)
+
+
+@contextlib.contextmanager
+def cluster(n_workers, *, processes=True):
+    config = {
+        "distributed.worker.daemon": True,
+        "distributed.comm.timeouts.connect": "10s",
+        "distributed.logging.distributed": "error",
+    }
+    with (
+        dask.config.set(config),
+        LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=processes,
+            host="127.0.0.1" if processes else None,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        ) as local,
+        Client(local) as client,
+    ):
+        yield client
+
+
+def test_a_small_cluster_learns_encodes_and_scores(expected):
+    with cluster(2, processes=False) as client:
+        found = distributed.fit(model(), views(), LABELS, client, chunk_size=CHUNK)
+        assert_same(found, expected)
+        x = views()["image"]
+        codes = distributed.encode(found, x, modality="image")
+        np.testing.assert_array_equal(codes.compute(), found.encode(x.compute(), modality="image"))
+        score = distributed.mean_average_precision(codes[:300], found.codes_, LABELS[:300], LABELS, client=client)
+    local = evaluation.mean_average_precision(codes[:300].compute(scheduler="sync"), found.codes_, LABELS[:300], LABELS)
+    assert score.value == local.value
+
+
+@pytest.mark.slow("starts clusters of processes")
+@pytest.mark.parametrize("n_workers", [1, 2, 4])
+def test_the_number_of_workers_changes_nothing(expected, n_workers):
+    with cluster(n_workers):
+        found = distributed.fit(model(), views(), LABELS, chunk_size=CHUNK)  # the current client
+        codes = distributed.encode(found, views()["image"], modality="image")
+        score = distributed.mean_average_precision(codes, found.codes_[:500], LABELS, LABELS[:500])
+        codes = codes.compute()
+    assert_same(found, expected)
+    np.testing.assert_array_equal(codes, expected.encode(views()["image"].compute(scheduler="sync"), modality="image"))
+    assert score.value == evaluation.mean_average_precision(codes, found.codes_[:500], LABELS, LABELS[:500]).value
+
+
+class Killer(threading.Thread):
+    """Kills a worker after some seconds, as SIGKILL does; its nanny starts another."""
+
+    def __init__(self, client, seconds):
+        super().__init__()
+        self.pids = list(client.run(os.getpid).values())
+        self.seconds = seconds
+        self.killed = False
+
+    def run(self):
+        time.sleep(self.seconds)
+        os.kill(self.pids[0], signal.SIGKILL)
+        self.killed = True
+
+
+@pytest.mark.slow("kills workers of clusters of processes")
+def test_a_worker_that_dies_changes_nothing(expected):
+    with cluster(2) as client:
+        start = time.monotonic()
+        distributed.fit(model(), views(seconds=0.15), LABELS, chunk_size=CHUNK)
+        seconds = time.monotonic() - start
+    for part in (0.1, 0.3, 0.5, 0.7, 0.9):
+        with cluster(2) as client:
+            killer = Killer(client, part * seconds)
+            killer.start()
+            found = distributed.fit(model(), views(seconds=0.15), LABELS, chunk_size=CHUNK)
+            assert killer.killed  # before the end
+            killer.join()
+        assert_same(found, expected)
+
+
+@contextlib.contextmanager
+def scheduler_and_worker(folder):
+    """A scheduler and a worker in processes of their own, as on a cluster."""
+    address_file = folder / "scheduler.json"
+    common = ["--scheduler-file", str(address_file), "--no-dashboard"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    commands = [
+        ["scheduler", "--host", "127.0.0.1", "--port", "0", *common],
+        ["worker", "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", *common],
+    ]
+    processes = []
+    with contextlib.ExitStack() as stack:
+        for kind, *options in commands:
+            command = [sys.executable, "-m", "dask", kind, *options, "--local-directory", str(folder)]
+            if kind == "scheduler":
+                command = command[:-2]
+            process = stack.enter_context(
+                subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            )
+            stack.callback(process.kill)
+            processes.append(process)
+            while not address_file.exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+        yield address_file, *processes
+
+
+@pytest.mark.slow("starts a scheduler and a worker, and kills the scheduler")
+def test_a_scheduler_that_goes_away_is_an_error_and_the_model_as_it_was(tmp_path):
+    learned = model().fit({name: x[:1000].compute(scheduler="sync") for name, x in views().items()}, LABELS[:1000])
+    before = dict(learned.__dict__)
+    with (
+        scheduler_and_worker(tmp_path) as (address_file, scheduler, _),
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+    ):
+        client = Client(scheduler_file=str(address_file))
+        try:
+            client.wait_for_workers(1)
+            threading.Timer(1.0, scheduler.kill).start()
+            start = time.monotonic()
+            with pytest.raises(pyhash.ClusterError, match="the scheduler of the cluster went away before the call was"):
+                distributed.fit(learned, views(seconds=0.3), LABELS, client, chunk_size=CHUNK)
+            assert time.monotonic() - start < 30
+            assert learned.__dict__ == before
+            with pytest.raises(pyhash.ClusterError):  # from now on
+                distributed.fit(learned, views(), LABELS, client, chunk_size=CHUNK)
+        finally:
+            client.close(timeout=1)
+
+
+def killed_by_its_own_work(block):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow("kills workers of a cluster of processes")
+def test_a_task_that_kills_its_workers_is_an_error():
+    with cluster(2), dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        x = da.zeros((100, 4), chunks=(50, 4)).map_blocks(killed_by_its_own_work, dtype=np.float64)
+        with pytest.raises(pyhash.ClusterError, match="workers of the cluster died again and again"):
+            distributed.fit(pyhash.LEMON(8), {"image": x}, np.arange(100) % 2)
