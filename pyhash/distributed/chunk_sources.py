@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyhash._inputs.checks import check_integer, shape_of_features
 from pyhash._inputs.chunks import cut
 from pyhash.distributed.cluster import compute
-from pyhash.distributed.row_pieces import check_dask_rows, cut_rows
+from pyhash.distributed.row_pieces import check_dask_rows, cut_rows, is_dask_array
 from pyhash.methods.contract import check_equally_many, check_views, n_rows_of
 from pyhash.methods.online import check_present
 
@@ -120,7 +120,7 @@ class ArrayChunks(ChunkSource):
             raise ValueError("views must have at least one row, got none")
         if labels is None:
             raise TypeError("labels must be given with dask arrays")
-        if _has_dask((labels, present)):
+        if _has_dask(labels) or _has_dask(present):
             labels, present = compute((labels, present), client)
         self._labels = labels
         self._present = check_present(present, self._views, n)
@@ -148,13 +148,10 @@ class ArrayChunks(ChunkSource):
 
 
 def _has_dask(value: Any) -> bool:
-    from dask import is_dask_collection
-
+    """Return whether a value, or one of a list or mapping, is a dask array."""
     if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return bool(is_dask_collection(value))
-    return any(_has_dask(each) for each in value)
+        value = list(value.values())
+    return any(map(is_dask_array, value)) if isinstance(value, (list, tuple)) else is_dask_array(value)
 
 
 # --- chunks that functions load ---------------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ def compute(tasks: Any, client: Client | None) -> Any:
     """
     import dask
 
-    with cluster_errors():
+    # Codes and labels are sent with the tasks, and so again if a worker dies: they may be larger than Dask expects.
+    with cluster_errors(), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
         (results,) = dask.compute(tasks, scheduler=client)
     return results

@@ -76,7 +76,7 @@ def sum_stream(
 
     held = np.zeros(0, dtype=np.int64) if held is None else held
     # Which rows are summed up together, and the order of sums, depend on the chunks alone.
-    shared, add = delayed(plan, pure=False), delayed(_sum_chunks, pure=False, nout=2)
+    shared, add = delayed(plan, pure=False, traverse=False), delayed(_sum_chunks, pure=False, nout=2)
     starts, n_chunks, parts, rows = source.starts, len(coded), [], []
     for first in range(0, n_chunks, source.chunks_per_task):
         chunks = range(first, min(first + source.chunks_per_task, n_chunks))

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pyhash.distributed
+
 ROOT = Path(__file__).parents[2]
 
 if not (ROOT / "tools" / "fuzz").exists():
@@ -37,6 +39,8 @@ def test_every_public_name_is_called_or_listed():
     called = {target.name for target in interface.targets()}
     for module in interface.MODULES:
         assert set(module.__all__) <= called | interface.NOT_CALLED
+    of_clusters = {f"distributed.{name}" for name in pyhash.distributed.__all__}
+    assert of_clusters <= called | interface.NOT_CALLED
 
 
 def kill():
@@ -122,6 +126,8 @@ def test_a_call_that_fails_badly_is_found(k, fault, monkeypatch, tmp_path):
         ("make_method", {"name": "bits"}),
         ("DHSL", {"feature_maps": np.zeros((3, 3))}),
         ("merge_hits", {"hits": np.array(3)}),
+        ("distributed.fit", {"views": iter([1, 2])}),
+        ("distributed.encode", {"model": len}),
         ("compare", {"progress": np.zeros(3)}),
         ("compare", {"labels": np.arange(24)}),
         ("compare", {"split": np.arange(24)}),

@@ -10,11 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import dask
+import dask.array as da
 import duckdb
 import numpy as np
 
 import pyhash
-from pyhash import codes, comparison, datasets, deep, evaluation, interop, methods, plotting, search
+from pyhash import codes, comparison, datasets, deep, distributed, evaluation, interop, methods, plotting, search
 
 MODULES = (codes, search, interop, evaluation, datasets, methods, deep, comparison, plotting)
 
@@ -76,6 +78,9 @@ def examples() -> dict[str, Any]:
         "max_sweeps": 3, "models": [part, part.emptied()],
         "Dataset.name": "mine", "Dataset.labels": data.labels, "label_names": data.label_names,
         "hierarchy": data.hierarchy, "layers": data.layers, "splits": data.splits, "Dataset.views": data.views,
+        "distributed.encode.model": model, "distributed.encode.X": da.from_array(rng.normal(size=(9, 20)), chunks=4),
+        "distributed.fit.views": {"a": da.from_array(rng.normal(size=(24, 5)), chunks=(9, 5))},
+        "distributed.mean_average_precision.queries": da.from_array(packed[:4], chunks=(3, 2)),
         "ClassDistanceDisplay.result": evaluation.class_distances(packed, labels, n_bits=16),
         "PrecisionAtDisplay.result": evaluation.precision_at(
             packed[:4], packed, labels[:4], labels, top_n=3, n_bits=16
@@ -96,6 +101,8 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "BitsDisplay": {"n_bits": [8, 16]},
     "from_bit_strings": {"n_bits": 16},
     "mean_average_precision": {"n_bits": 16},
+    "distributed.mean_average_precision": {"n_bits": 16},
+    "distributed.fit": {"labels": np.arange(24) % 3},
     "make_hierarchical": {"n_samples": 40},
     "make_multilabel": {"n_samples": 40},
     "make_drifting": {"n_samples": 40},
@@ -146,6 +153,26 @@ def _with_database(name: str) -> Target:
         return lambda **values: function(**{**required, **values}), lambda: _index_state(index)
 
     return Target(name, tuple(_parameters(function)), {}, prepare)
+
+
+def _on_threads(name: str, function: Callable[..., Any]) -> Target:
+    """A call of ``pyhash.distributed`` without a cluster; results that are lazy are computed."""
+    parameters = _parameters(function)
+
+    def prepare() -> tuple[Callable[..., Any], Callable[[], object]]:
+        model = pyhash.LEMON(8).fit({"a": np.eye(5)}, np.arange(5) % 2)
+
+        def call(**values: Any) -> None:
+            if name == "distributed.fit":
+                values = {"model": model, **values}
+            # A child of this process has none of its threads.
+            with dask.config.set(scheduler="synchronous"):
+                dask.compute(function(**values))
+
+        return call, lambda: _model_state(model)
+
+    valid = _valid(name, {key: each for key, each in parameters.items() if (name, key) != ("distributed.fit", "model")})
+    return Target(name, tuple(parameters), valid, prepare)
 
 
 def _estimator(name: str, cls: type, **fixed: Any) -> Target:
@@ -231,6 +258,8 @@ def targets() -> list[Target]:
                 found.append(_estimator(name, each, n_anchors=5))
             else:
                 found.append(_estimator(name, each, **(trained if module is deep else small)))
+    for name in ("encode", "fit", "mean_average_precision"):
+        found.append(_on_threads(f"distributed.{name}", getattr(distributed, name)))
     found.append(_function("CodeIndex", pyhash.CodeIndex))
     for method in ("add", "upsert", "remove", "reconstruct", "blocks", "search", "search_radius", "search_weighted"):
         found.append(_method("CodeIndex", _index, method, _index_state))
