@@ -300,6 +300,7 @@ GUIDES = [
             "comparing-fairly",
             "deep-features",
             "finding-one-thing",
+            "learning-on-a-cluster",
             "own-data",
             "queries-of-several-modalities",
             "streams",
