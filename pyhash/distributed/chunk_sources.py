@@ -15,7 +15,7 @@ from pyhash._inputs.chunks import cut
 from pyhash.distributed.cluster import compute
 from pyhash.distributed.row_pieces import check_dask_rows, cut_rows, is_dask_array
 from pyhash.methods.contract import check_equally_many, check_views, n_rows_of
-from pyhash.methods.online import check_present
+from pyhash.methods.parts.unmapped_rows import check_present
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed

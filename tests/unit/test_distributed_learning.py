@@ -482,3 +482,15 @@ def test_what_functions_must_return():
         raise FileNotFoundError("chunk-17.npz")
 
     case(FileNotFoundError, "chunk-17.npz", missing)
+
+
+def test_rows_are_forgotten_without_numbers_since_all_were_mapped_to_all_anchors():
+    maps = growing(max_anchors=110)
+    found = learn(pyhash.BOCH(16, feature_maps=maps))
+    part = slice(300, 500)
+    kept = np.setdiff1d(np.arange(N), np.arange(N)[part])
+    found.forget({name: x[part] for name, x in VIEWS.items()}, LABELS[part])
+    for name, feature_map in found._state.maps.items():
+        mapped = feature_map.transform(VIEWS[name][kept])
+        np.testing.assert_allclose(found._state.sums[name].XX, mapped.T @ mapped, atol=1e-8)
+    assert found.n_samples_seen_ == N - 200
