@@ -81,6 +81,7 @@ def examples() -> dict[str, Any]:
         "distributed.encode.model": model, "distributed.encode.X": da.from_array(rng.normal(size=(9, 20)), chunks=4),
         "distributed.fit.views": {"a": da.from_array(rng.normal(size=(24, 5)), chunks=(9, 5))},
         "distributed.mean_average_precision.queries": da.from_array(packed[:4], chunks=(3, 2)),
+        "distributed.ShardedIndex.folders": folder / "shards", "n_shards": 2,
         "ClassDistanceDisplay.result": evaluation.class_distances(packed, labels, n_bits=16),
         "PrecisionAtDisplay.result": evaluation.precision_at(
             packed[:4], packed, labels[:4], labels, top_n=3, n_bits=16
@@ -102,6 +103,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "from_bit_strings": {"n_bits": 16},
     "mean_average_precision": {"n_bits": 16},
     "distributed.mean_average_precision": {"n_bits": 16},
+    "distributed.ShardedIndex": {"n_bits": 16, "n_shards": 2},
     "distributed.fit": {"labels": np.arange(24) % 3},
     "make_hierarchical": {"n_samples": 40},
     "make_multilabel": {"n_samples": 40},
@@ -258,6 +260,7 @@ def targets() -> list[Target]:
                 found.append(_estimator(name, each, n_anchors=5))
             else:
                 found.append(_estimator(name, each, **(trained if module is deep else small)))
+    found.append(_function("distributed.ShardedIndex", distributed.ShardedIndex))
     for name in ("encode", "fit", "mean_average_precision"):
         found.append(_on_threads(f"distributed.{name}", getattr(distributed, name)))
     found.append(_function("CodeIndex", pyhash.CodeIndex))

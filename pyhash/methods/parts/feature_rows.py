@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_features, is_sparse
 from pyhash.methods.parts.arrays import Matrix
-from pyhash.methods.parts.feature_maps import ROWS_PER_BLOCK, TOO_LARGE, RBFAnchors, apply_map, row_blocks
+from pyhash.methods.parts.feature_maps import TOO_LARGE, RBFAnchors, apply_map, row_blocks
 from pyhash.methods.parts.ridge import add_gram, add_gram_of_kernel
 
 if TYPE_CHECKING:
@@ -58,14 +58,15 @@ class FeatureRows:
         self._are_kernels = isinstance(feature_map, RBFAnchors)
         n, width = rows.shape
         self.present = np.ones(n, dtype=bool) if present is None else present
+        slices = list(row_blocks(n))
         self._blocks: dict[int, slice | NDArray[np.int64]] = {
             i: block if self.present[block].all() else block.start + np.flatnonzero(self.present[block])
-            for i, block in enumerate(row_blocks(n))
+            for i, block in enumerate(slices)
             if self.present[block].any()
         }
-        is_one_block = n <= ROWS_PER_BLOCK
+        is_one_block = len(slices) == 1
         for i, block in self._blocks.items():
-            checked = check_features(self._name, rows[block], first_row + i * ROWS_PER_BLOCK)
+            checked = check_features(self._name, rows[block], first_row + slices[i].start)
             if is_one_block or feature_map is not None:
                 mapped = apply_map(self._name, modality, feature_map, checked)
                 width = mapped.shape[1]
