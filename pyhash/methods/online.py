@@ -30,15 +30,15 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
 
     # A stream may have nearly as many label sets as samples.
     _always_keeps_label_sets = False
-
-    def _why_codes_need_features(self, settings: SettingsT) -> str | None:
-        """Return why the codes of rows depend on their features; None if they depend on labels alone."""
-        return f"{type(self).__name__} learns them from features too"
     # Why sums over parts of a stream do not add up to a model of all; None where they do.
     _why_not_additive: ClassVar[str | None] = (
         "the codes of rows depend on the rows learned before them, so that those of models learned apart do not fit "
         "together"
     )
+
+    def _why_codes_need_features(self, settings: SettingsT) -> str | None:
+        """Return why the codes of rows depend on their features; None if they depend on labels alone."""
+        return f"{type(self).__name__} learns them from features too"
 
     def partial_fit(
         self,
