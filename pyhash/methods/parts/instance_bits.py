@@ -79,7 +79,8 @@ class InstanceSpace:
         ridges = {name: _SPARSE_RIDGE if sparse else _DENSE_RIDGE for name, sparse in is_sparse_view.items()}
         W, correlations = canonical_correlations(chunk.views, chunk.XX, k, ridges, means)
         scale = np.where(correlations > _LEAST_CORRELATION, correlations, 0.0) ** 2
-        directions = {name: of_modality * scale for name, of_modality in W.items()}
+        # In the order of a file's arrays, so that a model goes on from a file to the same bit.
+        directions = {name: np.ascontiguousarray(of_modality * scale) for name, of_modality in W.items()}
         rotations = [random_rotation(k, rng) for _ in range(0, n_bits, k)]
         return cls(
             directions,
