@@ -355,10 +355,22 @@ def test_usearch_finds_the_same(rng, n_bits):
 # --- the guide ---
 
 
-def python_of(heading):
-    """The Python blocks of the guide from a heading to the next."""
+def blocks_of(heading, language):
+    """The blocks of the guide in a language, from a heading to the next."""
     section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
-    return "\n".join(re.findall(r"^```python\n(.*?)^```", section[1], re.M | re.S))
+    return re.findall(rf"^```{language}\n(.*?)^```", section[1], re.M | re.S)
+
+
+def python_of(heading):
+    return "\n".join(blocks_of(heading, "python"))
+
+
+def run_guide(heading):
+    """Run the blocks of a section; return its names."""
+    namespace = {}
+    exec(python_of("Codes for the examples"), namespace)
+    exec(python_of(heading), namespace)
+    return namespace
 
 
 @pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not beside the tests")
@@ -366,9 +378,7 @@ def python_of(heading):
 def test_the_guide_shows_what_happens(heading, module, tmp_path, monkeypatch):
     import_or_skip(module)
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    exec(python_of("Codes for the examples"), namespace)
-    exec(python_of(heading), namespace)
+    namespace = run_guide(heading)
     expected = namespace["index"].search(namespace["queries"], k=10)
     np.testing.assert_array_equal(namespace["distances"], expected.distances)
 
@@ -376,10 +386,58 @@ def test_the_guide_shows_what_happens(heading, module, tmp_path, monkeypatch):
 @pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not beside the tests")
 @pytest.mark.parametrize("heading", ["Elasticsearch", "Vespa"])
 def test_the_guide_makes_digits_that_come_back(heading):
-    namespace = {}
-    exec(python_of("Codes for the examples"), namespace)
-    exec(python_of(heading), namespace)
+    namespace = run_guide(heading)
     lines = namespace["lines"]
     digits = [line["code"] if "code" in line else line["fields"]["code"]["values"] for line in lines]
     msb_bytes = np.array([list(bytes.fromhex(row)) for row in digits], dtype=np.uint8)
     np.testing.assert_array_equal(interop.from_msb_bytes(msb_bytes, 64), namespace["codes"])
+
+
+@pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not beside the tests")
+def test_the_guide_keeps_a_table_equal():
+    pytest.importorskip("duckdb")
+    names = run_guide("Keep a table equal to an index")
+    for name in ("first", "second"):
+        shown = re.search(rf"^{name} = .*# (.*)$", python_of("Keep a table equal to an index"), re.M)[1]
+        assert repr(names[name]) == shown
+
+
+@pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not beside the tests")
+def test_the_guide_searches_duckdb(tmp_path, monkeypatch):
+    pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    names = run_guide("DuckDB")
+    expected = names["index"].search(names["queries"][:1], k=10)
+    assert names["hits"] == list(zip(expected.ids[0].tolist(), expected.distances[0].tolist(), strict=True))
+    names["connection"].close()
+
+
+@pytest.mark.slow("imports LanceDB")
+@pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not beside the tests")
+def test_the_guide_searches_lancedb(tmp_path, monkeypatch):
+    pytest.importorskip("lancedb")
+    monkeypatch.chdir(tmp_path)
+    names = run_guide("LanceDB")
+    expected = names["index"].search(names["queries"][:1], k=10)
+    assert [hit["_distance"] for hit in names["hits"]] == expected.distances[0].tolist()
+
+
+@pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not beside the tests")
+def test_the_guide_searches_postgresql(postgres, monkeypatch):
+    import psycopg
+
+    connect = psycopg.connect
+    monkeypatch.setattr(psycopg, "connect", lambda _, **options: connect(**postgres, **options))
+    before, *others = blocks_of("PostgreSQL", "sql")
+    with connect(**postgres, autocommit=True) as connection:
+        connection.execute(before)
+        try:
+            names = run_guide("PostgreSQL")
+            names["connection"].close()
+            expected = names["index"].search(names["queries"][:1], k=10)
+            assert names["hits"] == list(zip(expected.ids[0].tolist(), expected.distances[0].tolist(), strict=True))
+            connection.execute("CREATE TABLE pictures AS SELECT id, id::text AS title FROM items")
+            for block in others:
+                connection.execute(block)
+        finally:
+            connection.execute("DROP TABLE IF EXISTS items, pictures, pyhash_sync")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pyhash import CodeIndex, codes, interop
 
 LENGTHS = [1, 12, 64, 100, 200]
-DATABASES = list(databases.KINDS)
+_SLOW = pytest.mark.slow("imports LanceDB for seconds, and writes files at every step")
+DATABASES = ["duckdb", "postgres", pytest.param("lancedb", marks=_SLOW)]
 
 
 @pytest.fixture(params=DATABASES)
@@ -80,6 +81,19 @@ def test_extreme_ids_and_codes_of_one_bit(database):
     index.add(np.array([[0], [1], [1]], np.uint8), [-(2**63), 0, 2**63 - 1])
     interop.sync(index, database.table())
     assert_equal(database, index)
+
+
+def test_a_table_of_lancedb_in_short(request, rng):
+    with databases.opened("lancedb", request) as database:
+        index, table = index_of(rng, 100, 12), database.table()
+        interop.sync(index, table)
+        index.upsert(random_codes(rng, 20, 12), np.arange(90, 110))
+        index.remove(np.arange(30))
+        assert interop.sync(index, table)[:2] == (10, 30)
+        assert_equal(database, index)
+        (query,) = random_codes(rng, 1, 12)
+        distances = [distance for _, distance in database.search(query, 80, 12)]
+        np.testing.assert_array_equal(distances, index.search(query[None], 80).distances[0])
 
 
 # --- how much a sync reads and writes ---
@@ -375,6 +389,7 @@ def test_a_sync_of_postgresql_is_part_of_the_transaction_that_is_open(request, r
         assert_equal(database, index)
 
 
+@_SLOW
 def test_names_that_lancedb_does_not_take(request):
     with databases.opened("lancedb", request) as database:
         with pytest.raises(ValueError, match=r"name must be of letters, digits and _ - \. for LanceDB, got 'it ems'"):
@@ -392,7 +407,7 @@ def test_names_that_lancedb_does_not_take(request):
         ("duckdb", interop.DuckDBTable, "duckdb"),
         ("pyarrow", interop.DuckDBTable, "duckdb"),
         ("lancedb", interop.LanceTable, "lancedb"),
-        ("pyarrow", interop.LanceTable, "lancedb"),
+        pytest.param("pyarrow", interop.LanceTable, "lancedb", marks=_SLOW),
     ],
 )
 def test_without_a_package_the_extra_is_named(monkeypatch, missing, make, extra):
@@ -486,7 +501,7 @@ def test_a_table_of_duckdb_follows_any_history(request, steps, n_bits, seed):
 
 
 @pytest.mark.slow("hundreds of syncs, in files and with a server")
-@pytest.mark.parametrize("name", DATABASES)
+@pytest.mark.parametrize("name", databases.KINDS)
 @settings(max_examples=40)
 @histories
 def test_tables_follow_any_history(request, name, steps, n_bits, seed):
