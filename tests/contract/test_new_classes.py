@@ -196,6 +196,21 @@ def test_sets_of_labels_are_a_matrix(make):
     np.testing.assert_array_equal(by_name.codes_, by_matrix.codes_)
 
 
+def test_rows_without_a_name_are_encoded_and_not_learned(make):
+    names = NAMES[LABELS].astype(object)
+    names[5::7] = None
+    indices, _ = numbered([name for name in names if name is not None])
+    with_gaps = np.full(240, -1)
+    with_gaps[names != None] = indices  # noqa: E711
+    by_name, by_index = make().partial_fit(DATA.views, names), make().partial_fit(DATA.views, with_gaps)
+    np.testing.assert_array_equal(by_name.codes_, by_index.codes_)
+    assert by_name.n_samples_seen_ == len(indices)
+    for model in (by_name, by_index):
+        model.partial_fit(rows(slice(5)), [None] * 5)
+        np.testing.assert_array_equal(model.codes_, model.encode_fused(rows(slice(5))))
+        assert model.n_samples_seen_ == len(indices)
+
+
 def test_relabelled_rows_are_told_by_name():
     from pyhash import BOCH
 

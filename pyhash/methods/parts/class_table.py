@@ -89,6 +89,7 @@ class ClassTable:
         ValueError
             If a label by name is not in the hierarchy, or beyond the limit.
         """
+        layers = self._without_names_of_nothing(layers)
         if self._are_named(layers):
             table = self
             if self.n_layers == 1:
@@ -112,6 +113,7 @@ class ClassTable:
         list of ndarray or csr_array
             Rows without a label have the index -1, or an empty row.
         """
+        layers = self._without_names_of_nothing(layers)
         if not self._are_named(layers):
             return layers
         numbers = (self.numbers or ({},))[-len(layers) :]
@@ -119,6 +121,14 @@ class ClassTable:
         return [
             _numbered(name, layer, of_layer, "; add_classes takes new ones" if self.affiliations else "")
             for name, layer, of_layer in zip(names, layers, numbers, strict=True)
+        ]
+
+    def _without_names_of_nothing(self, layers: list[Features]) -> list[Features]:
+        """Return layers, those of None in every row as indices -1 where labels are class indices."""
+        if self.numbers is not None or self.sizes == (0,):
+            return layers
+        return [
+            np.full(len(layer), -1) if is_named(layer) and all(map(is_missing, layer)) else layer for layer in layers
         ]
 
     def _are_named(self, layers: list[Features]) -> bool:
@@ -129,7 +139,7 @@ class ClassTable:
         if self.sizes == (0,):
             return named[0]
         if named[0] and self.numbers is None:
-            example = next((entry for layer in layers for entry in layer if not is_missing(entry)), None)
+            example = next(entry for layer in layers for entry in layer if not is_missing(entry))
             raise ValueError(
                 "labels must be class indices or a 0/1 matrix, as those before, got labels by name such as "
                 f"{example!r}; a hierarchy of labels by name has mappings {{label: label of its parent}}"
