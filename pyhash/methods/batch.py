@@ -46,7 +46,7 @@ class BATCH(LinearMethod[BATCHSettings, None]):
     n_bits : int
         Code length r in bits.
     n_classes : int or None
-        Number of classes, for labels that are class indices; None: as many as the labels show.
+        The most classes that there may be; None: as many as the labels show.
     eta : float or mapping of str to float
         Weight of the features, one for all modalities or one for each.
     eta_0 : float
@@ -75,6 +75,8 @@ class BATCH(LinearMethod[BATCHSettings, None]):
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit``.
+    classes_ : ndarray of shape (n_classes,)
+        The classes by their index: labels by name, or 0, 1, 2, ...
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
@@ -88,8 +90,8 @@ class BATCH(LinearMethod[BATCHSettings, None]):
 
     Notes
     -----
-    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. With label
-    rows G of unit length and ``S = G G'``,
+    Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label
+    a row. With label rows G of unit length and ``S = G G'``,
 
         min  ||B V' - r S||^2 + omega ||B - V||^2 + sum_m eta_m ||K_m - V U_m||^2 + eta_0 ||L - V U_0||^2
 

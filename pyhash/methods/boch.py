@@ -84,7 +84,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
         Weight of instance bits, above 0: 0.02 orders by class and then by thing, 0.3 looks for the thing first. It may
         change after learning, since it changes the weights of queries alone.
     n_classes : int or None
-        Number of classes, for labels that are class indices; None: as many as labels have shown so far, more may come.
+        The most classes that there may be; None: as many as come.
     noise : float, "auto" or None
         Fraction e of the labels that may be wrong, from 0 to 0.5: rows are learned with their likeliest class, of which
         both features and the given label tell. "auto" estimates e from each chunk, and changes nothing where it finds
@@ -116,6 +116,8 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit`` or ``partial_fit``.
+    classes_ : ndarray of shape (n_classes,)
+        The classes by their index: labels by name, or 0, 1, 2, ...
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
@@ -147,9 +149,9 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     and its plain code q maximises the expected average precision ``sum_c P_c AP(c | q)``, up to two bits from the best
     of a few codes. ``project`` gives ``q max(q f, 0.001 mean |f|)``, scaled so that no weight passes 1.
 
-    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. Later chunks
-    may show more classes. If a row of the first chunk has several labels, all rows have the codes of LEMON in place of
-    class codes, and the classes stay those of the first chunk; if all have one, so must those of later chunks.
+    Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse; later chunks may show
+    more classes. If a row of the first chunk has several labels, all rows have the codes of LEMON in place of class
+    codes; if all have one, so must those of later chunks.
 
     With `noise` e, a row of a later chunk is learned as class
 

@@ -43,7 +43,7 @@ class DCH(LinearMethod[DCHSettings, None]):
     n_bits : int
         Code length r in bits.
     n_classes : int or None
-        Number of classes, for labels that are class indices; None: as many as the labels show.
+        The most classes that there may be; None: as many as the labels show.
     ridge : float
         Ridge of the classifier, lambda in the paper; with 0 the classifier is the one of least norm.
     mu : float or mapping of str to float
@@ -72,6 +72,8 @@ class DCH(LinearMethod[DCHSettings, None]):
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit``.
+    classes_ : ndarray of shape (n_classes,)
+        The classes by their index: labels by name, or 0, 1, 2, ...
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
@@ -85,7 +87,8 @@ class DCH(LinearMethod[DCHSettings, None]):
 
     Notes
     -----
-    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row.
+    Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label
+    a row.
 
         min  ||L - B W||^2 + lambda ||W||^2 + sum_m mu_m (||B - K_m P_m||^2 + xi_m ||P_m||^2)
 

@@ -51,7 +51,7 @@ class DSFH(LinearMethod[DSFHSettings, None]):
     n_bits : int
         Code length r in bits.
     n_classes : int or None
-        Number of classes, for labels that are class indices; None: as many as the labels show.
+        The most classes that there may be; None: as many as the labels show.
     n_clusters : int
         Clusters k of the label rows, at most as many as there are distinct ones; 400, 300, 400 in the paper for
         MIRFlickr, IAPR TC-12, NUS-WIDE. 0: shared labels alone guide it.
@@ -88,6 +88,8 @@ class DSFH(LinearMethod[DSFHSettings, None]):
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit``.
+    classes_ : ndarray of shape (n_classes,)
+        The classes by their index: labels by name, or 0, 1, 2, ...
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
@@ -101,8 +103,8 @@ class DSFH(LinearMethod[DSFHSettings, None]):
 
     Notes
     -----
-    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. With label
-    rows Y and one-hot clusters C,
+    Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label
+    a row. With label rows Y and one-hot clusters C,
 
         min  sum_m ||H_m - K_m W_m||^2 + alpha ||B H_m' - r S||^2,    S = Y Y' + gamma C C'            (Eq. 4)
 

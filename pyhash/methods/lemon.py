@@ -135,8 +135,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     n_bits : int
         Code length r in bits.
     n_classes : int or None
-        Number of classes, for labels that are class indices; None: as many as the first labels show (in ``fit``, all
-        labels).
+        The most classes that there may be; None: as many as come.
     alpha : float
         Weight of the similarity between samples.
     beta : float
@@ -169,6 +168,8 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit`` or ``partial_fit``.
+    classes_ : ndarray of shape (n_classes,)
+        The classes by their index: labels by name, or 0, 1, 2, ...
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
@@ -182,9 +183,9 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
 
     Notes
     -----
-    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. With label
-    rows of unit length g and the similarity ``s_ij = 2 g_i . g_j - 1``, codes b and embeddings v of a new chunk
-    minimise by turns
+    Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse; later chunks may show
+    more classes. With label rows of unit length g and the similarity ``s_ij = 2 g_i . g_j - 1``, codes b and embeddings
+    v of a new chunk minimise by turns
 
         alpha sum (v_i . b_j - r s_ij)^2 + beta (||L - V P||^2 + gamma ||P||^2) + ||B - V R||^2
 

@@ -182,8 +182,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
             Features of each modality, rows aligned; n >= 1. Data frames count as arrays.
         labels : array_like or scipy.sparse
-            Class indices (n,), one class a row, or a 0/1 matrix (n, n_classes) with at least one label a row. Methods
-            without labels need them for `validation` alone.
+            Class indices (n,) or labels by name (n,), one class a row, or a 0/1 matrix (n, n_classes) with at least one
+            label a row. Methods without labels need them for `validation` alone.
         validation : (views, labels) or (views, labels, present), optional
             Rows that are not learned, in the same form, for ``history_``; only with ``record=True``. After each
             iteration they query the codes of the rows that are learned, by the encoder "bits". In these rows a view may
@@ -199,7 +199,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         TypeError
             If `views` is not a mapping of str to arrays of real numbers; the model is unchanged, as for every error.
         TypeError
-            If class indices are not integers, or a 0/1 matrix does not hold numbers.
+            If class indices are not integers, a 0/1 matrix does not hold numbers, or a file cannot keep a label.
         TypeError
             If a parameter that must be a number, a bool or a mapping is something else.
         ValueError

@@ -56,8 +56,9 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
             Features of each modality, rows aligned; n >= 1. The first chunk fixes the modalities and their widths, and
             feature maps are fitted on it. In later ones a view may be None: no row has it.
         labels : array_like or list of array_like
-            Labels of the rows, as the class describes them. Rows without a label (-1, or a zero row of a matrix) are
-            not learned; their codes are those of ``encode_fused`` after the chunk.
+            Labels of the rows, as the class describes them. Labels by name are strings, or other values in an array
+            of objects or a list; several labels of a row are a set. Rows without a label (-1, None, an empty set, or a
+            zero row of a matrix) are not learned; their codes are those of ``encode_fused`` after the chunk.
         present : mapping of str to array_like of shape (n,), bool, optional
             Which rows have a modality; those without an entry are in all rows. Every row must have one, and the first
             chunk a labelled row with each. Values of rows that lack a modality are not read, and may be NaN.
@@ -76,6 +77,8 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         TypeError
             If class indices are not integers, or a 0/1 matrix does not hold numbers.
         TypeError
+            If a label by name is not a str, int, float, bool, bytes, or a tuple of these, which files can keep.
+        TypeError
             If a parameter that must be a number, a bool or a mapping is something else.
         ValueError
             If a parameter is out of the range that the class documents.
@@ -86,7 +89,9 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ValueError
             If views have different numbers of rows, or values that are not finite.
         ValueError
-            If a label is of an unknown class, or no row of the first chunk has one.
+            If a label is of a class beyond `n_classes` or a hierarchy, or no row of the first chunk has one.
+        ValueError
+            If labels are by name where those before were class indices, or the other way round.
         TypeError
             If `present` is not a mapping of str to bool arrays.
         ValueError

@@ -39,7 +39,7 @@ class SCMSeq(ProjectionMethod[SCMSeqSettings]):
     n_bits : int
         Code length r in bits.
     n_classes : int or None
-        Number of classes, for labels that are class indices; None: as many as the labels show.
+        The most classes that there may be; None: as many as the labels show.
     ridge : float
         Added to the mean squares of the features.
     feature_maps : mapping of str to feature map, or None
@@ -56,6 +56,8 @@ class SCMSeq(ProjectionMethod[SCMSeqSettings]):
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed signs of the sum of the modalities' projections.
+    classes_ : ndarray of shape (n_classes,)
+        The classes by their index: labels by name, or 0, 1, 2, ...
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
@@ -65,11 +67,11 @@ class SCMSeq(ProjectionMethod[SCMSeqSettings]):
 
     Notes
     -----
-    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. With label
-    rows G of unit length and ``S = 2 G G' - 1 1'``, bit by bit the directions w_m maximise ``sum over pairs m < m' of
-    w_m' C_mm' w_m'`` where ``w_m' (X_m'X_m) w_m`` is fixed and ``C_mm' = r X_m' S X_m'``; then the bit is taken out,
-    ``C_mm' -= (X_m' b_m)(X_m'' b_m')'`` with ``b_m = sgn(X_m w_m)``. For two modalities that is the paper's problem;
-    one modality is paired with itself. S is never formed.
+    Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label
+    a row. With label rows G of unit length and ``S = 2 G G' - 1 1'``, bit by bit the directions w_m maximise ``sum over
+    pairs m < m' of w_m' C_mm' w_m'`` where ``w_m' (X_m'X_m) w_m`` is fixed and ``C_mm' = r X_m' S X_m'``; then the bit
+    is taken out, ``C_mm' -= (X_m' b_m)(X_m'' b_m')'`` with ``b_m = sgn(X_m w_m)``. For two modalities that is the
+    paper's problem; one modality is paired with itself. S is never formed.
 
     References
     ----------

@@ -80,8 +80,7 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
     n_bits : int
         Code length r in bits.
     n_classes : int or None
-        Number of classes, for labels that are class indices; None: as many as the first labels show (in ``fit``, all
-        labels).
+        The most classes that there may be; None: as many as come.
     n_concepts : int
         Dimension g of the latent space, from 1 to 2**24; 50 in the paper for MIRFlickr, 100 for NUS-WIDE.
     lambda_1 : float
@@ -127,6 +126,8 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
     ----------
     codes_ : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Packed codes of the rows of the last ``fit`` or ``partial_fit``.
+    classes_ : ndarray of shape (n_classes,)
+        The classes by their index: labels by name, or 0, 1, 2, ...
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
@@ -140,8 +141,8 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
 
     Notes
     -----
-    Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. Over all
-    samples
+    Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse; later chunks may show
+    more classes. Over all samples
 
         lambda_1 ||Q B' - P L'||^2 + sum_m lambda_m ||B - X_m U_m||^2 + alpha (||Q||^2 + ||P||^2 + sum_m ||U_m||^2)
         + beta ||B_new B_old' - r S||^2                                                        (Eq. 1)

@@ -79,8 +79,7 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         (c_{k+1},) integers, or a 0/1 matrix (c_k, c_{k+1}); for labels by name a mapping {label: label of its parent},
         or of a set of parents. None or empty: one layer. ``add_classes`` takes more of them later.
     n_classes : int or None
-        Number of classes of a single layer, for labels that are class indices; None: as many as the first labels show
-        (in ``fit``, all labels). Must be None with a hierarchy, which fixes it.
+        The most classes that a single layer may have; None: as many as come. Must be None with a hierarchy.
     alpha : sequence of K floats or None
         Weight of each layer; by default each layer weighs four times the one above, and all sum to 1: (0.2, 0.8) for
         two.
@@ -127,6 +126,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
         Packed codes of the rows of the last ``fit`` or ``partial_fit``.
     centers_ : list of ndarray of shape (c_k, n_bits), int8
         Class centers of each layer, coarse to fine.
+    classes_ : list of ndarray of shape (c_k,)
+        The classes of each layer by their index, coarse to fine: labels by name, or 0, 1, 2, ...
     modalities_ : dict of str to int
         The learned modalities with their numbers of features.
     n_samples_seen_ : int
@@ -139,8 +140,10 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     Notes
     -----
     Labels, for K layers, are a list of K arrays, coarse to fine, or one array for the finest layer, from which the
-    others follow. An array holds class indices (n,), one class a row, or is a 0/1 matrix (n, c_k), dense or sparse.
-    Every row needs a label, and its labels in one layer must be exactly the parents of those in the next.
+    others follow. An array holds class indices (n,), labels by name (n,), or is a 0/1 matrix (n, c_k), dense or sparse.
+    The labels of a row in one layer must be exactly the parents of those in the next. Without a hierarchy later chunks
+    may show more classes; to a hierarchy ``add_classes`` adds them. Classes that come late retrieve better if they are
+    added when they come than if `n_classes` or `hierarchy` counts them from the start.
 
     A row may know only its coarse classes: in a list of K arrays, the finer ones then hold -1 for it, or a row of
     zeros. Such a row takes part in the terms of the layers that it has labels in, and in the projections. Encoders

@@ -96,6 +96,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "reconstruct": {"ids": [1, 2]},
     "remove": {"ids": [1, 2]},
     "upsert": {"codes": np.ones((2, 2), np.uint8), "ids": [1, 99]},
+    "add_classes": {"layer": 2, "parents": [0, 1]},
     "add": {"codes": np.ones((2, 2), np.uint8)},
     "compare": {"progress": False},
     "find_preset": {"name": "shoh/ssense"},
@@ -240,6 +241,10 @@ def _model_state(model: Any) -> object:
     return model.codes_.tobytes(), model.n_samples_seen_, model.fingerprint, repr(model.get_params())
 
 
+def _shoh_state(model: pyhash.SHOH) -> object:
+    return _model_state(model), [labels.tolist() for labels in model.classes_], [c.tobytes() for c in model.centers_]
+
+
 @cache
 def targets() -> list[Target]:
     """Return every call that is fuzzed."""
@@ -283,4 +288,9 @@ def targets() -> list[Target]:
         names = ["fit", "project", "encode", "save"] + ["partial_fit"] * hasattr(cls, "partial_fit")
         names += ["forget", "emptied"] * (cls is methods.BOCH)
         found += [_method(cls.__name__, make, method, _model_state) for method in names]
+
+    def make_hierarchical() -> pyhash.SHOH:
+        return pyhash.SHOH(16, hierarchy=[[0, 0, 1]]).fit(views, labels)
+
+    found.append(_method("SHOH", make_hierarchical, "add_classes", _shoh_state))
     return found
