@@ -142,8 +142,8 @@ class SHOH(OnlineMethod[SHOHSettings, Centers]):
     Labels, for K layers, are a list of K arrays, coarse to fine, or one array for the finest layer, from which the
     others follow. An array holds class indices (n,), labels by name (n,), or is a 0/1 matrix (n, c_k), dense or sparse.
     The labels of a row in one layer must be exactly the parents of those in the next. Without a hierarchy later chunks
-    may show more classes; to a hierarchy ``add_classes`` adds them. Classes that come late retrieve better if they are
-    added when they come than if `n_classes` or `hierarchy` counts them from the start.
+    may show more classes; to a hierarchy ``add_classes`` adds them. Classes that come late need not be named from the
+    start: they retrieve as well if they are added when they come.
 
     A row may know only its coarse classes: in a list of K arrays, the finer ones then hold -1 for it, or a row of
     zeros. Such a row takes part in the terms of the layers that it has labels in, and in the projections. Encoders
