@@ -161,6 +161,9 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     keep their labels, as do those of the first chunk, and rows with several labels. For "auto", the likelihood of the
     given labels chooses e, and an exponent of the posterior with it.
 
+    With one label a row and class bits alone, codes do not depend on other rows. So models of parts of the data are
+    merged exactly, by ``pyhash.merge`` or ``a + b``, and ``forget`` takes rows away exactly.
+
     Instance bits are signs of random projections of a row's embedding, in which its modalities meet: canonical variates
     of the first chunk, which should have a thousand rows or more, less the mean of the row's class so far. Words of
     sparse views also count as they are. Queries predict the bits by ridge regression. Predictions are summed over the
