@@ -240,7 +240,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         n = n_rows_of(rows)
         classes = state.classes
         layers = classes.numbered(self._layers_of(labels, n, classes.n_layers))
-        L = label_matrices(layers, classes.affiliations, classes.sizes, 0)
+        L = label_matrices(layers, classes.affiliations, classes.sizes, 0, allow_unlabelled=True)
         unmapped = UnmappedRows.of_chunk(rows, L, n, 0, check_present(present, views, n))
         unmapped.check_values()
         numbers = None if ids is None else _check_row_numbers(ids, n)

@@ -223,6 +223,20 @@ def test_more_rows_than_were_learned_are_refused(stream):
     )
 
 
+def test_rows_without_labels_were_never_learned(stream):
+    model = bare().partial_fit(stream.views, stream.labels)
+    message = r"^labels must be those of rows that were learned, no row has those of row 1$"
+    refused(model, message, stream.views_of([0, 1]), [stream.labels[0], -1])
+
+
+def test_a_chunk_that_lacked_a_modality_is_forgotten_without_it(stream):
+    before = bare().partial_fit(stream.views_of(slice(0, 300)), stream.labels[:300])
+    model = copy.copy(before)
+    views = {**stream.views_of(slice(300, N)), "text": None}
+    model.partial_fit(views, stream.labels[300:]).forget(views, stream.labels[300:])
+    assert_sums_are(model, before)
+
+
 def test_ids_that_do_not_fit_are_refused(stream):
     model = stream.learn(bare(GROWING), np.arange(240))
     views, labels = stream.views_of([0, 1]), stream.labels[:2]
