@@ -146,10 +146,12 @@ def sync(index: SegmentedIndex, table: CodeTable, *, full: bool = False) -> Sync
     with table.session(index.n_bits) as session:
         text, mark = session.state(), session.mark()
         last = SyncState.of_text(text)
+        if last is not None and last.mark != mark:
+            last = None  # others replaced the table or changed it
         if last is not None and last.n_bits != index.n_bits:
             raise ValueError(f"table must hold codes of {index.n_bits} bits as index does, holds {last.n_bits} bits")
         comparison = _Comparison(segments)
-        if full or last is None or last.mark != mark or not comparison.with_state(session, last):
+        if full or last is None or not comparison.with_state(session, last):
             comparison.of_all(session)
         comparison.apply(session)
         masks = {s.key: None if s.alive is None else bytes_of_mask(s.alive, len(s.ids)) for s in segments if s.key}

@@ -196,6 +196,15 @@ def test_a_table_that_was_dropped_is_filled_again(database, rng, tmp_path):
     assert_equal(database, index)
 
 
+def test_a_table_that_others_made_anew_may_have_codes_of_another_length(request, rng):
+    with databases.opened("duckdb", request) as database:
+        interop.sync(index_of(rng, 5, 12), database.table())
+        database.connection.execute("CREATE OR REPLACE TABLE items (id BIGINT NOT NULL, code0 UBIGINT NOT NULL)")
+        index = index_of(rng, 5, 16)
+        assert interop.sync(index, database.table()) == (5, 0, 0, 0)
+        assert_equal(database, index)
+
+
 def test_two_tables_do_not_disturb_each_other(database, rng, tmp_path):
     one, other = (saved(index_of(rng, 20, n_bits), tmp_path / str(n_bits)) for n_bits in (12, 64))
     for _ in range(2):
