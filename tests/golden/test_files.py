@@ -51,6 +51,9 @@ def test_a_model_of_every_version_learns_on(golden, version):
     views, fine = golden.data()
     model = load(HERE / version / "shoh.npz").partial_fit(views, fine)
     assert model.n_samples_seen_ == 120
+    assert [labels.tolist() for labels in model.classes_] == [[0, 1, 2], [0, 1, 2, 3, 4, 5]]
+    model.add_classes(2, [1]).partial_fit(views, fine + 1)
+    assert [len(labels) for labels in model.classes_] == [3, 7]
 
 
 @pytest.mark.parametrize("mmap", [False, True])
