@@ -164,11 +164,11 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     With one label a row and class bits alone, codes do not depend on other rows. So models of parts of the data are
     merged exactly, by ``pyhash.merge`` or ``a + b``, and ``forget`` takes rows away exactly.
 
-    Instance bits are signs of random projections of a row's embedding, in which its modalities meet: canonical variates
-    of the first chunk, which should have a thousand rows or more, less the mean of the row's class so far. Words of
-    sparse views also count as they are. Queries predict the bits by ridge regression. Predictions are summed over the
-    modalities of a query and multiplied by ``focus * sqrt(40 / (n_bits - class_bits))``. Search by weighted distance:
-    in plain Hamming distance an instance bit counts as much as a class bit.
+    Instance bits are signs of random projections of a row's embedding, in which the modalities that it has meet:
+    canonical variates of the first chunk, which should have a thousand rows or more, less the mean of the row's class
+    so far. Words of sparse views also count as they are. Queries predict the bits by ridge regression. Predictions are
+    summed over the modalities of a query and multiplied by ``focus * sqrt(40 / (n_bits - class_bits))``. Search by
+    weighted distance: in plain Hamming distance an instance bit counts as much as a class bit.
 
     Examples
     --------

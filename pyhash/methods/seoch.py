@@ -148,10 +148,10 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
         + beta ||B_new B_old' - r S||^2                                                        (Eq. 1)
 
     is minimised by turns for the new chunk's B, Q, P and U_m, with the old samples in sums; S is 1 where a new and an
-    old sample share a label, else 0. ``S B_old`` needs no old sample: S depends on label sets alone, and the sum of
-    codes is kept for each distinct one. The result is exact. Memory, and the cost of a chunk, grow with the number of
-    distinct label sets: with one class a sample there are at most as many as classes, with many labels a sample nearly
-    as many as samples.
+    old sample share a label, else 0. Rows that lack a modality have no part in its term. ``S B_old`` needs no old
+    sample: S depends on label sets alone, and the sum of codes is kept for each distinct one. The result is exact.
+    Memory, and the cost of a chunk, grow with the number of distinct label sets: with one class a sample there are at
+    most as many as classes, with many labels a sample nearly as many as samples.
 
     Variants of the paper's Table 3: ``no-labels`` (SEOCH-I, ``lambda_1=0``), ``no-features`` (SEOCH-II,
     ``lambda_m=0``) and ``no-similarity`` (SEOCH-III, ``beta=0``). ``paper`` has ``restart=True``. A weight of 0 takes

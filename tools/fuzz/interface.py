@@ -109,6 +109,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "make_hierarchical": {"n_samples": 40},
     "make_multilabel": {"n_samples": 40},
     "make_drifting": {"n_samples": 40},
+    "partial_fit": {"present": {"a": np.arange(24) < 20}},
     "select": {"rows": [0, 5, 3]},
     "split": {"name": "mine"},
     "chunks": {"size": 7},
