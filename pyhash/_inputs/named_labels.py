@@ -73,6 +73,8 @@ def labels_of_entry(name: str, entry: object, where: str) -> list[Label]:
     Errors say `where` the entry is.
     """
     if isinstance(entry, (set, frozenset)):
+        if all(type(label) is str for label in entry):  # the common case, quickly
+            return sorted(entry)
         labels = [check_label(name, label, where) for label in entry if not is_missing(label)]
         return labels if len(labels) < 2 else sorted(labels, key=_sorting_key)
     return [] if is_missing(entry) else [check_label(name, entry, where)]

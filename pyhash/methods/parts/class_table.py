@@ -89,11 +89,9 @@ class ClassTable:
         ValueError
             If a label by name is not in the hierarchy, or beyond the limit.
         """
-        layers = self._without_names_of_nothing(layers)
+        layers = self._none_as_indices(layers)
         if self._are_named(layers):
-            table = self
-            if self.n_layers == 1:
-                table = self._with_names(layers[0])
+            table = self._with_names(layers[0]) if self.n_layers == 1 else self
             return table, table.numbered(layers)
         if self.n_layers == 1:
             size = count_classes(layers[0], self.sizes[0]) if self.limit is None else max(self.limit, self.sizes[0])
@@ -113,7 +111,7 @@ class ClassTable:
         list of ndarray or csr_array
             Rows without a label have the index -1, or an empty row.
         """
-        layers = self._without_names_of_nothing(layers)
+        layers = self._none_as_indices(layers)
         if not self._are_named(layers):
             return layers
         numbers = (self.numbers or ({},))[-len(layers) :]
@@ -123,7 +121,7 @@ class ClassTable:
             for name, layer, of_layer in zip(names, layers, numbers, strict=True)
         ]
 
-    def _without_names_of_nothing(self, layers: list[Features]) -> list[Features]:
+    def _none_as_indices(self, layers: list[Features]) -> list[Features]:
         """Return layers, those of None in every row as indices -1 where labels are class indices."""
         if self.numbers is not None or self.sizes == (0,):
             return layers
@@ -275,7 +273,7 @@ class ClassTable:
 def _labels_of_rows(name: str, layer: Features) -> Iterator[tuple[int, Label]]:
     """Iterate over the labels of rows, with the number of the row."""
     for row, entry in enumerate(layer.tolist()):
-        if type(entry) is str:  # most are
+        if type(entry) is str or (type(entry) is int and entry.bit_length() < 64):  # most are, and need no check
             yield row, entry
         else:
             for label in labels_of_entry(name, entry, f"row {row}"):
