@@ -89,7 +89,8 @@ class ShardActor:
     def _answer(self, message: bytes) -> bytes:
         from distributed.protocol.pickle import dumps, loads
 
-        return dumps(self._host.answer(*loads(message)))
+        reply: bytes = dumps(self._host.answer(*loads(message)))
+        return reply
 
 
 class Workers:
