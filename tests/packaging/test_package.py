@@ -303,6 +303,7 @@ GUIDES = [
             "learning-on-a-cluster",
             "own-data",
             "queries-of-several-modalities",
+            "scale-out",
             "streams",
             "three-modalities",
             "watching-convergence",
