@@ -321,7 +321,7 @@ def restore_state(archive: Archive) -> State[Any]:
     origins = {
         name: Origins.restore(f"origins.{m}.", archive, d)
         for m, (name, d) in enumerate(n_mapped.items())
-        if f"origins.{m}.runs" in archive.arrays
+        if any(array.startswith(f"origins.{m}.") for array in archive.arrays)
     }
     trial = EncoderTrial.restore(fields["trial"], archive, r, c or 1) if "trial" in fields else None
     if trial is not None and trial.scores:
