@@ -731,7 +731,7 @@ def checked(monkeypatch):
 
         return counted
 
-    for name in ("check_integer", "check_real", "check_choice", "check_bool", "check_n_bits"):
+    for name in ("check_integer", "check_real", "check_fraction", "check_choice", "check_bool", "check_n_bits"):
         original = getattr(checks, name)
         for module in [
             module for path, module in sys.modules.items() if path.startswith(("pyhash.methods.", "pyhash.deep."))
