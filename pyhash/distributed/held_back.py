@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pyhash._inputs.checks import is_sparse
 from pyhash.codes import unpack
+from pyhash.distributed.label_pass import ChunkLabels, is_labelled
 from pyhash.methods.linear import CALIBRATION
 from pyhash.methods.parts.calibration import Calibration, candidates_of
 from pyhash.methods.parts.chunk_calibration import held_back, rows_to_hold
@@ -18,21 +19,20 @@ from pyhash.methods.parts.state import State
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
-    from pyhash.distributed.label_pass import CodedChunk
     from pyhash.distributed.map_pass import FittedMaps
     from pyhash.methods.linear import Settings
     from pyhash.methods.parts.unmapped_rows import UnmappedRows
 
 
-def rows_held_back(settings: Settings, coded: list[CodedChunk], maps: FittedMaps) -> NDArray[np.int64]:
+def rows_held_back(settings: Settings, labels: list[ChunkLabels], maps: FittedMaps) -> NDArray[np.int64]:
     """Return the numbers of the rows to hold back, ascending.
 
     With decay, they are of the last chunk, whose rows have their whole weight.
     """
-    labelled = np.concatenate([np.diff(of_chunk.labels[-1].indptr) > 0 for of_chunk in coded])
+    labelled = [is_labelled(of_chunk) for of_chunk in labels]
     if settings.decay > 0:
-        labelled[: -len(coded[-1].codes)] = False
-    return rows_to_hold(np.flatnonzero(labelled), maps.anchors.values(), settings.rng(CALIBRATION))
+        labelled[:-1] = [np.zeros_like(of_chunk) for of_chunk in labelled[:-1]]
+    return rows_to_hold(np.flatnonzero(np.concatenate(labelled)), maps.anchors.values(), settings.rng(CALIBRATION))
 
 
 def calibrated(

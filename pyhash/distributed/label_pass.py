@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +19,25 @@ if TYPE_CHECKING:
     from pyhash.methods.parts.arrays import Matrix
 
 
-@dataclass(frozen=True)
-class CodedChunk:
-    """Labels and codes of the rows of a chunk, small enough to be sent."""
+# Labels of a chunk: a csr_array of bool (n, c_k) for each layer, coarse to fine. They are small enough to be sent.
+ChunkLabels: TypeAlias = list[Any]
 
-    labels: list[Any]  # csr_array of bool (n, c_k) of each layer, coarse to fine
-    codes: NDArray[np.uint8]  # packed
 
-    @property
-    def matrices(self) -> list[Matrix]:
-        """Labels of each layer as matrices (n, c_k) of 0 and 1."""
-        return _matrices(self.labels)
+def label_matrices_of(labels: ChunkLabels) -> list[Matrix]:
+    """Return the labels of a chunk as matrices (n, c_k) of 0 and 1."""
+    return [layer.toarray().astype(np.float64) for layer in labels]
+
+
+def is_labelled(labels: ChunkLabels) -> NDArray[np.bool_]:
+    """Return which rows of a chunk have a label in the finest layer."""
+    labelled: NDArray[np.bool_] = np.diff(labels[-1].indptr) > 0
+    return labelled
 
 
 def read_labels(
     model: OnlineMethod[Any, Any], settings: Settings, source: ChunkSource
-) -> tuple[Settings, list[list[Any]]]:
-    """Return the settings with all classes, and the labels of each chunk by layer, as ``CodedChunk`` has them.
+) -> tuple[Settings, list[ChunkLabels]]:
+    """Return the settings with all classes, and the labels of each chunk.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def read_labels(
     """
     from scipy.sparse import csr_array
 
-    chunks: list[list[Any]] = []
+    chunks: list[ChunkLabels] = []
     for labels, slices in source.labels():
         settings, layers = model._with_labels(settings, None, labels, slices[-1].stop)
         for part in slices:
@@ -67,19 +68,15 @@ def read_labels(
 
 
 def learn_codes(
-    model: OnlineMethod[Any, Any], settings: Settings, state: State[Any], labels: list[list[Any]]
-) -> tuple[State[Any], list[CodedChunk]]:
-    """Return a state without sums over features after a pass over labels, and the codes of each chunk."""
-    coded = []
-    for layers in labels:
+    model: OnlineMethod[Any, Any], settings: Settings, state: State[Any], chunks: list[ChunkLabels]
+) -> tuple[State[Any], list[NDArray[np.uint8]]]:
+    """Return a state without sums over features after the labels of more chunks, and the packed codes of each chunk."""
+    codes = []
+    for labels in chunks:
         if state.n_chunks and settings.decay > 0:
             state = state.scaled(1.0 - settings.decay)
-        matrices = _matrices(layers)
-        chunk = Chunk({}, matrices, {}, {}, state.label_sets, Recorder(state.n_chunks + 1) if settings.record else None)
+        recorder = Recorder(state.n_chunks + 1) if settings.record else None
+        chunk = Chunk({}, label_matrices_of(labels), {}, {}, state.label_sets, recorder)
         state, signs = model._learn_codes(settings, state, chunk)
-        coded.append(CodedChunk(layers, pack(signs)))
-    return state, coded
-
-
-def _matrices(layers: list[Any]) -> list[Matrix]:
-    return [layer.toarray().astype(np.float64) for layer in layers]
+        codes.append(pack(signs))
+    return state, codes

@@ -11,9 +11,9 @@ import numpy as np
 from pyhash.distributed.chunk_sources import make_source
 from pyhash.distributed.cluster import check_client, compute
 from pyhash.distributed.held_back import calibrated, rows_held_back
-from pyhash.distributed.label_pass import learn_codes, read_labels
+from pyhash.distributed.label_pass import read_labels
 from pyhash.distributed.map_pass import fit_maps
-from pyhash.distributed.reduction import Plan, sum_stream
+from pyhash.distributed.reduction import Plan, learn_stream
 from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.origins import Origins
 
@@ -102,15 +102,14 @@ def fit(
     settings, labels_of_chunks = read_labels(model, settings, source)
     unfitted = type(model)(**model.get_params())  # to be sent
     maps = fit_maps(unfitted, settings, source, labels_of_chunks[0], client)
-    state, coded = learn_codes(model, settings, maps.state, labels_of_chunks)
-    held = rows_held_back(settings, coded, maps) if model._calibrates(settings) else None
-    plan = Plan.of(unfitted, settings, maps.state, coded)
-    total, rows = compute(sum_stream(plan, source, coded, held), client)
+    held = rows_held_back(settings, labels_of_chunks, maps) if model._calibrates(settings) else None
+    plan = Plan.of(unfitted, settings, maps.state, labels_of_chunks)
+    state, codes, sums, rows = compute(tuple(learn_stream(plan, source, labels_of_chunks, held)), client)
     # Every row was mapped to all anchors.
     n = sum(source.n_rows)
     origins = {name: Origins.of_anchors(maps.anchors[name]).with_rows(n) for name in state.origins}
-    state = replace(state, sums=total.sums, layers=total.layers, unlabelled=total.unlabelled, origins=origins)
-    codes = np.concatenate([of_chunk.codes for of_chunk in coded])
+    state = replace(state, maps=maps.state.maps, origins=origins, **vars(sums))
+    codes = np.concatenate([of_chunk for of_task in codes for of_chunk in of_task])
     if rows:
         with model._computable():
             state = calibrated(settings, state, [of_chunk for of_task in rows for of_chunk in of_task], codes, maps)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.distributed.cluster import compute
+from pyhash.distributed.label_pass import ChunkLabels, label_matrices_of
 from pyhash.methods.contract import n_rows_of
 from pyhash.methods.online import check_first_rows
 from pyhash.methods.parts.feature_maps import FeatureMap, RBFAnchors
@@ -31,9 +32,9 @@ class FittedMaps(NamedTuple):
 
 
 def fit_maps(
-    model: OnlineMethod[Any, Any], settings: Settings, source: ChunkSource, labels: list[Any], client: Client | None
+    model: OnlineMethod[Any, Any], settings: Settings, source: ChunkSource, labels: ChunkLabels, client: Client | None
 ) -> FittedMaps:
-    """Return the maps of a stream; `labels` are those of the first chunk, by layer.
+    """Return the maps of a stream; `labels` are those of the first chunk.
 
     Maps that grow take on the rows that they would take on as the chunks come.
     """
@@ -47,8 +48,8 @@ def fit_maps(
     return maps if growing is None else compute(growing, client)
 
 
-def _fitted(model: OnlineMethod[Any, Any], settings: Settings, rows: ChunkRows, labels: list[Any]) -> FittedMaps:
-    matrices = [layer.toarray().astype(np.float64) for layer in labels]
+def _fitted(model: OnlineMethod[Any, Any], settings: Settings, rows: ChunkRows, labels: ChunkLabels) -> FittedMaps:
+    matrices = label_matrices_of(labels)
     first = UnmappedRows.of_chunk(rows.views, matrices, len(matrices[0]), 0, rows.present)
     first.check_values()
     check_first_rows(first, rows.views)

@@ -238,15 +238,12 @@ def test_maps_of_others_are_fitted_once_on_the_first_chunk():
 
 def test_the_rows_held_back_for_calibration_are_no_anchors_and_spread_over_the_stream():
     from pyhash.distributed.held_back import rows_held_back
-    from pyhash.distributed.label_pass import CodedChunk
     from pyhash.distributed.map_pass import FittedMaps
 
     settings = pyhash.BOCH(8)._settings(["image"])
-    coded = [
-        CodedChunk([sp.csr_array(np.eye(3)[[0, 1, 2] * 400] > 0)], np.zeros((1200, 1), np.uint8)) for _ in range(5)
-    ]
+    labels = [sp.csr_array(np.eye(3)[[0, 1, 2] * 400] > 0)]
     anchors = {"image": np.arange(0, 6000, 2)}
-    held = rows_held_back(settings, coded, FittedMaps(None, anchors))
+    held = rows_held_back(settings, [labels] * 5, FittedMaps(None, anchors))
     assert len(held) == len(set(held.tolist())) == 500
     assert (held % 2 == 1).all()
     assert len(np.unique(held // 1200)) == 5
