@@ -348,6 +348,8 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             return given
         log_P = np.zeros((len(given), len(often)))
         for name, x in rows.views.items():
+            if not state.has_rows(name):
+                continue
             having = np.flatnonzero(rows.has(name))
             for block in row_blocks(len(having), len(sets.counts)):
                 of_block = having[block]

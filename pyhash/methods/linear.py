@@ -607,6 +607,11 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         encoder: str,
         names: Mapping[str, str],
     ) -> NDArray[np.float32]:
+        for name in weights:
+            if not state.has_rows(name):
+                raise NotFittedError(
+                    f"this {type(self).__name__} has no rows with the modality {name!r} learned: call partial_fit first"
+                )
         n = n_rows_of(rows)
         project = self._projector(state, weights, encoder)
         out = np.empty((n, self._n_bits_of(state)), dtype=np.float32)

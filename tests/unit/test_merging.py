@@ -8,7 +8,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 import pyhash
-from pyhash import BOCH, DCH, LEMON, SEOCH, SHOH, Centering, CodeIndex, RBFAnchors, Standardizing, UnitLength, merge
+from pyhash import (
+    BOCH,
+    DCH,
+    LEMON,
+    SEOCH,
+    SHOH,
+    Centering,
+    CodeIndex,
+    NotFittedError,
+    RBFAnchors,
+    Standardizing,
+    UnitLength,
+    merge,
+)
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -587,3 +600,32 @@ def test_bags_of_words_are_merged_as_they_are(stream):
     assert isinstance(model._state.maps["text"], UnitLength)
     part = BOCH(32).partial_fit({"text": stream.views["text"][200:]}, stream.labels[200:])
     assert_sums_are(model + part, model.partial_fit({"text": stream.views["text"][200:]}, stream.labels[200:]))
+
+
+@pytest.mark.parametrize("encoder", ["bits", "posterior", "bayes"])
+def test_a_part_may_begin_with_rows_that_all_lack_a_modality(stream, encoder):
+    part = stream.learn(bare(encoder=encoder), np.arange(240)).emptied()
+    views = stream.views_of(np.arange(120))
+    part.partial_fit({**views, "text": None}, stream.labels[:120])
+    with pytest.raises(NotFittedError, match="no rows with the modality 'text'"):
+        part.project(views["text"], modality="text")
+    with pytest.raises(NotFittedError, match="no rows with the modality 'text'"):
+        part.encode_fused(views)
+    stream.learn(part, np.arange(120, 360))
+    expected = stream.learn(part.emptied(), np.arange(120, 360))
+    found, other = (model.encode(stream.views["text"][360:], modality="text") for model in (part, expected))
+    # The shares of the classes differ a little, and so do calibrations.
+    assert (found == other).mean() > (0.4 if encoder == "bayes" else 0.9)
+
+
+def test_noisy_labels_are_judged_by_the_modalities_learned(stream):
+    part = stream.learn(bare(noise=0.1), np.arange(240)).emptied()
+    part.partial_fit({**stream.views_of(np.arange(120)), "text": None}, stream.labels[:120])
+    before = copy.copy(part)
+    rows = np.arange(120, 240)
+    part.partial_fit(stream.views_of(rows), stream.labels[rows])
+    without = {**stream.views_of(rows), "text": None}
+    expected = before.partial_fit(without, stream.labels[rows]).relabelled_
+    assert len(expected["row"]) > 0
+    for field, values in part.relabelled_.items():
+        assert_array_equal(values, expected[field])

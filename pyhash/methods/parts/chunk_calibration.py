@@ -31,13 +31,15 @@ def drawn_rows(rng: np.random.Generator, rows: NDArray[np.int64], most: int) -> 
 def calibrated(state: State[Own], rows: UnmappedRows, rng: np.random.Generator) -> State[Own]:
     """Return the state with its calibrations updated by predicting some rows that are not learned yet.
 
-    They begin with the first rows that have all modalities between them.
+    They begin with the first rows that have all modalities between them. A modality that no row learned has cannot
+    predict.
     """
     held = rows.take(drawn_rows(rng, rows.labelled, MAX_ROWS))
-    if not state.calibrations and held.views.keys() != state.n_features.keys():
+    names = [name for name in held.views if state.has_rows(name)]
+    if not state.calibrations and len(names) < len(state.n_features):
         return state
     calibrations = dict(state.calibrations)
-    for name in held.views:
+    for name in names:
         X, L = state.mapped(name, held.features(name)), held.labels[-1][held.has(name)]
         before = calibrations.get(name) or Calibration.empty(*candidates_of(state.maps[name], X, state.sums[name]))
         calibrations[name] = before.with_rows(X, L, cast("LabelSets", state.label_sets), state.solver(name))

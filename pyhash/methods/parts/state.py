@@ -132,6 +132,11 @@ class State(Generic[Own]):
         """Whether sums of rows are kept, which Bayes codes need; files of version 0.1 lack them."""
         return all(sums.X is not None for sums in self.sums.values())
 
+    def has_rows(self, modality: str) -> bool:
+        """Return whether rows with a modality were learned; of some, none may be left, or have come yet."""
+        counts = self.sums[modality].counts
+        return counts is None or bool(counts[0] > 0)
+
     def mapped(self, modality: str, rows: Features) -> Features:
         """Return rows of a modality, which a user gave as ``views[modality]``, after its map."""
         name = f"views[{modality!r}]"
