@@ -19,6 +19,12 @@ forks = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 N_BITS = 60
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    """No test here cuts the power."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 def codes_of(ids):
     """The codes of these ids: each id has one, so that mixed contents are noticed."""
     codes = np.random.default_rng(7).integers(0, 256, (4000, 8), dtype=np.uint8)[np.asarray(ids, dtype=np.int64)]

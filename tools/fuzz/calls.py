@@ -98,7 +98,7 @@ def make_batch(rng: np.random.Generator) -> list[Case]:
         wrong = {}
         for name in map(str, chosen):
             value = values[rng.integers(len(values))]
-            if name == "metric" and callable(value):
+            if name in ("metric", "source") and callable(value):
                 continue  # a function of the user, whose own errors are not ours
             if not (name in WORK and isinstance(value, int) and value in HUGE):
                 wrong[name] = value

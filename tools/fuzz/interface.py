@@ -76,6 +76,7 @@ def examples() -> dict[str, Any]:
         "losses": {"total": [1.0, 0.5]}, "size": 7, "SensitivityDisplay.values": {"alpha": [1, 100]},
         "B": rng.choice(np.array([-1, 1], np.int8), (24, 4)), "H": np.eye(4), "Q": rng.normal(size=(24, 4)),
         "max_sweeps": 3, "models": [part, part.emptied()],
+        "offset": 1, "source": lambda offset: [],
         "Dataset.name": "mine", "Dataset.labels": data.labels, "label_names": data.label_names,
         "hierarchy": data.hierarchy, "layers": data.layers, "splits": data.splits, "Dataset.views": data.views,
         "distributed.encode.model": model, "distributed.encode.X": da.from_array(rng.normal(size=(9, 20)), chunks=4),
@@ -93,6 +94,7 @@ def examples() -> dict[str, Any]:
 _SPECIAL: dict[str, dict[str, Any]] = {
     "load_npz": {"path": "data.npz"},
     "load": {"path": "model.npz"},
+    "StreamFolder": {"path": "stream", "model": pyhash.LEMON(16)},
     "reconstruct": {"ids": [1, 2]},
     "remove": {"ids": [1, 2]},
     "upsert": {"codes": np.ones((2, 2), np.uint8), "ids": [1, 99]},
@@ -222,6 +224,15 @@ def _index_state(index: pyhash.CodeIndex) -> object:
     return len(index), index.ids.tobytes(), index.codes.tobytes(), index.n_bits
 
 
+def _stream() -> pyhash.StreamFolder:
+    stream = pyhash.StreamFolder(tempfile.mkdtemp(dir=examples()["folder"]), pyhash.LEMON(16))
+    return stream.learn(examples()["views"], examples()["labels"], offset=1)
+
+
+def _stream_state(stream: pyhash.StreamFolder) -> object:
+    return stream.n_chunks, stream.offset, stream.model.n_samples_seen_, _index_state(stream.index)
+
+
 def _dataset() -> datasets.Dataset:
     return replace(examples()["data"], splits={"mine": np.arange(24) < 6})
 
@@ -274,6 +285,8 @@ def targets() -> list[Target]:
         found.append(_method("CodeIndex", _index, method, _index_state))
     found.append(_method("CodeIndex", _index, "save", _index_state))
     found.append(_method("CodeIndex", _index, "open", _index_state))
+    found += [_function("StreamChunk", pyhash.StreamChunk), _function("StreamFolder", pyhash.StreamFolder)]
+    found += [_method("StreamFolder", _stream, method, _stream_state) for method in ("learn", "run")]
     for method in ("select", "split", "chunks"):
         found.append(_method("Dataset", _dataset, method, _nothing_of))
     for cls in (deep.SDCH, deep.DHSL):
