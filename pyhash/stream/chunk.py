@@ -15,9 +15,9 @@ class StreamChunk:
     Parameters
     ----------
     views : mapping of str to array_like or scipy.sparse of shape (n, n_features)
-        Features of each modality, rows aligned; n >= 1.
+        Features of each modality, rows aligned; n >= 1. None for one that no row has, except in the first chunk.
     labels : array_like or list of array_like
-        Labels of the rows, as the model's class describes them.
+        Labels of the rows, as the model's class describes them. Rows without a label get codes and are not learned.
     offset : value that JSON keeps, not None
         Where the source goes on after these rows: a number, a str, or a list or a dict of them. The source gets it back
         when the stream is continued.

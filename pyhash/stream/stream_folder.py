@@ -31,7 +31,7 @@ class _Memory(NamedTuple):
 
     manifest: StreamManifest | None
     model: OnlineMethod[Any, Any]
-    index: Content
+    codes: Content
 
 
 class StreamFolder:
@@ -325,8 +325,7 @@ class StreamFolder:
         check_offset(chunk.offset)
         # A copy shares what was learned, which no model changes: it replaces it.
         learned = copy.copy(self._model)
-        present = {} if chunk.present is None else {"present": chunk.present}
-        learned.partial_fit(chunk.views, chunk.labels, **present)
+        learned.partial_fit(chunk.views, chunk.labels, present=chunk.present)
         self.index.add(learned.codes_, chunk.ids, model=learned)
         self._model = learned
 
@@ -337,7 +336,7 @@ class StreamFolder:
         """After an error: go back to what was before, unless what is in memory was committed."""
         if self._files.manifest is before.manifest:
             self._model = before.model
-            self._files.index.restore(before.index)
+            self._files.index.restore(before.codes)
 
     def _check_writable(self) -> None:
         if self._read_only:
