@@ -114,8 +114,11 @@ class StreamFiles:
             if not isinstance(model, OnlineMethod) or model.fingerprint != index.fingerprint:
                 index.release()
                 raise ModelFormatError(f"{path / manifest.model} is not the model whose codes {path / INDEX} holds")
+            files = cls(path, manifest, index)
+            if not read_only:
+                files._delete_leftovers()
             index.read_only = read_only
-            return cls(path, manifest, index), model
+            return files, model
 
     def commit(self, model: OnlineMethod[Any, Any], offset: Any, n_chunks: int) -> None:
         """Make model, index and offset the content of the folder, wholly or not at all.

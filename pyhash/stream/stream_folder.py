@@ -135,8 +135,8 @@ class StreamFolder:
                 raise ValueError(f"read_only must be False for a new folder: {folder} has no {MANIFEST}")
             index = _index_for(model, index)
             self._files, self._model = StreamFiles.create(folder, index.n_bits), copy.copy(model)
-            if len(index):
-                self._files.index.add(index.codes, index.ids, model=index.fingerprint)
+            if model._state is not None:
+                self._files.index.add(index.codes, index.ids, model=model)
 
     def __repr__(self) -> str:
         return f"StreamFolder({str(self._files.path)!r}) with {self.n_chunks} chunks, offset {self.offset!r}"

@@ -234,6 +234,42 @@ def test_a_fitted_model_and_its_index_go_on(path, tmp_path):
     assert StreamFolder(path, read_only=True).n_chunks == 4
 
 
+def test_a_fitted_model_goes_on_with_an_empty_index(path):
+    model = MAKE["lemon"]().partial_fit(chunk(0).views, chunk(0).labels)
+    with StreamFolder(path, model) as stream:
+        stream.commit()
+    with StreamFolder(path) as stream:
+        assert (stream.offset, stream.n_chunks, len(stream.index)) == (None, 0, 0)
+        stream.run(until(2))
+        assert stream.model.fingerprint == model.fingerprint
+
+
+def test_rows_that_lack_a_modality_or_a_label(path, tmp_path):
+    def chunks(offset):
+        for number in range(offset or 0, 4):
+            each, labels, present = chunk(number), chunk(number).labels.copy(), None
+            views = dict(each.views)
+            if number == 1:
+                present = {"text": np.arange(SIZE) % 2 == 0}
+                labels[::5] = -1
+            if number == 2:
+                views["image"] = None
+            yield StreamChunk(views, labels, offset=number + 1, present=present)
+
+    model, index = MAKE["lemon"](), CodeIndex(16)
+    for each in chunks(None):
+        model.partial_fit(each.views, each.labels, present=each.present)
+        index.add(model.codes_, model=model)
+    with StreamFolder(path, MAKE["lemon"]()) as stream:
+        for number, each in enumerate(chunks(None)):
+            if number < 2:
+                stream.learn(each.views, each.labels, offset=each.offset, present=each.present)
+    with StreamFolder(path) as stream:
+        assert stream.run(chunks) == 2
+        wanted = model_bytes(model, tmp_path), index.codes.tolist(), index.ids.tolist(), index.fingerprint
+        assert held(stream, tmp_path) == wanted
+
+
 def test_the_model_that_is_given_stays_unfitted(path):
     model = MAKE["lemon"]()
     with StreamFolder(path, model) as stream:
