@@ -143,6 +143,7 @@ SLOW = pytest.mark.slow("starts and kills many processes")
 def test_kills_spread_over_the_code_that_writes(tmp_path, name, n_moments):
     """Between any two lines: while arrays of a file are written, before and after a rename, while files are deleted."""
     end, found = 3, []
+    run_traced(tmp_path / "first", name, end)  # modules load
     n_lines = run_traced(tmp_path / "whole", name, end)
     assert n_lines > 1000
     for number in range(n_moments):
