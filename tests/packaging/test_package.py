@@ -304,6 +304,7 @@ GUIDES = [
             "own-data",
             "queries-of-several-modalities",
             "scale-out",
+            "stream-folder",
             "streams",
             "three-modalities",
             "watching-convergence",
