@@ -19,21 +19,21 @@ CHUNKS = [slice(0, 90), slice(90, 91), slice(91, 170), slice(170, 171), slice(17
 QUERIES = slice(250, 300)
 
 
-def learned(make, path, labels, through_files):
+def learned(make, path, labels, through_files, views):
     model, codes = make(), []
     for rows in CHUNKS:
-        model.partial_fit({name: x[rows] for name, x in VIEWS.items()}, labels[rows])
+        model.partial_fit({name: x[rows] for name, x in views.items()}, labels[rows])
         codes.append(model.codes_)
         if through_files:
             model.save(path)
             model = load(path)
     model.save(path)
-    queries = [model.project(x[QUERIES], modality=name) for name, x in VIEWS.items()]
+    queries = [model.project(x[QUERIES], modality=name) for name, x in views.items()]
     return np.concatenate(codes), queries, path.read_bytes()
 
 
-def assert_the_same(make, tmp_path, labels):
-    straight, stopped = (learned(make, tmp_path / f"{way}.npz", labels, way) for way in (False, True))
+def assert_the_same(make, tmp_path, labels, views=VIEWS):
+    straight, stopped = (learned(make, tmp_path / f"{way}.npz", labels, way, views) for way in (False, True))
     assert np.array_equal(straight[0], stopped[0])
     for one, other in zip(straight[1], stopped[1], strict=True):
         assert np.array_equal(one, other)
@@ -67,3 +67,17 @@ def test_whatever_the_encoder(tmp_path, name, encoder):
         return method_class(name)(12, encoder=encoder, seed=3, **PARAMETERS.get(name, {}))
 
     assert_the_same(make, tmp_path, DATA.labels["level2"])
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_whatever_comes_late(tmp_path, name):
+    """Classes by name that begin in later chunks, old sums that fade."""
+
+    def make():
+        others = {"class_bits": 6} if name == "boch" else {}
+        return method_class(name)(12, decay=0.1, seed=3, **others)
+
+    classes = np.array(["a", "b", "c", "d", "e", "f"])
+    order = np.argsort(DATA.labels["level2"], kind="stable")
+    views = {key: x[order] for key, x in VIEWS.items()}
+    assert_the_same(make, tmp_path, classes[DATA.labels["level2"][order]], views)
