@@ -172,5 +172,19 @@ def _make_folder(folder: Path) -> None:
         foreign = sorted(name for name in os.listdir(folder) if name != LOCK and not is_own_name(name))
         if foreign:
             raise FileExistsError(f"{folder} must be a new or empty folder, it holds {foreign[0]!r}") from None
+        in_use = next((path.name for path in sorted(folder.glob("shard-*")) if _holds_codes(path)), None)
+        if in_use is not None:
+            raise FileExistsError(
+                f"{folder} must be a new or empty folder, it holds {in_use!r}, a shard of another index: the first of "
+                f"the folders must be that with its {SHARDS_MANIFEST}"
+            ) from None
     else:
         sync_directory(folder.parent)
+
+
+def _holds_codes(shard: Path) -> bool:
+    try:
+        with CodeIndex.open(shard, mmap=True) as index:
+            return len(index) > 0
+    except FileNotFoundError:  # it was not made to the end
+        return False

@@ -302,6 +302,10 @@ def test_folders(tmp_path, rng):
         assert state(index) == before
     with pytest.raises(FileNotFoundError), ShardedIndex(folders[:1]) as index:
         index.search(make_codes(rng, 2), 1)
+    names = sorted(os.listdir(folders[1]))
+    with pytest.raises(FileExistsError, match=r"it holds 'shard-0001-.*', a shard of another index"):
+        ShardedIndex(folders[1], n_bits=N_BITS)
+    assert sorted(os.listdir(folders[1])) == names
 
 
 @pytest.mark.parametrize(
