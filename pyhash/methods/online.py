@@ -188,8 +188,9 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         Only for methods whose codes do not depend on other rows: BOCH, where every row has one label and all bits are
         class bits. The rows are given as they were learned, since a model does not keep them; with `noise`, with the
         labels that they were learned with. Nor does it know which rows it has forgotten: to forget a row twice makes
-        the sums wrong, unless it is refused as more than was learned. Calibrations of label scores stay, which are sums over predictions, and so
-        do feature maps, except anchors that are given by `ids`. A call that raises leaves the model unchanged.
+        the sums wrong, unless it is refused as more than was learned. Calibrations of label scores stay, which are sums
+        over predictions, and so do feature maps, except anchors that are given by `ids`. A call that raises leaves the
+        model unchanged.
 
         Parameters
         ----------
