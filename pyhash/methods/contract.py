@@ -238,7 +238,7 @@ class HashingMethod(Parameters, ABC):
         Raises
         ------
         NotFittedError
-            If nothing was learned yet.
+            If nothing was learned yet, or no row with the modality.
         TypeError
             If X does not hold real numbers.
         ValueError
@@ -293,7 +293,7 @@ class HashingMethod(Parameters, ABC):
         Raises
         ------
         NotFittedError
-            If nothing was learned yet.
+            If nothing was learned yet, or no row with one of the modalities.
         TypeError
             If `views` is not a mapping of str to arrays of real numbers.
         TypeError
