@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 MAX_ID = np.iinfo(np.int64).max
 
 
-def check_ids(ids: ArrayLike, n: int | None = None, *, unique: bool = False) -> NDArray[np.int64]:
-    """Ids as a new array (n,) of int64; with `n`, one for each of so many codes."""
+def check_ids(ids: ArrayLike, n: int | None = None, *, unique: bool = False, of: str = "code") -> NDArray[np.int64]:
+    """Ids as a new array (n,) of int64; with `n`, one for each of so many codes, or of what `of` names."""
     array = as_array("ids", ids)
     if array.size == 0:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise TypeError(f"ids must be integers, got dtype {array.dtype}")
     if n is not None and array.shape != (n,):
-        raise ValueError(f"ids must have shape ({n},), one for each code, got {array.shape}")
+        raise ValueError(f"ids must have shape ({n},), one for each {of}, got {array.shape}")
     if array.ndim != 1:
         raise ValueError(f"ids must have shape (n,), got {array.shape}")
     if array.size and int(array.max()) > MAX_ID:

@@ -21,6 +21,7 @@ Label: TypeAlias = Any  # str, int, float, bool, bytes or a tuple of these
 
 # Integers that Python writes and reads as text without a limit of digits.
 _MAX_INT_BITS = 1024
+_MAX_DEPTH = 8  # of tuples in tuples
 _NUMERIC = "biufc"
 _NAMED = "OUST"  # dtypes of labels by name: objects, and the three of strings
 
@@ -90,7 +91,7 @@ def is_missing(label: object) -> bool:
     return pandas is not None and (label is getattr(pandas, "NA", None) or label is getattr(pandas, "NaT", None))
 
 
-def check_label(name: str, label: object, where: str) -> Label:
+def check_label(name: str, label: object, where: str, depth: int = 0) -> Label:
     """Return a label as a value that a file can keep; numbers and strings of numpy become those of Python.
 
     Raises
@@ -99,6 +100,8 @@ def check_label(name: str, label: object, where: str) -> Label:
         If it is of another type.
     ValueError
         If it is not finite, or an integer of more than 1024 bits.
+    ValueError
+        If tuples are nested more than 8 deep.
     """
     if isinstance(label, np.generic):
         label = label.item()
@@ -113,7 +116,9 @@ def check_label(name: str, label: object, where: str) -> Label:
             raise ValueError(f"{name} must be finite where they are numbers, got {label} in {where}")
         return label
     if type(label) is tuple:
-        return tuple(check_label(name, part, where) for part in label)
+        if depth == _MAX_DEPTH:
+            raise ValueError(f"{name} must have tuples nested at most {_MAX_DEPTH} deep, got deeper ones in {where}")
+        return tuple(check_label(name, part, where, depth + 1) for part in label)
     hint = "; several labels of a row are a set" if isinstance(label, (list, np.ndarray)) else ""
     raise TypeError(
         f"{name} must be str, int, float, bool, bytes or tuples of these, which files can keep, got "

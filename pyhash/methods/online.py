@@ -24,6 +24,8 @@ from pyhash.methods.parts.unmapped_rows import UnmappedRows, check_present
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_NO_LABELS = "labels must give some row of the first chunk a label, none has one"
+
 
 class OnlineMethod(LinearMethod[SettingsT, Own]):
     """A method that learns chunk by chunk."""
@@ -187,10 +189,10 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
 
         Only for methods whose codes do not depend on other rows: BOCH, where every row has one label and all bits are
         class bits. The rows are given as they were learned, since a model does not keep them; with `noise`, with the
-        labels that they were learned with. Nor does it know which rows it has forgotten: to forget a row twice makes
-        the sums wrong, unless it is refused as more than was learned. Calibrations of label scores stay, which are sums
-        over predictions, and so do feature maps, except anchors that are given by `ids`. A call that raises leaves the
-        model unchanged.
+        labels that they were learned with. Without `ids` and a kernel map it cannot tell that a row is forgotten
+        already: to forget it twice makes the sums wrong, unless it is refused as more than was learned. Calibrations of
+        label scores stay, which are sums over predictions, and so do feature maps, except anchors that are given by
+        `ids`. A call that raises leaves the model unchanged.
 
         Parameters
         ----------
@@ -222,7 +224,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
         ValueError
             If `ids` are not distinct numbers of rows learned, one for each row.
         ValueError
-            If `ids` are missing, or of rows that can be forgotten no more.
+            If `ids` are missing, or of rows that are forgotten already or can be forgotten no more.
         ValueError
             If all anchors of a map are among the rows.
 
@@ -345,6 +347,8 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
                 f"present must be None for this {type(self).__name__}: its file, of version 0.1, lacks the number of "
                 "rows of each modality"
             )
+        elif learned_rows.n == 0 and state.n_samples == 0:
+            raise ValueError(_NO_LABELS)
         state, signs = self._advance(settings, state, learned_rows, validation)
         if learned_rows is rows:
             return state, pack(signs)
@@ -370,7 +374,7 @@ class OnlineMethod(LinearMethod[SettingsT, Own]):
 
 
 def _check_row_numbers(ids: ArrayLike, n: int) -> NDArray[np.int64]:
-    numbers = check_ids(ids, n, unique=True)
+    numbers = check_ids(ids, n, unique=True, of="row")
     if numbers.min() < 0:
         raise ValueError(f"ids must be numbers of rows, from 0, got {numbers.min()}")
     return numbers
@@ -379,7 +383,7 @@ def _check_row_numbers(ids: ArrayLike, n: int) -> NDArray[np.int64]:
 def check_first_rows(rows: UnmappedRows, modalities: Collection[str]) -> None:
     """Raise ValueError unless there are rows to learn from in the first chunk, some with each modality."""
     if rows.n == 0:
-        raise ValueError("labels must give some row of the first chunk a label, none has one")
+        raise ValueError(_NO_LABELS)
     for name in modalities:
         if name not in rows.views:
             raise ValueError(

@@ -270,11 +270,30 @@ def test_ids_that_do_not_fit_are_refused(stream):
     )
 
 
+def test_a_row_is_forgotten_once(stream):
+    """Also after a file, and rows left can be forgotten without ids where the map did not grow."""
+    model = stream.learn(BOCH(16, feature_maps=FIXED | {"text": UnitLength()}), range(240))
+    is_anchor = np.isin(np.arange(240), model._state.origins["image"].anchors)
+    rows = np.flatnonzero(~is_anchor)[:7]
+    call = (stream.views_of(rows), stream.labels[rows])
+    present = {name: mark[rows] for name, mark in stream.present.items()}
+    model.forget(*call, ids=rows, present=present)
+    before = model._state
+    with pytest.raises(ValueError, match=rf"^ids must be of rows that are not forgotten yet, got {rows[0]}$"):
+        model.forget(*call, ids=rows, present=present)
+    assert model._state is before
+    assert before.origins["image"].n_rows == 240
+    others = np.flatnonzero(~is_anchor)[7:9]
+    present = {name: mark[others] for name, mark in stream.present.items()}
+    model.forget(stream.views_of(others), stream.labels[others], present=present)
+    assert model.n_samples_seen_ == 231
+
+
 def test_rows_that_forgotten_anchors_completed_cannot_be_forgotten(stream):
     model = stream.learn(bare({**GROWING, "sound": None}), np.arange(240))
     first = model._state.origins["image"].anchors[:1]
     stream.forget(model, first, ids=first)
-    other = np.setdiff1d(np.arange(120), model._state.origins["image"].anchors)[:1]
+    other = np.setdiff1d(np.arange(120), [*first, *model._state.origins["image"].anchors])[:1]
     message = r"^ids must be of rows that can still be forgotten, got \d+: the map of 'image' has lost anchors"
     refused(model, message, stream.views_of(other), stream.labels[other], ids=other)
     stream.forget(model, np.arange(200, 240), ids=np.arange(200, 240))
@@ -556,6 +575,13 @@ def test_an_emptied_model_has_the_maps_and_learned_nothing(stream, tmp_path):
             _ = model.codes_
         assert model._state.calibrations.keys() == base._state.calibrations.keys()
     assert base.n_samples_seen_ == 240
+
+
+def test_an_emptied_model_wants_a_label_in_its_first_chunk(stream):
+    model = stream.learn(BOCH(16, feature_maps=FIXED), range(240)).emptied()
+    with pytest.raises(ValueError, match=r"^labels must give some row of the first chunk a label, none has one$"):
+        model.partial_fit({"image": stream.views["image"][:9], "text": None, "sound": None}, np.full(9, -1))
+    assert model.n_samples_seen_ == 0
 
 
 def test_an_emptied_model_calibrates_with_its_first_chunk(stream):

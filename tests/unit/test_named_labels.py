@@ -125,6 +125,17 @@ def test_the_order_of_a_set_does_not_depend_on_hashes():
     assert labels_of_entry("labels", {10, 9, 2}, "row 0") == [2, 9, 10]
 
 
+def test_tuples_in_tuples_have_a_limit():
+    label = ("a",)
+    for _ in range(7):
+        label = (label,)
+    assert labels_of_entry("labels", label, "row 0") == [label]
+    for _ in range(5000):
+        label = (label,)
+    with pytest.raises(ValueError, match=r"^labels must have tuples nested at most 8 deep, got deeper ones in row 0$"):
+        labels_of_entry("labels", label, "row 0")
+
+
 @pytest.mark.parametrize(
     "label", ["", "é\ud800", 0, -(2**100), 2**1000, 0.1, 5e-324, True, b"", b"\xff", (), ("a", (b"b", 1.5, False))]
 )

@@ -93,6 +93,8 @@ def without_rows(
     ValueError
         If a map grew and the rows have no numbers, or it is not known how many anchors there were at them.
     ValueError
+        If a number is of a row that is forgotten already.
+    ValueError
         If all anchors of a map are among the rows.
     """
     L, sets = rows.labels[-1], cast("LabelSets", state.label_sets)
@@ -112,6 +114,7 @@ def without_rows(
             sums[name] = _cleared(name, before.minus(_sums_of(state, name, rows, B, widths, ridge.get(name))))
         if ids is None or name not in origins:
             continue
+        origins[name] = origins[name].without_rows(ids)
         dropped = np.isin(origins[name].anchors, ids)
         if dropped.all():
             raise ValueError(f"ids must leave rows that are anchors of the map of {name!r}, all {len(dropped)} go")
@@ -150,6 +153,9 @@ def _widths(state: State[Own], modality: str, ids: NDArray[np.int64] | None, n: 
         )
     if len(ids) and ids.max() >= origins.n_rows:
         raise ValueError(f"ids must be numbers of the {origins.n_rows} rows learned, got {ids.max()}")
+    forgotten = origins.forgotten(ids)
+    if len(forgotten):
+        raise ValueError(f"ids must be of rows that are not forgotten yet, got {forgotten[0]}")
     widths = origins.widths[ids]
     if (widths < 0).any():
         raise ValueError(

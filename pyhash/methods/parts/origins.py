@@ -13,7 +13,7 @@ from pyhash.methods.parts.arrays import Arrays
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
 
-_UNKNOWN = -1
+_UNKNOWN, _FORGOTTEN = -1, -2
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Origins:
     forgotten keep their numbers.
     """
 
-    runs: NDArray[np.int64]  # (k, 2): of rows that follow each other, how many, and the anchors there were; -1: unknown
+    # (k, 2): of rows that follow each other, how many, and the anchors there were; -1: unknown, -2: rows forgotten
+    runs: NDArray[np.int64]
     anchors: NDArray[np.int64]  # (d,): the row that each anchor is; -1 for none of these rows
 
     @classmethod
@@ -39,13 +40,17 @@ class Origins:
 
     @property
     def widths(self) -> NDArray[np.int64]:
-        """The number of anchors there were at each row (n_rows,); -1 where it is not known any more."""
+        """The number of anchors there were at each row (n_rows,); -1: not known any more, -2: the row is forgotten."""
         return np.repeat(self.runs[:, 1], self.runs[:, 0])
 
     @property
     def always_had_all(self) -> bool:
-        """Whether all rows were learned with all anchors there are now."""
-        return bool((self.runs[:, 1] == len(self.anchors)).all())
+        """Whether all rows that are left were learned with all anchors there are now."""
+        return bool(np.isin(self.runs[:, 1], [len(self.anchors), _FORGOTTEN]).all())
+
+    def forgotten(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of some rows that are forgotten already."""
+        return rows[self.widths[rows] == _FORGOTTEN]
 
     def with_rows(self, n: int) -> Origins:
         """Return the origins after n more rows."""
@@ -65,6 +70,12 @@ class Origins:
         anchors = np.where(self.anchors < 0, of_other, self.anchors)
         return Origins(_joined(np.concatenate([self.runs, other.runs])), anchors)
 
+    def without_rows(self, rows: NDArray[np.int64]) -> Origins:
+        """Return the origins with some rows marked as forgotten."""
+        widths = self.widths
+        widths[rows] = _FORGOTTEN
+        return replace(self, runs=_joined(np.stack([np.ones_like(widths), widths], axis=1)))
+
     def without_anchors(self, dropped: NDArray[np.bool_], last_growth: int) -> Origins:
         """Return the origins without the anchors that `dropped` (d,) marks; those from `last_growth` on joined last.
 
@@ -72,8 +83,8 @@ class Origins:
         these is dropped, what the row added cannot be told any more.
         """
         counts, widths = self.runs.T
-        is_lost = (widths < 0) | ((widths <= last_growth) & dropped[:last_growth].any())
-        left = np.concatenate([[0], np.cumsum(~dropped)])[widths]
+        is_lost = (widths >= 0) & (widths <= last_growth) & dropped[:last_growth].any()
+        left = np.where(widths >= 0, np.concatenate([[0], np.cumsum(~dropped)])[widths], widths)
         runs = np.stack([counts, np.where(is_lost, _UNKNOWN, left)], axis=1)
         return Origins(_joined(runs), self.anchors[~dropped])
 
@@ -87,7 +98,7 @@ class Origins:
         runs = archive.array(f"{prefix}runs", np.int64, (None, 2))
         anchors = archive.array(f"{prefix}anchors", np.int64, (n_anchors,))
         origins = cls(runs, anchors)
-        if (runs[:, 0] < 1).any() or (runs[:, 1] < _UNKNOWN).any() or (runs[:, 1] > n_anchors).any():
+        if (runs[:, 0] < 1).any() or (runs[:, 1] < _FORGOTTEN).any() or (runs[:, 1] > n_anchors).any():
             raise ValueError(f"{prefix}runs must hold numbers of rows and of at most {n_anchors} anchors, got {runs}")
         if (anchors < _UNKNOWN).any() or (anchors >= max(1, origins.n_rows)).any():
             raise ValueError(f"{prefix}anchors must be numbers of the {origins.n_rows} rows learned, or -1")
