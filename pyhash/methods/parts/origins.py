@@ -50,7 +50,8 @@ class Origins:
 
     def forgotten(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return those of some rows that are forgotten already."""
-        return rows[self.widths[rows] == _FORGOTTEN]
+        found: NDArray[np.int64] = rows[self.widths[rows] == _FORGOTTEN]
+        return found
 
     def with_rows(self, n: int) -> Origins:
         """Return the origins after n more rows."""
