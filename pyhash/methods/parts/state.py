@@ -134,6 +134,8 @@ class State(Generic[Own]):
 
     def has_rows(self, modality: str) -> bool:
         """Return whether rows with a modality were learned; of some, none may be left, or have come yet."""
+        if modality not in self.sums:  # of a method without labels, which keeps none
+            return True
         counts = self.sums[modality].counts
         return counts is None or bool(counts[0] > 0)
 
