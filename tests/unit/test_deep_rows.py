@@ -629,7 +629,14 @@ THREADED = """
         try:
             fit()
         except KeyboardInterrupt:
-            print("stopped", multiprocessing.active_children())
+            print("stopped", left())
+
+    def left():
+        # Where the machine is busy, workers that were told to end take a moment.
+        end = time.monotonic() + 60
+        while multiprocessing.active_children() and time.monotonic() < end:
+            time.sleep(0.05)
+        return multiprocessing.active_children()
 
     open(stops, "w").close()
     fit_until_stopped()
@@ -649,7 +656,7 @@ THREADED = """
 
     third = fit()
     same = all(np.array_equal(first.codes_, other.codes_) for other in (second, third))
-    print("same", same, multiprocessing.active_children())
+    print("same", same, left())
 """
 
 
