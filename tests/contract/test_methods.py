@@ -86,7 +86,10 @@ def cases_where(condition):
 def cases_of(names):
     """A fixture over the cases of some methods."""
 
-    @pytest.fixture(params=list(names))
+    # Of the two that train networks, one is quick enough here.
+    marks = {"dhsl": [pytest.mark.slow("trains networks; SDCH is the quicker example")]}
+
+    @pytest.fixture(params=[pytest.param(name, marks=marks.get(name, ())) for name in names])
     def fixture(request):
         return CASES[request.param]
 

@@ -313,7 +313,13 @@ GUIDES = [
 ]
 
 
-@pytest.mark.parametrize("guide", GUIDES)
+LONG_GUIDES = {"docs/howto/comparing-fairly.md", "docs/howto/deep-features.md", "docs/howto/streams.md"}
+
+
+@pytest.mark.parametrize(
+    "guide",
+    [pytest.param(guide, marks=[pytest.mark.slow("learns much")] * (guide in LONG_GUIDES)) for guide in GUIDES],
+)
 def test_the_guides_show_what_happens(guide):
     """Beside the tests in a checkout and in the folder where a wheel is tested."""
     path = Path(__file__).parents[2] / guide

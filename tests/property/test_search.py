@@ -111,6 +111,7 @@ def nearest(distances, k, radius, ties, allowed):
     return rows, distances[rows]
 
 
+@pytest.mark.slow("many codes, against the oracle")
 @settings(max_examples=N_CASES)
 @given(weighted_problems(), st.integers(1, 2), st.data())
 def test_weighted_search_of_many_codes(problem, n_threads, data):

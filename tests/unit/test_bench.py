@@ -39,6 +39,7 @@ def records_of(folder):
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow("draws the charts of several methods")
 def test_results_table_and_charts(capsys, file, tmp_path):
     out = tmp_path / "out"
     arguments = ("--data", file, "--methods", "lemon+rbf,lsh", "--bits", "4,8", "--seeds", "2", "--out", out)

@@ -188,6 +188,7 @@ def test_the_demo_with_a_deep_method_and_then_with_another(capsys, tmp_path, mon
     assert run(capsys, "search", str(out), "cat face")[0] == 0
 
 
+@pytest.mark.slow("learns the built-in data")
 def test_the_demo_compares_methods_that_find_classes_and_things(capsys, tmp_path, fewer_pairs):
     out = tmp_path / "demo"
     assert run(capsys, "demo", "--no-charts", "--chunk-size", "600", "--out", str(out))[0] == 0
@@ -199,6 +200,7 @@ def test_the_demo_compares_methods_that_find_classes_and_things(capsys, tmp_path
     assert "cat" in run(capsys, "search", str(out), "cat face")[1].splitlines()[1]
 
 
+@pytest.mark.slow("learns the built-in data")
 def test_the_demo_learns_from_a_first_chunk_that_lacks_classes(capsys, tmp_path, fewer_pairs):
     first, *others = fewer_pairs.chunks(100, 3, split="pair", labels="level2")
     assert first.labels.max() < max(chunk.labels.max() for chunk in others)
@@ -408,6 +410,7 @@ def test_a_request_to_end_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow("learns the built-in data")
 def test_an_output_folder_behind_a_link(capsys, tmp_path, fewer_pairs):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")

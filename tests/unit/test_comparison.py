@@ -1091,6 +1091,7 @@ def test_parameters_as_json():
     assert described["f"] == "<object object>"  # the same in every process
 
 
+@pytest.mark.slow("draws many charts")
 def test_charts(result, tmp_path):
     names = result.save_charts(tmp_path / "charts")
     assert set(names) == {file.name for file in (tmp_path / "charts").iterdir()}

@@ -186,7 +186,13 @@ def test_what_scores_refuse(ranked):
     with pytest.raises(TypeError, match=r"client must be a dask.distributed.Client or None, got str"):
         score(blocks, database, query_labels, database_labels, client="tcp://127.0.0.1:8786")
     with pytest.raises(ValueError, match=r"in the block of rows 150 to 299 of queries: .* zero padding bits"):
-        score(da.concatenate([blocks[:150], blocks[150:300] | 255, blocks[300:]]), database, query_labels, database_labels, n_bits=20)
+        score(
+            da.concatenate([blocks[:150], blocks[150:300] | 255, blocks[300:]]),
+            database,
+            query_labels,
+            database_labels,
+            n_bits=20,
+        )
 
 
 # --- pieces of rows ---
