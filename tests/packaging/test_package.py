@@ -1,5 +1,6 @@
 import ast
 import doctest
+import functools
 import graphlib
 import importlib.metadata
 import inspect
@@ -199,9 +200,15 @@ def module_of(path):
     return ".".join(("pyhash", *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
+@functools.cache
+def all_modules():
+    return {module_of(source) for source in (*SOURCES, *ROOT.rglob("*.pyi"))}
+
+
+@functools.cache
 def imports_of(path):
     """Modules of the package that a file imports, also within functions and for types alone."""
-    modules = {module_of(source) for source in (*SOURCES, *ROOT.rglob("*.pyi"))}
+    modules = all_modules()
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -444,7 +444,7 @@ def test_too_much_memory_is_one_clear_line(capsys, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("wait", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("wait", [0.0, 1.0, pytest.param(2.0, marks=pytest.mark.slow("waits"))])
 def test_ctrl_c_leaves_what_was_there(copy, wait):
     """Interrupt a second run into the same folder: the files of the first stay, and no other file is left."""
     before = content(copy)

@@ -149,6 +149,7 @@ def test_a_module_is_compiled(models, modality):
     assert_agrees(compiled(tensors(QUERIES[modality])), models["dhsl"], modality)
 
 
+@pytest.mark.slow("torch's exporter takes seconds")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")  # torch's own
 def test_a_module_is_exported_by_the_newer_exporter_of_onnx(models, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -186,7 +186,9 @@ def kill_oneself_at(call):
         setattr(os, name, dying(getattr(os, name)))
 
 
-@pytest.mark.parametrize("before", [0, 1, 6, 7, 15, 63])
+@pytest.mark.parametrize(
+    "before", [0, 1, 6, 7, *(pytest.param(n, marks=pytest.mark.slow("many steps")) for n in (15, 63))]
+)
 def test_kills_at_every_step(tmp_path, before):
     """The commit after `before` others, ended at each of its steps in turn; the next writer goes on from there."""
     directory = IndexDirectory.create(tmp_path / "before", N_BITS)
