@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash._inputs.checks import check_codes
-from pyhash._inputs.ids import MAX_ID, check_ids
+from pyhash._inputs.ids import check_ids
 from pyhash.distributed.routing import rows_by_shard
 from pyhash.distributed.searchable_shards import SearchableShards
 from pyhash.distributed.shard_host import Change
-from pyhash.index.fingerprint import fingerprint_of, refuse_other
+from pyhash.index.editable_codes import next_ids
+from pyhash.index.fingerprint import fingerprint_with
 from pyhash.index.segmented_codes import refuse_unknown
 
 
@@ -189,20 +190,11 @@ class EditableShards(SearchableShards):
         self._placement.change({s: Change(method, (codes[own], ids[own])) for s, own in rows})
 
     def _fingerprint_with(self, model: Any) -> str | None:
-        """Return the index's fingerprint once codes of a model are in it."""
-        if model is None:
-            return self._fingerprint
-        given = fingerprint_of(model, self.n_bits)
-        if self._fingerprint is not None or len(self):
-            refuse_other(given, self._fingerprint)
-        return given
+        return fingerprint_with(model, self.n_bits, self._fingerprint, is_empty=not len(self))
 
     def _next_ids(self, n: int) -> NDArray[np.int64]:
         greatest = [shard.size.greatest_id for shard in self._placement.shards]
-        first = max([0, *(number + 1 for number in greatest if number is not None)])
-        if first + n > MAX_ID:
-            raise ValueError("ids must be given: the greatest id so far leaves no room for more")
-        return np.arange(first, first + n, dtype=np.int64)
+        return next_ids([number for number in greatest if number is not None], n)
 
     def _refuse_taken(self, ids: NDArray[np.int64]) -> None:
         """Raise ValueError at the first id that is in the index."""

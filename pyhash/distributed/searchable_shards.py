@@ -11,10 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyhash._inputs.checks import (
     check_bool,
-    check_codes,
     check_integer,
-    check_projections,
-    check_real,
     n_bytes_of,
 )
 from pyhash._inputs.ids import MAX_ID, check_ids
@@ -299,8 +296,7 @@ class SearchableShards:
         array([0, 1, 2])
         ()
         """
-        queries = check_codes("codes", codes, self.n_bits)
-        request = SearchRequest.of(queries, k=check_integer("k", k, 1), ties=ties, n_threads=n_threads)
+        request = SearchRequest.nearest(codes, self.n_bits, k, ties, n_threads)
         return self._find(request, allowed, model, n_threads, partial)
 
     @overload
@@ -403,12 +399,7 @@ class SearchableShards:
         ...     index.search_weighted([[0.25, 3.0]], k=2).distances
         array([[0.25, 1.  ]])
         """
-        queries = check_projections("projections", projections, self.n_bits)
-        if k is not None or radius is None:
-            k = check_integer("k", k, 1)
-        if radius is not None:
-            radius = check_real("radius", radius, 0)
-        request = SearchRequest.of(queries, k=k, radius=radius, ties=ties, n_threads=n_threads)
+        request = SearchRequest.of_projections(projections, self.n_bits, k, radius, ties, n_threads)
         return self._find(request, allowed, model, n_threads, partial)
 
     def search_radius(
@@ -462,8 +453,7 @@ class SearchableShards:
         ...     index.search_radius(codes.pack([[1, 1], [-1, -1]]), radius=1).ids
         array([0, 1, 2, 1])
         """
-        queries = check_codes("codes", codes, self.n_bits)
-        request = SearchRequest.of(queries, radius=check_integer("radius", radius, 0), n_threads=n_threads)
+        request = SearchRequest.within(codes, self.n_bits, radius, n_threads)
         return cast(HitLists, self._find(request, allowed, model, n_threads, partial))  # without k there is no table
 
     def _find(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyhash._inputs.checks import check_codes
 from pyhash._inputs.ids import MAX_ID, check_ids
-from pyhash.index.fingerprint import fingerprint_of
+from pyhash.index.fingerprint import fingerprint_with
 from pyhash.index.searchable_codes import SearchableCodes
 from pyhash.index.segment import Segments, merge_segments, tidy_segments, with_rows, without_ids
 from pyhash.index.segmented_codes import refuse_unknown
@@ -67,7 +67,7 @@ class EditableCodes(SearchableCodes):
             fingerprint = self._fingerprint_with(model)
             segments = self._segments
             if ids is None:
-                new = _next_ids(segments, len(given))
+                new = next_ids([s.greatest_id() for s in segments if s.n_alive], len(given))
             else:
                 new = check_ids(ids, len(given), unique=True)
                 for segment in segments:
@@ -185,17 +185,12 @@ class EditableCodes(SearchableCodes):
         self.__dict__.update(_segments=segments, _fingerprint=fingerprint)
 
     def _fingerprint_with(self, model: Any) -> str | None:
-        """Return the index's fingerprint once codes of a model are in it."""
-        if model is None:
-            return self._fingerprint
-        given = fingerprint_of(model, self.n_bits)
-        if self._fingerprint is not None or len(self):
-            self._refuse_other(given)
-        return given
+        return fingerprint_with(model, self.n_bits, self._fingerprint, is_empty=not len(self))
 
 
-def _next_ids(segments: Segments, n: int) -> NDArray[np.int64]:
-    first = max([0, *(segment.greatest_id() + 1 for segment in segments if segment.n_alive)])
+def next_ids(greatest: Iterable[int], n: int) -> NDArray[np.int64]:
+    """Return n ids after the greatest ones of the parts of an index, from 0 on where there are none."""
+    first = 1 + max([-1, *greatest])
     if first + n > MAX_ID:
         raise ValueError("ids must be given: the greatest id so far leaves no room for more")
     return np.arange(first, first + n, dtype=np.int64)

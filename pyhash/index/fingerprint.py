@@ -17,6 +17,16 @@ def fingerprint_of(model: Any, n_bits: int) -> str:
     return fingerprint
 
 
+def fingerprint_with(model: Any, n_bits: int, own: str | None, *, is_empty: bool) -> str | None:
+    """Return the fingerprint of an index once codes of a model are in it; `own` is that before, None if not known."""
+    if model is None:
+        return own
+    given = fingerprint_of(model, n_bits)
+    if own is not None or not is_empty:
+        refuse_other(given, own)
+    return given
+
+
 def refuse_other(given: str, own: str | None) -> None:
     """Raise ValueError unless the fingerprint `given` is that of the codes of an index, None where it is not known."""
     if own is None:

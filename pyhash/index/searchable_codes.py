@@ -7,7 +7,6 @@ from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
-from pyhash._inputs.checks import check_codes, check_integer, check_projections, check_real
 from pyhash.index.fingerprint import fingerprint_of, refuse_other
 from pyhash.index.segment import Segment, Segments, masks_of_allowed
 from pyhash.index.segmented_codes import SegmentedCodes
@@ -98,8 +97,7 @@ class SearchableCodes(SegmentedCodes):
         >>> index.search(codes.pack([[1, 1]]), k=2, allowed=[2, 1]).ids
         array([[1, 2]])
         """
-        queries = check_codes("codes", codes, self.n_bits)
-        request = SearchRequest.of(queries, k=check_integer("k", k, 1), ties=ties, n_threads=n_threads)
+        request = SearchRequest.nearest(codes, self.n_bits, k, ties, n_threads)
         segments = self._segments
         return request.answer(self._find(segments, request, allowed, model), _n_alive(segments))
 
@@ -198,12 +196,7 @@ class SearchableCodes(SegmentedCodes):
         >>> index.search_weighted([[0.25, 3.0]], radius=0.5).ids
         array([1])
         """
-        queries = check_projections("projections", projections, self.n_bits)
-        if k is not None or radius is None:
-            k = check_integer("k", k, 1)
-        if radius is not None:
-            radius = check_real("radius", radius, 0)
-        request = SearchRequest.of(queries, k=k, radius=radius, ties=ties, n_threads=n_threads)
+        request = SearchRequest.of_projections(projections, self.n_bits, k, radius, ties, n_threads)
         segments = self._segments
         return request.answer(self._find(segments, request, allowed, model), _n_alive(segments))
 
@@ -253,18 +246,14 @@ class SearchableCodes(SegmentedCodes):
         >>> index.search_radius(codes.pack([[1, 1], [-1, -1]]), radius=1)
         HitLists(offsets=array([0, 2, 4]), ids=array([0, 1, 2, 1]), distances=array([0, 1, 0, 1], dtype=int32))
         """
-        queries = check_codes("codes", codes, self.n_bits)
-        request = SearchRequest.of(queries, radius=check_integer("radius", radius, 0), n_threads=n_threads)
+        request = SearchRequest.within(codes, self.n_bits, radius, n_threads)
         return self._find(self._segments, request, allowed, model)
 
     def _find(self, segments: Segments, request: SearchRequest, allowed: ArrayLike | None, model: Any) -> HitLists:
         if model is not None and (segments or self._fingerprint is not None):
-            self._refuse_other(fingerprint_of(model, self.n_bits))
+            refuse_other(fingerprint_of(model, self.n_bits), self._fingerprint)
         masks = [s.alive for s in segments] if allowed is None else masks_of_allowed(segments, allowed)
         return find_hits(segments, masks, request)
-
-    def _refuse_other(self, fingerprint: str) -> None:
-        refuse_other(fingerprint, self._fingerprint)
 
 
 def find_hits(segments: Sequence[Segment], masks: Sequence[RowMask | None], request: SearchRequest) -> HitLists:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
-from pyhash._inputs.checks import MAX_BITS, check_choice
+from pyhash._inputs.checks import MAX_BITS, check_choice, check_codes, check_integer, check_projections, check_real
 from pyhash._inputs.threads import resolve_n_threads
 from pyhash.search.hits import TIES, HitLists, Hits, as_table
 from pyhash.search.merging import join_lists
@@ -57,6 +57,36 @@ class SearchRequest:
         k = None if k is None else min(k, _MAX_ROWS)
         radius = None if radius is None else min(radius, MAX_BITS)
         return cls(queries, k, radius, all_ties, resolve_n_threads(n_threads))
+
+    @classmethod
+    def nearest(cls, codes: ArrayLike, n_bits: int, k: int, ties: object, n_threads: int | None) -> SearchRequest:
+        """Return a request for the `k` nearest of query codes, as an index of `n_bits` takes it; checks everything."""
+        queries = check_codes("codes", codes, n_bits)
+        return cls.of(queries, k=check_integer("k", k, 1), ties=ties, n_threads=n_threads)
+
+    @classmethod
+    def within(cls, codes: ArrayLike, n_bits: int, radius: int, n_threads: int | None) -> SearchRequest:
+        """Return a request for all within a radius of query codes, likewise."""
+        queries = check_codes("codes", codes, n_bits)
+        return cls.of(queries, radius=check_integer("radius", radius, 0), n_threads=n_threads)
+
+    @classmethod
+    def of_projections(
+        cls,
+        projections: ArrayLike,
+        n_bits: int,
+        k: int | None,
+        radius: float | None,
+        ties: object,
+        n_threads: int | None,
+    ) -> SearchRequest:
+        """Return a request for the nearest of projections, or all within a radius, or both, likewise."""
+        queries = check_projections("projections", projections, n_bits)
+        if k is not None or radius is None:
+            k = check_integer("k", k, 1)
+        if radius is not None:
+            radius = check_real("radius", radius, 0)
+        return cls.of(queries, k=k, radius=radius, ties=ties, n_threads=n_threads)
 
     @property
     def weighted(self) -> bool:
