@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyhash._files.archive import check_version
 from pyhash.errors import ModelFormatError
 
 _CRC_MARK = b',\n "crc32": '
 _OWN_FIELDS = {"format", "version", "crc32"}
+_T = TypeVar("_T")
 
 
 def checked_json(format: str, version: int, fields: Mapping[str, Any]) -> bytes:
@@ -30,15 +31,17 @@ def checked_json(format: str, version: int, fields: Mapping[str, Any]) -> bytes:
     return body + _end_of(body)
 
 
-def read_checked_json(path: Path, format: str, version: int, what: str) -> dict[str, Any]:
-    """Return the fields of a file; `version` is the newest that can be read, and errors call the file `what`.
+def read_checked_json(path: Path, format: str, version: int, what: str, make: Callable[[dict[str, Any]], _T]) -> _T:
+    """Return what `make` makes of the fields of a file; its TypeError or ValueError says what is wrong with them.
+
+    `version` is the newest that can be read; errors call the file `what`.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
     ModelFormatError
-        If it is damaged, of another format, or of a newer version.
+        If it is damaged, of another format, of a newer version, or its fields are wrong.
     """
     try:
         raw = path.read_bytes()
@@ -55,7 +58,10 @@ def read_checked_json(path: Path, format: str, version: int, what: str) -> dict[
     body, mark, _ = raw.rpartition(_CRC_MARK)
     if not mark or raw != body + _end_of(body):
         raise ModelFormatError(f"{path} is damaged: its crc32 is not that of its content")
-    return {name: value for name, value in content.items() if name not in _OWN_FIELDS}
+    try:
+        return make({name: value for name, value in content.items() if name not in _OWN_FIELDS})
+    except (TypeError, ValueError) as error:
+        raise ModelFormatError(f"{path} is not a valid manifest: {error}") from error
 
 
 def _end_of(body: bytes) -> bytes:

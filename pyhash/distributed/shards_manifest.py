@@ -10,7 +10,6 @@ from typing import Any
 from pyhash._files.checked_json import checked_json, read_checked_json
 from pyhash._inputs.checks import check_integer, check_n_bits
 from pyhash.distributed.routing import ROUTING
-from pyhash.errors import ModelFormatError
 
 FORMAT = "pyhash-shards"
 VERSION = 1
@@ -114,11 +113,7 @@ class ShardsManifest:
         ModelFormatError
             If it is damaged, of another format, or written by a newer version.
         """
-        fields = read_checked_json(path, FORMAT, VERSION, "a manifest of shards")
-        try:
-            return cls._of(fields)
-        except (TypeError, ValueError) as error:
-            raise ModelFormatError(f"{path} is not a valid manifest: {error}") from error
+        return read_checked_json(path, FORMAT, VERSION, "a manifest of shards", cls._of)
 
     @classmethod
     def _of(cls, fields: dict[str, Any]) -> ShardsManifest:

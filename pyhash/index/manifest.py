@@ -9,7 +9,6 @@ from typing import Any
 
 from pyhash._files.checked_json import checked_json, read_checked_json
 from pyhash._inputs.checks import check_integer, check_n_bits
-from pyhash.errors import ModelFormatError
 
 FORMAT = "pyhash-index"
 VERSION = 1
@@ -158,11 +157,7 @@ class Manifest:
         ModelFormatError
             If it is damaged, of another format, or written by a newer version.
         """
-        fields = read_checked_json(path, FORMAT, VERSION, "a manifest of an index")
-        try:
-            return cls._of(fields)
-        except (TypeError, ValueError) as error:
-            raise ModelFormatError(f"{path} is not a valid manifest: {error}") from error
+        return read_checked_json(path, FORMAT, VERSION, "a manifest of an index", cls._of)
 
     @classmethod
     def _of(cls, fields: dict[str, Any]) -> Manifest:

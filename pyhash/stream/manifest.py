@@ -9,7 +9,6 @@ from typing import Any
 
 from pyhash._files.checked_json import checked_json, read_checked_json
 from pyhash._inputs.checks import check_integer
-from pyhash.errors import ModelFormatError
 
 FORMAT = "pyhash-stream"
 VERSION = 1
@@ -78,10 +77,8 @@ class StreamManifest:
         """
         path = folder / MANIFEST
         try:
-            fields = read_checked_json(path, FORMAT, VERSION, "a manifest of a stream folder")
+            return read_checked_json(
+                path, FORMAT, VERSION, "a manifest of a stream folder", lambda fields: cls(**fields)
+            )
         except FileNotFoundError:
             return None
-        try:
-            return cls(**fields)
-        except (TypeError, ValueError) as error:
-            raise ModelFormatError(f"{path} is not a valid manifest: {error}") from error

@@ -451,7 +451,7 @@ def test_manifests_are_checked(stream, path, fields, message):
     from pyhash._files.checked_json import checked_json, read_checked_json
 
     stream.close()
-    content = read_checked_json(path / "stream.json", "pyhash-stream", 1, "a manifest")
+    content = read_checked_json(path / "stream.json", "pyhash-stream", 1, "a manifest", dict)
     (path / "stream.json").write_bytes(checked_json("pyhash-stream", 1, content | fields))
     with pytest.raises(ModelFormatError, match=message):
         StreamFolder(path)
