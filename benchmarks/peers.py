@@ -1,8 +1,9 @@
-"""Data of all search benchmarks, and the peers that search it."""
+"""The libraries that search codes exactly, beside ours."""
 
 import numpy as np
 import pytest
 
+from benchmarks.code_sets import make_codes
 from benchmarks.timing import Contestant
 from pyhash import CodeIndex
 
@@ -10,22 +11,6 @@ faiss = pytest.importorskip("faiss")
 
 # Most pairs of code and query for a slow peer in one round.
 _NUMPY_PAIRS, _USEARCH_PAIRS = 6_000_000, 2_000_000
-
-
-def make_codes(data, n, n_queries, n_bits):
-    """Return packed codes and queries: "uniform", or "clustered" around 64 centres with 12.5 % of the bits flipped."""
-    rng, n_bytes = np.random.default_rng(n_bits), n_bits // 8
-    if data == "uniform":
-        return tuple(rng.integers(0, 256, (size, n_bytes), dtype=np.uint8) for size in (n, n_queries))
-    centres = rng.integers(0, 256, (64, n_bytes), dtype=np.uint8)
-    return tuple(_around(rng, centres, size) for size in (n, n_queries))
-
-
-def _around(rng, centres, n):
-    flips = rng.integers(0, 256, (n, centres.shape[1]), dtype=np.uint8)
-    for _ in range(2):
-        flips &= rng.integers(0, 256, flips.shape, dtype=np.uint8)
-    return centres[rng.integers(0, len(centres), n)] ^ flips
 
 
 class World:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.peers import make_codes
+from benchmarks.code_sets import make_codes
 from benchmarks.timing import Contestant
 from pyhash import CodeIndex
 

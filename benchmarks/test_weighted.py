@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.peers import faiss, make_codes
+from benchmarks.code_sets import make_codes
+from benchmarks.peers import faiss
 from benchmarks.timing import Contestant
 from pyhash import CodeIndex
 
