@@ -55,6 +55,16 @@ struct NibbleHits {
     std::uint16_t positions[nibble_scan_codes];  // from the first code of the scan
 };
 
+// Codes [begin, end) of an array.
+struct CodeRun {
+    std::uint32_t begin, end;
+};
+
+// A code of an array, and its distance from a query.
+struct NearCode {
+    std::uint32_t index, distance;
+};
+
 // Values of a row that add_chosen_i32 and add_chosen_f64 add: one cache line of int32.
 constexpr std::size_t sum_lanes = 16;
 
@@ -147,6 +157,11 @@ struct KernelTable {
     // The same for the codes at n positions.
     void (*hamming_at)(const std::uint8_t* query, const std::uint8_t* codes, const std::uint32_t* positions,
                        std::size_t n, std::size_t n_bytes, std::uint32_t* out);
+
+    // The codes of n_runs runs with popcount(query xor code) < bound, in the order of the runs; returns how many. `out`
+    // has space for all codes of the runs.
+    std::size_t (*near_codes)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n_bytes,
+                              const CodeRun* runs, std::size_t n_runs, std::uint32_t bound, NearCode* out);
 
     // Positions of the codes with Z < bound (or Z >= bound, where not `below`) whose bit in the mask is set (nullptr:
     // all), ascending; returns how many. `positions` has space for all codes of the blocks and scan_bits_slack more.

@@ -14,6 +14,7 @@ namespace worth_a_thread {
 
 constexpr std::size_t distances = 30'000;        // computed one by one and stored
 constexpr std::size_t searched_codes = 200'000;  // compared with a bound, many at a time
+constexpr std::size_t table_queries = 2;         // searched through tables over substrings
 constexpr std::size_t bit_plane_bytes = 400'000;
 constexpr std::size_t nibble_plane_bytes = 200'000;
 constexpr std::size_t descent_products = 400'000;    // n_bits^2 for each row

@@ -127,6 +127,36 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
     for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + positions[i] * n_bytes, n_bytes);
 }
 
+// The length as a constant where it is a usual one (0: n_bytes).
+template <std::size_t Length>
+std::size_t near_codes_of(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n_bytes,
+                          const CodeRun* runs, std::size_t n_runs, std::uint32_t bound, NearCode* out) {
+    const std::size_t length = Length == 0 ? n_bytes : Length;
+    std::size_t n = 0;
+    for (std::size_t run = 0; run < n_runs; ++run) {
+        const std::uint8_t* code = codes + runs[run].begin * length;
+        for (std::uint32_t i = runs[run].begin; i < runs[run].end; ++i, code += length) {
+            const std::uint32_t distance = hamming_of_pair(query, code, length);
+            out[n] = {i, distance};
+            n += distance < bound;
+        }
+    }
+    return n;
+}
+
+// Codes of some runs that are nearer than a bound: d = popcount(q xor c) < bound <= 8 n_bytes + 1. Runs of a contiguous
+// array of codes, any n_bytes. Every code is written, the next one over it unless it is near: no branch to guess. Tail:
+// as in hamming_of_pair. Cost: about 2 cycles for 8 bytes in L1.
+std::size_t near_codes(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n_bytes, const CodeRun* runs,
+                       std::size_t n_runs, std::uint32_t bound, NearCode* out) {
+    switch (n_bytes) {
+        case 4: return near_codes_of<4>(query, codes, n_bytes, runs, n_runs, bound, out);
+        case 8: return near_codes_of<8>(query, codes, n_bytes, runs, n_runs, bound, out);
+        case 16: return near_codes_of<16>(query, codes, n_bytes, runs, n_runs, bound, out);
+        default: return near_codes_of<0>(query, codes, n_bytes, runs, n_runs, bound, out);
+    }
+}
+
 // ---- Bit planes ---------------------------------------------------------------------------------------------------
 
 struct Bits256 {
@@ -460,6 +490,7 @@ constexpr KernelTable table{
     .level = "avx2",
     .hamming = hamming,
     .hamming_at = hamming_at,
+    .near_codes = near_codes,
     .scan_bits = BitCounter<Bits256>::scan_of,
     .kth_of_bits = BitCounter<Bits256>::kth_of,
     .nibbles = &nibbles,

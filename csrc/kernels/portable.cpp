@@ -67,6 +67,26 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
     for (std::size_t i = 0; i < n; ++i) hamming(query, codes + positions[i] * n_bytes, 1, n_bytes, out + i);
 }
 
+// Codes of some runs that are nearer than a bound: d = popcount(q xor c) < bound <= 8 n_bytes + 1. Runs of a contiguous
+// array of codes, any n_bytes. Tail: as in `hamming`. Cost: that of `hamming`, block by block.
+std::size_t near_codes(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n_bytes, const CodeRun* runs,
+                       std::size_t n_runs, std::uint32_t bound, NearCode* out) {
+    constexpr std::uint32_t block = 64;
+    std::uint32_t distances[block];
+    std::size_t n = 0;
+    for (std::size_t run = 0; run < n_runs; ++run) {
+        for (std::uint32_t first = runs[run].begin; first < runs[run].end; first += block) {
+            const std::uint32_t left = runs[run].end - first, size = left < block ? left : block;
+            hamming(query, codes + first * n_bytes, size, n_bytes, distances);
+            for (std::uint32_t i = 0; i < size; ++i) {
+                out[n] = {first + i, distances[i]};
+                n += distances[i] < bound;
+            }
+        }
+    }
+    return n;
+}
+
 // The vector operations of scan_bit_planes.hpp as plain loops over four words.
 struct Words {
     struct Vector {
@@ -203,6 +223,7 @@ constexpr KernelTable table{
     .level = "portable",
     .hamming = hamming,
     .hamming_at = hamming_at,
+    .near_codes = near_codes,
     .scan_bits = BitCounter<Words>::scan_of,
     .kth_of_bits = BitCounter<Words>::kth_of,
     .nibbles = nullptr,

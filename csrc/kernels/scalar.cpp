@@ -28,6 +28,19 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
     for (std::size_t i = 0; i < n; ++i) hamming(query, codes + positions[i] * n_bytes, 1, n_bytes, out + i);
 }
 
+std::size_t near_codes(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n_bytes, const CodeRun* runs,
+                       std::size_t n_runs, std::uint32_t bound, NearCode* out) {
+    std::size_t n = 0;
+    for (std::size_t run = 0; run < n_runs; ++run) {
+        for (std::uint32_t i = runs[run].begin; i < runs[run].end; ++i) {
+            std::uint32_t distance;
+            hamming(query, codes + i * n_bytes, 1, n_bytes, &distance);
+            if (distance < bound) out[n++] = {i, distance};
+        }
+    }
+    return n;
+}
+
 bool bit_of(const std::uint8_t* bits, std::size_t i) { return (bits[i / 8] >> (i % 8)) & 1; }
 
 // The number of code i, its digits from `first_digit` of N on, and the chosen planes.
@@ -274,6 +287,7 @@ constexpr KernelTable table{
     .level = "scalar",
     .hamming = hamming,
     .hamming_at = hamming_at,
+    .near_codes = near_codes,
     .scan_bits = scan_bits,
     .kth_of_bits = kth_of_bits,
     .nibbles = &nibbles,

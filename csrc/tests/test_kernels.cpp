@@ -41,6 +41,34 @@ static void hamming_at_agrees(Random& random) {
     }
 }
 
+// Runs of all lengths, empty ones among them, and bounds that none, some and all codes are below.
+static void near_codes_agree(Random& random) {
+    const std::vector<CodeRun> runs{{199, 200}, {0, 67}, {5, 5}, {100, 103}, {70, 198}};
+    constexpr std::size_t n_of_runs = 1 + 67 + 3 + 128;
+    const auto pairs_of = [](const std::vector<NearCode>& near) {
+        std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
+        for (const NearCode& code : near) pairs.emplace_back(code.index, code.distance);
+        return pairs;
+    };
+    for (std::size_t n_bytes = 1; n_bytes <= 70; ++n_bytes) {
+        const auto query = random_bytes(random, n_bytes), codes = random_bytes(random, 200 * n_bytes);
+        for (const std::size_t bound : {std::size_t{0}, std::size_t{1}, 4 * n_bytes, 8 * n_bytes + 1}) {
+            const auto found = [&](const KernelTable& kernels) {
+                std::vector<NearCode> near(n_of_runs);
+                near.resize(kernels.near_codes(query.data(), codes.data(), n_bytes, runs.data(), runs.size(),
+                                               static_cast<std::uint32_t>(bound), near.data()));
+                return pairs_of(near);
+            };
+            const auto expected = found(*scalar_kernels());
+            CHECK(expected.size() == n_of_runs || bound <= 8 * n_bytes);
+            for (const std::string& level : available_cpu_levels()) {
+                set_cpu_level(level);
+                CHECK(found(selected_kernels()) == expected);
+            }
+        }
+    }
+}
+
 // All bounds, both directions, with and without a mask; the last block is not full.
 static void bit_scans_agree(Random& random) {
     for (std::size_t n_bytes : Sizes{1, 2, 3, 8, 16, 33, 70, 200, 512}) {
@@ -156,6 +184,7 @@ int main() {
     Random random(1);
     hamming_agrees(random);
     hamming_at_agrees(random);
+    near_codes_agree(random);
     bit_scans_agree(random);
     nibble_scans_agree(random);
     weighted_agrees(random);
