@@ -29,9 +29,19 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-@pytest.fixture(params=_core.available_cpu_levels())
+def _skipped(level):
+    return pytest.param(level, marks=pytest.mark.skip(reason=f"this machine cannot run the CPU level {level!r}"))
+
+
+def pytest_report_header():
+    """Show at which CPU levels kernels are tested."""
+    untested = "".join(f", not {level!r}: this machine cannot run it" for level in _core.unavailable_cpu_levels())
+    return f"CPU levels: {', '.join(_core.available_cpu_levels())}{untested}"
+
+
+@pytest.fixture(params=_core.available_cpu_levels() + [_skipped(level) for level in _core.unavailable_cpu_levels()])
 def cpu_level(request):
-    """Runs a test once at every CPU level of this machine."""
+    """Runs a test once at every CPU level of this build."""
     before = _core.cpu_level()
     _core.set_cpu_level(request.param)
     yield request.param

@@ -11,6 +11,9 @@ namespace pyhash {
 // Levels that run on this machine, lowest first: "scalar", "portable", then the instruction sets.
 std::vector<std::string> available_cpu_levels();
 
+// Levels that this build has and this machine cannot run.
+std::vector<std::string> unavailable_cpu_levels();
+
 // Selects a level by name for the whole process; throws std::invalid_argument when it is not available.
 void set_cpu_level(const std::string& level);
 

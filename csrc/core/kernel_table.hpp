@@ -199,5 +199,6 @@ struct KernelTable {
 const KernelTable* scalar_kernels();
 const KernelTable* portable_kernels();
 const KernelTable* avx2_kernels();
+const KernelTable* avx512_kernels();  // to be called only where the CPU has it
 
 }  // namespace pyhash

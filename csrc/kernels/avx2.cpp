@@ -9,8 +9,10 @@
 #include <cstring>
 
 #define PYHASH_LEVEL avx2
+#include "kernels/add_chosen_rows.hpp"
 #include "kernels/bayes_kernels.hpp"
 #include "kernels/descend_by_flips.hpp"
+#include "kernels/descent_lanes.hpp"
 #include "kernels/scan_bit_planes.hpp"
 
 namespace pyhash::avx2 {
@@ -273,46 +275,7 @@ void weighted_hamming(const double* costs, const std::uint8_t* codes, std::size_
     }
 }
 
-// ---- Sums of chosen rows ------------------------------------------------------------------------------------------
-
-struct Int32Lanes {
-    using Vector = __m256i;
-    static constexpr std::size_t width = 8;
-    static Vector load(const std::int32_t* x) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(x)); }
-    static void store(std::int32_t* x, Vector v) { _mm256_store_si256(reinterpret_cast<__m256i*>(x), v); }
-    static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
-};
-
-struct Float64Lanes {
-    using Vector = __m256d;
-    static constexpr std::size_t width = 4;
-    static Vector load(const double* x) { return _mm256_load_pd(x); }
-    static void store(double* x, Vector v) { _mm256_store_pd(x, v); }
-    static Vector add(Vector a, Vector b) { return _mm256_add_pd(a, b); }
-};
-
-// Sums that words choose from tables, nibble by nibble in ascending order, while a row stays in registers. No tail:
-// rows have sum_lanes values. Cost: about 1 cycle for four bits of a word (int32) or 2 (float64), tables in L1.
-template <class Lanes, class Value>
-void add_chosen_by(const std::uint64_t* words, std::size_t n, const Value* tables, Value* sums) {
-    constexpr std::size_t n_vectors = sum_lanes / Lanes::width;
-    for (std::size_t i = 0; i < n; ++i, sums += sum_lanes) {
-        typename Lanes::Vector row[n_vectors];
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < n_vectors; ++v) row[v] = Lanes::load(sums + v * Lanes::width);
-        const Value* table = tables;
-        for (std::uint64_t word = words[i]; word != 0; word >>= 4, table += 16 * sum_lanes) {
-            const Value* chosen = table + (word & 15) * sum_lanes;
-#pragma GCC unroll 4
-            for (std::size_t v = 0; v < n_vectors; ++v)
-                row[v] = Lanes::add(row[v], Lanes::load(chosen + v * Lanes::width));
-        }
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < n_vectors; ++v) Lanes::store(sums + v * Lanes::width, row[v]);
-    }
-}
-
-// ---- Cyclic descent -----------------------------------------------------------------------------------------------
+// ---- Descent and sums ---------------------------------------------------------------------------------------------
 
 inline std::uint64_t positive_signs(const std::int8_t* signs, std::size_t n) {
     alignas(32) std::int8_t row[64] = {};
@@ -369,117 +332,61 @@ inline std::uint64_t bits_of_masks(const __m256d* masks) {
     return word;
 }
 
-// float32 and float64 behind one set of names, so that the steps below are written once.
+// Vectors of one type, as add_chosen_rows.hpp and descent_lanes.hpp take them.
+struct Int32 {
+    using Value = std::int32_t;
+    using Vector = __m256i;
+    static constexpr std::size_t width = 8;
+    static Vector load(const std::int32_t* x) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(x)); }
+    static void store(std::int32_t* x, Vector v) { _mm256_store_si256(reinterpret_cast<__m256i*>(x), v); }
+    static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+};
+
 struct Float32 {
-    using Real = float;
+    using Value = float;
     using Vector = __m256;
+    using Mask = __m256;
     static constexpr std::size_t width = 8;
     static constexpr float eps = FLT_EPSILON;
     static Vector set(float x) { return _mm256_set1_ps(x); }
     static Vector load(const float* x) { return _mm256_load_ps(x); }
     static void store(float* x, Vector v) { _mm256_store_ps(x, v); }
     static Vector minus_product(Vector g, Vector a, Vector b) { return _mm256_fnmadd_ps(a, b, g); }
-    static Vector above(Vector g, Vector zero) { return _mm256_cmp_ps(g, zero, _CMP_GT_OQ); }
+    static Mask above(Vector g, Vector zero) { return _mm256_cmp_ps(g, zero, _CMP_GT_OQ); }
+    template <std::size_t N>
+    static std::uint64_t bits_of(const Mask* masks) {
+        return bits_of_masks<N>(masks);
+    }
+    static std::uint64_t positive(const std::int8_t* signs, std::size_t n) { return positive_signs(signs, n); }
 };
 
 struct Float64 {
-    using Real = double;
+    using Value = double;
     using Vector = __m256d;
+    using Mask = __m256d;
     static constexpr std::size_t width = 4;
     static constexpr double eps = DBL_EPSILON;
     static Vector set(double x) { return _mm256_set1_pd(x); }
     static Vector load(const double* x) { return _mm256_load_pd(x); }
     static void store(double* x, Vector v) { _mm256_store_pd(x, v); }
+    static Vector add(Vector a, Vector b) { return _mm256_add_pd(a, b); }
     static Vector minus_product(Vector g, Vector a, Vector b) { return _mm256_fnmadd_pd(a, b, g); }
-    static Vector above(Vector g, Vector zero) { return _mm256_cmp_pd(g, zero, _CMP_GT_OQ); }
-};
-
-// The vector steps of descend_by_flips.hpp. Rows are 64-byte aligned, their lengths multiples of descent_lanes.
-template <class F>
-struct Lanes {
-    using Real = typename F::Real;
-    using Vector = typename F::Vector;
-    static constexpr std::size_t group = descent_lanes / F::width;  // vectors in descent_lanes values
-
+    static Mask above(Vector g, Vector zero) { return _mm256_cmp_pd(g, zero, _CMP_GT_OQ); }
+    template <std::size_t N>
+    static std::uint64_t bits_of(const Mask* masks) {
+        return bits_of_masks<N>(masks);
+    }
     static std::uint64_t positive(const std::int8_t* signs, std::size_t n) { return positive_signs(signs, n); }
-
-    static void zero_width(const Real* q, const Real* h_abs_sum, std::size_t n_bits, Real* zero, std::size_t stride) {
-        for (std::size_t l = 0; l < n_bits; ++l) {
-            const Real magnitude = q[l] < 0 ? -q[l] : q[l];
-            zero[l] = 8 * F::eps * (magnitude + h_abs_sum[l]);
-        }
-        for (std::size_t l = n_bits; l < stride; ++l) zero[l] = 0;
-    }
-
-    static void subtract_column(Real step, const Real* column, Real* g, std::size_t stride) {
-        const Vector s = F::set(step);
-        for (std::size_t l = 0; l < stride; l += F::width) {
-            F::store(g + l, F::minus_product(F::load(g + l), s, F::load(column + l)));
-        }
-    }
-
-    template <std::size_t Stride>
-    static std::uint64_t subtract_column_above(Real step, const Real* column, Real* g, const Real* zero) {
-        const Vector s = F::set(step);
-        Vector masks[Stride / F::width];
-#pragma GCC unroll 16
-        for (std::size_t k = 0; k < Stride / F::width; ++k) {
-            const std::size_t l = k * F::width;
-            const Vector updated = F::minus_product(F::load(g + l), s, F::load(column + l));
-            F::store(g + l, updated);
-            masks[k] = F::above(updated, F::load(zero + l));
-        }
-        return bits_of_masks<Stride / F::width>(masks);
-    }
-
-    // Vectors vectors of g, from value l on, stay in registers while all columns pass.
-    template <std::size_t Vectors>
-    static void subtract_columns_at(std::size_t l, const Real* h, const std::uint64_t* words, std::size_t n_bits,
-                                    Real* g, std::size_t stride) {
-        Vector sums[Vectors];
-        for (std::size_t k = 0; k < Vectors; ++k) sums[k] = F::load(g + l + k * F::width);
-        const Real* column = h + l;
-        for (std::size_t other = 0; other < n_bits; ++other, column += stride) {
-            const Vector sign =
-                F::set(static_cast<Real>(2 * static_cast<int>((words[other / 64] >> (other % 64)) & 1) - 1));
-#pragma GCC unroll 8
-            for (std::size_t k = 0; k < Vectors; ++k) {
-                sums[k] = F::minus_product(sums[k], sign, F::load(column + k * F::width));
-            }
-        }
-        for (std::size_t k = 0; k < Vectors; ++k) F::store(g + l + k * F::width, sums[k]);
-    }
-
-    static void subtract_columns(const Real* h, const std::uint64_t* words, std::size_t n_bits, Real* g,
-                                 std::size_t stride) {
-        std::size_t l = 0;
-        for (; l + 8 * F::width <= stride; l += 8 * F::width) {
-            subtract_columns_at<8>(l, h, words, n_bits, g, stride);
-        }
-        for (; l < stride; l += descent_lanes) subtract_columns_at<group>(l, h, words, n_bits, g, stride);
-    }
-
-    static std::uint64_t above(const Real* g, const Real* zero, std::size_t n) {
-        std::uint64_t word = 0;
-        for (std::size_t l = 0; l < n; l += descent_lanes) {
-            Vector masks[group];
-            for (std::size_t k = 0; k < group; ++k) {
-                masks[k] = F::above(F::load(g + l + k * F::width), F::load(zero + l + k * F::width));
-            }
-            word |= bits_of_masks<group>(masks) << l;
-        }
-        return word;
-    }
 };
 
 void descend_f32(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
                  std::uint64_t* words, std::int64_t* flips) {
-    descend<Lanes<Float32>>(problem, begin, end, values, words, flips);
+    descend<DescentLanes<Float32>>(problem, begin, end, values, words, flips);
 }
 
 void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
                  std::uint64_t* words, std::int64_t* flips) {
-    descend<Lanes<Float64>>(problem, begin, end, values, words, flips);
+    descend<DescentLanes<Float64>>(problem, begin, end, values, words, flips);
 }
 
 constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
@@ -495,8 +402,8 @@ constexpr KernelTable table{
     .kth_of_bits = BitCounter<Bits256>::kth_of,
     .nibbles = &nibbles,
     .weighted_hamming = weighted_hamming,
-    .add_chosen_i32 = add_chosen_by<Int32Lanes, std::int32_t>,
-    .add_chosen_f64 = add_chosen_by<Float64Lanes, double>,
+    .add_chosen_i32 = add_chosen_rows<Int32>,
+    .add_chosen_f64 = add_chosen_rows<Float64>,
     .descend_f32 = descend_f32,
     .descend_f64 = descend_f64,
     .bayes = &bayes,

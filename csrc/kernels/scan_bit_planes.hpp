@@ -1,5 +1,7 @@
-// Counting over bit planes, by vectors of 256 codes, for the operations (`Ops`) that a kernel file gives: Vector, load,
-// store, zero, fill, both, either, differ, first_not_second, any; of words count_bits and trailing_zeros (64 for 0).
+// Counting over bit planes, by vectors of a bit for each of 256 or 512 codes, for the operations (`Ops`) that a kernel
+// file gives: Vector, load, store, zero, fill, both, either, differ, first_not_second, any; of words count_bits and
+// trailing_zeros (64 for 0). A level with operations of three vectors also gives odd (where one bit or all three are
+// 1), majority (where two are) and less_by (as below), and one that writes positions by vectors, write_positions.
 //
 // A full adder takes three vectors of one weight and gives their sum and, of twice the weight, their carry. Eight
 // planes at a time go through seven of them (Harley and Seal), so that counting costs about five operations a plane.
@@ -23,9 +25,15 @@ namespace pyhash::PYHASH_LEVEL {
 template <class Ops>
 struct BitCounter {
     using Vector = typename Ops::Vector;
+    static constexpr std::size_t vector_bytes = sizeof(Vector), n_parts = bit_plane_bytes / vector_bytes;
 
     // sum, carry of sum + a + b.
     static void add(Vector& sum, Vector& carry, Vector a, Vector b) {
+        if constexpr (requires { Ops::odd(sum, a, b); }) {
+            carry = Ops::majority(sum, a, b);
+            sum = Ops::odd(sum, a, b);
+            return;
+        }
         const Vector differ = Ops::differ(a, b);
         carry = Ops::either(Ops::first_not_second(a, differ), Ops::both(differ, sum));
         sum = Ops::differ(differ, sum);
@@ -41,7 +49,7 @@ struct BitCounter {
         }
     }
 
-    // digits of Z = N / 2 + set bits of the planes, for the 256 codes whose planes begin at `part`.
+    // digits of Z = N / 2 + set bits of the planes, for the codes whose planes begin at `part`.
     template <std::size_t Digits>
     static void count(const BitScan& scan, const std::uint8_t* part, Vector* digits) {
 #pragma GCC unroll 16
@@ -77,12 +85,32 @@ struct BitCounter {
         if (plane < end) carry_on<Digits>(digits, 0, at(plane[0]));
     }
 
+    // `less` from the lower digits on, where the number is below the bound.
+    static Vector less_by(Vector bound, Vector digit, Vector less) {
+        if constexpr (requires { Ops::less_by(bound, digit, less); }) return Ops::less_by(bound, digit, less);
+        return Ops::either(Ops::first_not_second(bound, digit), Ops::first_not_second(less, Ops::differ(bound, digit)));
+    }
+
     // Positions of the set bits of a word. Most words have few: three are written without asking, up to three too many.
-    static std::size_t write_positions(std::uint64_t word, std::uint32_t first, std::uint32_t* out) {
+    static std::size_t write_positions_of_word(std::uint64_t word, std::uint32_t first, std::uint32_t* out) {
         const std::size_t n = Ops::count_bits(word);
 #pragma GCC unroll 3
         for (std::size_t i = 0; i < 3; ++i, word &= word - 1) out[i] = first + Ops::trailing_zeros(word);
         for (std::size_t i = 3; word != 0; ++i, word &= word - 1) out[i] = first + Ops::trailing_zeros(word);
+        return n;
+    }
+
+    static std::size_t write_positions(Vector found, std::uint32_t first, std::uint32_t* out) {
+        if constexpr (requires { Ops::write_positions(found, first, out); }) {
+            return Ops::write_positions(found, first, out);
+        }
+        std::uint64_t words[vector_bytes / 8];
+        Ops::store(words, found);
+        std::size_t n = 0;
+        for (const std::uint64_t word : words) {
+            n += write_positions_of_word(word, first, out + n);
+            first += 64;
+        }
         return n;
     }
 
@@ -95,24 +123,20 @@ struct BitCounter {
         std::size_t n = 0;
         for (std::size_t b = 0; b < scan.n_blocks; ++b) {
             const std::uint8_t* block = scan.blocks + b * scan.block_bytes;
-            for (std::size_t part = 0; part < bit_plane_bytes / 32; ++part) {
+            for (std::size_t part = 0; part < n_parts; ++part) {
                 Vector digits[Digits];
-                count<Digits>(scan, block + 32 * part, digits);
+                count<Digits>(scan, block + vector_bytes * part, digits);
                 Vector less = Ops::zero();  // Z < bound, from the lowest digit on
 #pragma GCC unroll 16
                 for (std::size_t d = 0; d < Digits; ++d) {
-                    less = Ops::either(Ops::first_not_second(of_bound[d], digits[d]),
-                                       Ops::first_not_second(less, Ops::differ(of_bound[d], digits[d])));
+                    less = less_by(of_bound[d], digits[d], less);
                 }
                 Vector found = Ops::differ(less, flip);
-                if (mask != nullptr) found = Ops::both(found, Ops::load(mask + bit_plane_bytes * b + 32 * part));
+                if (mask != nullptr)
+                    found = Ops::both(found, Ops::load(mask + bit_plane_bytes * b + vector_bytes * part));
                 if (__builtin_expect(!Ops::any(found), 1)) continue;
-                std::uint64_t words[4];
-                Ops::store(words, found);
-                for (std::size_t w = 0; w < 4; ++w) {
-                    const std::size_t first = bit_block_codes * b + 256 * part + 64 * w;
-                    n += write_positions(words[w], static_cast<std::uint32_t>(first), positions + n);
-                }
+                const std::size_t first = bit_block_codes * b + 8 * vector_bytes * part;
+                n += write_positions(found, static_cast<std::uint32_t>(first), positions + n);
             }
         }
         return n;
@@ -134,11 +158,11 @@ struct BitCounter {
         }
         const Vector flip = Ops::fill(largest);
         for (std::size_t b = 0; b < scan.n_blocks; ++b) {
-            for (std::size_t part = 0; part < bit_plane_bytes / 32; ++part) {
-                const std::uint8_t* planes = scan.blocks + b * scan.block_bytes + 32 * part;
+            for (std::size_t part = 0; part < n_parts; ++part) {
+                const std::uint8_t* planes = scan.blocks + b * scan.block_bytes + vector_bytes * part;
                 Vector counted[Digits];
                 count<Digits>(scan, planes, counted);
-                std::uint64_t* out = digits + bit_block_codes / 64 * b + 4 * part;
+                std::uint64_t* out = digits + bit_block_codes / 64 * b + vector_bytes / 8 * part;
                 Ops::store(out, Ops::differ(Ops::load(planes + scan.counts), flip));
                 for (std::size_t d = 0; d < Digits; ++d)
                     Ops::store(out + (d + 1) * n_words, Ops::differ(counted[d], flip));

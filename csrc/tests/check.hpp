@@ -29,6 +29,9 @@
         CHECK(thrown && #expression);       \
     } while (false)
 
+// The exit status of a test that cannot run on this machine, as ctest is told.
+constexpr int skipped = 77;
+
 using Sizes = std::initializer_list<std::size_t>;
 
 using Random = std::mt19937_64;

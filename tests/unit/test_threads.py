@@ -75,7 +75,16 @@ def test_an_unknown_cpu_level_fails_at_import():
     result = subprocess.run([sys.executable, "-c", "from pyhash import _core"], env=env, capture_output=True, text=True)
     assert result.returncode != 0
     assert "PYHASH_CPU_LEVEL must be one of 'scalar', 'portable'" in result.stderr
+    for level in _core.unavailable_cpu_levels():
+        assert f"'{level}'" in result.stderr
     assert "got 'vax'" in result.stderr
+
+
+@pytest.mark.skipif(not _core.unavailable_cpu_levels(), reason="this machine runs every CPU level of this build")
+def test_a_level_of_another_machine_is_refused():
+    level = _core.unavailable_cpu_levels()[0]
+    with pytest.raises(ValueError, match=rf"this machine \(which cannot run .*'{level}'.*\), got '{level}'"):
+        _core.set_cpu_level(level)
 
 
 def test_works_after_a_fork(rng):
