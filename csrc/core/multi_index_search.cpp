@@ -207,7 +207,7 @@ private:
                 }
                 n += run->end - run->begin;
                 ++run;
-            } while (run < end && rest.begin == rest.end);
+            } while (run < end && rest.begin == rest.end && !strict);
             read_batch(table, {first, run}, n, bound);
             batch_ = std::min(2 * batch_, most_batch);
             goes_on = rest.begin != rest.end;

@@ -152,6 +152,20 @@ static void searches_agree_with_definition() {
     }
 }
 
+// A bucket whose k hits are enough of it does not hide a code as far away and with a lower position in another bucket.
+static void ties_of_other_buckets_are_kept() {
+    Codes codes(std::vector<std::uint8_t>(2 * 1000), 2);
+    for (std::size_t i = 0; i < codes.n; ++i) codes.row(i)[0] = i == 0 ? 2 : 1;
+    for (std::size_t i = 0; i < codes.n; ++i) codes.row(i)[1] = 3;
+    const std::vector<std::uint8_t> zero(2);
+    for (const std::size_t k : Sizes{1, 10, 100, 999}) {
+        const auto found =
+            multi_index_search(selected_kernels(), {zero.data(), 1, 2}, codes.view(),
+                               SubstringTables(codes.view(), {2, true}, 1), wanted_of(k, 16, false), nullptr, 1);
+        CHECK(same(found.lists[0], by_definition(zero.data(), codes.view(), wanted_of(k, 16, false), nullptr)));
+    }
+}
+
 // What the tables hold, by their definition; the bytes do not depend on the threads.
 static void tables_are_complete() {
     Random random(2);
@@ -275,6 +289,7 @@ static void forms_are_checked() {
 
 int main() {
     searches_agree_with_definition();
+    ties_of_other_buckets_are_kept();
     tables_are_complete();
     costly_queries_are_given_up();
     damaged_tables_are_found();
