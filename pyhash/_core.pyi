@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,7 +9,30 @@ def cpu_level() -> str: ...
 def set_cpu_level(level: str) -> None: ...
 
 class CodeSet:
-    def __init__(self, codes: NDArray[np.uint8], lean: bool) -> None: ...
+    """An immutable set of codes (n, n_bytes), C-contiguous, with the layouts that make searching it fast.
+
+    The codes are not copied. `layout` is "auto" (tables are built where they pay), "scan" (never) or "multi-index" (at
+    the first search; equal codes are then not grouped); tables take at most `layout_bytes_per_code` bytes a code. A
+    `lean` set makes no layout when it is searched.
+    """
+
+    def __init__(self, codes: NDArray[np.uint8], lean: bool, layout: str, layout_bytes_per_code: float) -> None: ...
+    def build_tables(self, n_threads: int) -> None:
+        """Build tables now, unless there are some, or none fits the budget; also for a lean set.
+
+        Raises ValueError if the layout is "scan".
+        """
+
+    def tables(self) -> tuple[int, bool, NDArray[np.uint8]] | None:
+        """Return the tables of the codes as given, or None: n_tables, with_codes and a read-only view of all bytes."""
+
+    def use_tables(self, n_tables: int, with_codes: bool, bytes: NDArray[np.uint8]) -> None:
+        """Use tables that were built for these codes, before any search. The bytes are not copied and not trusted.
+
+        Raises ValueError if their number does not fit, if there are tables, or if the layout is "scan". A search raises
+        RuntimeError where it meets damaged bytes.
+        """
+
     def search(
         self,
         queries: NDArray[np.uint8],
@@ -26,7 +51,7 @@ class CodeSet:
         mask: NDArray[np.uint8] | None,
         n_threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
-    def stats(self) -> dict[str, int]: ...
+    def stats(self) -> dict[str, Any]: ...
 
 def bayes_codes(
     posterior: NDArray[np.float32],

@@ -1,6 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <optional>
+#include <string>
 
 #include "bind/arrays.hpp"
 #include "core/code_set.hpp"
@@ -91,6 +93,36 @@ py::tuple search_weighted(const CodeSet& set, const Array<double>& projections, 
     return to_arrays(without_gil([&] { return set.search_weighted(p, wanted, rows, n_threads); }));
 }
 
+Layout layout_of(const std::string& name) {
+    if (name == "auto") return Layout::automatic;
+    if (name == "scan") return Layout::scan;
+    require(name == "multi-index", "layout must be \"auto\", \"scan\" or \"multi-index\"");
+    return Layout::multi_index;
+}
+
+std::unique_ptr<CodeSet> code_set(const Array<std::uint8_t>& codes, bool lean, const std::string& layout,
+                                  double layout_bytes_per_code) {
+    const CodeView view = code_view(codes);
+    require(view.n_bytes > 0, "codes must have at least one byte");
+    require(layout_bytes_per_code >= 0, "layout_bytes_per_code must be at least 0");
+    return std::make_unique<CodeSet>(view, lean, layout_of(layout), layout_bytes_per_code);
+}
+
+// numpy's view keeps the set, and so the tables, alive.
+py::object tables(const py::object& self) {
+    const SubstringTables* tables = self.cast<const CodeSet&>().tables();
+    if (tables == nullptr) return py::none();
+    const std::span<const std::uint8_t> bytes = tables->bytes();
+    py::array_t<std::uint8_t> view(static_cast<py::ssize_t>(bytes.size()), bytes.data(), self);
+    view.attr("setflags")(py::arg("write") = false);
+    return py::make_tuple(tables->form().n_tables, tables->form().with_codes, view);
+}
+
+void use_tables(CodeSet& set, std::size_t n_tables, bool with_codes, const Array<std::uint8_t>& bytes) {
+    require(bytes.ndim() == 1, "bytes must have one dimension");
+    set.use_tables({n_tables, with_codes}, values_of(bytes));
+}
+
 py::dict stats(const CodeSet& set) {
     const CodeSet::Stats stats = set.stats();
     py::dict out;
@@ -99,6 +131,10 @@ py::dict stats(const CodeSet& set) {
     out["bit_plane_bytes"] = stats.bit_plane_bytes;
     out["nibble_plane_bytes"] = stats.nibble_plane_bytes;
     out["group_bytes"] = stats.group_bytes;
+    out["table_bytes"] = stats.table_bytes;
+    out["n_tables"] = stats.n_tables;
+    out["layout"] = stats.multi_index ? "multi-index" : "scan";
+    out["layout_reason"] = stats.reason;
     return out;
 }
 
@@ -114,14 +150,16 @@ void bind_search(py::module_& m) {
     const auto mask = py::arg("mask").noconvert(), n_threads = py::arg("n_threads");
     m.def("mask_bytes", &mask_bytes, py::arg("n_rows"));
     py::class_<CodeSet>(m, "CodeSet")
-        .def(py::init([](const Array<std::uint8_t>& c, bool lean) {
-                 const CodeView view = code_view(c);
-                 require(view.n_bytes > 0, "codes must have at least one byte");
-                 return std::make_unique<CodeSet>(view, lean);
-             }),
-             codes, py::arg("lean"), py::keep_alive<1, 2>())
+        .def(py::init(&code_set), codes, py::arg("lean"), py::arg("layout"), py::arg("layout_bytes_per_code"),
+             py::keep_alive<1, 2>())
         .def("search", &search, queries, k, radius, all_ties, mask, n_threads)
         .def("search_weighted", &search_weighted, projections, k, radius, all_ties, mask, n_threads)
+        .def(
+            "build_tables",
+            [](const CodeSet& set, std::size_t threads) { without_gil([&] { set.build_tables(threads); }); }, n_threads)
+        .def("tables", &tables)
+        .def("use_tables", &use_tables, py::arg("n_tables"), py::arg("with_codes"), py::arg("bytes").noconvert(),
+             py::keep_alive<1, 4>())
         .def("stats", &stats);
 }
 

@@ -27,8 +27,7 @@ SubstringTables::SubstringTables(CodeView codes, TableForm form)
     tables_.reserve(m);
     for (std::size_t t = 0; t < m; ++t) {
         Table table{};
-        table.run.first = t * n_bits / m;
-        table.run.n = (t + 1) * n_bits / m - table.run.first;
+        table.run = run_of(n_bits, m, t);
         table.first_byte = std::min(table.run.first / 8, codes.n_bytes - word_bytes_);
         table.shift = table.run.first - 8 * table.first_byte;
         table.mask = (1u << table.run.n) - 1;

@@ -44,6 +44,12 @@ public:
     // than max_run_bits.
     static std::size_t bytes_of(std::size_t n, std::size_t n_bytes_of_code, TableForm form);
 
+    // The bits of table t of so many tables of codes of n_bits.
+    static BitRun run_of(std::size_t n_bits, std::size_t n_tables, std::size_t t) {
+        const std::size_t first = t * n_bits / n_tables;
+        return {first, (t + 1) * n_bits / n_tables - first};
+    }
+
     // Builds the tables. The codes are not kept. Fewer than 2^32.
     SubstringTables(CodeView codes, TableForm form, std::size_t n_threads);
 

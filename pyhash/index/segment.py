@@ -65,7 +65,7 @@ class Segment:
             n = len(self.ids) if self.alive is None else len(rows_of_mask(self.alive, len(self.ids)))
             object.__setattr__(self, "n_alive", n)
         if self.code_set is None:
-            object.__setattr__(self, "code_set", _core.CodeSet(self.codes, self.lean))
+            object.__setattr__(self, "code_set", _core.CodeSet(self.codes, self.lean, "auto", 64))
 
     @classmethod
     def of_stored(cls, arrays: SegmentArrays, stored: StoredSegment, *, lean: bool) -> Segment:

@@ -272,4 +272,4 @@ def _check_pair(query_codes: ArrayLike, database_codes: ArrayLike) -> tuple[NDAr
 def _search_once(request: SearchRequest, database: NDArray[np.uint8], allowed: ArrayLike | None) -> HitLists:
     n = len(database)
     mask = None if allowed is None else mask_of_rows(allowed_rows(allowed, n), n)
-    return request.find(_core.CodeSet(database, False), mask)
+    return request.find(_core.CodeSet(database, False, "scan", 0), mask)
