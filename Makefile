@@ -14,7 +14,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint bench cpp-test cpp-tsan cpp-tidy fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
+.PHONY: demo test test-all lint bench cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -55,9 +55,13 @@ bench: $(VENV)/.bench
 CONFIGURE = $(BIN)/cmake -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
 # The C++ part alone, under sanitizers: unit tests, and for SECONDS (30) random searches at every CPU level (SEED repeats).
+# For 64-bit ARM on another machine: compiled by a cross compiler, without sanitizers, and run by QEMU with fewer cases.
+IS_ARM := $(filter aarch64 arm64,$(shell uname -m))
 cpp-test fuzz-cpp: PRESET := asan
 cpp-tsan: PRESET := tsan
-cpp-test cpp-tsan fuzz-cpp: $(VENV)/.build-needs
+cpp-test-aarch64: PRESET := $(if $(IS_ARM),asan,aarch64)
+cpp-test-aarch64: | $(if $(IS_ARM),,aarch64-tools)
+cpp-test cpp-tsan cpp-test-aarch64 fuzz-cpp: $(VENV)/.build-needs
 	$(CONFIGURE) --preset $(PRESET)
 	$(BIN)/cmake --build --preset $(PRESET) $(if $(filter fuzz-cpp,$@),--target fuzz_search)
 	$(if $(filter fuzz-cpp,$@),build/asan/fuzz_search --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED)),$(BIN)/ctest --preset $(PRESET))
@@ -88,6 +92,9 @@ $(BIN)/python:
 $(VENV)/.build-needs: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(BUILD_NEEDS)
 	touch $@
+
+aarch64-tools:
+	bash tools/install_aarch64_tools.sh
 
 # One release, before the extras ask for any: all machines test the same.
 $(VENV)/.torch: | $(BIN)/python

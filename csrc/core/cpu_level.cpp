@@ -29,6 +29,7 @@ std::vector<Level> levels_of_build() {
         levels.push_back({"avx512", avx512, avx512_kernels});
     }
 #endif
+    if (neon_kernels() != nullptr) levels.push_back({"neon", true, neon_kernels});
     return levels;
 }
 

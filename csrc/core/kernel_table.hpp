@@ -200,5 +200,6 @@ const KernelTable* scalar_kernels();
 const KernelTable* portable_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();  // to be called only where the CPU has it
+const KernelTable* neon_kernels();
 
 }  // namespace pyhash

@@ -8,7 +8,10 @@
 #include <initializer_list>
 #include <random>
 #include <stdexcept>
+#include <string>
 #include <vector>
+
+#include "core/cpu_level.hpp"
 
 #define CHECK(condition)                                                                 \
     do {                                                                                 \
@@ -31,6 +34,16 @@
 
 // The exit status of a test that cannot run on this machine, as ctest is told.
 constexpr int skipped = 77;
+
+// Set where an emulator runs the tests, which is slow: fewer cases, and of the levels the highest alone.
+inline bool quick() { return std::getenv("PYHASH_QUICK_TESTS") != nullptr; }
+
+// Levels that are compared with the scalar oracle.
+inline std::vector<std::string> levels_to_test() {
+    std::vector<std::string> levels = pyhash::available_cpu_levels();
+    if (quick()) levels.erase(levels.begin(), levels.end() - 1);
+    return levels;
+}
 
 using Sizes = std::initializer_list<std::size_t>;
 

@@ -66,7 +66,7 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
     for (std::size_t i = c.n; i < 8 * many.size(); ++i) many[i / 8] &= static_cast<std::uint8_t>(~(1u << (i % 8)));
     for (std::size_t i = c.n; i < 8 * few.size(); ++i) few[i / 8] &= static_cast<std::uint8_t>(~(1u << (i % 8)));
 
-    for (const std::string& level : available_cpu_levels()) {
+    for (const std::string& level : levels_to_test()) {
         set_cpu_level(level);
         const CodeSet set(codes), lean(codes, true);
         for (std::size_t threads : Sizes{1, 3}) {
@@ -119,7 +119,7 @@ static void the_farthest_code_is_found() {
             }
             const CodeView codes{bytes.data(), n, n_bytes};
             weighted_distances({projections.data(), n_queries, n_bits}, codes, 1, all);
-            for (const std::string& level : available_cpu_levels()) {
+            for (const std::string& level : levels_to_test()) {
                 set_cpu_level(level);
                 const CodeSet set(codes);
                 for (bool ties : {false, true}) {

@@ -37,7 +37,7 @@ static void sums_agree(Random& random, std::size_t n_queries, std::size_t n_sets
             for (std::size_t l = 0; l < n_values; ++l) expected[i * n_values + l] += values[s * n_values + l];
         }
     }
-    for (const std::string& level : available_cpu_levels()) {
+    for (const std::string& level : levels_to_test()) {
         set_cpu_level(level);
         for (std::size_t threads : Sizes{1, 3}) {
             std::vector<double> got(n_queries * n_values, -1.0);
@@ -66,7 +66,7 @@ static void kernels_agree(Random& random) {
         if (n > 1) words[1] = 0;
         AlignedBuffer<Value> expected((n + 1) * sum_lanes), got((n + 1) * sum_lanes);
         add(*scalar_kernels(), words, tables.data(), expected.data());
-        for (const std::string& level : available_cpu_levels()) {
+        for (const std::string& level : levels_to_test()) {
             set_cpu_level(level);
             std::fill_n(got.data(), (n + 1) * sum_lanes, Value{0});
             add(selected_kernels(), words, tables.data(), got.data());

@@ -1,0 +1,437 @@
+// NEON, which every 64-bit ARM CPU has. What is not here, compilers make as well of the portable kernels.
+#include "core/kernel_table.hpp"
+
+#if defined(__aarch64__) && defined(__ARM_NEON)
+
+#include <arm_neon.h>
+
+#include <cfloat>
+#include <cstring>
+
+#define PYHASH_LEVEL neon
+#include "kernels/descend_by_flips.hpp"
+#include "kernels/scan_bit_planes.hpp"
+
+namespace pyhash::neon {
+namespace {
+
+// One bit for each of 64 bytes that are all ones or zero, the lowest for the first byte of bytes[0].
+inline std::uint64_t bits_of_bytes(const uint8x16_t (&bytes)[4]) {
+    const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
+    const uint8x16_t low = vpaddq_u8(vandq_u8(bytes[0], bit), vandq_u8(bytes[1], bit));
+    const uint8x16_t high = vpaddq_u8(vandq_u8(bytes[2], bit), vandq_u8(bytes[3], bit));
+    const uint8x16_t sums = vpaddq_u8(low, high);
+    return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0);
+}
+
+// ---- Hamming ------------------------------------------------------------------------------------------------------
+
+inline uint8x16_t count_differing(uint8x16_t a, const std::uint8_t* b) { return vcntq_u8(veorq_u8(a, vld1q_u8(b))); }
+
+inline std::uint32_t count_differing(std::uint64_t a, std::uint64_t b) { return vaddv_u8(vcnt_u8(vcreate_u8(a ^ b))); }
+
+inline std::uint32_t hamming_of_pair(const std::uint8_t* a, const std::uint8_t* b, std::size_t n_bytes) {
+    std::uint32_t distance = 0;
+    std::size_t j = 0;
+    for (; j + 16 <= n_bytes; j += 16) distance += vaddvq_u8(count_differing(vld1q_u8(a + j), b + j));
+    std::uint64_t x = 0, y = 0;
+    if (n_bytes - j >= 8) {
+        std::memcpy(&x, a + j, 8);
+        std::memcpy(&y, b + j, 8);
+        distance += count_differing(x, y);
+        j += 8;
+    }
+    const std::size_t tail = n_bytes - j;
+    if (tail == 0) return distance;
+    if (n_bytes > 8) {  // the last 8 bytes, without those counted already: quicker than a copy of any length
+        std::memcpy(&x, a + n_bytes - 8, 8);
+        std::memcpy(&y, b + n_bytes - 8, 8);
+        x >>= 8 * (8 - tail);
+        y >>= 8 * (8 - tail);
+    } else {
+        for (std::size_t k = 0; k < tail; ++k) {  // a copy into part of a word would be read back too soon
+            x |= static_cast<std::uint64_t>(a[k]) << (8 * k);
+            y |= static_cast<std::uint64_t>(b[k]) << (8 * k);
+        }
+    }
+    return distance + count_differing(x, y);
+}
+
+// The length as a constant, so that the compiler knows every load.
+template <std::size_t n_bytes>
+void hamming_of(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::uint32_t* out) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
+}
+
+// The set bits of query xor code for four codes of n_bytes, spread over four bytes a code, none above 64.
+template <std::size_t n_bytes>
+uint8x16_t counts_of_four(const uint8x16_t (&query)[2], const std::uint8_t* codes) {
+    if constexpr (n_bytes == 4) {
+        return count_differing(query[0], codes);
+    } else if constexpr (n_bytes == 8) {
+        return vpaddq_u8(count_differing(query[0], codes), count_differing(query[0], codes + 16));
+    } else {
+        static_assert(n_bytes == 16 || n_bytes == 32);
+        uint8x16_t counts[4];
+        for (std::size_t k = 0; k < 4; ++k) {
+            counts[k] = count_differing(query[0], codes + n_bytes * k);
+            if constexpr (n_bytes == 32) {
+                counts[k] = vaddq_u8(counts[k], count_differing(query[1], codes + n_bytes * k + 16));
+            }
+        }
+        return vpaddq_u8(vpaddq_u8(counts[0], counts[1]), vpaddq_u8(counts[2], counts[3]));
+    }
+}
+
+// Hamming distances of one query to n codes of 4, 8, 16 or 32 bytes: d = popcount(q xor c).
+// Four codes at a time; tail: the last n % 4 codes one by one. Cost: for 16 bytes, a load, an exclusive or, a count and
+// an addition; two additions more for four codes.
+template <std::size_t n_bytes>
+void hamming_by_fours(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::uint32_t* out) {
+    std::uint8_t repeated[32];
+    for (std::size_t j = 0; j < 32; ++j) repeated[j] = query[j % n_bytes];
+    const uint8x16_t q[2] = {vld1q_u8(repeated), vld1q_u8(repeated + 16)};
+    std::size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        vst1q_u32(out + i, vpaddlq_u16(vpaddlq_u8(counts_of_four<n_bytes>(q, codes + n_bytes * i))));
+    }
+    for (; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
+}
+
+// Other lengths: 16 bytes at a time, then 8, then a partial word. Cost: about 5 operations for each of these.
+void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::size_t n_bytes,
+             std::uint32_t* out) {
+    switch (n_bytes) {
+        case 1: return hamming_of<1>(query, codes, n, out);
+        case 2: return hamming_of<2>(query, codes, n, out);
+        case 3: return hamming_of<3>(query, codes, n, out);
+        case 4: return hamming_by_fours<4>(query, codes, n, out);
+        case 5: return hamming_of<5>(query, codes, n, out);
+        case 6: return hamming_of<6>(query, codes, n, out);
+        case 7: return hamming_of<7>(query, codes, n, out);
+        case 8: return hamming_by_fours<8>(query, codes, n, out);
+        case 16: return hamming_by_fours<16>(query, codes, n, out);
+        case 32: return hamming_by_fours<32>(query, codes, n, out);
+        default: break;
+    }
+    for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
+}
+
+void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std::uint32_t* positions, std::size_t n,
+                std::size_t n_bytes, std::uint32_t* out) {
+    if (n_bytes == 8) {
+        for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + positions[i] * std::size_t{8}, 8);
+        return;
+    }
+    for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + positions[i] * n_bytes, n_bytes);
+}
+
+// ---- Bit planes ---------------------------------------------------------------------------------------------------
+
+// Two vectors of 128 bits side by side: counting fills the 32 registers at codes of 1023 bits.
+struct Bits256 {
+    struct Vector {
+        uint64x2_t low, high;
+    };
+
+    static Vector load(const void* from) {
+        const auto* words = static_cast<const std::uint64_t*>(from);
+        return {vld1q_u64(words), vld1q_u64(words + 2)};
+    }
+    static void store(void* to, Vector v) {
+        auto* words = static_cast<std::uint64_t*>(to);
+        vst1q_u64(words, v.low);
+        vst1q_u64(words + 2, v.high);
+    }
+    static Vector zero() { return {vdupq_n_u64(0), vdupq_n_u64(0)}; }
+    static Vector fill(bool bit) {
+        const uint64x2_t half = vdupq_n_u64(bit ? ~std::uint64_t{0} : 0);
+        return {half, half};
+    }
+    static Vector both(Vector a, Vector b) { return {vandq_u64(a.low, b.low), vandq_u64(a.high, b.high)}; }
+    static Vector either(Vector a, Vector b) { return {vorrq_u64(a.low, b.low), vorrq_u64(a.high, b.high)}; }
+    static Vector differ(Vector a, Vector b) { return {veorq_u64(a.low, b.low), veorq_u64(a.high, b.high)}; }
+    static Vector first_not_second(Vector a, Vector b) { return {vbicq_u64(a.low, b.low), vbicq_u64(a.high, b.high)}; }
+    static bool any(Vector v) { return vmaxvq_u32(vreinterpretq_u32_u64(vorrq_u64(v.low, v.high))) != 0; }
+    static std::size_t count_bits(std::uint64_t x) { return vaddv_u8(vcnt_u8(vcreate_u8(x))); }
+    static std::uint32_t trailing_zeros(std::uint64_t x) {
+        return x == 0 ? 64 : static_cast<std::uint32_t>(__builtin_ctzll(x));
+    }
+};
+
+// ---- Nibble planes ------------------------------------------------------------------------------------------------
+
+// Sums of the 64 codes of a block for Queries queries, saturated at 255: sums[q][k] those of codes 16 k to 16 k + 15.
+template <std::size_t Queries>
+inline void sum_block(const std::uint8_t* block, std::size_t n_planes, const std::uint8_t* tables,
+                      uint8x16_t (&sums)[Queries][4]) {
+    const uint8x16_t half = vdupq_n_u8(0x0f);
+    for (std::size_t q = 0; q < Queries; ++q) {
+        for (uint8x16_t& sum : sums[q]) sum = vdupq_n_u8(0);
+    }
+    for (std::size_t p = 0; p < n_planes; ++p) {
+        const uint8x16_t left = vld1q_u8(block + 32 * p), right = vld1q_u8(block + 32 * p + 16);
+        const uint8x16_t nibbles[4] = {vandq_u8(left, half), vandq_u8(right, half), vshrq_n_u8(left, 4),
+                                       vshrq_n_u8(right, 4)};
+#pragma GCC unroll 4
+        for (std::size_t q = 0; q < Queries; ++q) {
+            const uint8x16_t table = vld1q_u8(tables + (q * n_planes + p) * 16);
+#pragma GCC unroll 4
+            for (std::size_t k = 0; k < 4; ++k) sums[q][k] = vqaddq_u8(sums[q][k], vqtbl1q_u8(table, nibbles[k]));
+        }
+    }
+}
+
+void sum_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                 std::uint8_t* out) {
+    for (std::size_t b = 0; b < n_blocks; ++b) {
+        uint8x16_t sums[1][4];
+        sum_block<1>(blocks + b * n_planes * 32, n_planes, tables, sums);
+        for (std::size_t k = 0; k < 4; ++k) vst1q_u8(out + 64 * b + 16 * k, sums[0][k]);
+    }
+}
+
+// Writes down the codes of a block whose sums lie below the bound.
+inline void note_hits(const uint8x16_t (&sums)[4], std::uint8_t bound, std::size_t first, NibbleHits& hits) {
+    const uint8x16_t least = vminq_u8(vminq_u8(sums[0], sums[1]), vminq_u8(sums[2], sums[3]));
+    if (__builtin_expect(vminvq_u8(least) >= bound, 1)) return;
+    const uint8x16_t bounds = vdupq_n_u8(bound);
+    const uint8x16_t below[4] = {vcltq_u8(sums[0], bounds), vcltq_u8(sums[1], bounds), vcltq_u8(sums[2], bounds),
+                                 vcltq_u8(sums[3], bounds)};
+    for (std::uint64_t found = bits_of_bytes(below); found != 0; found &= found - 1) {
+        hits.positions[hits.n++] = static_cast<std::uint16_t>(first + static_cast<std::size_t>(__builtin_ctzll(found)));
+    }
+}
+
+template <std::size_t Queries>
+void scan_nibbles_of(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                     const std::uint8_t* bounds, NibbleHits* hits) {
+    for (std::size_t q = 0; q < Queries; ++q) hits[q].n = 0;
+    for (std::size_t b = 0; b < n_blocks; ++b) {
+        uint8x16_t sums[Queries][4];
+        sum_block<Queries>(blocks + b * n_planes * 32, n_planes, tables, sums);
+#pragma GCC unroll 4
+        for (std::size_t q = 0; q < Queries; ++q) note_hits(sums[q], bounds[q], 64 * b, hits[q]);
+    }
+}
+
+// Sums of table entries by nibble; layout: core/nibble_planes.hpp. No tail: blocks are whole. Cost: one look-up and one
+// addition for 16 nibbles.
+void scan_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                  const std::uint8_t* bounds, std::size_t n_queries, NibbleHits* hits) {
+    if (n_queries == 1) {
+        scan_nibbles_of<1>(blocks, n_blocks, n_planes, tables, bounds, hits);
+    } else {
+        scan_nibbles_of<nibble_queries>(blocks, n_blocks, n_planes, tables, bounds, hits);
+    }
+}
+
+// ---- Vectors of one type --------------------------------------------------------------------------------------------
+
+struct Int32 {
+    using Value = std::int32_t;
+    using Vector = int32x4_t;
+    static constexpr std::size_t width = 4;
+    static Vector load(const std::int32_t* x) { return vld1q_s32(x); }
+    static void store(std::int32_t* x, Vector v) { vst1q_s32(x, v); }
+    static Vector add(Vector a, Vector b) { return vaddq_s32(a, b); }
+};
+
+struct Float32 {
+    using Value = float;
+    using Vector = float32x4_t;
+    static constexpr std::size_t width = 4;
+    static constexpr float eps = FLT_EPSILON;
+    static Vector load(const float* x) { return vld1q_f32(x); }
+    static void store(float* x, Vector v) { vst1q_f32(x, v); }
+    static Vector minus_product(Vector g, Vector a, float b) { return vfmsq_n_f32(g, a, b); }
+    // 16 values of g above those of zero, as bytes.
+    static uint8x16_t above(const Vector* g, const float* zero) {
+        const auto half = [&](std::size_t k) {
+            return vuzp1q_u16(vreinterpretq_u16_u32(vcgtq_f32(g[k], vld1q_f32(zero + 4 * k))),
+                              vreinterpretq_u16_u32(vcgtq_f32(g[k + 1], vld1q_f32(zero + 4 * k + 4))));
+        };
+        return vuzp1q_u8(vreinterpretq_u8_u16(half(0)), vreinterpretq_u8_u16(half(2)));
+    }
+};
+
+struct Float64 {
+    using Value = double;
+    using Vector = float64x2_t;
+    static constexpr std::size_t width = 2;
+    static constexpr double eps = DBL_EPSILON;
+    static Vector load(const double* x) { return vld1q_f64(x); }
+    static void store(double* x, Vector v) { vst1q_f64(x, v); }
+    static Vector add(Vector a, Vector b) { return vaddq_f64(a, b); }
+    static Vector minus_product(Vector g, Vector a, double b) { return vfmsq_n_f64(g, a, b); }
+    static uint8x16_t above(const Vector* g, const double* zero) {
+        const auto quarter = [&](std::size_t k) {
+            return vreinterpretq_u16_u32(
+                vuzp1q_u32(vreinterpretq_u32_u64(vcgtq_f64(g[k], vld1q_f64(zero + 2 * k))),
+                           vreinterpretq_u32_u64(vcgtq_f64(g[k + 1], vld1q_f64(zero + 2 * k + 2)))));
+        };
+        return vuzp1q_u8(vreinterpretq_u8_u16(vuzp1q_u16(quarter(0), quarter(2))),
+                         vreinterpretq_u8_u16(vuzp1q_u16(quarter(4), quarter(6))));
+    }
+};
+
+// ---- Sums of chosen rows ------------------------------------------------------------------------------------------
+
+// Sums that words choose from tables, nibble by nibble in ascending order, while a row stays in registers. No tail:
+// rows have sum_lanes values. Cost: for four bits of a word 4 loads and additions (int32) or 8 (float64).
+template <class Type>
+void add_chosen(const std::uint64_t* words, std::size_t n, const typename Type::Value* tables,
+                typename Type::Value* sums) {
+    constexpr std::size_t n_vectors = sum_lanes / Type::width;
+    for (std::size_t i = 0; i < n; ++i, sums += sum_lanes) {
+        typename Type::Vector row[n_vectors];
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < n_vectors; ++v) row[v] = Type::load(sums + v * Type::width);
+        const typename Type::Value* table = tables;
+        for (std::uint64_t word = words[i]; word != 0; word >>= 4, table += 16 * sum_lanes) {
+            const typename Type::Value* chosen = table + (word & 15) * sum_lanes;
+#pragma GCC unroll 8
+            for (std::size_t v = 0; v < n_vectors; ++v)
+                row[v] = Type::add(row[v], Type::load(chosen + v * Type::width));
+        }
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < n_vectors; ++v) Type::store(sums + v * Type::width, row[v]);
+    }
+}
+
+// ---- Cyclic descent -----------------------------------------------------------------------------------------------
+
+// The vector steps of descend_by_flips.hpp. The lengths of rows are multiples of descent_lanes.
+template <class Type>
+struct Lanes {
+    using Real = typename Type::Value;
+    using Vector = typename Type::Vector;
+    static constexpr std::size_t group = descent_lanes / Type::width;  // vectors in descent_lanes values
+
+    static std::uint64_t positive(const std::int8_t* signs, std::size_t n) {
+        std::int8_t row[64] = {};
+        if (n < 64) {
+            std::memcpy(row, signs, n);
+            signs = row;
+        }
+        uint8x16_t bytes[4];
+        for (std::size_t k = 0; k < 4; ++k) bytes[k] = vcgtzq_s8(vld1q_s8(signs + 16 * k));
+        return bits_of_bytes(bytes);
+    }
+
+    static void zero_width(const Real* q, const Real* h_abs_sum, std::size_t n_bits, Real* zero, std::size_t stride) {
+        for (std::size_t l = 0; l < n_bits; ++l) {
+            const Real magnitude = q[l] < 0 ? -q[l] : q[l];
+            zero[l] = 8 * Type::eps * (magnitude + h_abs_sum[l]);
+        }
+        for (std::size_t l = n_bits; l < stride; ++l) zero[l] = 0;
+    }
+
+    static void subtract_column(Real step, const Real* column, Real* g, std::size_t stride) {
+        for (std::size_t l = 0; l < stride; l += Type::width) {
+            Type::store(g + l, Type::minus_product(Type::load(g + l), Type::load(column + l), step));
+        }
+    }
+
+    template <std::size_t Stride>
+    static std::uint64_t subtract_column_above(Real step, const Real* column, Real* g, const Real* zero) {
+        uint8x16_t bytes[4] = {};
+#pragma GCC unroll 4
+        for (std::size_t l = 0; l < Stride; l += descent_lanes) {
+            Vector updated[group];
+#pragma GCC unroll 8
+            for (std::size_t k = 0; k < group; ++k) {
+                const std::size_t at = l + k * Type::width;
+                updated[k] = Type::minus_product(Type::load(g + at), Type::load(column + at), step);
+                Type::store(g + at, updated[k]);
+            }
+            bytes[l / descent_lanes] = Type::above(updated, zero + l);
+        }
+        return bits_of_bytes(bytes);
+    }
+
+    // Vectors vectors of g, from value l on, stay in registers while all columns pass.
+    template <std::size_t Vectors>
+    static void subtract_columns_at(std::size_t l, const Real* h, const std::uint64_t* words, std::size_t n_bits,
+                                    Real* g, std::size_t stride) {
+        Vector sums[Vectors];
+        for (std::size_t k = 0; k < Vectors; ++k) sums[k] = Type::load(g + l + k * Type::width);
+        const Real* column = h + l;
+        for (std::size_t other = 0; other < n_bits; ++other, column += stride) {
+            const auto sign = static_cast<Real>(2 * static_cast<int>((words[other / 64] >> (other % 64)) & 1) - 1);
+#pragma GCC unroll 16
+            for (std::size_t k = 0; k < Vectors; ++k) {
+                sums[k] = Type::minus_product(sums[k], Type::load(column + k * Type::width), sign);
+            }
+        }
+        for (std::size_t k = 0; k < Vectors; ++k) Type::store(g + l + k * Type::width, sums[k]);
+    }
+
+    static void subtract_columns(const Real* h, const std::uint64_t* words, std::size_t n_bits, Real* g,
+                                 std::size_t stride) {
+        std::size_t l = 0;
+        for (; l + 16 * Type::width <= stride; l += 16 * Type::width) {
+            subtract_columns_at<16>(l, h, words, n_bits, g, stride);
+        }
+        for (; l < stride; l += descent_lanes) subtract_columns_at<group>(l, h, words, n_bits, g, stride);
+    }
+
+    static std::uint64_t above(const Real* g, const Real* zero, std::size_t n) {
+        uint8x16_t bytes[4] = {};
+        for (std::size_t l = 0; l < n; l += descent_lanes) {
+            Vector values[group];
+            for (std::size_t k = 0; k < group; ++k) values[k] = Type::load(g + l + k * Type::width);
+            bytes[l / descent_lanes] = Type::above(values, zero + l);
+        }
+        return bits_of_bytes(bytes);
+    }
+};
+
+void descend_f32(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
+                 std::uint64_t* words, std::int64_t* flips) {
+    descend<Lanes<Float32>>(problem, begin, end, values, words, flips);
+}
+
+void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
+                 std::uint64_t* words, std::int64_t* flips) {
+    descend<Lanes<Float64>>(problem, begin, end, values, words, flips);
+}
+
+constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
+
+KernelTable own_and_portable() {
+    KernelTable table = *portable_kernels();
+    table.level = "neon";
+    table.hamming = hamming;
+    table.hamming_at = hamming_at;
+    table.scan_bits = BitCounter<Bits256>::scan_of;
+    table.kth_of_bits = BitCounter<Bits256>::kth_of;
+    table.nibbles = &nibbles;
+    table.add_chosen_i32 = add_chosen<Int32>;
+    table.add_chosen_f64 = add_chosen<Float64>;
+    table.descend_f32 = descend_f32;
+    table.descend_f64 = descend_f64;
+    return table;
+}
+
+}  // namespace
+}  // namespace pyhash::neon
+
+namespace pyhash {
+
+const KernelTable* neon_kernels() {
+    static const KernelTable table = neon::own_and_portable();
+    return &table;
+}
+
+}  // namespace pyhash
+
+#else
+
+namespace pyhash {
+
+const KernelTable* neon_kernels() { return nullptr; }
+
+}  // namespace pyhash
+
+#endif
