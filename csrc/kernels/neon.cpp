@@ -9,7 +9,9 @@
 #include <cstring>
 
 #define PYHASH_LEVEL neon
+#include "kernels/add_chosen_rows.hpp"
 #include "kernels/descend_by_flips.hpp"
+#include "kernels/descent_lanes.hpp"
 #include "kernels/scan_bit_planes.hpp"
 
 namespace pyhash::neon {
@@ -83,18 +85,32 @@ uint8x16_t counts_of_four(const uint8x16_t (&query)[2], const std::uint8_t* code
     }
 }
 
+// A query against four codes of 4, 8, 16 or 32 bytes at a time.
+template <std::size_t n_bytes>
+class QueryByFours {
+public:
+    explicit QueryByFours(const std::uint8_t* query) {
+        std::uint8_t repeated[32];
+        for (std::size_t j = 0; j < 32; ++j) repeated[j] = query[j % n_bytes];
+        for (std::size_t half = 0; half < 2; ++half) query_[half] = vld1q_u8(repeated + 16 * half);
+    }
+
+    uint32x4_t distances(const std::uint8_t* codes) const {
+        return vpaddlq_u16(vpaddlq_u8(counts_of_four<n_bytes>(query_, codes)));
+    }
+
+private:
+    uint8x16_t query_[2];
+};
+
 // Hamming distances of one query to n codes of 4, 8, 16 or 32 bytes: d = popcount(q xor c).
 // Four codes at a time; tail: the last n % 4 codes one by one. Cost: for 16 bytes, a load, an exclusive or, a count and
 // an addition; two additions more for four codes.
 template <std::size_t n_bytes>
 void hamming_by_fours(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::uint32_t* out) {
-    std::uint8_t repeated[32];
-    for (std::size_t j = 0; j < 32; ++j) repeated[j] = query[j % n_bytes];
-    const uint8x16_t q[2] = {vld1q_u8(repeated), vld1q_u8(repeated + 16)};
+    const QueryByFours<n_bytes> four(query);
     std::size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        vst1q_u32(out + i, vpaddlq_u16(vpaddlq_u8(counts_of_four<n_bytes>(q, codes + n_bytes * i))));
-    }
+    for (; i + 4 <= n; i += 4) vst1q_u32(out + i, four.distances(codes + n_bytes * i));
     for (; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
 }
 
@@ -124,6 +140,55 @@ void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std:
         return;
     }
     for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + positions[i] * n_bytes, n_bytes);
+}
+
+// Writes the code at n; returns n and 1 more where it is near.
+inline std::size_t note_near(std::uint32_t index, std::uint32_t distance, std::uint32_t bound, NearCode* out,
+                             std::size_t n) {
+    out[n] = {.index = index, .distance = distance};
+    return n + (distance < bound);
+}
+
+// Four codes at a time, most of which have none that is near.
+template <std::size_t n_bytes>
+std::size_t near_by_fours(const std::uint8_t* query, const std::uint8_t* codes, const CodeRun* runs, std::size_t n_runs,
+                          std::uint32_t bound, NearCode* out) {
+    const QueryByFours<n_bytes> four(query);
+    std::size_t n = 0;
+    for (std::size_t run = 0; run < n_runs; ++run) {
+        const std::uint32_t end = runs[run].end;
+        std::uint32_t i = runs[run].begin;
+        for (; i < end && end - i >= 4; i += 4) {
+            const uint32x4_t found = four.distances(codes + n_bytes * i);
+            if (vminvq_u32(found) >= bound) continue;
+            std::uint32_t distances[4];
+            vst1q_u32(distances, found);
+            for (std::uint32_t k = 0; k < 4; ++k) n = note_near(i + k, distances[k], bound, out, n);
+        }
+        for (; i < end; ++i) n = note_near(i, hamming_of_pair(query, codes + n_bytes * i, n_bytes), bound, out, n);
+    }
+    return n;
+}
+
+// Codes of some runs that are nearer than a bound: d = popcount(q xor c) < bound <= 8 n_bytes + 1. Runs of a contiguous
+// array of codes, any n_bytes. Tail: the last codes of a run one by one. Cost: as for distances, and for four codes of
+// 4, 8, 16 or 32 bytes a minimum and a branch.
+std::size_t near_codes(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n_bytes, const CodeRun* runs,
+                       std::size_t n_runs, std::uint32_t bound, NearCode* out) {
+    switch (n_bytes) {
+        case 4: return near_by_fours<4>(query, codes, runs, n_runs, bound, out);
+        case 8: return near_by_fours<8>(query, codes, runs, n_runs, bound, out);
+        case 16: return near_by_fours<16>(query, codes, runs, n_runs, bound, out);
+        case 32: return near_by_fours<32>(query, codes, runs, n_runs, bound, out);
+        default: break;
+    }
+    std::size_t n = 0;
+    for (std::size_t run = 0; run < n_runs; ++run) {
+        for (std::uint32_t i = runs[run].begin; i < runs[run].end; ++i) {
+            n = note_near(i, hamming_of_pair(query, codes + i * n_bytes, n_bytes), bound, out, n);
+        }
+    }
+    return n;
 }
 
 // ---- Bit planes ---------------------------------------------------------------------------------------------------
@@ -226,8 +291,45 @@ void scan_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t 
     }
 }
 
-// ---- Vectors of one type --------------------------------------------------------------------------------------------
+// ---- Descent and sums ---------------------------------------------------------------------------------------------
 
+inline std::uint64_t positive_signs(const std::int8_t* signs, std::size_t n) {
+    std::int8_t row[64] = {};
+    if (n < 64) {
+        std::memcpy(row, signs, n);
+        signs = row;
+    }
+    uint8x16_t bytes[4];
+    for (std::size_t k = 0; k < 4; ++k) bytes[k] = vcgtzq_s8(vld1q_s8(signs + 16 * k));
+    return bits_of_bytes(bytes);
+}
+
+// The masks of 16 lanes, as bytes.
+inline uint8x16_t bytes_of_masks(const uint32x4_t* masks) {
+    const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(masks[0]), vreinterpretq_u16_u32(masks[1]));
+    const uint16x8_t high = vuzp1q_u16(vreinterpretq_u16_u32(masks[2]), vreinterpretq_u16_u32(masks[3]));
+    return vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high));
+}
+
+inline uint8x16_t bytes_of_masks(const uint64x2_t* masks) {
+    uint32x4_t halves[4];
+    for (std::size_t k = 0; k < 4; ++k) {
+        halves[k] = vuzp1q_u32(vreinterpretq_u32_u64(masks[2 * k]), vreinterpretq_u32_u64(masks[2 * k + 1]));
+    }
+    return bytes_of_masks(halves);
+}
+
+// One bit for each lane of N masks, of 16, 32, 48 or 64 lanes together.
+template <std::size_t N, class Mask>
+std::uint64_t bits_of_masks(const Mask* masks) {
+    constexpr std::size_t masks_of_16 = sizeof(Mask) / sizeof(masks[0][0]) == 4 ? 4 : 8;
+    static_assert(N % masks_of_16 == 0 && N / masks_of_16 <= 4);
+    uint8x16_t bytes[4] = {};
+    for (std::size_t k = 0; k < N / masks_of_16; ++k) bytes[k] = bytes_of_masks(masks + k * masks_of_16);
+    return bits_of_bytes(bytes);
+}
+
+// Vectors of one type, as add_chosen_rows.hpp and descent_lanes.hpp take them.
 struct Int32 {
     using Value = std::int32_t;
     using Vector = int32x4_t;
@@ -240,161 +342,48 @@ struct Int32 {
 struct Float32 {
     using Value = float;
     using Vector = float32x4_t;
+    using Mask = uint32x4_t;
     static constexpr std::size_t width = 4;
     static constexpr float eps = FLT_EPSILON;
+    static Vector set(float x) { return vdupq_n_f32(x); }
     static Vector load(const float* x) { return vld1q_f32(x); }
     static void store(float* x, Vector v) { vst1q_f32(x, v); }
-    static Vector minus_product(Vector g, Vector a, float b) { return vfmsq_n_f32(g, a, b); }
-    // 16 values of g above those of zero, as bytes.
-    static uint8x16_t above(const Vector* g, const float* zero) {
-        const auto half = [&](std::size_t k) {
-            return vuzp1q_u16(vreinterpretq_u16_u32(vcgtq_f32(g[k], vld1q_f32(zero + 4 * k))),
-                              vreinterpretq_u16_u32(vcgtq_f32(g[k + 1], vld1q_f32(zero + 4 * k + 4))));
-        };
-        return vuzp1q_u8(vreinterpretq_u8_u16(half(0)), vreinterpretq_u8_u16(half(2)));
+    static Vector minus_product(Vector g, Vector a, Vector b) { return vfmsq_f32(g, a, b); }
+    static Mask above(Vector g, Vector zero) { return vcgtq_f32(g, zero); }
+    template <std::size_t N>
+    static std::uint64_t bits_of(const Mask* masks) {
+        return bits_of_masks<N>(masks);
     }
+    static std::uint64_t positive(const std::int8_t* signs, std::size_t n) { return positive_signs(signs, n); }
 };
 
 struct Float64 {
     using Value = double;
     using Vector = float64x2_t;
+    using Mask = uint64x2_t;
     static constexpr std::size_t width = 2;
     static constexpr double eps = DBL_EPSILON;
+    static Vector set(double x) { return vdupq_n_f64(x); }
     static Vector load(const double* x) { return vld1q_f64(x); }
     static void store(double* x, Vector v) { vst1q_f64(x, v); }
     static Vector add(Vector a, Vector b) { return vaddq_f64(a, b); }
-    static Vector minus_product(Vector g, Vector a, double b) { return vfmsq_n_f64(g, a, b); }
-    static uint8x16_t above(const Vector* g, const double* zero) {
-        const auto quarter = [&](std::size_t k) {
-            return vreinterpretq_u16_u32(
-                vuzp1q_u32(vreinterpretq_u32_u64(vcgtq_f64(g[k], vld1q_f64(zero + 2 * k))),
-                           vreinterpretq_u32_u64(vcgtq_f64(g[k + 1], vld1q_f64(zero + 2 * k + 2)))));
-        };
-        return vuzp1q_u8(vreinterpretq_u8_u16(vuzp1q_u16(quarter(0), quarter(2))),
-                         vreinterpretq_u8_u16(vuzp1q_u16(quarter(4), quarter(6))));
+    static Vector minus_product(Vector g, Vector a, Vector b) { return vfmsq_f64(g, a, b); }
+    static Mask above(Vector g, Vector zero) { return vcgtq_f64(g, zero); }
+    template <std::size_t N>
+    static std::uint64_t bits_of(const Mask* masks) {
+        return bits_of_masks<N>(masks);
     }
-};
-
-// ---- Sums of chosen rows ------------------------------------------------------------------------------------------
-
-// Sums that words choose from tables, nibble by nibble in ascending order, while a row stays in registers. No tail:
-// rows have sum_lanes values. Cost: for four bits of a word 4 loads and additions (int32) or 8 (float64).
-template <class Type>
-void add_chosen(const std::uint64_t* words, std::size_t n, const typename Type::Value* tables,
-                typename Type::Value* sums) {
-    constexpr std::size_t n_vectors = sum_lanes / Type::width;
-    for (std::size_t i = 0; i < n; ++i, sums += sum_lanes) {
-        typename Type::Vector row[n_vectors];
-#pragma GCC unroll 8
-        for (std::size_t v = 0; v < n_vectors; ++v) row[v] = Type::load(sums + v * Type::width);
-        const typename Type::Value* table = tables;
-        for (std::uint64_t word = words[i]; word != 0; word >>= 4, table += 16 * sum_lanes) {
-            const typename Type::Value* chosen = table + (word & 15) * sum_lanes;
-#pragma GCC unroll 8
-            for (std::size_t v = 0; v < n_vectors; ++v)
-                row[v] = Type::add(row[v], Type::load(chosen + v * Type::width));
-        }
-#pragma GCC unroll 8
-        for (std::size_t v = 0; v < n_vectors; ++v) Type::store(sums + v * Type::width, row[v]);
-    }
-}
-
-// ---- Cyclic descent -----------------------------------------------------------------------------------------------
-
-// The vector steps of descend_by_flips.hpp. The lengths of rows are multiples of descent_lanes.
-template <class Type>
-struct Lanes {
-    using Real = typename Type::Value;
-    using Vector = typename Type::Vector;
-    static constexpr std::size_t group = descent_lanes / Type::width;  // vectors in descent_lanes values
-
-    static std::uint64_t positive(const std::int8_t* signs, std::size_t n) {
-        std::int8_t row[64] = {};
-        if (n < 64) {
-            std::memcpy(row, signs, n);
-            signs = row;
-        }
-        uint8x16_t bytes[4];
-        for (std::size_t k = 0; k < 4; ++k) bytes[k] = vcgtzq_s8(vld1q_s8(signs + 16 * k));
-        return bits_of_bytes(bytes);
-    }
-
-    static void zero_width(const Real* q, const Real* h_abs_sum, std::size_t n_bits, Real* zero, std::size_t stride) {
-        for (std::size_t l = 0; l < n_bits; ++l) {
-            const Real magnitude = q[l] < 0 ? -q[l] : q[l];
-            zero[l] = 8 * Type::eps * (magnitude + h_abs_sum[l]);
-        }
-        for (std::size_t l = n_bits; l < stride; ++l) zero[l] = 0;
-    }
-
-    static void subtract_column(Real step, const Real* column, Real* g, std::size_t stride) {
-        for (std::size_t l = 0; l < stride; l += Type::width) {
-            Type::store(g + l, Type::minus_product(Type::load(g + l), Type::load(column + l), step));
-        }
-    }
-
-    template <std::size_t Stride>
-    static std::uint64_t subtract_column_above(Real step, const Real* column, Real* g, const Real* zero) {
-        uint8x16_t bytes[4] = {};
-#pragma GCC unroll 4
-        for (std::size_t l = 0; l < Stride; l += descent_lanes) {
-            Vector updated[group];
-#pragma GCC unroll 8
-            for (std::size_t k = 0; k < group; ++k) {
-                const std::size_t at = l + k * Type::width;
-                updated[k] = Type::minus_product(Type::load(g + at), Type::load(column + at), step);
-                Type::store(g + at, updated[k]);
-            }
-            bytes[l / descent_lanes] = Type::above(updated, zero + l);
-        }
-        return bits_of_bytes(bytes);
-    }
-
-    // Vectors vectors of g, from value l on, stay in registers while all columns pass.
-    template <std::size_t Vectors>
-    static void subtract_columns_at(std::size_t l, const Real* h, const std::uint64_t* words, std::size_t n_bits,
-                                    Real* g, std::size_t stride) {
-        Vector sums[Vectors];
-        for (std::size_t k = 0; k < Vectors; ++k) sums[k] = Type::load(g + l + k * Type::width);
-        const Real* column = h + l;
-        for (std::size_t other = 0; other < n_bits; ++other, column += stride) {
-            const auto sign = static_cast<Real>(2 * static_cast<int>((words[other / 64] >> (other % 64)) & 1) - 1);
-#pragma GCC unroll 16
-            for (std::size_t k = 0; k < Vectors; ++k) {
-                sums[k] = Type::minus_product(sums[k], Type::load(column + k * Type::width), sign);
-            }
-        }
-        for (std::size_t k = 0; k < Vectors; ++k) Type::store(g + l + k * Type::width, sums[k]);
-    }
-
-    static void subtract_columns(const Real* h, const std::uint64_t* words, std::size_t n_bits, Real* g,
-                                 std::size_t stride) {
-        std::size_t l = 0;
-        for (; l + 16 * Type::width <= stride; l += 16 * Type::width) {
-            subtract_columns_at<16>(l, h, words, n_bits, g, stride);
-        }
-        for (; l < stride; l += descent_lanes) subtract_columns_at<group>(l, h, words, n_bits, g, stride);
-    }
-
-    static std::uint64_t above(const Real* g, const Real* zero, std::size_t n) {
-        uint8x16_t bytes[4] = {};
-        for (std::size_t l = 0; l < n; l += descent_lanes) {
-            Vector values[group];
-            for (std::size_t k = 0; k < group; ++k) values[k] = Type::load(g + l + k * Type::width);
-            bytes[l / descent_lanes] = Type::above(values, zero + l);
-        }
-        return bits_of_bytes(bytes);
-    }
+    static std::uint64_t positive(const std::int8_t* signs, std::size_t n) { return positive_signs(signs, n); }
 };
 
 void descend_f32(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
                  std::uint64_t* words, std::int64_t* flips) {
-    descend<Lanes<Float32>>(problem, begin, end, values, words, flips);
+    descend<DescentLanes<Float32>>(problem, begin, end, values, words, flips);
 }
 
 void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
                  std::uint64_t* words, std::int64_t* flips) {
-    descend<Lanes<Float64>>(problem, begin, end, values, words, flips);
+    descend<DescentLanes<Float64>>(problem, begin, end, values, words, flips);
 }
 
 constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
@@ -404,11 +393,12 @@ KernelTable own_and_portable() {
     table.level = "neon";
     table.hamming = hamming;
     table.hamming_at = hamming_at;
+    table.near_codes = near_codes;
     table.scan_bits = BitCounter<Bits256>::scan_of;
     table.kth_of_bits = BitCounter<Bits256>::kth_of;
     table.nibbles = &nibbles;
-    table.add_chosen_i32 = add_chosen<Int32>;
-    table.add_chosen_f64 = add_chosen<Float64>;
+    table.add_chosen_i32 = add_chosen_rows<Int32>;
+    table.add_chosen_f64 = add_chosen_rows<Float64>;
     table.descend_f32 = descend_f32;
     table.descend_f64 = descend_f64;
     return table;
