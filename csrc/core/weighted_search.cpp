@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <span>
 
 #include "core/aligned_buffer.hpp"
@@ -18,42 +19,62 @@ namespace {
 class WeightedQuery {
 public:
     WeightedQuery(std::span<const double> projection, std::size_t n_bytes)
-        : costs_(32 * n_bytes), rounded_(32 * n_bytes) {
+        : costs_(32 * n_bytes), weights_(8 * n_bytes), signs_(8 * n_bytes), steps_(8 * n_bytes) {
         nibble_costs(projection, costs_);
-        std::copy(costs_.begin(), costs_.end(), rounded_.begin());
-        // Added as distance() adds: rounding is monotone, so no distance is greater, not by the last bit either.
-        const auto greatest = [](const double* table) { return *std::max_element(table, table + 16); };
-        for (const double* table = costs_.data(); table != costs_.data() + costs_.size(); table += 32) {
-            greatest_distance_ += greatest(table) + greatest(table + 16);
+        std::vector<std::uint8_t> opposite(n_bytes);
+        for (std::size_t bit = 0; bit < projection.size(); ++bit) {
+            const unsigned differs = projection[bit] > 0 ? 0 : 1;
+            opposite[bit / 8] = static_cast<std::uint8_t>(opposite[bit / 8] | differs << (bit % 8));
+            signs_[bit] = static_cast<std::uint16_t>(differs - 1);
+            weights_[bit] = std::min(std::abs(projection[bit]), 1.0);
         }
+        greatest_distance_ = distance(opposite.data());
     }
 
-    // The distance of the code opposite to the query: no code is farther.
+    // The distance of the code opposite to the query: no code is farther, for rounding is monotone.
     double greatest_distance() const { return greatest_distance_; }
 
     double distance(const std::uint8_t* code) const {
-        double sum = 0.0;
-        const double* table = costs_.data();
-        for (const double* const end = table + costs_.size(); table != end; table += 32, ++code) {
-            sum += table[*code & 15u] + table[16 + (*code >> 4)];
-        }
-        return sum;
+        double of_code;
+        distances<1>(&code, &of_code);
+        return of_code;
     }
+
+    // Of `lanes` codes. One alone would wait for each of its additions.
+    static constexpr std::size_t lanes = 4;
+    void distances_of_lanes(const std::uint8_t* const* codes, double* out) const { distances<lanes>(codes, out); }
 
     // Fills the tables so that `distance` is `steps` steps.
     void fill_tables(double distance, double steps, std::uint8_t* tables) {
         per_unit_ = distance > 0 ? steps / distance : 0.0;
-        if (!(per_unit_ > 0 && per_unit_ < 1e30)) {
-            // Distance 0: only codes that cost nothing. Distances too small for float32: every code is a candidate.
+        if (!(per_unit_ > 0 && per_unit_ < 1e300)) {
+            // Distance 0: only codes that cost nothing. Distances too small for a scale: every code is a candidate.
             per_unit_ = 0.0;
             for (std::size_t i = 0; i < costs_.size(); ++i) tables[i] = distance == 0 && costs_[i] > 0 ? 255 : 0;
             return;
         }
-        // A millionth less: what float32 rounds up must not lift a sum above the distance.
-        const auto scale = static_cast<float>(per_unit_ * (1 - 1e-6));
-        for (std::size_t i = 0; i < rounded_.size(); ++i) {
-            const float scaled = rounded_[i] * scale;
-            tables[i] = static_cast<std::uint8_t>(static_cast<int>(scaled < 255.0f ? scaled : 255.0f));
+        // In 64ths of a step, each bit rounded down. A billionth less: what rounding adds to the product, or takes from
+        // a distance, must not lift a sum above the distance.
+        const double scale = 64 * per_unit_ * (1 - 1e-9);
+        for (std::size_t bit = 0; bit < weights_.size(); ++bit) {
+            steps_[bit] = static_cast<std::uint16_t>(static_cast<int>(std::min(weights_[bit] * scale, 64.0 * 255)));
+        }
+        for (std::size_t p = 0; 4 * p < weights_.size(); ++p) {
+            unsigned none_set = 0, set[4];
+            for (std::size_t bit = 0; bit < 4; ++bit) {
+                const unsigned cost = steps_[4 * p + bit], sign = signs_[4 * p + bit];
+                none_set += cost & sign;
+                set[bit] = (cost ^ sign) - sign;  // added to the sum where the bit is set
+            }
+            for (unsigned value = 0; value < 16; ++value) {
+                auto sum = static_cast<std::uint16_t>(none_set);
+                for (unsigned bit = 0; bit < 4; ++bit) {
+                    const unsigned chosen = -(value >> bit & 1u) & set[bit];
+                    sum = static_cast<std::uint16_t>(sum + chosen);
+                }
+                const auto whole = static_cast<std::int16_t>(sum / 64);
+                tables[16 * p + value] = static_cast<std::uint8_t>(std::min(whole, std::int16_t{255}));
+            }
         }
     }
 
@@ -63,8 +84,25 @@ public:
     }
 
 private:
+    template <std::size_t Codes>
+    void distances(const std::uint8_t* const* codes, double* out) const {
+        double sums[Codes] = {};
+        const double* table = costs_.data();
+        const std::size_t n_bytes = costs_.size() / 32;
+        for (std::size_t j = 0; j < n_bytes; ++j, table += 32) {
+#pragma GCC unroll 4
+            for (std::size_t i = 0; i < Codes; ++i) {
+                const unsigned byte = codes[i][j];
+                sums[i] += table[byte & 15u] + table[16 + (byte >> 4)];
+            }
+        }
+        std::copy_n(sums, Codes, out);
+    }
+
     std::vector<double> costs_;
-    std::vector<float> rounded_;
+    std::vector<double> weights_;
+    std::vector<std::uint16_t> signs_;  // of each bit: all ones where the query's is set
+    std::vector<std::uint16_t> steps_;  // of each bit, in 64ths
     double greatest_distance_ = 0.0, per_unit_ = 0.0;
 };
 
@@ -142,6 +180,72 @@ double seed_distance(const NibbleKernels& kernels, WeightedQuery& query, CodeVie
     return *kth;
 }
 
+// One query of search_planes: its nearest so far, and rows that are yet to be looked at exactly.
+class PlanesQuery {
+public:
+    PlanesQuery(const NibbleKernels& kernels, std::span<const double> projection, CodeView codes,
+                const NibblePlanes& planes, const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece,
+                std::uint8_t* tables)
+        : query_(projection, codes.n_bytes), selection_(wanted), codes_(codes), tables_(tables) {
+        if (wanted.k <= piece.n_rows) {
+            selection_.start_within(seed_distance(kernels, query_, codes, planes, wanted.k, mask, piece, tables));
+        }
+        filled_for_ = std::min(selection_.bound(), query_.greatest_distance());
+        query_.fill_tables(filled_for_, steps_of_bound, tables_);
+    }
+
+    bool done() const { return selection_.done(); }
+
+    // Sums below it are of codes that can be wanted. The tables are filled anew where larger ones fit.
+    std::uint8_t next_bound() {
+        const double bound = std::min(selection_.bound(), filled_for_);
+        if (bound < filled_for_ * (least_steps / steps_of_bound)) {
+            query_.fill_tables(bound, steps_of_bound, tables_);
+            filled_for_ = bound;
+        }
+        return query_.bound_of(bound);
+    }
+
+    // Rows from `first_row` on. They are looked at when they are some, so that they are fetched together.
+    void add(const NibbleHits& hits, std::size_t first_row, std::size_t end_row, RowMask mask) {
+        for (std::size_t i = 0; i < hits.n; ++i) {
+            const std::size_t row = first_row + hits.positions[i];
+            if (row >= end_row || !lets_through(mask, row)) continue;  // beyond the end: padding of the last block
+            __builtin_prefetch(codes_.row(row));
+            waiting_.push_back(static_cast<std::uint32_t>(row));
+        }
+        if (waiting_.size() >= enough_waiting) look();
+    }
+
+    HitList<double> finish() {
+        look();
+        return selection_.finish();
+    }
+
+private:
+    static constexpr std::size_t enough_waiting = 16;
+
+    void look() {
+        constexpr std::size_t lanes = WeightedQuery::lanes;
+        for (std::size_t first = 0; first < waiting_.size(); first += lanes) {
+            const std::size_t n = std::min(lanes, waiting_.size() - first);
+            const std::uint8_t* codes[lanes];
+            double distances[lanes];
+            for (std::size_t i = 0; i < lanes; ++i) codes[i] = codes_.row(waiting_[first + std::min(i, n - 1)]);
+            query_.distances_of_lanes(codes, distances);
+            for (std::size_t i = 0; i < n; ++i) selection_.take(distances[i], waiting_[first + i]);
+        }
+        waiting_.clear();
+    }
+
+    WeightedQuery query_;
+    SortedSelection selection_;
+    CodeView codes_;
+    std::uint8_t* tables_;
+    double filled_for_ = 0.0;  // the distance that the tables are scaled to
+    std::vector<std::uint32_t> waiting_;
+};
+
 void search_planes(const NibbleKernels& kernels, ProjectionView projections, CodeView codes, const NibblePlanes& planes,
                    const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece,
                    std::span<HitList<double>> lists) {
@@ -151,63 +255,35 @@ void search_planes(const NibbleKernels& kernels, ProjectionView projections, Cod
     const std::size_t end_row = piece.first_row + piece.n_rows;
     const std::size_t first_block = piece.first_row / block_rows, end_block = (end_row + block_rows - 1) / block_rows;
 
+    AlignedBuffer<std::uint8_t> tables(n_groups * nibble_queries * table_bytes);
     // Tables of a group that is not full are zero beyond its queries; their bound of 1 is then met by all codes, so
     // they are filled with the greatest entry instead.
-    AlignedBuffer<std::uint8_t> tables(n_groups * nibble_queries * table_bytes);
-    std::fill_n(tables.data(), n_groups * nibble_queries * table_bytes, std::uint8_t{255});
-    std::vector<WeightedQuery> weighted;
-    std::vector<SortedSelection> selections;
-    std::vector<double> filled_for;
-    weighted.reserve(piece.n_queries);
+    std::fill(tables.data() + piece.n_queries * table_bytes, tables.data() + n_groups * nibble_queries * table_bytes,
+              std::uint8_t{255});
+    std::vector<PlanesQuery> queries;
+    queries.reserve(piece.n_queries);
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
-        weighted.emplace_back(projections.row(piece.first_query + q), codes.n_bytes);
-        selections.emplace_back(wanted);
-        std::uint8_t* own = tables.data() + q * table_bytes;
-        if (wanted.k <= piece.n_rows) {
-            selections[q].start_within(seed_distance(kernels, weighted[q], codes, planes, wanted.k, mask, piece, own));
-        }
-        filled_for.push_back(std::min(selections[q].bound(), weighted[q].greatest_distance()));
-        weighted[q].fill_tables(filled_for[q], steps_of_bound, own);
+        queries.emplace_back(kernels, projections.row(piece.first_query + q), codes, planes, wanted, mask, piece,
+                             tables.data() + q * table_bytes);
     }
 
     const std::size_t n_together = piece.n_queries == 1 ? 1 : nibble_queries;
     std::vector<NibbleHits> hits(n_together);
-    std::vector<double> distances(nibble_scan_codes);
     for (std::size_t block = first_block; block < end_block; block += step) {
-        const std::size_t n_blocks = std::min(step, end_block - block), first = block * block_rows;
+        const std::size_t n_blocks = std::min(step, end_block - block);
         for (std::size_t group = 0; group < piece.n_queries; group += nibble_queries) {
-            const std::size_t n = std::min(nibble_queries, piece.n_queries - group);
+            const auto of_group = std::span(queries).subspan(group, std::min(nibble_queries, piece.n_queries - group));
+            if (std::ranges::all_of(of_group, [](const PlanesQuery& query) { return query.done(); })) continue;
             std::uint8_t bounds[nibble_queries] = {1, 1, 1, 1};
-            bool done = true;
-            for (std::size_t q = group; q < group + n; ++q) {
-                done &= selections[q].done();
-                const double bound = std::min(selections[q].bound(), filled_for[q]);
-                if (bound < filled_for[q] * (least_steps / steps_of_bound)) {
-                    weighted[q].fill_tables(bound, steps_of_bound, tables.data() + q * table_bytes);
-                    filled_for[q] = bound;
-                }
-                bounds[q - group] = weighted[q].bound_of(bound);
-            }
-            if (done) continue;
+            for (std::size_t q = 0; q < of_group.size(); ++q) bounds[q] = of_group[q].next_bound();
             kernels.scan(planes.block(block), n_blocks, planes.n_planes(), tables.data() + group * table_bytes, bounds,
                          n_together, hits.data());
-            for (std::size_t q = group; q < group + n; ++q) {
-                NibbleHits& found = hits[q - group];
-                while (found.n > 0 && first + found.positions[found.n - 1] >= end_row)
-                    --found.n;  // padding of the last block
-                // All distances first: they do not wait for each other.
-                for (std::size_t i = 0; i < found.n; ++i) {
-                    distances[i] = weighted[q].distance(codes.row(first + found.positions[i]));
-                }
-                for (std::size_t i = 0; i < found.n; ++i) {
-                    const std::size_t row = first + found.positions[i];
-                    if (!selections[q].wants(distances[i]) || !lets_through(mask, row)) continue;
-                    selections[q].take(distances[i], static_cast<std::uint32_t>(row));
-                }
+            for (std::size_t q = 0; q < of_group.size(); ++q) {
+                of_group[q].add(hits[q], block * block_rows, end_row, mask);
             }
         }
     }
-    for (std::size_t q = 0; q < piece.n_queries; ++q) lists[q] = selections[q].finish();
+    for (std::size_t q = 0; q < piece.n_queries; ++q) lists[q] = queries[q].finish();
 }
 
 }  // namespace
