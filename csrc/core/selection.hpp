@@ -71,6 +71,7 @@ public:
     void start_within(double distance) { bound_ = std::min(bound_, distance); }
 
     double bound() const { return bound_; }
+    bool full() const { return full_; }  // k hits lie within the bound
     bool wants(double distance) const { return full_ && !wanted_.all_ties ? distance < bound_ : distance <= bound_; }
 
     // k codes at distance 0: nothing is nearer.
