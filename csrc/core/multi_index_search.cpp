@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <mutex>
+#include <numeric>
 #include <span>
 
 #include "core/parallel_for.hpp"
@@ -35,6 +36,7 @@ public:
 
     // None farther than it is wanted.
     std::size_t kth_distance() const { return kth_; }
+    bool full() const { return n_within_ >= k_; }
 
     // At most the k-th distance away.
     void take(const Found& code) {
@@ -56,6 +58,14 @@ private:
     std::vector<std::size_t> counts_;             // of codes at each distance
     std::vector<Found> found_;
 };
+
+// Set bits, in line: the CPU may have no instruction for it.
+std::uint32_t count_bits(std::uint32_t x) {
+    x -= (x >> 1) & 0x55555555u;
+    x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
+    x = (x + (x >> 4)) & 0x0f0f0f0fu;
+    return (x * 0x01010101u) >> 24;
+}
 
 // Buckets whose offsets are asked for at a time, and codes that are compared with one bound.
 constexpr std::size_t buckets_at_a_time = 256;
@@ -104,7 +114,7 @@ private:
     // Of one table.
     struct Shells {
         std::uint32_t substring;  // of the query
-        std::size_t n_finished;
+        std::uint32_t n_finished;
         std::size_t n_codes;  // seen in finished shells
         double next_buckets;  // of the next shell
         double codes_per_bucket;
@@ -143,6 +153,7 @@ private:
     // Reads the next shell of a table.
     bool expand(std::size_t table) {
         Shells& shells = shells_[table];
+        const std::uint8_t* const copies = tables_->codes(table);
         const std::uint32_t end = 1u << tables_->run(table).n;
         std::uint32_t flips = (1u << shells.n_finished) - 1;  // as many ones as bits differ; then the next such number
         double n_buckets = 0.0, n_left = shells.next_buckets;
@@ -166,6 +177,7 @@ private:
                 const CodeRun slots = tables_->bucket(table, values[i]);
                 if (slots.begin == slots.end) continue;
                 runs_.push_back(slots);
+                if (copies != nullptr) prefetch_codes(copies, slots);
                 n_of_runs += slots.end - slots.begin;
             }
             n_codes += n_of_runs;
@@ -184,6 +196,14 @@ private:
         return true;
     }
 
+    // The processor itself asks for the rest of a long run while it reads the first part.
+    void prefetch_codes(const std::uint8_t* copies, CodeRun slots) const {
+        constexpr std::size_t cache_line = 64, most_bytes = 1024;
+        const std::uint8_t* const code = copies + slots.begin * codes_.n_bytes;
+        const std::size_t n_bytes = std::min((slots.end - slots.begin) * codes_.n_bytes, most_bytes);
+        for (std::size_t i = 0; i < n_bytes; i += cache_line) __builtin_prefetch(code + i);
+    }
+
     // Compares the codes of runs_ with the query, batch by batch: the k-th distance falls from one to the next.
     void read_runs(std::size_t table) {
         CodeRun* run = runs_.data();
@@ -192,7 +212,8 @@ private:
         bool goes_on = false;
         while (run < end) {
             // Positions of a run ascend: after k of it, another one as far as the k-th is too late.
-            const bool strict = goes_on && !wanted_.all_ties && n_within_kth(table, first_slot) >= wanted_.k;
+            const bool strict =
+                goes_on && !wanted_.all_ties && nearest_.full() && n_within_kth(table, first_slot) >= wanted_.k;
             const std::size_t bound = nearest_.kth_distance() + (strict ? 0 : 1);
             const CodeRun* const first = run;
             std::size_t n = 0;
@@ -233,9 +254,11 @@ private:
         for (std::size_t i = 0; i < n; ++i) {
             const std::uint8_t* code = copies != nullptr ? copies + near_[i].index * codes_.n_bytes
                                                          : codes_.row(tables_->position(table, near_[i].index));
-            if (seen_before(table, code)) continue;
-            near_[n_new++] = near_[i];
-            if (mask_ != nullptr) tables_->prefetch_position(table, near_[i].index);
+            near_[n_new] = near_[i];
+            n_new += !seen_before(table, code);
+        }
+        if (mask_ != nullptr) {
+            for (std::size_t i = 0; i < n_new; ++i) tables_->prefetch_position(table, near_[i].index);
         }
         for (std::size_t i = 0; i < n_new; ++i) {
             const NearCode& code = near_[i];
@@ -265,26 +288,47 @@ private:
         return n_near;
     }
 
-    // In a finished shell of another table.
+    // In a finished shell of another table. Without branches, for they could not be foretold.
     bool seen_before(std::size_t table, const std::uint8_t* code) const {
+        bool seen = false;
         for (std::size_t t = 0; t < shells_.size(); ++t) {
-            if (t == table || shells_[t].n_finished == 0) continue;
-            const auto distance = std::popcount(tables_->substring(t, code) ^ shells_[t].substring);
-            if (static_cast<std::size_t>(distance) < shells_[t].n_finished) return true;
+            const std::uint32_t distance = count_bits(tables_->substring(t, code) ^ shells_[t].substring);
+            seen |= (distance < shells_[t].n_finished) & (t != table);
         }
-        return false;
+        return seen;
     }
 
     HitList<std::uint32_t> finish() {
         const std::vector<Found>& found = nearest_.drop_far();
-        HitList<std::uint32_t> hits(found.size());
         for (const Found& code : found) tables_->prefetch_position(code.table, code.slot);
+        HitList<std::uint32_t> hits(found.size());
         std::ranges::transform(found, hits.begin(), [this](const Found& code) {
             return Hit<std::uint32_t>{code.distance, tables_->position(code.table, code.slot)};
         });
-        std::sort(hits.begin(), hits.end());
+        sort_hits(hits);
         cut(hits, wanted_);
         return hits;
+    }
+
+    // Many at once digit by digit, the lowest of the positions first, the distance last.
+    void sort_hits(HitList<std::uint32_t>& hits) {
+        constexpr std::size_t digit_bits = 8, n_values = std::size_t{1} << digit_bits;
+        if (hits.size() < 2 * n_values) {
+            std::sort(hits.begin(), hits.end());
+            return;
+        }
+        const auto sort_by = [&](const auto& digit_of, std::size_t n_digits) {
+            std::vector<std::size_t> next(n_digits + 1);
+            for (const auto& hit : hits) ++next[digit_of(hit) + 1];
+            std::partial_sum(next.begin(), next.end(), next.begin());
+            sorted_.resize(hits.size());
+            for (const auto& hit : hits) sorted_[next[digit_of(hit)]++] = hit;
+            hits.swap(sorted_);
+        };
+        for (std::size_t shift = 0; tables_->n_codes() >> shift != 0; shift += digit_bits) {
+            sort_by([shift](const auto& hit) { return (hit.position >> shift) % n_values; }, n_values);
+        }
+        sort_by([](const auto& hit) { return hit.distance; }, 8 * codes_.n_bytes + 1);
     }
 
     const KernelTable* kernels_;
@@ -302,6 +346,7 @@ private:
     std::vector<CodeRun> runs_;
     std::vector<NearCode> near_;
     std::vector<std::uint32_t> positions_, distances_;
+    HitList<std::uint32_t> sorted_;
 };
 
 }  // namespace
