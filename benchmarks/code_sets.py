@@ -7,15 +7,18 @@
 
 Queries are drawn from the same source and are not among the codes.
 
-Run ``python -m benchmarks.code_sets mixture 10000000 64 FOLDER`` to write codes and 1,000 queries as .npy files.
+Points take time to make, so ten million codes of them and more are kept in .benchmarks/codes.
+Run ``python -m benchmarks.code_sets mixture 100000000 64`` to make them before they are needed.
 """
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+FOLDER = Path(__file__).parents[1] / ".benchmarks" / "codes"
 NAMES = ("uniform", "clustered", "mixture", "itq")
 CHUNK = 100_000
 N_CENTRES = 64
@@ -97,20 +100,25 @@ class _Gaussians:
 def make_codes(name: str, n: int, n_queries: int, n_bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Return packed codes and queries."""
     source = CodeSource(name, n_bits)
-    return source.codes(n), source.queries(n_queries)
+    queries = source.queries(n_queries)
+    if n < 10_000_000 or name not in ("mixture", "itq"):
+        return source.codes(n), queries
+    file = FOLDER / f"{name}-{N_GAUSSIANS}-{DIMENSION}-{SPREAD}-{n}-{n_bits}.npy"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{os.getpid()}.npy")
+        np.save(partial, source.codes(n))
+        partial.rename(file)
+    return np.load(file), queries
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=("mixture", "itq"))
     parser.add_argument("n", type=int, help="number of codes")
     parser.add_argument("n_bits", type=int)
-    parser.add_argument("folder", type=Path)
     given = parser.parse_args()
-    codes, queries = make_codes(given.name, given.n, 1000, given.n_bits)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    np.save(given.folder / f"{given.name}-{given.n}-{given.n_bits}.npy", codes)
-    np.save(given.folder / f"{given.name}-{given.n}-{given.n_bits}-queries.npy", queries)
+    make_codes(given.name, given.n, 1, given.n_bits)
 
 
 if __name__ == "__main__":

@@ -33,9 +33,12 @@ class Run:
     def probe_roofline(self):
         self.roofline = roofline.measure(quick=self.quick)
 
-    def write(self, path, failed):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = {
+    def write(self, path, ran, failed, *, whole):
+        """Write the results, given the ids of tests that ran and that failed. Keep in the file what was not measured.
+
+        A run that is not `whole`, of some benchmarks only, leaves the description of the run that was.
+        """
+        new = {
             "machine": self.machine,
             "minutes": (time.perf_counter() - self._start) / 60,
             "quick": self.quick,
@@ -43,7 +46,20 @@ class Run:
             "roofline": self.roofline,
             "records": self.records,
         }
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = json.loads(path.read_text()) if path.exists() and not self.quick else None
+        path.write_text(json.dumps(new if old is None else self._merged(old, new, ran, whole=whole), indent=1) + "\n")
+
+    def _merged(self, old, new, ran, *, whole):
+        if old["machine"]["cpu"] != new["machine"]["cpu"]:
+            raise ValueError(f"the file holds results of another CPU, {old['machine']['cpu']}: write to another file")
+        key = (lambda r: r["table"]) if whole else (lambda r: (r["table"], str(r["case"])))
+        measured = {key(record) for record in new["records"]}
+        kept = [record for record in old["records"] if key(record) not in measured]
+        merged = new if whole else {**old, "roofline": new["roofline"] or old["roofline"]}
+        merged["records"] = kept + new["records"]
+        merged["failed"] = [test for test in old["failed"] if test not in ran] + new["failed"]
+        return merged
 
 
 class Comparison:
@@ -59,7 +75,10 @@ class Comparison:
         rounds.
         """
         times = time_in_turns({"ours": ours, **peers}, self._run.effort(light=light))
-        record = {"table": table, "case": case, "clock": clock, "notes": notes or {}, "times": times}
+        record = {
+            "table": table, "case": case, "clock": clock, "notes": notes or {}, "times": times,
+            "date": self._run.machine["date"],
+        }  # fmt: skip
         self._run.records.append(record)
         ratios = {name: targets.ratio(record, name) for name in peers}
         self._benchmark.extra_info["ratios"] = ratios
@@ -70,11 +89,22 @@ class Comparison:
 def pytest_addoption(parser):
     group = parser.getgroup("benchmarks of this project")
     group.addoption("--quick", action="store_true", help="small data and few rounds, to check that the benchmarks work")
-    group.addoption("--record", type=Path, metavar="FILE", help="write the results to this file, as JSON")
+    group.addoption("--large", action="store_true", help="only the benchmarks that take long, which others leave out")
+    group.addoption("--record", type=Path, metavar="FILE", help="merge the results into this file, as JSON")
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "large: takes minutes, or much memory")
     config.stash[_RUN] = Run(quick=config.getoption("--quick"))
+
+
+def pytest_collection_modifyitems(config, items):
+    chosen, others = [], []
+    for item in items:
+        is_large = item.get_closest_marker("large") is not None
+        (chosen if config.getoption("--quick") or is_large == config.getoption("--large") else others).append(item)
+    config.hook.pytest_deselected(items=others)
+    items[:] = chosen
 
 
 @pytest.fixture(scope="session")
@@ -90,9 +120,12 @@ def compare(benchmark, run):
 @pytest.hookimpl(trylast=True)  # after pytest-benchmark's own table
 def pytest_terminal_summary(terminalreporter, config):
     run = config.stash[_RUN]
-    failed = [report.nodeid for outcome in ("failed", "error") for report in terminalreporter.stats.get(outcome, [])]
+    reports = {outcome: terminalreporter.stats.get(outcome, []) for outcome in ("failed", "error", "passed")}
+    failed = [report.nodeid for outcome in ("failed", "error") for report in reports[outcome]]
+    ran = {report.nodeid for of_outcome in reports.values() for report in of_outcome}
     if config.getoption("--record"):
-        run.write(config.getoption("--record"), failed)
+        whole = not (config.getoption("--large") or config.getoption("keyword"))
+        run.write(config.getoption("--record"), ran, failed, whole=whole)
     if not run.records:
         return
     terminalreporter.section("ratios of medians, interleaved")
@@ -117,5 +150,5 @@ def _in_words(record):
 def _peer_line(record, peer):
     theirs, ours = targets.seconds(record, peer), targets.seconds(record, "ours")
     share = record["times"][peer]["share"]
-    part = "" if share == 1 else f", timed on {share:.2%} of the queries"
+    part = "" if share >= 1 else f", timed on {share:.2%} of the queries"
     return f"  {theirs / ours:8.2f} x {peer:<26} ({theirs * 1e3:.2f} ms / {ours * 1e3:.2f} ms {record['clock']}{part})"

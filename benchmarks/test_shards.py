@@ -4,7 +4,6 @@ Two processes with one thread each are the workers; the one index, and the shard
 """
 
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +51,7 @@ def held(run):
     return get
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("where", ["here", "workers"])
 @pytest.mark.parametrize("n_shards", _SHARDS)
 @pytest.mark.parametrize(("n", "n_queries"), _SIZES)
@@ -80,5 +80,4 @@ def test_shards(compare, held, client, n, n_queries, n_shards, where):
                 "codes": len(codes), "queries": n_queries, "bits": 64, "k": 10, "shards": n_shards, "where": where,
             },
             clock="wall",
-            notes={"date": time.strftime("%Y-%m-%d")},
         )  # fmt: skip

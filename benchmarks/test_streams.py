@@ -2,7 +2,6 @@
 
 import copy
 import gc
-import time
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,7 @@ def resident_bytes():
     return pages * 4096
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("method", _METHODS)
 def test_stream(compare, run, method):
     stream, model = Stream(), _METHODS[method]()
@@ -64,7 +64,6 @@ def test_stream(compare, run, method):
         "rows a chunk": _CHUNK,
         "MB at chunk 10": memory[10] / 1e6,
         "MB at the end": memory[n_chunks] / 1e6,
-        "date": time.strftime("%Y-%m-%d"),
     }
     case = {"codes": n, "method": method, "features": _WIDTH, "bits": _N_BITS}
     compare(learn(n_chunks), {"chunk 10": learn(10)}, table="stream", case=case, notes=notes)

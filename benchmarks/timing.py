@@ -14,7 +14,7 @@ class Contestant:
 
     run: Callable[[Any], Any]
     prepare: Callable[[], Any] = lambda: None
-    share: float = 1.0  # the part of the work that it does; its times are scaled to all of it
+    share: float = 1.0  # how much of the work it does, a part or several times; its times are scaled to all of it
 
 
 @dataclass(frozen=True)
