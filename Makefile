@@ -14,7 +14,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint bench cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
+.PHONY: demo test test-all lint bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -45,12 +45,18 @@ format: $(VENV)/.lint
 	$(BIN)/clang-format -i $(CPP)
 	$(BIN)/mdformat $(MD)
 
-# QUICK=1: less than a minute on small data, and docs/performance.md stays as it is.
-bench: RESULTS := $(if $(QUICK),.benchmarks/quick.json,docs/performance/results.json)
-bench: PAGE := $(if $(QUICK),.benchmarks/quick.md,docs/performance.md)
-bench: $(VENV)/.bench
-	$(BIN)/python -m pytest benchmarks --benchmark-disable-gc --benchmark-columns=median,iqr,rounds $(if $(QUICK),--quick) --record $(RESULTS)
+# bench-large: what takes long or needs much memory. Both write their results into those of earlier runs; SELECT="levels
+# or map" measures the tests with these names. QUICK=1: all of both in minutes on small data, and the page stays as it is.
+bench bench-large: RESULTS := $(if $(QUICK),.benchmarks/quick.json,docs/performance/results.json)
+bench bench-large: PAGE := $(if $(QUICK),.benchmarks/quick.md,docs/performance.md)
+bench bench-large: BENCH = $(BIN)/python -m pytest benchmarks --benchmark-disable-gc --benchmark-columns=median,iqr,rounds $(if $(QUICK),--quick) --record $(RESULTS)
+bench bench-large: $(VENV)/.bench
+	$(BENCH) $(if $(SELECT),-k "$(SELECT)") $(if $(filter bench-large,$@),--large)
 	$(BIN)/python -m benchmarks.report $(RESULTS) $(PAGE)
+
+# The indexes of other libraries that the curves of recall against time need, where they are missing; takes hours.
+bench-indexes: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.approximate
 
 CONFIGURE = $(BIN)/cmake -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 

@@ -1,4 +1,4 @@
-"""Charts of throughput, with the limits of the machine."""
+"""Charts: throughput with the limits of the machine, time by number of codes, recall by time."""
 
 from pathlib import Path
 
@@ -36,7 +36,74 @@ def draw(results, folder: Path) -> dict[str, str]:
         if of[table]:
             _chart(of[table], axis, caption, roof, folder / file)
             drawn[file] = caption
+    growth = [r for r in results["records"] if r["table"] == "growth"]
+    if growth:
+        drawn["growth.svg"] = "Time of a query by number of codes, 64 bits, k = 10"
+        _growth(growth, drawn["growth.svg"], folder / "growth.svg")
+    curves = [r for r in results["records"] if r["table"] == "curves"]
+    for n, data in dict.fromkeys((r["case"]["codes"], r["case"]["data"]) for r in curves):
+        of_set = [r for r in curves if (r["case"]["codes"], r["case"]["data"]) == (n, data)]
+        file = f"recall-{data}-{n}.svg"
+        drawn[file] = f"Recall by time, {n:,} codes: {data}"
+        _recall(of_set, drawn[file], folder / file)
     return drawn
+
+
+def microseconds(record, name):
+    """Return microseconds of CPU time a query."""
+    return targets.seconds(record, name) / record["case"]["queries"] * 1e6
+
+
+_GROWING = {
+    "pyhash": ("ours", "o", "tab:blue"),
+    "pyhash, scan": ("scan", "D", "tab:cyan"),
+    "FAISS flat": ("FAISS flat", "s", "tab:orange"),
+}
+
+
+def _growth(records, caption, path):
+    fig, ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
+    for at_once, line in ((1, "-"), (32, "--")):
+        of_batch = sorted((r for r in records if r["case"]["queries"] == at_once), key=lambda r: r["case"]["codes"])
+        for label, (name, marker, color) in _GROWING.items():
+            points = [(r["case"]["codes"], microseconds(r, name)) for r in of_batch]
+            if points:
+                ax.plot(*zip(*points, strict=True), marker + line, color=color, label=f"{label}, {at_once} at once")
+    ax.set(xscale="log", yscale="log", xlabel="codes", ylabel="microseconds a query", title=caption)
+    _finish(fig, ax, path)
+
+
+_KINDS = {
+    "FAISS-IVF": ("s", "tab:orange"),
+    "FAISS-HNSW": ("^", "tab:green"),
+    "FAISS-MultiHash": ("P", "tab:purple"),
+    "usearch": ("v", "tab:red"),
+}
+
+
+def _recall(records, caption, path):
+    fig, axes = plt.subplots(1, len(records), figsize=(4.8 * len(records), 4.4), layout="constrained", squeeze=False)
+    for ax, record in zip(axes[0], sorted(records, key=lambda r: r["case"]["queries"]), strict=True):
+        recall = record["notes"]["recall"]
+        for kind, (marker, color) in _KINDS.items():
+            points = [(microseconds(record, name), recall[name]) for name in record["times"] if name.startswith(kind)]
+            if points:
+                ax.plot(*zip(*points, strict=True), marker + "-", color=color, label=kind.replace("-", " "))
+        ax.plot(microseconds(record, "ours"), 1.0, "o", color="tab:blue", markersize=9, label="pyhash, exact")
+        at_once = record["case"]["queries"]
+        ax.set(xscale="log", ylim=(0.7, 1.01), xlabel="microseconds a query", ylabel="recall")
+        ax.set_title("one query a call" if at_once == 1 else f"{at_once} queries a call", fontsize="medium")
+    fig.suptitle(caption)
+    _finish(fig, axes[0, 0], path, [axes[0, 1]] if len(records) > 1 else [])
+
+
+def _finish(fig, ax, path, others=()):
+    for each in (ax, *others):
+        each.grid(alpha=0.3)
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    fig.legend(handles.values(), handles.keys(), fontsize="small", loc="outside lower center", ncols=3)
+    fig.savefig(path, metadata={"Date": None})
+    plt.close(fig)
 
 
 def _many_queries(records):
@@ -67,10 +134,7 @@ def _chart(records, axis, caption, roof, path):
         ticks = [r["case"][axis] for r in records]
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
-    ax.grid(alpha=0.3)
-    fig.legend(fontsize="small", loc="outside lower center", ncols=2)
-    fig.savefig(path, metadata={"Date": None})
-    plt.close(fig)
+    _finish(fig, ax, path)
 
 
 _AXES = {"bits": "bits of a code", "codes": "codes", "queries": "queries at once"}

@@ -30,6 +30,12 @@ class Run:
             return _QUICK
         return _LIGHT if light else _FULL
 
+    def add(self, *, table, case, times, clock="cpu", notes=None):
+        """Keep a record and return it."""
+        record = {"table": table, "case": case, "clock": clock, "notes": notes or {}, "times": times}
+        self.records.append({**record, "date": self.machine["date"]})
+        return self.records[-1]
+
     def probe_roofline(self):
         self.roofline = roofline.measure(quick=self.quick)
 
@@ -75,11 +81,7 @@ class Comparison:
         rounds.
         """
         times = time_in_turns({"ours": ours, **peers}, self._run.effort(light=light))
-        record = {
-            "table": table, "case": case, "clock": clock, "notes": notes or {}, "times": times,
-            "date": self._run.machine["date"],
-        }  # fmt: skip
-        self._run.records.append(record)
+        record = self._run.add(table=table, case=case, times=times, clock=clock, notes=notes)
         ratios = {name: targets.ratio(record, name) for name in peers}
         self._benchmark.extra_info["ratios"] = ratios
         self._benchmark.pedantic(ours.run, setup=lambda: ((ours.prepare(),), {}), rounds=2)
@@ -144,11 +146,13 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def _in_words(record):
-    return ", ".join(f"{name} {value}" for name, value in {**record["case"], **record["notes"]}.items())
+    known = {**record["case"], **record["notes"]}
+    return ", ".join(f"{name} {value}" for name, value in known.items() if not isinstance(value, dict))
 
 
 def _peer_line(record, peer):
     theirs, ours = targets.seconds(record, peer), targets.seconds(record, "ours")
     share = record["times"][peer]["share"]
     part = "" if share >= 1 else f", timed on {share:.2%} of the queries"
+    part += f", recall {record['notes']['recall'][peer]:.3f}" if "recall" in record["notes"] else ""
     return f"  {theirs / ours:8.2f} x {peer:<26} ({theirs * 1e3:.2f} ms / {ours * 1e3:.2f} ms {record['clock']}{part})"

@@ -26,7 +26,9 @@ def make(n, n_bits):
     return rng.choice([-1, 1], size=(n, n_bits)).astype(np.int8), H, Q
 
 
-@pytest.mark.parametrize(("n", "n_bits"), [(18_000, 16), (18_000, 32), (18_000, 64), (18_000, 128), (200_000, 64)])
+@pytest.mark.parametrize(
+    ("n", "n_bits"), [(18_000, 16), (18_000, 32), (18_000, 64), (18_000, 128), (200_000, 64), (200_000, 128)]
+)
 def test_descent(compare, run, n, n_bits):
     n = run.sized(n)
     B, H, Q = make(n, n_bits)

@@ -72,7 +72,10 @@ def test_two_threads(compare, worlds, data):
     flat = world.flat.search(queries, 10)[0]
     for contestant in (one, two):
         np.testing.assert_array_equal(contestant.run(queries).distances, flat)
-    case = {"codes": len(world.database), "queries": len(queries), "bits": 64, "k": 10, "data": data, "threads": 2}
+    case = {
+        "codes": len(world.database), "queries": len(queries), "bits": 64, "k": 10, "data": data, "threads": 2,
+        "distance": "Hamming",
+    }  # fmt: skip
     compare(two, {"ours, 1 thread": one}, table="threads", case=case, clock="wall")
 
 

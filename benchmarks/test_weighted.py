@@ -7,6 +7,7 @@ from benchmarks.code_sets import make_codes
 from benchmarks.peers import faiss
 from benchmarks.timing import Contestant
 from pyhash import CodeIndex
+from pyhash._inputs.threads import resolve_n_threads
 
 threadpoolctl = pytest.importorskip("threadpoolctl")
 
@@ -89,3 +90,23 @@ def test_weighted_top_k(compare, run, n, n_queries, n_bits, data):
             case={"codes": len(database), "queries": len(codes), "bits": n_bits, "k": _K, "data": data},
             notes=notes,
         )
+
+
+@pytest.mark.skipif(resolve_n_threads(None) < 2, reason="needs two cores")
+def test_one_weighted_query_with_two_threads(compare, run):
+    database, codes = make_codes("uniform", run.sized(1_000_000), 1, 64)
+    projections = signs_of(codes) * np.abs(np.random.default_rng(5).standard_normal((1, 64)))
+    index = CodeIndex(64)
+    index.add(database)
+    searches = {n: lambda given, n=n: index.search_weighted(given, _K, n_threads=n) for n in (1, 2)}
+    np.testing.assert_array_equal(searches[1](projections).ids, searches[2](projections).ids)
+    compare(
+        Contestant(searches[2], lambda: projections),
+        {"ours, 1 thread": Contestant(searches[1], lambda: projections)},
+        table="threads",
+        case={
+            "codes": len(database), "queries": 1, "bits": 64, "k": _K, "data": "uniform", "threads": 2,
+            "distance": "weighted",
+        },
+        clock="wall",
+    )  # fmt: skip
