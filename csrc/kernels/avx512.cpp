@@ -73,14 +73,19 @@ inline __m512i distances_of(__m512i query, const std::uint8_t* codes, std::size_
     }
 }
 
+template <std::size_t n_bytes>
+inline __m512i repeated(const std::uint8_t* query) {
+    alignas(64) std::uint8_t bytes[64];
+    for (std::size_t j = 0; j < 64; ++j) bytes[j] = query[j % n_bytes];
+    return _mm512_load_si512(bytes);
+}
+
 // Hamming distances of one query to n codes: d = popcount(q xor c).
 // 16 codes a step; tail: the last n % 16 through masks. Cost: for 64 bits, two loads, exclusive ors and counts and a
 // shuffle for 16 codes; three times that for 128 bits.
 template <std::size_t n_bytes>
 void hamming_of(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n, std::uint32_t* out) {
-    alignas(64) std::uint8_t repeated[64];
-    for (std::size_t j = 0; j < 64; ++j) repeated[j] = query[j % n_bytes];
-    const __m512i q = _mm512_load_si512(repeated);
+    const __m512i q = repeated<n_bytes>(query);
     std::size_t i = 0;
     for (; i + 16 <= n; i += 16) _mm512_storeu_si512(out + i, distances_of<n_bytes>(q, codes + n_bytes * i, 16));
     if (i < n) {
@@ -118,6 +123,40 @@ void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n
     }
     if (n_bytes > 32) return hamming_of_long(query, codes, n, n_bytes, out);
     avx2_kernels()->hamming(query, codes, n, n_bytes, out);
+}
+
+// 16 codes a step; tail: the last of a run through masks. Few are below the bound.
+template <std::size_t n_bytes>
+std::size_t near_codes_of(const std::uint8_t* query, const std::uint8_t* codes, const CodeRun* runs, std::size_t n_runs,
+                          std::uint32_t bound, NearCode* out) {
+    const __m512i q = repeated<n_bytes>(query), bounds = _mm512_set1_epi32(static_cast<int>(bound));
+    std::size_t n = 0;
+    for (std::size_t run = 0; run < n_runs; ++run) {
+        for (std::size_t i = runs[run].begin; i < runs[run].end; i += 16) {
+            const std::size_t left = runs[run].end - i;
+            const __m512i distances = distances_of<n_bytes>(q, codes + n_bytes * i, left < 16 ? left : 16);
+            unsigned below = _mm512_mask_cmplt_epu32_mask(static_cast<__mmask16>(low_bits(left)), distances, bounds);
+            if (__builtin_expect(below == 0, 1)) continue;
+            alignas(64) std::uint32_t values[16];
+            _mm512_store_si512(values, distances);
+            for (; below != 0; below &= below - 1) {
+                const std::uint32_t lane = _tzcnt_u32(below);
+                out[n++] = {static_cast<std::uint32_t>(i) + lane, values[lane]};
+            }
+        }
+    }
+    return n;
+}
+
+std::size_t near_codes(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n_bytes, const CodeRun* runs,
+                       std::size_t n_runs, std::uint32_t bound, NearCode* out) {
+    switch (n_bytes) {
+        case 4: return near_codes_of<4>(query, codes, runs, n_runs, bound, out);
+        case 8: return near_codes_of<8>(query, codes, runs, n_runs, bound, out);
+        case 16: return near_codes_of<16>(query, codes, runs, n_runs, bound, out);
+        case 32: return near_codes_of<32>(query, codes, runs, n_runs, bound, out);
+        default: return avx2_kernels()->near_codes(query, codes, n_bytes, runs, n_runs, bound, out);
+    }
 }
 
 // ---- Bit planes ---------------------------------------------------------------------------------------------------
@@ -169,6 +208,72 @@ struct Bits512 {
 private:
     static __m512i positions_of(__m512i bytes) { return _mm512_cvtepu8_epi32(_mm512_castsi512_si128(bytes)); }
 };
+
+// ---- Nibble planes ------------------------------------------------------------------------------------------------
+
+// Sums of the 64 codes of a block for Queries queries, saturated at 255. Two planes a step, in the halves of a vector:
+// so are sums of even and of odd planes until the last step.
+template <std::size_t Queries>
+inline void sum_block(const std::uint8_t* block, std::size_t n_planes, const std::uint8_t* tables, __m512i* sums) {
+    const __m512i half = _mm512_set1_epi8(0x0f);
+    __m512i low[Queries], high[Queries];  // codes 0-31, codes 32-63
+    for (std::size_t q = 0; q < Queries; ++q) low[q] = high[q] = _mm512_setzero_si512();
+    for (std::size_t p = 0; p < n_planes; p += 2) {
+        const __m512i planes = _mm512_loadu_si512(block + 32 * p);
+        const __m512i of_low = _mm512_and_si512(planes, half);
+        const __m512i of_high = _mm512_and_si512(_mm512_srli_epi16(planes, 4), half);
+#pragma GCC unroll 4
+        for (std::size_t q = 0; q < Queries; ++q) {
+            const auto* pair = reinterpret_cast<const __m128i*>(tables + (q * n_planes + p) * 16);
+            const __m512i even = _mm512_broadcast_i32x4(_mm_load_si128(pair));
+            const __m512i table = _mm512_mask_broadcast_i32x4(even, 0xff00, _mm_load_si128(pair + 1));
+            low[q] = _mm512_adds_epu8(low[q], _mm512_shuffle_epi8(table, of_low));
+            high[q] = _mm512_adds_epu8(high[q], _mm512_shuffle_epi8(table, of_high));
+        }
+    }
+#pragma GCC unroll 4
+    for (std::size_t q = 0; q < Queries; ++q) {
+        sums[q] = _mm512_adds_epu8(_mm512_shuffle_i64x2(low[q], high[q], _MM_SHUFFLE(1, 0, 1, 0)),
+                                   _mm512_shuffle_i64x2(low[q], high[q], _MM_SHUFFLE(3, 2, 3, 2)));
+    }
+}
+
+void sum_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                 std::uint8_t* out) {
+    for (std::size_t b = 0; b < n_blocks; ++b) {
+        __m512i sums;
+        sum_block<1>(blocks + b * n_planes * 32, n_planes, tables, &sums);
+        _mm512_storeu_si512(out + 64 * b, sums);
+    }
+}
+
+template <std::size_t Queries>
+void scan_nibbles_of(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                     const std::uint8_t* bounds, NibbleHits* hits) {
+    for (std::size_t q = 0; q < Queries; ++q) hits[q].n = 0;
+    for (std::size_t b = 0; b < n_blocks; ++b) {
+        __m512i sums[Queries];
+        sum_block<Queries>(blocks + b * n_planes * 32, n_planes, tables, sums);
+#pragma GCC unroll 4
+        for (std::size_t q = 0; q < Queries; ++q) {
+            std::uint64_t found = _mm512_cmplt_epu8_mask(sums[q], _mm512_set1_epi8(static_cast<char>(bounds[q])));
+            for (; __builtin_expect(found != 0, 0); found &= found - 1) {
+                hits[q].positions[hits[q].n++] = static_cast<std::uint16_t>(64 * b + _tzcnt_u64(found));
+            }
+        }
+    }
+}
+
+// Sums of table entries by nibble; layout: core/nibble_planes.hpp. No tail: blocks are whole. Cost: one look-up and one
+// addition for 64 nibbles.
+void scan_nibbles(const std::uint8_t* blocks, std::size_t n_blocks, std::size_t n_planes, const std::uint8_t* tables,
+                  const std::uint8_t* bounds, std::size_t n_queries, NibbleHits* hits) {
+    if (n_queries == 1) {
+        scan_nibbles_of<1>(blocks, n_blocks, n_planes, tables, bounds, hits);
+    } else {
+        scan_nibbles_of<nibble_queries>(blocks, n_blocks, n_planes, tables, bounds, hits);
+    }
+}
 
 // ---- Descent and sums ---------------------------------------------------------------------------------------------
 
@@ -242,14 +347,18 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
     descend<DescentLanes<Float64>>(problem, begin, end, values, words, flips);
 }
 
+constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
+
 constexpr BayesKernels bayes = bayes_kernels<FloatLanes<16>>();
 
 KernelTable own_and_avx2() {
     KernelTable table = *avx2_kernels();
     table.level = "avx512";
     table.hamming = hamming;
+    table.near_codes = near_codes;
     table.scan_bits = BitCounter<Bits512>::scan_of;
     table.kth_of_bits = BitCounter<Bits512>::kth_of;
+    table.nibbles = &nibbles;
     table.add_chosen_i32 = add_chosen_rows<Int32>;
     table.add_chosen_f64 = add_chosen_rows<Float64>;
     table.descend_f32 = descend_f32;
