@@ -48,7 +48,7 @@ struct DescentLanes {
     static std::uint64_t subtract_column_above(Real step, const Real* column, Real* g, const Real* zero) {
         const Vector s = Type::set(step);
         Mask masks[Stride / width];
-#pragma GCC unroll 16
+#pragma GCC unroll 32
         for (std::size_t k = 0; k < Stride / width; ++k) {
             const std::size_t l = k * width;
             const Vector updated = Type::minus_product(Type::load(g + l), s, Type::load(column + l));

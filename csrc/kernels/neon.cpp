@@ -32,31 +32,36 @@ inline uint8x16_t count_differing(uint8x16_t a, const std::uint8_t* b) { return 
 
 inline std::uint32_t count_differing(std::uint64_t a, std::uint64_t b) { return vaddv_u8(vcnt_u8(vcreate_u8(a ^ b))); }
 
-inline std::uint32_t hamming_of_pair(const std::uint8_t* a, const std::uint8_t* b, std::size_t n_bytes) {
+inline std::uint64_t load_word(const std::uint8_t* from) {
+    std::uint64_t word;
+    std::memcpy(&word, from, 8);
+    return word;
+}
+
+// A word of 1 to 7 bytes and zeros: read in two or three parts, which meet or overlap.
+inline std::uint64_t load_part_of_word(const std::uint8_t* from, std::size_t n) {
+    if (n >= 4) {
+        std::uint32_t first, last;
+        std::memcpy(&first, from, 4);
+        std::memcpy(&last, from + n - 4, 4);
+        return first | static_cast<std::uint64_t>(last) << (8 * (n - 4));
+    }
+    return from[0] | static_cast<std::uint64_t>(from[n / 2]) << (8 * (n / 2)) |
+           static_cast<std::uint64_t>(from[n - 1]) << (8 * (n - 1));
+}
+
+[[gnu::always_inline]] inline std::uint32_t hamming_of_pair(const std::uint8_t* a, const std::uint8_t* b,
+                                                            std::size_t n_bytes) {
     std::uint32_t distance = 0;
     std::size_t j = 0;
     for (; j + 16 <= n_bytes; j += 16) distance += vaddvq_u8(count_differing(vld1q_u8(a + j), b + j));
-    std::uint64_t x = 0, y = 0;
     if (n_bytes - j >= 8) {
-        std::memcpy(&x, a + j, 8);
-        std::memcpy(&y, b + j, 8);
-        distance += count_differing(x, y);
+        distance += count_differing(load_word(a + j), load_word(b + j));
         j += 8;
     }
     const std::size_t tail = n_bytes - j;
     if (tail == 0) return distance;
-    if (n_bytes > 8) {  // the last 8 bytes, without those counted already: quicker than a copy of any length
-        std::memcpy(&x, a + n_bytes - 8, 8);
-        std::memcpy(&y, b + n_bytes - 8, 8);
-        x >>= 8 * (8 - tail);
-        y >>= 8 * (8 - tail);
-    } else {
-        for (std::size_t k = 0; k < tail; ++k) {  // a copy into part of a word would be read back too soon
-            x |= static_cast<std::uint64_t>(a[k]) << (8 * k);
-            y |= static_cast<std::uint64_t>(b[k]) << (8 * k);
-        }
-    }
-    return distance + count_differing(x, y);
+    return distance + count_differing(load_part_of_word(a + j, tail), load_part_of_word(b + j, tail));
 }
 
 // The length as a constant, so that the compiler knows every load.

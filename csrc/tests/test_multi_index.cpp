@@ -113,12 +113,13 @@ static void agrees_with_definition(const Codes& codes, TableForm form, Random& r
 
     for (std::size_t i = 0; i < limits.size(); ++i) {
         for (std::size_t m = 0; m <= masks.size(); ++m) {
+            if (quick() && (i + m) % 3 != 0) continue;
             const RowMask mask = m == masks.size() ? nullptr : masks[m].data();
             std::vector<HitList<std::uint32_t>> expected;
             for (std::size_t q = 0; q < queries.n; ++q) {
                 expected.push_back(by_definition(queries.view().row(q), codes.view(), limits[i], mask));
             }
-            const auto levels = available_cpu_levels();
+            const auto levels = levels_to_test();
             set_cpu_level(levels[(i + m) % levels.size()]);
             const MultiIndexHits found = multi_index_search(selected_kernels(), queries.view(), codes.view(),
                                                             m % 2 == 0 ? tables : view, limits[i], mask, 1 + i % 3);
