@@ -15,8 +15,8 @@ _SCANNED = 6  # queries one at a time: a scan takes the same time for each
 class LayoutPair:
     """Two indexes of the same codes.
 
-    A search is a function of an index and queries. Each call gets other queries than the one before, so that no part
-    of a table is in a cache because it was read for the same query.
+    A search is a function of an index and `queries`: packed codes, or what takes their place. Each call gets other
+    queries than the one before, so that no part of a table is in a cache because it was read for the same query.
     """
 
     def __init__(self, data, n, n_bits):

@@ -14,12 +14,12 @@ _NUMPY_PAIRS, _USEARCH_PAIRS = 6_000_000, 2_000_000
 
 
 class World:
-    """The same codes in each library."""
+    """The same codes in each library; ours scans them."""
 
     def __init__(self, database, n_bits):
         faiss.omp_set_num_threads(1)
         self.database, self.n_bits = database, n_bits
-        self.index = CodeIndex(n_bits)
+        self.index = CodeIndex(n_bits, layout="scan")
         self.index.add(database)
         self.flat = faiss.IndexBinaryFlat(n_bits)
         self.flat.add(database)

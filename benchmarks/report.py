@@ -269,8 +269,8 @@ def _at_level(level):
 _SECTIONS = {
     "top_k": (
         "The k nearest",
-        "In 10⁹ codes × queries per second of CPU time, one thread. *distinct*: the number of distinct codes, if the "
-        "index found that codes repeat and scanned each distinct code once.",
+        'By scans, CodeIndex(layout="scan"), in 10⁹ codes × queries per second of CPU time, one thread. *distinct*: '
+        "the number of distinct codes, if the index found that codes repeat and scanned each distinct code once.",
         {
             "codes": _of_case("data"),
             **_SIZE,
@@ -314,6 +314,20 @@ _SECTIONS = {
             "times the scan": _ratio("scan", "{:.2f}"),
             "target": _target,
             "layout": _note("layout"),
+        },
+    ),
+    "multi_index_weighted": (
+        "Weighted distance, by the layout that an index chooses",
+        "As in the table above.",
+        {
+            "codes": _of_case("data"),
+            "n": lambda r: f"{r['case']['codes']:,}",
+            **_BITS_K,
+            "queries at once": _of_case("queries"),
+            "scan": _microseconds("scan"),
+            "chosen": _microseconds("ours"),
+            "times the scan": _ratio("scan", "{:.2f}"),
+            "target": _target,
         },
     ),
     "growth": (

@@ -48,6 +48,8 @@ def _multi_index() -> Iterator[Target]:
             yield Target("multi_index", case, times_as_fast, "scan")
     for n_queries, times_as_fast in ((1, 50.0), (32, _NOT_SLOWER)):
         yield Target("multi_index_radius", {"codes": 10_000_000, "queries": n_queries}, times_as_fast, "scan")
+    for n in (1_000_000, 10_000_000):
+        yield Target("multi_index_weighted", {"codes": n}, _NOT_SLOWER, "scan")
 
 
 _NOT_SLOWER = 0.95

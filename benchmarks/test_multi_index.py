@@ -3,6 +3,7 @@
 The index has chosen its layout before it is timed.
 """
 
+import numpy as np
 import pytest
 
 from benchmarks.layout_pair import LayoutPairs
@@ -17,6 +18,7 @@ _TOP_K = [
     ("mixture", 10_000_000, 128, 10),
     ("uniform", 10_000_000, 128, 10),
 ]
+_WEIGHTED = [(data, n, 64, 10) for n in (1_000_000, 10_000_000) for data in ("mixture", "itq", "uniform")]
 _RADIUS = [(data, 10_000_000, 64, radius) for data in ("mixture", "uniform") for radius in (4, 8)]
 
 
@@ -51,3 +53,17 @@ def test_multi_index_radius(compare, pairs, data, n, n_bits, radius, at_once):
     pair = pairs.get(data, n, n_bits)
     search = lambda index, q: index.search_radius(q, radius, n_threads=1)  # noqa: E731
     measure(compare, pair, at_once, search, "multi_index_radius", case)
+
+
+@pytest.mark.parametrize("at_once", [1, 32])
+@pytest.mark.parametrize(("data", "n", "n_bits", "k"), _WEIGHTED)
+def test_multi_index_weighted(compare, pairs, data, n, n_bits, k, at_once):
+    case = {"bits": n_bits, "k": k, "data": data}
+    pair = pairs.get(data, n, n_bits)
+    magnitudes = np.abs(np.random.default_rng(5).standard_normal(n_bits))
+
+    def search(index, queries):
+        signs = np.unpackbits(queries, axis=1, bitorder="little") * 2.0 - 1
+        return index.search_weighted(signs * magnitudes, k, n_threads=1)
+
+    measure(compare, pair, at_once, search, "multi_index_weighted", case)

@@ -72,7 +72,7 @@ def test_weighted_top_k(compare, run, n, n_queries, n_bits, data):
     weights = (query_signs * np.minimum(magnitudes, 1)).astype(np.float32)
 
     faiss.omp_set_num_threads(1)
-    index, quantizer = CodeIndex(n_bits), nibble_quantizer(signs)
+    index, quantizer = CodeIndex(n_bits, layout="scan"), nibble_quantizer(signs)
     index.add(database)
     hits = index.search_weighted(projections, _K, n_threads=1)
     check_against_oracle(projections, signs, hits, _K)
@@ -96,7 +96,7 @@ def test_weighted_top_k(compare, run, n, n_queries, n_bits, data):
 def test_one_weighted_query_with_two_threads(compare, run):
     database, codes = make_codes("uniform", run.sized(1_000_000), 1, 64)
     projections = signs_of(codes) * np.abs(np.random.default_rng(5).standard_normal((1, 64)))
-    index = CodeIndex(64)
+    index = CodeIndex(64, layout="scan")
     index.add(database)
     searches = {n: lambda given, n=n: index.search_weighted(given, _K, n_threads=n) for n in (1, 2)}
     np.testing.assert_array_equal(searches[1](projections).ids, searches[2](projections).ids)
