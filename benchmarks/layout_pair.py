@@ -26,13 +26,16 @@ class LayoutPair:
         for index in (self.chosen, self.scan):
             index.add(self.codes)
 
-    def choose(self, at_once, search):
-        """Search until the index has chosen its layout, and return it."""
-        for start in range(0, len(self.queries) - at_once, at_once):
-            search(self.chosen, self.queries[start : start + at_once])
-            if self.layout == "multi-index":
+    def choose(self):
+        """Search for the 10 nearest until the index has built its tables, or does not wait to have searched more.
+
+        An index builds tables once its scans have taken longer than that takes.
+        """
+        for start in cycle(range(len(self.queries))):
+            self.chosen.search(self.queries[start : start + 1], 10, n_threads=1)
+            (segment,) = self.chosen.stats()["layouts"]
+            if segment["layout"] == "multi-index" or "so far" not in segment["reason"]:
                 break
-        return self.layout
 
     @property
     def layout(self):

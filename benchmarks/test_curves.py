@@ -44,7 +44,7 @@ def test_recall_against_time(compare, worlds, data, n, at_once):
     pair, others = worlds(data, n)
     if not others:
         pytest.skip("there are no indexes of other libraries: make bench-indexes builds them")
-    pair.choose(at_once, _search)
+    pair.choose()
     pair.check(at_once, _search)
     queries = pair.queries[:N_QUERIES]
     kth = _search(pair.scan, queries).distances[:, -1:]

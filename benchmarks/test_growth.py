@@ -37,7 +37,7 @@ def test_growth(compare, run, worlds, n, at_once):
         pytest.skip(f"{n:,} codes need {needed / 2**30:.0f} GiB, more than half of the memory")
     pair, flat = worlds(n)
     faiss.omp_set_num_threads(1)
-    pair.choose(at_once, _search)
+    pair.choose()
     pair.check(at_once, _search)
     few = pair.queries[:32]
     np.testing.assert_array_equal(flat.search(few, _K)[0], _search(pair.chosen, few).distances)

@@ -28,12 +28,12 @@ def pairs(run):
 
 
 def measure(compare, pair, at_once, search, table, case):
-    layout = pair.choose(at_once, search)
+    pair.choose()
     pair.check(at_once, search)
     ours, scan = pair.contestants(at_once, search)
     case = {"codes": len(pair.codes), "queries": at_once, **case}
     compare(ours, {"scan": scan}, table=table, case=case, light=True, notes=pair.notes())
-    return layout
+    return pair.layout
 
 
 @pytest.mark.parametrize("at_once", [1, 32])
