@@ -10,6 +10,7 @@
 #include "core/cpu_level.hpp"
 #include "core/hamming_search.hpp"
 #include "core/multi_index_search.hpp"
+#include "core/weighted_multi_index.hpp"
 #include "core/weighted_search.hpp"
 
 namespace pyhash {
@@ -181,7 +182,52 @@ struct CodeSet::WeightedHamming {
         return weighted_search(kernels, projections, codes, planes, wanted, mask, n_threads);
     }
 
-    static constexpr bool searches_tables = false;
+    static constexpr bool searches_tables = true;
+
+    // Buckets that cost as little as the query's own differ from it in the bits of the least weights, so that more are
+    // read than in a Hamming search, and a distance takes longer.
+    static constexpr double times_hamming = 6;
+
+    double scan_cost_of(CodeView codes, bool layouts) const {
+        const bool planes = layouts && kernels.nibbles != nullptr && codes.n_bytes <= max_bytes_of_nibble_search;
+        return weighted_scan_cost(codes, planes, n_queries);
+    }
+
+    SearchSize size(CodeView codes, bool lean, const Wanted<Distance>& wanted) const {
+        SearchSize size;
+        size.n_queries = n_queries;
+        // How many codes lie within a weighted radius is unknown.
+        if (wanted.k == Wanted<Distance>{}.k) size.rank = std::numeric_limits<double>::infinity();
+        size.scan = scan_cost_of(codes, !lean);
+        size.weighted = true;
+        size.table_factor = times_hamming;
+        return size;
+    }
+
+    double sparse_scan_cost(CodeView codes, double share) const {
+        const double n = static_cast<double>(codes.n);
+        const CodeView copies{nullptr, static_cast<std::size_t>(share * n), codes.n_bytes};
+        return (ns_per_masked_row * n + ns_per_copied_row * share * n) / static_cast<double>(n_queries) +
+               scan_cost_of(copies, n_queries >= queries_worth_layouts);
+    }
+
+    WeightedMultiIndexHits search_tables(std::size_t first, std::size_t n, CodeView codes,
+                                         const SubstringTables& tables, const Wanted<Distance>& wanted, RowMask mask,
+                                         std::size_t n_threads, double most_cost) const {
+        const ProjectionView some{projections.data + first * projections.n_bits, n, projections.n_bits};
+        return weighted_multi_index_search(kernels, some, codes, tables, wanted, mask, n_threads, most_cost);
+    }
+
+    // Calls use() with some of the queries.
+    template <class Use>
+    auto with(const std::vector<std::size_t>& chosen, Use use) const {
+        std::vector<double> copies(chosen.size() * projections.n_bits);
+        for (std::size_t i = 0; i < chosen.size(); ++i) {
+            std::ranges::copy(projections.row(chosen[i]),
+                              copies.begin() + static_cast<std::ptrdiff_t>(i * projections.n_bits));
+        }
+        return use(WeightedHamming{kernels, {copies.data(), chosen.size(), projections.n_bits}});
+    }
 };
 
 template <class Metric>

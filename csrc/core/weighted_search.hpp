@@ -22,4 +22,7 @@ std::vector<HitList<double>> weighted_search(const KernelTable& kernels, Project
                                              const NibblePlanes* planes, const Wanted<double>& wanted, RowMask mask,
                                              std::size_t n_threads);
 
+// What a query costs one thread, in ns, with planes or without, where so many search together.
+double weighted_scan_cost(CodeView codes, bool planes, std::size_t n_queries);
+
 }  // namespace pyhash
