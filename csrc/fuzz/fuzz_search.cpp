@@ -24,6 +24,9 @@
 #include "core/code_set.hpp"
 #include "core/cpu_level.hpp"
 #include "core/distances.hpp"
+#include "core/search_plan.hpp"
+#include "core/substring_tables.hpp"
+#include "core/weighted_multi_index.hpp"
 
 namespace {
 
@@ -287,6 +290,12 @@ void compare(const HitLists<Distance>& hits, const Problem& problem, const Oracl
     }
 }
 
+// Tables over substrings of 3 to 12 bits.
+TableForm draw_form(Random& random, const Problem& problem) {
+    const std::size_t n_bits = 8 * problem.n_bytes, run = random.between(3, 12);
+    return {std::min(n_bits, (n_bits + run - 1) / run), random.one_in(2)};
+}
+
 // Returns how many searches were compared.
 std::size_t run_case(std::uint64_t seed) {
     Random random(seed);
@@ -308,6 +317,7 @@ std::size_t run_case(std::uint64_t seed) {
         weighted_distances(problem.projection_view(), problem.code_view(), 1, real);
         if (real != weighted.distances) throw Difference("weighted_distances at " + level);
     }
+    const SubstringTables tables(problem.code_view(), draw_form(random, problem), 1);
     std::size_t n_searches = 0;
     for (int limits = 0; limits < 12; ++limits) {
         const auto near = draw_wanted(random, problem, hamming);
@@ -319,7 +329,11 @@ std::size_t run_case(std::uint64_t seed) {
                     "search at " + level);
             compare(set.search_weighted(problem.projection_view(), light, problem.row_mask(), n_threads), problem,
                     weighted, light, "search_weighted at " + level);
-            n_searches += 2 * problem.n_queries;
+            const auto through_tables =
+                weighted_multi_index_search(selected_kernels(), problem.projection_view(), problem.code_view(), tables,
+                                            light, problem.row_mask(), n_threads);
+            compare(joined(through_tables.lists), problem, weighted, light, "weighted_multi_index_search at " + level);
+            n_searches += 3 * problem.n_queries;
         }
     }
     return n_searches;
