@@ -36,14 +36,17 @@ struct DescentRow {
     std::size_t drift;        // flips since g was taken afresh
 };
 
-// FixedStride: the stride where it is known at compile time, else 0.
+// FixedStride: the stride where it is known at compile time, at most 64 or a multiple of it, else 0.
 template <class Lanes, class Real, std::size_t FixedStride>
 struct Descent {
+    static constexpr std::size_t fixed_width = FixedStride < 64 ? FixedStride : 64;  // values of a word
+    static_assert(fixed_width == 0 || FixedStride % fixed_width == 0);
+
     const DescentProblem<Real>& problem;
     std::int64_t* flips;
 
     std::size_t stride() const { return FixedStride != 0 ? FixedStride : problem.stride; }
-    std::size_t n_words() const { return FixedStride != 0 ? 1 : (problem.n_bits + 63) / 64; }
+    std::size_t n_words() const { return ((FixedStride != 0 ? FixedStride : problem.n_bits) + 63) / 64; }
 
     void take_gradient(DescentRow<Real>& row) const {
         const Real* q = problem.q + row.row * problem.n_bits;
@@ -55,7 +58,7 @@ struct Descent {
 
     void begin_word(DescentRow<Real>& row, std::size_t word) const {
         const std::size_t first = 64 * word;
-        const std::size_t width = FixedStride != 0 ? FixedStride : (stride() - first < 64 ? stride() - first : 64);
+        const std::size_t width = fixed_width != 0 ? fixed_width : (stride() - first < 64 ? stride() - first : 64);
         row.word = word;
         row.wanted = Lanes::above(row.g + first, row.zero + first, width);
         row.unvisited = ~std::uint64_t{0};
@@ -95,7 +98,11 @@ struct Descent {
         row.unvisited = ~std::uint64_t{1} << bit;
         ++row.flipped;
         if constexpr (FixedStride != 0) {
-            row.wanted = Lanes::template subtract_column_above<FixedStride>(step, column, row.g, row.zero);
+            row.wanted = Lanes::template subtract_column_above<fixed_width>(step, column + first, row.g + first,
+                                                                            row.zero + first);
+            for (std::size_t other = 0; other < FixedStride; other += fixed_width) {
+                if (other != first) Lanes::subtract_column(step, column + other, row.g + other, fixed_width);
+            }
         } else {
             const std::size_t width = stride() - first < 64 ? stride() - first : 64;
             Lanes::subtract_column(step, column, row.g, stride());
@@ -153,6 +160,7 @@ void descend(const DescentProblem<Real>& problem, std::size_t begin, std::size_t
         case 32: return Descent<Lanes, Real, 32>{problem, flips}.run(begin, end, values, words);
         case 48: return Descent<Lanes, Real, 48>{problem, flips}.run(begin, end, values, words);
         case 64: return Descent<Lanes, Real, 64>{problem, flips}.run(begin, end, values, words);
+        case 128: return Descent<Lanes, Real, 128>{problem, flips}.run(begin, end, values, words);
         default: return Descent<Lanes, Real, 0>{problem, flips}.run(begin, end, values, words);
     }
 }
