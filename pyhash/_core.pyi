@@ -91,9 +91,9 @@ def hamming_distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8], n_th
 def weighted_distances(
     projections: NDArray[np.float64], codes: NDArray[np.uint8], n_threads: int
 ) -> NDArray[np.float64]: ...
-def rank_relevance(
-    queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevance: NDArray[np.uint8], n_threads: int
-) -> NDArray[np.uint8]: ...
+def rank_relevant(
+    queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevance: NDArray[np.uint64], n_threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]: ...
 def count_by_distance(
-    queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevance: NDArray[np.uint8], n_threads: int
+    queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevance: NDArray[np.uint64], n_threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

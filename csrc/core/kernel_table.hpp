@@ -80,6 +80,19 @@ struct NibbleKernels {
                  const std::uint8_t* bounds, std::size_t n_queries, NibbleHits* hits);
 };
 
+// Codes to rank by (distance, position): their distances from a query, and which of them are relevant to it.
+struct RankedCodes {
+    std::size_t n;
+    const std::uint32_t* distances;  // (n)
+    std::size_t n_distances;         // all distances are below
+    const std::uint64_t* relevant;   // bits of the codes, zero padded to whole words
+
+    std::size_t scratch() const { return 16 * n_distances + n + n / 8 + 128; }
+};
+
+// Ranks that rank_relevant may write after the last one.
+constexpr std::size_t rank_slack = 8;
+
 // Rows of the arrays for Bayes codes have this many values, or a multiple: one for each query, or for each bit.
 constexpr std::size_t bayes_lanes = 16;
 
@@ -172,6 +185,10 @@ struct KernelTable {
     // there are at least k. `scratch` has n_digits + 2 bits for each code of the blocks.
     std::uint32_t (*kth_of_bits)(const BitScan& scan, std::size_t n_codes, std::size_t k, bool largest,
                                  const std::uint8_t* mask, std::uint64_t* scratch);
+
+    // The ranks of the relevant codes, from 1, ascending; returns how many. `scratch` has codes.scratch() bytes,
+    // 64-byte aligned, and `ranks` has space for all relevant codes and rank_slack more.
+    std::size_t (*rank_relevant)(const RankedCodes& codes, std::uint8_t* scratch, std::uint32_t* ranks);
 
     // nullptr where the level has none: weighted searches then read the codes as they are.
     const NibbleKernels* nibbles;

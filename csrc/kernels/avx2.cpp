@@ -1,4 +1,4 @@
-// AVX2, FMA, POPCNT and BMI1: this file alone is compiled for them, and runs only where the CPU has them.
+// AVX2, FMA, POPCNT, BMI1 and BMI2: this file alone is compiled for them, and runs only where the CPU has them.
 #include "core/kernel_table.hpp"
 
 #if defined(__AVX2__)
@@ -13,6 +13,7 @@
 #include "kernels/bayes_kernels.hpp"
 #include "kernels/descend_by_flips.hpp"
 #include "kernels/descent_lanes.hpp"
+#include "kernels/rank_by_masks.hpp"
 #include "kernels/scan_bit_planes.hpp"
 
 namespace pyhash::avx2 {
@@ -176,6 +177,58 @@ struct Bits256 {
     static std::size_t count_bits(std::uint64_t x) { return static_cast<std::size_t>(_mm_popcnt_u64(x)); }
     static std::uint32_t trailing_zeros(std::uint64_t x) { return static_cast<std::uint32_t>(_tzcnt_u64(x)); }
 };
+
+// ---- Ranks --------------------------------------------------------------------------------------------------------
+
+// The positions of the set bits of each byte, ascending.
+struct BitPositions {
+    std::uint8_t of_byte[256][8];
+
+    constexpr BitPositions() : of_byte{} {
+        for (unsigned byte = 0; byte < 256; ++byte) {
+            for (unsigned bit = 0, n = 0; bit < 8; ++bit) {
+                if ((byte >> bit) & 1) of_byte[byte][n++] = static_cast<std::uint8_t>(bit);
+            }
+        }
+    }
+};
+constexpr BitPositions bit_positions;
+
+struct Ranks256 {
+    static std::uint64_t equal(const std::uint8_t* bytes, std::uint8_t value) {
+        const auto* vectors = reinterpret_cast<const __m256i*>(bytes);
+        const __m256i values = _mm256_set1_epi8(static_cast<char>(value));
+        const auto half = [&](std::size_t i) {
+            return static_cast<std::uint32_t>(
+                _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_load_si256(vectors + i), values)));
+        };
+        return half(0) | static_cast<std::uint64_t>(half(1)) << 32;
+    }
+
+    static std::uint64_t pack(std::uint64_t bits, std::uint64_t mask) { return _pext_u64(bits, mask); }
+    static std::size_t count_bits(std::uint64_t x) { return static_cast<std::size_t>(_mm_popcnt_u64(x)); }
+
+    // Eight ranks for each byte are written, of which those behind its set bits are written over.
+    static std::uint32_t* write_ranks(std::uint64_t word, std::uint32_t first, std::uint32_t* out) {
+        for (std::size_t i = 0; i < 8; ++i, first += 8) {
+            const std::uint64_t byte = (word >> (8 * i)) & 0xff;
+            const __m128i positions = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bit_positions.of_byte[byte]));
+            const __m256i found =
+                _mm256_add_epi32(_mm256_cvtepu8_epi32(positions), _mm256_set1_epi32(static_cast<int>(first)));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), found);
+            out += _mm_popcnt_u64(byte);
+        }
+        return out;
+    }
+};
+
+// Before its family 19h, AMD has PEXT in microcode, which takes tens to hundreds of cycles.
+bool has_quick_pext() { return !__builtin_cpu_is("amdfam15h") && !__builtin_cpu_is("amdfam17h"); }
+
+std::size_t rank_relevant(const RankedCodes& codes, std::uint8_t* scratch, std::uint32_t* ranks) {
+    static const bool by_masks = has_quick_pext();
+    return (by_masks ? rank_by_masks<Ranks256> : rank_by_counts)(codes, scratch, ranks);
+}
 
 // ---- Nibble planes ------------------------------------------------------------------------------------------------
 
@@ -395,6 +448,7 @@ constexpr KernelTable table{
     .near_codes = near_codes,
     .scan_bits = BitCounter<Bits256>::scan_of,
     .kth_of_bits = BitCounter<Bits256>::kth_of,
+    .rank_relevant = rank_relevant,
     .nibbles = &nibbles,
     .weighted_hamming = weighted_hamming,
     .add_chosen_i32 = add_chosen_rows<Int32>,

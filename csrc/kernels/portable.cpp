@@ -7,6 +7,7 @@
 #define PYHASH_LEVEL portable
 #include "kernels/bayes_kernels.hpp"
 #include "kernels/descend_by_flips.hpp"
+#include "kernels/rank_by_counts.hpp"
 #include "kernels/scan_bit_planes.hpp"
 
 namespace pyhash::portable {
@@ -226,6 +227,7 @@ constexpr KernelTable table{
     .near_codes = near_codes,
     .scan_bits = BitCounter<Words>::scan_of,
     .kth_of_bits = BitCounter<Words>::kth_of,
+    .rank_relevant = rank_by_counts,
     .nibbles = nullptr,
     .weighted_hamming = weighted_hamming,
     .add_chosen_i32 = add_chosen<std::int32_t>,

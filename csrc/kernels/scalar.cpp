@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "core/kernel_table.hpp"
@@ -76,6 +77,18 @@ std::uint32_t kth_of_bits(const BitScan& scan, std::size_t n_codes, std::size_t 
     }
     std::sort(numbers.begin(), numbers.end());
     return largest ? numbers[numbers.size() - k] : numbers[k - 1];
+}
+
+std::size_t rank_relevant(const RankedCodes& codes, std::uint8_t*, std::uint32_t* ranks) {
+    std::vector<std::size_t> order(codes.n);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return codes.distances[a] < codes.distances[b]; });
+    std::size_t found = 0;
+    for (std::size_t i = 0; i < codes.n; ++i) {
+        if ((codes.relevant[order[i] / 64] >> (order[i] % 64)) & 1) ranks[found++] = static_cast<std::uint32_t>(i + 1);
+    }
+    return found;
 }
 
 std::size_t sum_of_nibbles(const std::uint8_t* blocks, std::size_t i, std::size_t n_planes,
@@ -290,6 +303,7 @@ constexpr KernelTable table{
     .near_codes = near_codes,
     .scan_bits = scan_bits,
     .kth_of_bits = kth_of_bits,
+    .rank_relevant = rank_relevant,
     .nibbles = &nibbles,
     .weighted_hamming = weighted_hamming,
     .add_chosen_i32 = add_chosen<std::int32_t>,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "check.hpp"
+#include "core/aligned_buffer.hpp"
 #include "core/bit_planes.hpp"
 #include "core/cpu_level.hpp"
 #include "core/distances.hpp"
@@ -66,6 +67,32 @@ static void near_codes_agree(Random& random) {
             for (const std::string& level : tested_levels) {
                 set_cpu_level(level);
                 CHECK(found(selected_kernels()) == expected);
+            }
+        }
+    }
+}
+
+// Few and many distances, each level's own way for them, all codes at one distance, all or none relevant.
+static void ranks_agree(Random& random) {
+    for (std::size_t n : Sizes{0, 1, 63, 64, 65, 700, 5000}) {
+        for (std::uint32_t n_distances : {1u, 9u, 96u, 97u, 260u}) {
+            for (std::uint64_t share : {0u, 1u, 4u, 32u}) {
+                std::vector<std::uint32_t> distances(n);
+                for (auto& d : distances) d = static_cast<std::uint32_t>(random() % n_distances) + 3;
+                std::vector<std::uint64_t> relevant((n + 63) / 64);
+                for (std::size_t i = 0; i < n; ++i) {
+                    relevant[i / 64] |= std::uint64_t{share != 0 && random() % share == 0} << (i % 64);
+                }
+                const RankedCodes codes{n, distances.data(), n_distances + 3, relevant.data()};
+                AlignedBuffer<std::uint8_t> scratch(codes.scratch());
+                std::vector<std::uint32_t> expected(n + rank_slack), got(n + rank_slack);
+                expected.resize(scalar_kernels()->rank_relevant(codes, scratch.data(), expected.data()));
+                for (const std::string& level : tested_levels) {
+                    set_cpu_level(level);
+                    got.resize(n + rank_slack);
+                    got.resize(selected_kernels().rank_relevant(codes, scratch.data(), got.data()));
+                    CHECK(got == expected);
+                }
             }
         }
     }
@@ -200,6 +227,7 @@ int main(int argc, char** argv) {
     hamming_agrees(random);
     hamming_at_agrees(random);
     near_codes_agree(random);
+    ranks_agree(random);
     bit_scans_agree(random);
     nibble_scans_agree(random);
     weighted_agrees(random);

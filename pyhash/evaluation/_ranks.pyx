@@ -3,7 +3,8 @@
 
 All arithmetic of the protocols is here. A ranking has one of two forms:
 
-- ranked: relevance in rank order, (n_queries, n_database) uint8; for ties by id;
+- ranked: the ranks of the relevant items, from 1, ascending; those of query i are ranks[offsets[i]:offsets[i + 1]],
+  ranks (n_hits,) uint32, offsets (n_queries + 1,) int64; for ties by id;
 - grouped: for each query the number of items and of relevant items in each group of equal distance, nearest group
   first, two (n_queries, n_groups) int64 arrays; for the other ties. Groups may be empty.
 
@@ -11,8 +12,10 @@ To adapt a protocol, start at ``average_precision_ranked``, the definition of av
 """
 
 from libc.math cimport exp, lgamma, NAN
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from *:
+    int __builtin_popcountll(uint64_t word) nogil
 
 # Denominators of average precision; the order of pyhash.evaluation.protocol.DENOMINATORS.
 cdef enum:
@@ -28,64 +31,80 @@ cdef enum:
 
 
 # --- relevance --------------------------------------------------------------------------------------------------------
+# Rows of bits, one row a query: bit j % 64 of word j / 64 is 1 where item j is relevant.
 
-def relevance_of_sets(const uint32_t[:, ::1] query_sets, const uint32_t[:, ::1] database_sets, uint8_t[:, ::1] out):
-    """Set out[i, j] to 1 where query i and item j share a label; label sets are rows of bits, 32 labels a word."""
-    cdef Py_ssize_t i, j, w
-    cdef Py_ssize_t n_words = database_sets.shape[1]
-    cdef uint32_t labels
+def relevance_of_labels(const uint8_t[:, ::1] query_labels, const uint64_t[:, ::1] items, uint64_t[:, ::1] out):
+    """Set the bits of the items that share a label with query i; items[c] has the bits of those with label c."""
+    cdef Py_ssize_t i, c, w
+    cdef Py_ssize_t n_words = out.shape[1]
     with nogil:
-        for i in range(query_sets.shape[0]):
-            if n_words == 1:
-                labels = query_sets[i, 0]
-                for j in range(database_sets.shape[0]):
-                    out[i, j] = (labels & database_sets[j, 0]) != 0
-            else:
-                for j in range(database_sets.shape[0]):
-                    labels = 0
+        for i in range(out.shape[0]):
+            for w in range(n_words):
+                out[i, w] = 0
+            for c in range(query_labels.shape[1]):
+                if query_labels[i, c]:
                     for w in range(n_words):
-                        labels |= query_sets[i, w] & database_sets[j, w]
-                    out[i, j] = labels != 0
+                        out[i, w] |= items[c, w]
 
 
-def relevance_of_classes(const int64_t[::1] query_classes, const int64_t[::1] database_classes, uint8_t[:, ::1] out):
-    """Set out[i, j] to 1 where query i and item j are of the same class."""
-    cdef Py_ssize_t i, j
-    cdef int64_t label
+def relevance_of_runs(
+    const int64_t[::1] items, const int64_t[::1] starts, const int64_t[::1] ends, uint64_t[:, ::1] out,
+):
+    """Set the bits of items[starts[i]:ends[i]], which ascend, for query i."""
+    cdef Py_ssize_t i, j, w
+    cdef uint64_t word
     with nogil:
-        for i in range(query_classes.shape[0]):
-            label = query_classes[i]
-            for j in range(database_classes.shape[0]):
-                out[i, j] = database_classes[j] == label
+        for i in range(out.shape[0]):
+            for w in range(out.shape[1]):
+                out[i, w] = 0
+            w = 0
+            word = 0
+            for j in range(starts[i], ends[i]):
+                if items[j] // 64 != w:
+                    out[i, w] = word
+                    w = items[j] // 64
+                    word = 0
+                word |= <uint64_t> 1 << (items[j] % 64)
+            if word:
+                out[i, w] = word
+
+
+def count_relevant(const uint64_t[:, ::1] relevance, int64_t[::1] out):
+    """Set out[i] to the number of items that are relevant to query i."""
+    cdef Py_ssize_t i, w
+    with nogil:
+        for i in range(relevance.shape[0]):
+            out[i] = 0
+            for w in range(relevance.shape[1]):
+                out[i] += __builtin_popcountll(relevance[i, w])
 
 
 # --- average precision ------------------------------------------------------------------------------------------------
 
-def average_precision_ranked(const uint8_t[:, ::1] ranked, Py_ssize_t cutoff, int denominator, double[::1] out):
+def average_precision_ranked(
+    const int64_t[::1] offsets, const uint32_t[::1] ranks, Py_ssize_t cutoff, int denominator, double[::1] out,
+):
     """Set out[i] to the average precision of query i within the first `cutoff` ranks; NaN where its divisor is zero."""
-    cdef Py_ssize_t i, rank, hit, hits, relevant
-    cdef Py_ssize_t n = ranked.shape[1]
-    cdef Py_ssize_t end = min(cutoff, n)
+    cdef Py_ssize_t i, hit, hits, first
     cdef double total
-    cdef int32_t* hit_ranks = <int32_t*> malloc((end + 1) * sizeof(int32_t))
-    if hit_ranks == NULL:
-        raise MemoryError
     with nogil:
-        for i in range(ranked.shape[0]):
-            # Write every rank; a hit advances the position, so that the next rank does not replace it. No branch.
-            hits = 0
-            for rank in range(end):
-                hit_ranks[hits] = rank + 1
-                hits += ranked[i, rank]
+        for i in range(out.shape[0]):
+            first = offsets[i]
+            hits = _hits_within(offsets, ranks, i, cutoff)
             total = 0.0
             for hit in range(hits):
-                total += <double> (hit + 1) / <double> hit_ranks[hit]
-            relevant = hits
-            if denominator != HITS:
-                for rank in range(end, n):
-                    relevant += ranked[i, rank]
-            out[i] = _divide(total, hits, relevant, cutoff, denominator)
-    free(hit_ranks)
+                total += <double> (hit + 1) / <double> ranks[first + hit]
+            out[i] = _divide(total, hits, offsets[i + 1] - first, cutoff, denominator)
+
+
+cdef Py_ssize_t _hits_within(
+    const int64_t[::1] offsets, const uint32_t[::1] ranks, Py_ssize_t i, Py_ssize_t cutoff,
+) noexcept nogil:
+    """Return how many relevant items of query i have a rank up to the cutoff."""
+    cdef Py_ssize_t end = offsets[i + 1]
+    while end > offsets[i] and ranks[end - 1] > cutoff:
+        end -= 1
+    return end - offsets[i]
 
 
 cdef double _divide(double total, int64_t hits, int64_t relevant, Py_ssize_t cutoff, int denominator) noexcept nogil:
@@ -195,16 +214,16 @@ cdef double _log_binomial(int64_t n, int64_t k) noexcept nogil:
 
 # --- hits by rank -----------------------------------------------------------------------------------------------------
 
-def hits_ranked(const uint8_t[:, ::1] ranked, double[:, ::1] out):
+def hits_ranked(const int64_t[::1] offsets, const uint32_t[::1] ranks, double[:, ::1] out):
     """Set out[i, m] to the number of relevant items among the first m + 1 of query i."""
-    cdef Py_ssize_t i, rank
-    cdef int64_t hits
+    cdef Py_ssize_t i, rank, hits
     with nogil:
-        for i in range(ranked.shape[0]):
+        for i in range(out.shape[0]):
             hits = 0
-            for rank in range(out.shape[1]):
-                hits += ranked[i, rank]
-                out[i, rank] = <double> hits
+            for rank in range(1, out.shape[1] + 1):
+                if offsets[i] + hits < offsets[i + 1] and ranks[offsets[i] + hits] == rank:
+                    hits += 1
+                out[i, rank - 1] = <double> hits
 
 
 def hits_grouped(const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, int ties, double[:, ::1] out):
@@ -234,22 +253,21 @@ def hits_grouped(const int64_t[:, ::1] n_all, const int64_t[:, ::1] n_relevant, 
 # --- first hit --------------------------------------------------------------------------------------------------------
 
 def first_hit_ranked(
-    const uint8_t[:, ::1] ranked, const int64_t[::1] top_n, Py_ssize_t cutoff, double[:, ::1] found, double[::1] inverse,
+    const int64_t[::1] offsets, const uint32_t[::1] ranks, const int64_t[::1] top_n, Py_ssize_t cutoff,
+    double[:, ::1] found, double[::1] inverse,
 ):
     """Set found[i, m] to 1 if a relevant item is among the first top_n[m] of query i, and inverse[i] to 1 / its rank.
 
     Where no relevant item is within the cutoff, inverse[i] is 0.
     """
-    cdef Py_ssize_t i, m, rank
-    cdef Py_ssize_t n = ranked.shape[1]
+    cdef Py_ssize_t i, m
+    cdef bint has_one
     with nogil:
-        for i in range(ranked.shape[0]):
-            rank = 0
-            while rank < n and ranked[i, rank] == 0:
-                rank += 1
-            inverse[i] = 1.0 / <double> (rank + 1) if rank < min(n, cutoff) else 0.0
+        for i in range(inverse.shape[0]):
+            has_one = offsets[i] < offsets[i + 1]
+            inverse[i] = 1.0 / <double> ranks[offsets[i]] if has_one and ranks[offsets[i]] <= cutoff else 0.0
             for m in range(top_n.shape[0]):
-                found[i, m] = 1.0 if rank < min(n, top_n[m]) else 0.0
+                found[i, m] = 1.0 if has_one and ranks[offsets[i]] <= top_n[m] else 0.0
 
 
 def first_hit_grouped(
@@ -312,7 +330,7 @@ cdef double _mean_inverse(int64_t before, int64_t n, int64_t r, int64_t cutoff, 
 # --- groups of equal real distance ------------------------------------------------------------------------------------
 
 def group_equal(
-    const double[:, ::1] distances, const uint8_t[:, ::1] ranked, int64_t[:, ::1] n_all, int64_t[:, ::1] n_relevant,
+    const double[:, ::1] distances, const uint8_t[:, ::1] relevance, int64_t[:, ::1] n_all, int64_t[:, ::1] n_relevant,
 ):
     """Count items and relevant items of each run of equal distance; inputs in rank order, outputs zero on entry."""
     cdef Py_ssize_t i, j, g
@@ -323,4 +341,4 @@ def group_equal(
                 if j > 0 and distances[i, j] != distances[i, j - 1]:
                     g += 1
                 n_all[i, g] += 1
-                n_relevant[i, g] += ranked[i, j]
+                n_relevant[i, g] += relevance[i, j]

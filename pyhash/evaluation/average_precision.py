@@ -130,7 +130,7 @@ def mean_average_precision(
         out = np.empty(stop - start)
         block = relevance.block(start, stop)
         if protocol.ties == "id":
-            _ranks.average_precision_ranked(ranking.ranked(start, stop, block), cutoff, denominator, out)
+            _ranks.average_precision_ranked(*ranking.ranked(start, stop, block), cutoff, denominator, out)
         else:
             ties = GROUPED_TIES.index(protocol.ties)
             _ranks.average_precision_grouped(*ranking.grouped(start, stop, block), cutoff, denominator, ties, out)

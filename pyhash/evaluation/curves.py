@@ -13,6 +13,7 @@ from pyhash._inputs.checks import check_choice, check_integer, is_iterable
 from pyhash.evaluation import _ranks
 from pyhash.evaluation.protocol import GROUPED_TIES, Protocol, resolve_protocol
 from pyhash.evaluation.rankings import HammingRanking, Metric, Ranking, map_blocks, rank_labelled
+from pyhash.evaluation.relevance import count_relevant
 
 Threshold = Literal["rank", "radius"]
 
@@ -78,12 +79,12 @@ class PrecisionAt:
 
 
 def _hits(
-    ranking: Ranking, start: int, stop: int, relevance: NDArray[np.uint8], ties: str, n_ranks: int
+    ranking: Ranking, start: int, stop: int, relevance: NDArray[np.uint64], ties: str, n_ranks: int
 ) -> NDArray[np.float64]:
     """Count the relevant items among the first 1, ..., n_ranks of each query; for expected ties their mean."""
     hits = np.zeros((stop - start, n_ranks))
     if ties == "id":
-        _ranks.hits_ranked(ranking.ranked(start, stop, relevance), hits)
+        _ranks.hits_ranked(*ranking.ranked(start, stop, relevance), hits)
     else:
         n_all, n_relevant = ranking.grouped(start, stop, relevance)
         _ranks.hits_grouped(n_all, n_relevant, GROUPED_TIES.index(ties), hits)
@@ -91,7 +92,7 @@ def _hits(
 
 
 def _counts_by_radius(
-    ranking: HammingRanking, start: int, stop: int, relevance: NDArray[np.uint8]
+    ranking: HammingRanking, start: int, stop: int, relevance: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the items and the relevant items within each radius 0, ..., n_bits of each query."""
     n_all, n_relevant = ranking.grouped(start, stop, relevance)
@@ -165,7 +166,7 @@ def precision_recall_curve(
 
     def add_up(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         block = relevance.block(start, stop)
-        n_relevant = np.count_nonzero(block, axis=1)
+        n_relevant = count_relevant(block)
         hits: NDArray[np.float64] | NDArray[np.int64]
         if isinstance(ranking, HammingRanking) and by == "radius":
             found, hits = _counts_by_radius(ranking, start, stop, block)

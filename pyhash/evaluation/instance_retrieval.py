@@ -12,6 +12,7 @@ from pyhash._inputs.checks import check_integer, is_iterable
 from pyhash.evaluation import _ranks
 from pyhash.evaluation.protocol import DENOMINATORS, GROUPED_TIES, Protocol, resolve_protocol
 from pyhash.evaluation.rankings import Metric, map_blocks, rank_instances
+from pyhash.evaluation.relevance import count_relevant
 
 _MAX_INT64 = int(np.iinfo(np.int64).max)
 
@@ -161,15 +162,15 @@ def instance_retrieval(
         hits = np.zeros((stop - start, int(numbers.max())))
         if protocol.ties == "id":
             ranked = ranking.ranked(start, stop, block)
-            _ranks.average_precision_ranked(ranked, cutoff, denominator, precision)
-            _ranks.first_hit_ranked(ranked, numbers, cutoff, found, inverse)
-            _ranks.hits_ranked(ranked, hits)
+            _ranks.average_precision_ranked(*ranked, cutoff, denominator, precision)
+            _ranks.first_hit_ranked(*ranked, numbers, cutoff, found, inverse)
+            _ranks.hits_ranked(*ranked, hits)
         else:
             counts, ties = ranking.grouped(start, stop, block), GROUPED_TIES.index(protocol.ties)
             _ranks.average_precision_grouped(*counts, cutoff, denominator, ties, precision)
             _ranks.first_hit_grouped(*counts, numbers, cutoff, ties, found, inverse)
             _ranks.hits_grouped(*counts, ties, hits)
-        n_relevant = np.count_nonzero(block, axis=1)
+        n_relevant = count_relevant(block)
         return precision, inverse, found, hits[:, numbers - 1] / np.maximum(n_relevant, 1)[:, None], n_relevant == 0
 
     blocks = list(map_blocks(ranking, n_threads, score))

@@ -23,8 +23,10 @@ from pyhash._inputs.checks import (
 )
 from pyhash._inputs.threads import resolve_n_threads
 from pyhash.evaluation import _ranks
-from pyhash.evaluation.relevance import Relevance
+from pyhash.evaluation.relevance import Relevance, unpack_relevance
 
+# The ranks of relevant items, from 1: those of query i are ranks[offsets[i]:offsets[i + 1]], ascending.
+Ranked = tuple[NDArray[np.int64], NDArray[np.uint32]]
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 DistanceFunction = Callable[[NDArray[np.generic], NDArray[np.generic]], ArrayLike]
 Metric = Literal["hamming", "weighted_hamming", "precomputed"] | DistanceFunction
@@ -41,11 +43,11 @@ class Ranking(ABC):
     n_database: int
 
     @abstractmethod
-    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the relevance of items to queries [start, stop) in rank order, (stop - start, n_database)."""
+    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint64]) -> Ranked:
+        """Return offsets and ranks of the items that are relevant to queries [start, stop)."""
 
     @abstractmethod
-    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:
+    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint64]) -> Counts:
         """Count items and relevant items in each group of equal distance, nearest first: two (n_queries, n_groups)."""
 
 
@@ -64,10 +66,10 @@ class HammingRanking(Ranking):
         self.n_queries = len(self._queries)
         self.n_database = len(self._database)
 
-    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102
-        return _core.rank_relevance(self._queries[start:stop], self._database, relevance, 1)
+    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint64]) -> Ranked:  # noqa: D102
+        return _core.rank_relevant(self._queries[start:stop], self._database, relevance, 1)
 
-    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:  # noqa: D102
+    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint64]) -> Counts:  # noqa: D102
         return _core.count_by_distance(self._queries[start:stop], self._database, relevance, 1)
 
 
@@ -80,20 +82,24 @@ class DistanceRanking(Ranking):
         self.n_database = n_database
 
     def _sorted(
-        self, start: int, stop: int, relevance: NDArray[np.uint8]
+        self, start: int, stop: int, relevance: NDArray[np.uint64]
     ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         distances = self._distances(start, stop)
         order = np.argsort(distances, axis=1, kind="stable")
-        return np.take_along_axis(distances, order, axis=1), np.take_along_axis(relevance, order, axis=1)
+        return np.take_along_axis(distances, order, axis=1), np.take_along_axis(
+            unpack_relevance(relevance, self.n_database), order, axis=1
+        )
 
-    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> NDArray[np.uint8]:  # noqa: D102
-        return self._sorted(start, stop, relevance)[1]
+    def ranked(self, start: int, stop: int, relevance: NDArray[np.uint64]) -> Ranked:  # noqa: D102
+        rows, places = np.nonzero(self._sorted(start, stop, relevance)[1])
+        offsets = np.searchsorted(rows, np.arange(stop - start + 1)).astype(np.int64, copy=False)
+        return offsets, (places + 1).astype(np.uint32)
 
-    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint8]) -> Counts:  # noqa: D102
-        distances, ranked = self._sorted(start, stop, relevance)
-        n_all = np.zeros(ranked.shape, dtype=np.int64)
-        n_relevant = np.zeros(ranked.shape, dtype=np.int64)
-        _ranks.group_equal(distances, ranked, n_all, n_relevant)
+    def grouped(self, start: int, stop: int, relevance: NDArray[np.uint64]) -> Counts:  # noqa: D102
+        distances, in_order = self._sorted(start, stop, relevance)
+        n_all = np.zeros(in_order.shape, dtype=np.int64)
+        n_relevant = np.zeros(in_order.shape, dtype=np.int64)
+        _ranks.group_equal(distances, in_order, n_all, n_relevant)
         return n_all, n_relevant
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -11,23 +13,39 @@ from pyhash.evaluation import _ranks
 
 
 class Relevance:
-    """Relevance of the items of a database to queries, computed in blocks of queries."""
+    """Relevance of the items of a database to queries, computed in blocks of queries.
+
+    Attributes
+    ----------
+    n_queries, n_database : int
+        Number of queries, and of items in the database.
+    """
+
+    n_queries: int
+    n_database: int
+    # By labels: the labels (n_queries, n_classes) of queries, and the bits of the items with each label.
+    # By classes: all items, those of a class one after the other, and which run of them is relevant to each query.
+    _labels: NDArray[np.uint8] | None
+    _items: NDArray[Any]
+    _starts: NDArray[np.int64]
+    _ends: NDArray[np.int64]
 
     def __init__(self, query_labels: ArrayLike, database_labels: ArrayLike) -> None:
-        self._of_classes = is_class_indices("query_labels", query_labels)
-        if self._of_classes != is_class_indices("database_labels", database_labels):
+        of_classes = is_class_indices("query_labels", query_labels)
+        if of_classes != is_class_indices("database_labels", database_labels):
             raise ValueError(
                 "query_labels and database_labels must both be class indices (n,) or both be 0/1 matrices, "
                 f"got {np.shape(query_labels)} and {np.shape(database_labels)}"
             )
-        if self._of_classes:
-            self._query = check_class_indices("query_labels", query_labels)
-            self._database = check_class_indices("database_labels", database_labels)
+        if of_classes:
+            query = check_class_indices("query_labels", query_labels)
+            self._by_class(query, check_class_indices("database_labels", database_labels))
         else:
             query = check_label_matrix("query_labels", query_labels)
             database = check_label_matrix("database_labels", database_labels, query.shape[1])
-            self._query_sets = _pack_sets(query)
-            self._database_sets = _pack_sets(database)
+            self.n_queries, self.n_database = len(query), len(database)
+            self._labels = np.ascontiguousarray(query).view(np.uint8)
+            self._items = _bits_of_labels(database)
 
     @classmethod
     def of_ids(cls, query_ids: ArrayLike, database_ids: ArrayLike) -> Relevance:
@@ -38,36 +56,46 @@ class Relevance:
                 f"query_ids and database_ids must both be integers or both be strings, got {query.dtype} and "
                 f"{database.dtype}"
             )
-        if query.dtype.kind == "U":
-            numbers = np.unique(np.concatenate([query, database]), return_inverse=True)[1].astype(np.int64)
-            query, database = numbers[: len(query)], numbers[len(query) :]
         relevance = cls.__new__(cls)
-        relevance._of_classes, relevance._query, relevance._database = True, query, database
+        relevance._by_class(query, database)
         return relevance
 
-    @property
-    def n_queries(self) -> int:
-        """Number of queries."""
-        return len(self._query if self._of_classes else self._query_sets)
+    def _by_class(self, query: NDArray[Any], database: NDArray[Any]) -> None:
+        self.n_queries, self.n_database = len(query), len(database)
+        self._labels = None
+        self._items = np.argsort(database, kind="stable").astype(np.int64, copy=False)  # those of a class are a run
+        in_order = database[self._items]
+        self._starts = np.searchsorted(in_order, query, side="left").astype(np.int64, copy=False)
+        self._ends = np.searchsorted(in_order, query, side="right").astype(np.int64, copy=False)
 
-    @property
-    def n_database(self) -> int:
-        """Number of items in the database."""
-        return len(self._database if self._of_classes else self._database_sets)
+    def block(self, start: int, stop: int) -> NDArray[np.uint64]:
+        """Return the relevance of all items to queries [start, stop), (stop - start, ceil(n_database / 64)).
 
-    def block(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Return the relevance of all items to queries [start, stop): 0 or 1, (stop - start, n_database)."""
-        out = np.empty((stop - start, self.n_database), dtype=np.uint8)
-        if self._of_classes:
-            _ranks.relevance_of_classes(self._query[start:stop], self._database, out)
+        Bit j % 64 of word j / 64 is 1 where item j is relevant; padding bits are 0.
+        """
+        out = np.empty((stop - start, -(-self.n_database // 64)), dtype=np.uint64)
+        if self._labels is None:
+            _ranks.relevance_of_runs(self._items, self._starts[start:stop], self._ends[start:stop], out)
         else:
-            _ranks.relevance_of_sets(self._query_sets[start:stop], self._database_sets, out)
+            _ranks.relevance_of_labels(self._labels[start:stop], self._items, out)
         return out
 
 
-def _pack_sets(matrix: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Return label sets as rows of bits, 32 labels a word."""
+def count_relevant(block: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the number of relevant items (n_queries,) of each query of a block."""
+    counts = np.empty(len(block), dtype=np.int64)
+    _ranks.count_relevant(block, counts)
+    return counts
+
+
+def unpack_relevance(block: NDArray[np.uint64], n_database: int) -> NDArray[np.uint8]:
+    """Return the bits of a block as values 0 or 1, (n_queries, n_database)."""
+    return np.unpackbits(block.view(np.uint8), axis=1, count=n_database, bitorder="little")
+
+
+def _bits_of_labels(matrix: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Return the items (n, n_classes) of each label as a row of bits, (n_classes, ceil(n / 64))."""
     n, n_classes = matrix.shape
-    packed = np.zeros((n, 4 * ((n_classes + 31) // 32)), dtype=np.uint8)
-    packed[:, : (n_classes + 7) // 8] = np.packbits(matrix, axis=1, bitorder="little")
-    return packed.view(np.uint32)
+    bits = np.zeros((n_classes, 8 * -(-n // 64)), dtype=np.uint8)
+    bits[:, : -(-n // 8)] = np.packbits(matrix.T, axis=1, bitorder="little")
+    return bits.view(np.uint64)
