@@ -94,6 +94,16 @@ def weighted_distances(
 def rank_relevant(
     queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevance: NDArray[np.uint64], n_threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]: ...
+def pack_settled_signs(
+    rows: NDArray[np.float32],
+    products: NDArray[np.float32],
+    errors: NDArray[np.float32] | None,
+    weights: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    intercepts: NDArray[np.float32],
+    n_threads: int,
+    codes: NDArray[np.uint8],
+) -> NDArray[np.uint8]: ...
 def count_by_distance(
     queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevance: NDArray[np.uint64], n_threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

@@ -58,5 +58,6 @@ void bind_descent(py::module_& m);
 void bind_label_sets(py::module_& m);
 void bind_search(py::module_& m);
 void bind_ranking(py::module_& m);
+void bind_settled_signs(py::module_& m);
 
 }  // namespace pyhash

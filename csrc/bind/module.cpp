@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, m) {
     pyhash::bind_label_sets(m);
     pyhash::bind_search(m);
     pyhash::bind_ranking(m);
+    pyhash::bind_settled_signs(m);
 }

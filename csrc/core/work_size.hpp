@@ -20,6 +20,7 @@ constexpr std::size_t nibble_plane_bytes = 200'000;
 constexpr std::size_t descent_products = 400'000;    // n_bits^2 for each row
 constexpr std::size_t log_linear_terms = 2'000'000;  // sets x bits x steps
 constexpr std::size_t checked_signs = 1'000'000;
+constexpr std::size_t packed_values = 500'000;  // of rows whose signs are packed
 constexpr std::size_t summed_queries = 256;  // each thread makes all tables of sums, which costs as much as 32 queries
 
 }  // namespace worth_a_thread

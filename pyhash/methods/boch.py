@@ -400,6 +400,9 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             )
         return None, self._class_codes(settings, L.argmax(axis=1))
 
+    def _bits_are_linear(self, state: State[BOCHState], modality: str) -> bool:
+        return state.own.instances is None and super()._bits_are_linear(state, modality)
+
     def _projector(
         self, state: State[BOCHState], weights: Mapping[str, float], encoder: str
     ) -> Callable[[Mapping[str, Features]], NDArray[Any]]:

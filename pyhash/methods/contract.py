@@ -137,6 +137,10 @@ class HashingMethod(Parameters, ABC):
         The values of the rows are not checked yet; errors call them by `names`.
         """
 
+    def _encode(self, state: Any, rows: Features, modality: str, encoder: str) -> NDArray[np.uint8]:
+        """Return the codes of rows of one modality, whose values are not checked yet; errors call them X."""
+        return pack(self._project(state, {modality: rows}, {modality: 1.0}, encoder, {modality: "X"}))
+
     @abstractmethod
     def _n_bits_of(self, state: Any) -> int:
         """Return the length of the learned codes."""
@@ -270,7 +274,10 @@ class HashingMethod(Parameters, ABC):
         NotFittedError, TypeError, ValueError
             As ``project``.
         """
-        return pack(self.project(X, modality=modality))
+        state = self._fitted_state()
+        check_modality(state, modality)
+        rows = self._query_rows(state, modality, "X", X)
+        return self._encode(state, rows, modality, self._encoder_of(modality))
 
     def project_fused(self, views: Views, *, weights: Mapping[str, float] | None = None) -> NDArray[np.float32]:
         """Return one projection of each sample from several of its modalities.
@@ -536,14 +543,16 @@ def check_modality(state: FittedState, modality: object, what: str = "modality")
         raise ValueError(f"{what} must be one of {', '.join(map(repr, state.n_features))}, got {modality!r}")
 
 
-def refuse_overflow(projections: NDArray[np.float32], names: Mapping[str, str]) -> NDArray[np.float32]:
+def refuse_overflow(
+    projections: NDArray[np.float32], names: Mapping[str, str], first_row: int = 0
+) -> NDArray[np.float32]:
     """Return projections; raise ValueError if some are not finite. Errors call the rows of modalities by `names`."""
     too_large = np.flatnonzero(~np.isfinite(projections).all(axis=1))
     if too_large.size:
         what = next(iter(names.values())) if len(names) == 1 else "views"
         raise ValueError(
             f"{what} must give projections that float32 can hold, got values that are too large in "
-            f"{name_rows(too_large)}"
+            f"{name_rows(too_large, first_row)}"
         )
     return projections
 

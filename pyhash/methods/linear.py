@@ -41,6 +41,7 @@ from pyhash.methods.parts.origins import Origins
 from pyhash.methods.parts.parameters import per_modality
 from pyhash.methods.parts.posterior import PosteriorEncoder
 from pyhash.methods.parts.ridge import WHY_A_RIDGE, RidgeSolver
+from pyhash.methods.parts.settled_signs import FEWEST_ROWS, SettledKernelSigns, settle_block, settled_signs
 from pyhash.methods.parts.state import Chunk, Own, State, restore_state, store_state
 from pyhash.methods.parts.unmapped_rows import UnmappedRows, check_present
 
@@ -134,6 +135,10 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
     def _relabel(self, settings: SettingsT, state: State[Own], rows: UnmappedRows) -> tuple[State[Own], UnmappedRows]:
         """Return the state, and the rows with the labels to learn them with; not for the first chunk."""
         return state, rows
+
+    def _bits_are_linear(self, state: State[Own], modality: str) -> bool:
+        """Return whether the encoder "bits" takes the signs of mapped features times the projection alone."""
+        return state.has_rows(modality)
 
     def _n_class_bits_of(self, state: State[Own]) -> int:
         """Return how many bits are codes of labels: all, or only the first."""
@@ -613,18 +618,59 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
                     f"this {type(self).__name__} has no rows with the modality {name!r} learned: call partial_fit first"
                 )
         n = n_rows_of(rows)
-        project = self._projector(state, weights, encoder)
+        project = self._row_projector(state, rows, weights, encoder, names)
         out = np.empty((n, self._n_bits_of(state)), dtype=np.float32)
         n_sets = 0 if encoder == "bits" else len(cast("LabelSets", state.label_sets).counts)
         for block in row_blocks(n, n_sets):
+            out[block] = project(block)
+        return refuse_overflow(out, names)
+
+    def _row_projector(
+        self,
+        state: State[Own],
+        rows: Mapping[str, Features],
+        weights: Mapping[str, float],
+        encoder: str,
+        names: Mapping[str, str],
+    ) -> Callable[[slice | NDArray[np.int64]], NDArray[Any]]:
+        """Return a function from some of the rows to their projections, which may be infinite."""
+        project = self._projector(state, weights, encoder)
+
+        def project_rows(which: slice | NDArray[np.int64]) -> NDArray[Any]:
+            first_row = which.start if isinstance(which, slice) else int(which[0])
             mapped = {}
             for name, x in rows.items():
                 keep_float32 = encoder == "posterior" and state.maps[name] is None
-                checked = check_features(names[name], x[block], block.start, keep_float32=keep_float32)
+                checked = check_features(names[name], x[which], first_row, keep_float32=keep_float32)
                 mapped[name] = apply_map(names[name], name, state.maps[name], checked)
             with np.errstate(over="ignore", invalid="ignore"):
-                out[block] = project(mapped)
-        return refuse_overflow(out, names)
+                return project(mapped)
+
+        return project_rows
+
+    def _encode(self, state: State[Own], rows: Features, modality: str, encoder: str) -> NDArray[np.uint8]:
+        signs = None
+        is_float32 = not is_sparse(rows) and rows.dtype == np.float32
+        if is_float32 and len(rows) >= FEWEST_ROWS and encoder == "bits" and self._bits_are_linear(state, modality):
+            signs = settled_signs(self._weights(state, modality), state.maps[modality])
+        if signs is None:
+            return super()._encode(state, rows, modality, encoder)
+        names = {modality: "X"}
+        project = self._row_projector(state, {modality: rows}, {modality: 1.0}, encoder, names)
+        codes = np.empty((len(rows), (self._n_bits_of(state) + 7) // 8), dtype=np.uint8)
+        for block in row_blocks(len(rows)):
+            of_block = np.ascontiguousarray(rows[block])
+            doubtful = settle_block(signs, of_block, codes[block])
+            if not doubtful.any():
+                continue
+            # Whole blocks as ``project`` takes them, but where kernel values are uncertain, those rows alone.
+            which: slice | NDArray[np.int64] = block
+            if isinstance(signs, SettledKernelSigns) and np.isfinite(of_block[doubtful]).all():
+                which = block.start + np.flatnonzero(doubtful)
+            with np.errstate(over="ignore"):
+                projections = project(which).astype(np.float32, copy=False)
+            codes[which] = pack(refuse_overflow(projections, names, block.start))
+        return codes
 
     def _projector(
         self, state: State[Own], weights: Mapping[str, float], encoder: str
