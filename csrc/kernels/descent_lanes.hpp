@@ -39,6 +39,7 @@ struct DescentLanes {
 
     static void subtract_column(Real step, const Real* column, Real* g, std::size_t stride) {
         const Vector s = Type::set(step);
+#pragma GCC unroll 16
         for (std::size_t l = 0; l < stride; l += width) {
             Type::store(g + l, Type::minus_product(Type::load(g + l), s, Type::load(column + l)));
         }
