@@ -38,8 +38,10 @@ class Relevance:
                 f"got {np.shape(query_labels)} and {np.shape(database_labels)}"
             )
         if of_classes:
-            query = check_class_indices("query_labels", query_labels)
-            self._by_class(query, check_class_indices("database_labels", database_labels))
+            self._by_class(
+                check_class_indices("query_labels", query_labels),
+                check_class_indices("database_labels", database_labels),
+            )
         else:
             query = check_label_matrix("query_labels", query_labels)
             database = check_label_matrix("database_labels", database_labels, query.shape[1])
