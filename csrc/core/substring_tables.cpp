@@ -13,6 +13,18 @@ namespace {
 
 std::size_t padded(std::size_t n_bytes) { return (n_bytes + 63) / 64 * 64; }
 
+// Written slots of about so many bytes at a time; but not more ranges than that, for each reads all codes.
+constexpr std::size_t range_bytes = std::size_t{2} << 20, most_ranges = 8;
+
+// A length that the compiler knows takes one instruction.
+void copy_code(const std::uint8_t* from, std::uint8_t* to, std::size_t n_bytes) {
+    switch (n_bytes) {
+        case 8: std::memcpy(to, from, 8); break;
+        case 16: std::memcpy(to, from, 16); break;
+        default: std::memcpy(to, from, n_bytes); break;
+    }
+}
+
 void store(std::uint8_t* to, std::uint32_t value) { std::memcpy(to, &value, sizeof value); }
 
 }  // namespace
@@ -64,45 +76,49 @@ SubstringTables::SubstringTables(CodeView codes, TableForm form, std::size_t n_t
 
 void SubstringTables::throw_damaged() { throw std::runtime_error("the tables of the codes are damaged"); }
 
-// Counting sorts, of the rows in slices where there are more threads than tables.
+// Counting sorts. The codes of a range of buckets go to their slots together, so that these stay in the caches: reading
+// all codes once for each range costs less than writing here and there in all of the memory.
 void SubstringTables::build(CodeView codes, std::size_t n_threads) {
-    const std::size_t m = n_tables(), n_slices = std::clamp<std::size_t>((n_threads + m - 1) / m, 1, 1 + n_ / 65'536);
-    std::vector<std::vector<std::uint32_t>> counts(m * n_slices);
-    const auto each_row = [&](std::size_t task, const auto& visit) {
-        const std::size_t slice = task % n_slices;
-        for (std::size_t i = n_ * slice / n_slices; i < n_ * (slice + 1) / n_slices; ++i) {
-            visit(i, counts[task][substring(task / n_slices, codes.row(i))]);
-        }
-    };
+    const std::size_t m = n_tables(), n_slot_bytes = sizeof(std::uint32_t) + (form_.with_codes ? n_bytes_ : 0);
+    const std::size_t n_ranges = std::clamp<std::size_t>(n_ * n_slot_bytes / range_bytes, 1, most_ranges);
+    std::vector<std::vector<std::uint32_t>> next_slots(m);  // of each bucket; before that, how many codes it has
     const auto each = [n_threads](std::size_t n_tasks, const auto& work) {
         parallel_for(n_tasks, n_threads, 1, [&](std::size_t begin, std::size_t end) {
             for (std::size_t task = begin; task < end; ++task) work(task);
         });
     };
-    each(counts.size(), [&](std::size_t task) {
-        counts[task].resize(n_buckets(task / n_slices));
-        each_row(task, [](std::size_t, std::uint32_t& count) { ++count; });
-    });
     each(m, [&](std::size_t t) {
+        std::vector<std::uint32_t>& next = next_slots[t];
+        next.resize(n_buckets(t));
+        for (std::size_t i = 0; i < n_; ++i) ++next[substring(t, codes.row(i))];
         std::uint8_t* offset = memory_->data() + tables_[t].offsets;
         std::uint32_t slot = 0;
-        for (std::size_t value = 0; value < n_buckets(t); ++value, offset += sizeof slot) {
+        for (std::uint32_t& count : next) {
             store(offset, slot);
-            for (std::size_t slice = 0; slice < n_slices; ++slice) {
-                slot += std::exchange(counts[t * n_slices + slice][value], slot);
-            }
+            offset += sizeof slot;
+            slot += std::exchange(count, slot);
         }
         store(offset, slot);
     });
-    each(counts.size(), [&](std::size_t task) {
-        const Table& table = tables_[task / n_slices];
-        std::uint8_t* const positions = memory_->data() + table.positions;
-        std::uint8_t* const copies = memory_->data() + table.codes;
-        each_row(task, [&](std::size_t i, std::uint32_t& next) {
-            const std::size_t slot = next++;
+    std::vector<std::uint32_t> first_buckets(m * (n_ranges + 1));  // of each range; then the end of the last
+    each(first_buckets.size(), [&](std::size_t i) {
+        const std::vector<std::uint32_t>& firsts = next_slots[i / (n_ranges + 1)];
+        const std::size_t range = i % (n_ranges + 1);
+        const auto bucket = range == n_ranges ? firsts.end() : std::ranges::lower_bound(firsts, n_ * range / n_ranges);
+        first_buckets[i] = static_cast<std::uint32_t>(bucket - firsts.begin());
+    });
+    each(m * n_ranges, [&](std::size_t task) {
+        const std::size_t t = task / n_ranges;
+        const std::uint32_t* const range = first_buckets.data() + t * (n_ranges + 1) + task % n_ranges;
+        std::uint8_t* const positions = memory_->data() + tables_[t].positions;
+        std::uint8_t* const copies = memory_->data() + tables_[t].codes;
+        for (std::size_t i = 0; i < n_; ++i) {
+            const std::uint32_t bucket = substring(t, codes.row(i));
+            if (bucket < range[0] || bucket >= range[1]) continue;
+            const std::size_t slot = next_slots[t][bucket]++;
             store(positions + slot * sizeof(std::uint32_t), static_cast<std::uint32_t>(i));
-            if (form_.with_codes) std::memcpy(copies + slot * n_bytes_, codes.row(i), n_bytes_);
-        });
+            if (form_.with_codes) copy_code(codes.row(i), copies + slot * n_bytes_, n_bytes_);
+        }
     });
 }
 

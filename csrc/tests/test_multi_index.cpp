@@ -168,10 +168,8 @@ static void ties_of_other_buckets_are_kept() {
 }
 
 // What the tables hold, by their definition; the bytes do not depend on the threads.
-static void tables_are_complete() {
-    Random random(2);
-    const Codes codes = clustered(random, 140'000, 5, 40, 6);
-    for (const TableForm form : {TableForm{3, true}, TableForm{4, false}}) {
+static void tables_are_complete(const Codes& codes, std::initializer_list<TableForm> forms) {
+    for (const TableForm form : forms) {
         const SubstringTables tables(codes.view(), form, 1);
         std::size_t first_bit = 0;
         for (std::size_t t = 0; t < tables.n_tables(); ++t) {
@@ -184,16 +182,18 @@ static void tables_are_complete() {
                 CHECK(slots.begin == slot);
                 for (; slot < slots.end; ++slot) {
                     const std::uint8_t* code = codes.view().row(tables.position(t, slot));
-                    for (std::size_t bit = 0; bit < run.n; ++bit)
-                        CHECK(bit_of(code, run.first + bit) == ((value >> bit) & 1));
+                    for (std::size_t bit = 0; bit < run.n; ++bit) {
+                        CHECK(bit_of(code, run.first + bit) == (((value >> bit) & 1) != 0));
+                    }
                     CHECK(tables.substring(t, code) == value);
                     CHECK(slot == slots.begin || tables.position(t, slot - 1) < tables.position(t, slot));
-                    CHECK(!form.with_codes || std::equal(code, code + 5, tables.codes(t) + slot * codes.n_bytes));
+                    CHECK(!form.with_codes ||
+                          std::equal(code, code + codes.n_bytes, tables.codes(t) + slot * codes.n_bytes));
                 }
             }
             CHECK(slot == codes.n);
         }
-        CHECK(first_bit == 40);
+        CHECK(first_bit == 8 * codes.n_bytes);
         for (const std::size_t threads : Sizes{2, 7}) {
             CHECK(std::ranges::equal(SubstringTables(codes.view(), form, threads).bytes(), tables.bytes()));
         }
@@ -291,7 +291,11 @@ static void forms_are_checked() {
 int main() {
     searches_agree_with_definition();
     ties_of_other_buckets_are_kept();
-    tables_are_complete();
+    Random random(2);
+    tables_are_complete(clustered(random, 20'000, 5, 40, 6), {{3, true}, {4, false}});
+    Codes many({random_bytes(random, 3 * 1'000'000)}, 3);  // so many that tables are built in parts
+    std::fill_n(many.bytes.begin(), many.bytes.size() / 2, std::uint8_t{9});
+    tables_are_complete(many, {{2, true}});
     costly_queries_are_given_up();
     damaged_tables_are_found();
     forms_are_checked();
