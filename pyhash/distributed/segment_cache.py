@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from pyhash.errors import IndexChangedError
 from pyhash.index.code_index import CodeIndex, index_of
 from pyhash.index.directory import IndexDirectory
+from pyhash.index.layout import AUTO
 from pyhash.index.manifest import StoredSegment
 from pyhash.index.segment import Segment
 from pyhash.index.segment_files import SegmentFiles
@@ -51,7 +52,7 @@ def _load(directory: IndexDirectory, form: StoredSegment, *, mmap: bool) -> Segm
     known = _segments.get(_key(str(directory.path), form, mmap))
     if known is not None and known.stored == form:
         return known
-    if known is not None:  # with another mask
+    if known is not None and known.stored is not None and known.stored.tables == form.tables:  # with another mask
         mask = SegmentFiles.of(directory.path, form, directory.n_bits).alive
         try:
             alive = None if mask is None else mask_of_bytes(mask.read(), form.n)
@@ -59,7 +60,7 @@ def _load(directory: IndexDirectory, form: StoredSegment, *, mmap: bool) -> Segm
             pass  # loading it whole says why
         else:
             return replace(known, alive=alive, n_alive=-1, stored=form)
-    return Segment.of_stored(directory.load(form, mmap=mmap), form, lean=mmap)
+    return Segment.of_stored(directory.load(form, mmap=mmap), form, AUTO, lean=mmap)
 
 
 def _key(path: str, form: StoredSegment, mmap: bool) -> _Key:

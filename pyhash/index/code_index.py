@@ -19,6 +19,7 @@ from pyhash.errors import ModelFormatError
 from pyhash.index.directory import IndexDirectory
 from pyhash.index.editable_codes import EditableCodes
 from pyhash.index.fingerprint import fingerprint_of
+from pyhash.index.layout import AUTO, DEFAULT_BYTES_PER_CODE, Layout, check_layout
 from pyhash.index.manifest import MANIFEST, StoredSegment
 from pyhash.index.segment import Segment, Segments
 
@@ -41,15 +42,28 @@ class CodeIndex(EditableCodes):
         Length of a code in bits, at least 1.
     model : fitted model or str, optional
         The model that makes the codes, or its ``fingerprint``. Codes of another model are refused then.
+    layout : {"auto", "scan", "multi-index"}
+        How searches find the nearest. "scan": they look at every distinct code. "multi-index": at those alone that
+        share a run of bits with the query, or nearly, by tables over each run; the answers are the same. "auto": by
+        tables where they are predicted to be faster, once there were enough searches to pay for building them.
+    layout_bytes_per_code : float
+        Memory of the tables for each code, at most. 64 bits take 48 bytes, 128 bits 160; within less, tables hold no
+        copies of the codes and are slower, or there are none.
 
     Raises
     ------
     TypeError
-        If `n_bits` is not an integer.
+        If `n_bits` is not an integer, or `layout_bytes_per_code` not a real number.
         If `model` has no fingerprint.
     ValueError
-        If ``n_bits < 1``.
+        If ``n_bits < 1`` or ``layout_bytes_per_code < 0``.
         If `model` makes codes of another number of bits.
+        If `layout` is none of those.
+
+    Notes
+    -----
+    A commit writes the tables that there are, and builds them before where `layout` is "multi-index"; an index that is
+    opened with ``mmap`` searches them where they are on disk. ``stats`` says what is searched, and why.
 
     Examples
     --------
@@ -62,9 +76,17 @@ class CodeIndex(EditableCodes):
     (array([[1, 0]]), array([[1, 2]], dtype=int32))
     """
 
-    def __init__(self, n_bits: int, *, model: Any = None) -> None:
+    def __init__(
+        self,
+        n_bits: int,
+        *,
+        model: Any = None,
+        layout: str = "auto",
+        layout_bytes_per_code: float = DEFAULT_BYTES_PER_CODE,
+    ) -> None:
         n_bits = check_n_bits(n_bits)
-        super().__init__(n_bits, None if model is None else fingerprint_of(model, n_bits))
+        checked = check_layout(layout, layout_bytes_per_code)
+        super().__init__(n_bits, None if model is None else fingerprint_of(model, n_bits), checked)
         self._directory: IndexDirectory | None = None
 
     def __repr__(self) -> str:
@@ -246,7 +268,15 @@ class CodeIndex(EditableCodes):
         return _with_forms(segments, directory.commit([segment.content() for segment in segments], self._fingerprint))
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, mmap: bool = False, generation: int | None = None) -> Self:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        mmap: bool = False,
+        generation: int | None = None,
+        layout: str = "auto",
+        layout_bytes_per_code: float = DEFAULT_BYTES_PER_CODE,
+    ) -> Self:
         """Return the index of a directory, as of its last commit.
 
         Parameters
@@ -254,12 +284,14 @@ class CodeIndex(EditableCodes):
         path : path-like
             A directory, or a single file of version 0.1.
         mmap : bool
-            Whether to map codes and ids from the files: opening then reads next to nothing, and an index may be larger
-            than memory. No layouts are made for what is mapped, so searches are slower, and the content is not checked:
-            ``verify`` does that. A file of version 0.1 is always read.
+            Whether to map codes, ids and tables from the files: opening then reads next to nothing, and an index may be
+            larger than memory. No layouts are made for what is mapped, so searches are slower where no tables were
+            committed, and the content is not checked: ``verify`` does that. A file of version 0.1 is always read.
         generation : int, optional
             The commit to open: the last one, or the one that ``prepare`` has prepared, which the first change then
             commits, or ``lock``. By default the last one.
+        layout, layout_bytes_per_code
+            As for ``CodeIndex``. Tables on disk are used whatever their size, and not at all with "scan".
 
         Returns
         -------
@@ -268,9 +300,11 @@ class CodeIndex(EditableCodes):
         Raises
         ------
         TypeError
-            If `path` is not a path, `mmap` not a bool, or `generation` not an integer.
+            If `path` is not a path, `mmap` not a bool, `generation` not an integer, or `layout_bytes_per_code` not a
+            real number.
         ValueError
-            If ``generation < 1``.
+            If ``generation < 1`` or ``layout_bytes_per_code < 0``.
+            If `layout` is not one of those of ``CodeIndex``.
         ModelFormatError
             If there is no index, or it is cut short, damaged, or written by a newer version; the message names the
             file.
@@ -283,31 +317,35 @@ class CodeIndex(EditableCodes):
         source, mmap = check_path("path", path), check_bool("mmap", mmap)
         if generation is not None:
             generation = check_integer("generation", generation, 1)
+        checked = check_layout(layout, layout_bytes_per_code)
         if source.is_file():
             if generation is not None:
                 raise ModelFormatError(f"{source} has no generation {generation}: it is a file of version 0.1")
-            return cls._of_file(source)
-        directory, contents = IndexDirectory.read(source.absolute(), mmap=mmap, generation=generation)
+            return cls._of_file(source, checked)
+        directory, contents = IndexDirectory.read(
+            source.absolute(), mmap=mmap, with_tables=checked.name != "scan", generation=generation
+        )
         segments = (
-            Segment.of_stored(arrays, stored, lean=mmap)
+            Segment.of_stored(arrays, stored, checked, lean=mmap)
             for stored, arrays in zip(directory.segments, contents, strict=True)
         )
-        return cls._of_directory(directory, tuple(segments))
+        return cls._of_directory(directory, tuple(segments), checked)
 
     @classmethod
-    def _of_directory(cls, directory: IndexDirectory, segments: Segments) -> Self:
-        index = cls(directory.n_bits)
+    def _of_directory(cls, directory: IndexDirectory, segments: Segments, layout: Layout) -> Self:
+        index = cls(directory.n_bits, layout=layout.name, layout_bytes_per_code=layout.bytes_per_code)
         index._segments = segments
         index._fingerprint, index._directory = directory.fingerprint, directory
         return index
 
     @classmethod
-    def _of_file(cls, path: Path) -> Self:
+    def _of_file(cls, path: Path, layout: Layout) -> Self:
         archive = read_archive(path)
         if archive.kind != "CodeIndex":
             raise ModelFormatError(f"{path} holds a {archive.kind}, not a CodeIndex")
         with archive.taken_for("index"):
-            index = cls(archive.field("n_bits"))
+            n_bits = archive.field("n_bits")
+            index = cls(n_bits, layout=layout.name, layout_bytes_per_code=layout.bytes_per_code)
             codes = archive.array("codes", np.uint8, (None, n_bytes_of(index.n_bits)))
             index.add(codes, archive.array("ids", np.int64, (len(codes),)))
         return index
@@ -358,7 +396,7 @@ class CodeIndex(EditableCodes):
     def __reduce__(self) -> Any:
         # For copies and for other processes: the same content, in memory, not on disk.
         whole = self._whole()
-        return _restored, (self.n_bits, self._fingerprint, whole.codes, whole.ids)
+        return _restored, (self.n_bits, self._fingerprint, whole.codes, whole.ids, self._layout)
 
     # --- elsewhere ----------------------------------------------------------------------------------------------------
 
@@ -387,7 +425,7 @@ class CodeIndex(EditableCodes):
 
 def index_of(directory: IndexDirectory, segments: Segments) -> CodeIndex:
     """Return the index of a directory, whose segments are those of its files."""
-    return CodeIndex._of_directory(directory, segments)
+    return CodeIndex._of_directory(directory, segments, AUTO)
 
 
 def _with_forms(segments: Segments, stored: list[StoredSegment]) -> Segments:
@@ -398,8 +436,10 @@ def _same_place(one: Path, other: Path) -> bool:
     return one == other or (one.exists() and other.exists() and one.samefile(other))
 
 
-def _restored(n_bits: int, fingerprint: str | None, codes: NDArray[np.uint8], ids: NDArray[np.int64]) -> CodeIndex:
-    index = CodeIndex(n_bits, model=fingerprint)
+def _restored(
+    n_bits: int, fingerprint: str | None, codes: NDArray[np.uint8], ids: NDArray[np.int64], layout: Layout
+) -> CodeIndex:
+    index = CodeIndex(n_bits, model=fingerprint, layout=layout.name, layout_bytes_per_code=layout.bytes_per_code)
     index.add(codes, ids)
     return index
 

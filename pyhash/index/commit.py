@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.errors import ModelFormatError
-from pyhash.index.manifest import Manifest, StoredSegment, alive_name, segment_name
-from pyhash.index.segment_files import SegmentContent, SegmentFiles, write_alive, write_codes, write_ids
+from pyhash.index.manifest import Manifest, StoredSegment, StoredTables, alive_name, segment_name, tables_name
+from pyhash.index.segment_files import (
+    SegmentContent,
+    SegmentFiles,
+    Tables,
+    write_alive,
+    write_codes,
+    write_ids,
+    write_tables,
+)
 
 
 class CommitFiles:
@@ -51,7 +60,7 @@ class CommitFiles:
             if form is None:
                 form = self._write_rows(segment, segment_name(number))
                 number += 1
-            stored.append(self._with_mask(form, segment.alive))
+            stored.append(self._with_mask(self._with_tables(form, segment.tables), segment.alive))
         return Manifest(self._n_bits, fingerprint, self._generation, number, tuple(stored))
 
     def _stored_form(self, segment: SegmentContent) -> StoredSegment | None:
@@ -76,12 +85,20 @@ class CommitFiles:
     def _with_mask(self, form: StoredSegment, alive: NDArray[np.uint8] | None) -> StoredSegment:
         """Return the form with the mask, which is written unless the form has it already."""
         if alive is None:
-            return StoredSegment(form.name, form.n, form.codes_crc, form.ids_crc)
+            return replace(form, alive=None, alive_crc=None)
         if self._has_mask(form, alive):
             return form
         name = alive_name(form.name, self._generation)
         crc = write_alive(self._new_file(name), alive, form.n)
-        return StoredSegment(form.name, form.n, form.codes_crc, form.ids_crc, name, crc)
+        return replace(form, alive=name, alive_crc=crc)
+
+    def _with_tables(self, form: StoredSegment, tables: Tables | None) -> StoredSegment:
+        """Return the form with the tables, which are written unless the form has them already."""
+        if tables is None or tables.are_stored_as(form.tables):
+            return form
+        name = tables_name(form.name, self._generation)
+        crc = write_tables(self._new_file(name), tables.data)
+        return replace(form, tables=StoredTables(name, tables.size, crc, tables.n_tables, tables.with_codes))
 
     def _has_mask(self, form: StoredSegment, alive: NDArray[np.uint8]) -> bool:
         # By content: equal crcs would only make it likely, and a removal must not be lost by bad luck.

@@ -1,9 +1,10 @@
 """The on-disk form of an index: immutable segment files, and one manifest that is replaced atomically.
 
 A directory holds, for each segment, ``<name>.codes.npy`` (packed codes) and ``<name>.ids.npy`` (their ids, ascending),
-and, where rows were removed, ``<name>.alive-<generation>.npy`` (the rows that are left, one bit each). The manifest
-says which of the files count; those that it does not name are leftovers. No two commits give a name to different files,
-so that a reader of an older manifest finds its files as they were, or finds them gone.
+where rows were removed, ``<name>.alive-<generation>.npy`` (the rows that are left, one bit each), and where they were
+built, ``<name>.tables-<generation>.npy`` (the substring tables of the codes). The manifest says which of the files
+count; those that it does not name are leftovers. No two commits give a name to different files, so that a reader of an
+older manifest finds its files as they were, or finds them gone.
 
 A commit may have two phases, so that several directories commit as one: first ``prepared.json`` names the content of
 the next commit, then it replaces the manifest. In between, both contents are on disk, to be opened by their generation.
@@ -157,14 +158,14 @@ class IndexDirectory:
 
     @classmethod
     def read(
-        cls, path: str | os.PathLike[str], *, mmap: bool, generation: int | None = None
+        cls, path: str | os.PathLike[str], *, mmap: bool, with_tables: bool = True, generation: int | None = None
     ) -> tuple[IndexDirectory, list[SegmentArrays]]:
         """Return the index of a directory with all its content, also while another process commits.
 
         Parameters
         ----------
         path : path-like
-        mmap : bool
+        mmap, with_tables : bool
             As for ``load``.
         generation : int, optional
             As for ``open``.
@@ -188,12 +189,12 @@ class IndexDirectory:
             try:
                 for segment in directory.segments:
                     if segment not in loaded:
-                        loaded[segment] = directory.load(segment, mmap=mmap)
+                        loaded[segment] = directory.load(segment, mmap=mmap, with_tables=with_tables)
             except IndexChangedError:
                 continue
             return directory, [loaded[segment] for segment in directory.segments]
 
-    def load(self, segment: StoredSegment, *, mmap: bool) -> SegmentArrays:
+    def load(self, segment: StoredSegment, *, mmap: bool, with_tables: bool = True) -> SegmentArrays:
         """Return the content of a segment.
 
         Parameters
@@ -201,13 +202,16 @@ class IndexDirectory:
         segment : StoredSegment
             One of ``segments``.
         mmap : bool
-            Whether to map codes and ids: then their size, dtype and shape are checked, not their bytes.
+            Whether to map codes, ids and tables: then their size, dtype and shape are checked, not their bytes.
+        with_tables : bool
+            Whether to load tables.
 
         Returns
         -------
         codes : ndarray of shape (n, ceil(n_bits / 8)), uint8, read only
         ids : ndarray of shape (n,), int64, read only
         alive : ndarray of shape (ceil(n / 8),), uint8, read only, or None
+        tables : ndarray of shape (size,), uint8, read only, or None
 
         Raises
         ------
@@ -217,7 +221,7 @@ class IndexDirectory:
             If a file is gone because another writer has committed since.
         """
         with self._reading():
-            return SegmentFiles.of(self.path, segment, self.n_bits).load(mmap=mmap)
+            return SegmentFiles.of(self.path, segment, self.n_bits).load(mmap=mmap, with_tables=with_tables)
 
     def verify(self) -> None:
         """Check every byte of every segment, in little memory.

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyhash._inputs.checks import check_codes
 from pyhash._inputs.ids import MAX_ID, check_ids
 from pyhash.index.fingerprint import fingerprint_with
+from pyhash.index.layout import Layout
 from pyhash.index.searchable_codes import SearchableCodes
 from pyhash.index.segment import Segments, merge_segments, tidy_segments, with_rows, without_ids
 from pyhash.index.segmented_codes import refuse_unknown
@@ -22,8 +23,9 @@ from pyhash.index.segmented_codes import refuse_unknown
 class EditableCodes(SearchableCodes):
     """Codes with ids, to be changed; each change replaces the tuple of segments by one assignment."""
 
-    def __init__(self, n_bits: int, fingerprint: str | None) -> None:
+    def __init__(self, n_bits: int, fingerprint: str | None, layout: Layout) -> None:
         super().__init__(n_bits, (), fingerprint)
+        self._layout = layout
         self._lock, self._lock_pid = threading.Lock(), os.getpid()
 
     def add(self, codes: ArrayLike, ids: ArrayLike | None = None, *, model: Any = None) -> NDArray[np.int64]:
@@ -74,7 +76,7 @@ class EditableCodes(SearchableCodes):
                     taken = segment.rows_with(new) >= 0
                     if taken.any():
                         raise ValueError(f"ids must be new, {new[taken][0]} is in the index already")
-            self._take(with_rows(segments, given, new), fingerprint)
+            self._take(with_rows(segments, given, new, self._layout), fingerprint)
         return new
 
     def upsert(self, codes: ArrayLike, ids: ArrayLike, *, model: Any = None) -> NDArray[np.int64]:
@@ -113,7 +115,7 @@ class EditableCodes(SearchableCodes):
         new = check_ids(ids, len(given), unique=True)
         with self._changing():
             fingerprint = self._fingerprint_with(model)
-            self._take(with_rows(without_ids(self._segments, new)[0], given, new), fingerprint)
+            self._take(with_rows(without_ids(self._segments, new)[0], given, new, self._layout), fingerprint)
         return new
 
     def remove(self, ids: ArrayLike) -> None:
@@ -147,7 +149,7 @@ class EditableCodes(SearchableCodes):
         with self._changing():
             segments, missing = without_ids(self._segments, unwanted)
             refuse_unknown(unwanted, missing)
-            self._take(tidy_segments(segments), self._fingerprint)
+            self._take(tidy_segments(segments, self._layout), self._fingerprint)
 
     def compact(self) -> None:
         """Rewrite all codes as one segment, without those that were removed.
@@ -170,7 +172,8 @@ class EditableCodes(SearchableCodes):
         with self._changing():
             segments = self._segments
             if len(segments) > 1 or any(segment.alive is not None for segment in segments):
-                self._take((merge_segments(segments),) if any(s.n_alive for s in segments) else (), self._fingerprint)
+                any_left = any(segment.n_alive for segment in segments)
+                self._take((merge_segments(segments, self._layout),) if any_left else (), self._fingerprint)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

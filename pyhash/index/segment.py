@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash import _core
+from pyhash._inputs.threads import resolve_n_threads
+from pyhash.errors import ModelFormatError
+from pyhash.index.layout import AUTO, Layout
 from pyhash.index.manifest import StoredSegment
-from pyhash.index.segment_files import SegmentArrays, SegmentContent
+from pyhash.index.segment_files import SegmentArrays, SegmentContent, Tables
 from pyhash.search.allowed import check_allowed
 from pyhash.search.row_mask import (
     RowMask,
@@ -42,6 +45,8 @@ class Segment:
         The rows that are left; None: all.
     n_alive : int
         Their number.
+    layout : Layout
+        What searches may build.
     lean : bool
         Whether codes and ids are mapped from files, and no layouts are made in memory.
     stored : StoredSegment or None
@@ -54,6 +59,7 @@ class Segment:
     ids: Ids
     alive: RowMask | None = None
     n_alive: int = -1
+    layout: Layout = AUTO
     lean: bool = False
     stored: StoredSegment | None = None
     code_set: _core.CodeSet = field(default=None)  # type: ignore[assignment]
@@ -65,18 +71,34 @@ class Segment:
             n = len(self.ids) if self.alive is None else len(rows_of_mask(self.alive, len(self.ids)))
             object.__setattr__(self, "n_alive", n)
         if self.code_set is None:
-            object.__setattr__(self, "code_set", _core.CodeSet(self.codes, self.lean, "auto", 64))
+            object.__setattr__(self, "code_set", code_set_of(self.codes, self.layout, lean=self.lean))
 
     @classmethod
-    def of_stored(cls, arrays: SegmentArrays, stored: StoredSegment, *, lean: bool) -> Segment:
-        """Return a segment of a directory."""
+    def of_stored(cls, arrays: SegmentArrays, stored: StoredSegment, layout: Layout, *, lean: bool) -> Segment:
+        """Return a segment of a directory.
+
+        Raises
+        ------
+        ModelFormatError
+            If tables are not of these codes.
+        """
         alive = None if arrays.alive is None else mask_of_bytes(arrays.alive, len(arrays.ids))
-        return cls(arrays.codes, arrays.ids, alive, lean=lean, stored=stored)
+        segment = cls(arrays.codes, arrays.ids, alive, layout=layout, lean=lean, stored=stored)
+        form = stored.tables
+        if form is not None and arrays.tables is not None:
+            try:
+                segment.code_set.use_tables(form.n_tables, form.with_codes, arrays.tables)
+            except ValueError as error:
+                raise ModelFormatError(f"{form.name} does not hold tables of {stored.codes_file}: {error}") from error
+        return segment
 
     def content(self) -> SegmentContent:
-        """Return the segment as a directory takes it."""
+        """Return the segment as a directory takes it, with the tables that searches have built, or must have."""
         alive = None if self.alive is None else bytes_of_mask(self.alive, len(self.ids))
-        return SegmentContent(self.codes, self.ids, alive, self.stored)
+        if self.layout.name == "multi-index" and not self.lean:
+            self.code_set.build_tables(resolve_n_threads(None))
+        tables = self.code_set.tables()
+        return SegmentContent(self.codes, self.ids, alive, self.stored, None if tables is None else Tables(*tables))
 
     @property
     def key(self) -> str | None:
@@ -122,7 +144,12 @@ class Segment:
 Segments: TypeAlias = tuple[Segment, ...]
 
 
-def merge_segments(segments: Segments) -> Segment:
+def code_set_of(codes: Codes, layout: Layout, *, lean: bool = False) -> _core.CodeSet:
+    """Return the codes as the core searches them."""
+    return _core.CodeSet(codes, lean, layout.name, layout.bytes_per_code)
+
+
+def merge_segments(segments: Segments, layout: Layout = AUTO) -> Segment:
     """Return one segment of all rows that are left."""
     parts = sorted((s for s in segments if s.n_alive), key=lambda s: int(s.ids[0]))
     codes = np.concatenate([s.alive_codes() for s in parts])
@@ -130,15 +157,15 @@ def merge_segments(segments: Segments) -> Segment:
     if not np.all(ids[1:] > ids[:-1]):
         order = np.argsort(ids, kind="stable")
         codes, ids = codes[order], ids[order]
-    return Segment(codes, ids)
+    return Segment(codes, ids, layout=layout)
 
 
-def tidy_segments(segments: Segments) -> Segments:
+def tidy_segments(segments: Segments, layout: Layout) -> Segments:
     """Drop empty segments, rewrite half-empty ones, and join the last ones until each is twice as large as the next.
 
     So there are few segments, and a row is copied few times, however small the additions: about log2(n) of both.
     """
-    kept = [s if s.lean or 2 * s.n_alive >= len(s.ids) else merge_segments((s,)) for s in segments if s.n_alive]
+    kept = [s if s.lean or 2 * s.n_alive >= len(s.ids) else merge_segments((s,), layout) for s in segments if s.n_alive]
     if not kept:
         return ()
     first = len(kept) - 1
@@ -146,16 +173,17 @@ def tidy_segments(segments: Segments) -> Segments:
     while first > 0 and kept[first - 1].n_alive < 2 * n_joined:
         first -= 1
         n_joined += kept[first].n_alive
-    joined = kept[first] if first == len(kept) - 1 else merge_segments(tuple(kept[first:]))
+    joined = kept[first] if first == len(kept) - 1 else merge_segments(tuple(kept[first:]), layout)
     return (*kept[:first], joined)
 
 
-def with_rows(segments: Segments, codes: Codes, ids: Ids) -> Segments:
+def with_rows(segments: Segments, codes: Codes, ids: Ids, layout: Layout) -> Segments:
     """Return the segments with rows of new ids."""
     if not len(ids):
         return segments
     order: Any = slice(None) if np.all(ids[1:] > ids[:-1]) else np.argsort(ids)
-    return tidy_segments((*segments, Segment(np.array(codes[order]), np.array(ids[order]))))
+    new = Segment(np.array(codes[order]), np.array(ids[order]), layout=layout)
+    return tidy_segments((*segments, new), layout)
 
 
 def without_ids(segments: Segments, ids: Ids) -> tuple[Segments, NDArray[np.bool_]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import n_bytes_of
-from pyhash.index.manifest import StoredSegment
+from pyhash.index.manifest import StoredSegment, StoredTables
 from pyhash.index.npy_file import Blocks, NpyFile, write_npy
 from pyhash.search.row_mask import has_padding_bits, n_stored_bytes
 
@@ -23,6 +23,32 @@ class SegmentArrays(NamedTuple):
     codes: NDArray[np.uint8]
     ids: NDArray[np.int64]
     alive: NDArray[np.uint8] | None
+    tables: NDArray[np.uint8] | None
+
+
+class Tables(NamedTuple):
+    """Substring tables, as the core gives and takes them.
+
+    Attributes
+    ----------
+    n_tables : int
+    with_codes : bool
+    data : ndarray of shape (size,), uint8
+    """
+
+    n_tables: int
+    with_codes: bool
+    data: NDArray[np.uint8]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+    def are_stored_as(self, stored: StoredTables | None) -> bool:
+        """Return whether these are the stored ones, given that both are of the same codes."""
+        own = (self.n_tables, self.with_codes, self.size)
+        return stored is not None and own == (stored.n_tables, stored.with_codes, stored.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +66,15 @@ class SegmentContent:
     stored : StoredSegment or None
         The stored form that has these codes and ids, whatever its mask. It is used where the directory's last commit
         names it; else the segment is written.
+    tables : Tables or None
+        Substring tables of the codes. None: those that the stored form has stay.
     """
 
     codes: NDArray[np.uint8]
     ids: NDArray[np.int64]
     alive: NDArray[np.uint8] | None = None
     stored: StoredSegment | None = None
+    tables: Tables | None = None
 
     def check(self, n_bits: int) -> None:
         """Raise if the arrays are not of these dtypes and shapes; their values are checked as they are written."""
@@ -54,6 +83,8 @@ class SegmentContent:
         _check_array("ids", self.ids, np.int64, (n,))
         if self.alive is not None:
             _check_array("alive", self.alive, np.uint8, (n_stored_bytes(n),))
+        if self.tables is not None:
+            _check_array("tables", self.tables.data, np.uint8, (self.tables.size,))
 
 
 @dataclass(frozen=True)
@@ -63,6 +94,7 @@ class SegmentFiles:
     codes: NpyFile
     ids: NpyFile
     alive: NpyFile | None
+    tables: NpyFile | None
 
     @classmethod
     def of(cls, directory: Path, segment: StoredSegment, n_bits: int) -> SegmentFiles:
@@ -73,24 +105,29 @@ class SegmentFiles:
         if segment.alive is not None and segment.alive_crc is not None:
             check_alive = partial(_checked_alive, n=n)
             alive = NpyFile(directory / segment.alive, bytes_, (n_stored_bytes(n),), segment.alive_crc, check_alive)
+        tables = None
+        if segment.tables is not None:
+            of = segment.tables
+            tables = NpyFile(directory / of.name, bytes_, (of.size,), of.crc, iter)
         check_codes = partial(_checked_codes, n_bits=n_bits)
         shape = (n, n_bytes_of(n_bits))
         return cls(
             NpyFile(directory / segment.codes_file, bytes_, shape, segment.codes_crc, check_codes),
             NpyFile(directory / segment.ids_file, int64, (n,), segment.ids_crc, _checked_ids),
             alive,
+            tables,
         )
 
-    def load(self, *, mmap: bool) -> SegmentArrays:
-        """Return the arrays, read only; with `mmap`, codes and ids are mapped and only their sizes are checked."""
+    def load(self, *, mmap: bool, with_tables: bool) -> SegmentArrays:
+        """Return the arrays, read only; with `mmap`, all but `alive` are mapped and only their sizes are checked."""
         alive = None if self.alive is None else self.alive.read()
-        if mmap:
-            return SegmentArrays(self.codes.map(), self.ids.map(), alive)
-        return SegmentArrays(self.codes.read(), self.ids.read(), alive)
+        read = NpyFile.map if mmap else NpyFile.read
+        tables = None if self.tables is None or not with_tables else read(self.tables)
+        return SegmentArrays(read(self.codes), read(self.ids), alive, tables)
 
     def verify(self) -> None:
         """Check every byte."""
-        for file in (self.codes, self.ids, self.alive):
+        for file in (self.codes, self.ids, self.alive, self.tables):
             if file is not None:
                 file.verify()
 
@@ -108,6 +145,11 @@ def write_ids(path: Path, ids: NDArray[np.int64]) -> int:
 def write_alive(path: Path, alive: NDArray[np.uint8], n: int) -> int:
     """Write the mask of a segment of `n` rows; return the crc32 of the file."""
     return write_npy(path, alive, partial(_checked_alive, n=n))
+
+
+def write_tables(path: Path, tables: NDArray[np.uint8]) -> int:
+    """Write the tables of a segment; return the crc32 of the file. Searches check what they read of them."""
+    return write_npy(path, tables, iter)
 
 
 # What a file may hold, checked block by block, on the way to the disk as on the way from there.

@@ -165,9 +165,11 @@ class SegmentedCodes:
         -------
         dict
             ``n``, codes; ``n_removed``, rows that are removed but not yet rewritten; ``n_segments``; ``grouped``, codes
-            in segments that scan only their distinct codes; ``n_scanned``, codes that a search looks at; ``n_bytes``,
-            memory of codes and ids (or of their files, where mapped), and ``layout_bytes``, memory of each layout made
-            so far: ``bit_planes``, ``nibble_planes``, ``groups``.
+            in segments that scan only their distinct codes; ``n_scanned``, codes that a scan looks at; ``n_bytes``,
+            memory of codes and ids (or of their files, where mapped); ``layout_bytes``, memory of each layout made so
+            far (or of its file): ``bit_planes``, ``nibble_planes``, ``groups``, ``tables``; and ``layouts``, a dict for
+            each segment: its ``n``, the ``layout`` ("scan" or "multi-index") by which a search for one query's 10
+            nearest would go now, ``n_tables`` and the ``reason``, a sentence.
 
         Examples
         --------
@@ -177,7 +179,12 @@ class SegmentedCodes:
         """
         segments = self._segments
         stats = [segment.code_set.stats() for segment in segments]
-        layouts = {"bit_planes": "bit_plane_bytes", "nibble_planes": "nibble_plane_bytes", "groups": "group_bytes"}
+        layouts = {
+            "bit_planes": "bit_plane_bytes",
+            "nibble_planes": "nibble_plane_bytes",
+            "groups": "group_bytes",
+            "tables": "table_bytes",
+        }
         return {
             "n": sum(segment.n_alive for segment in segments),
             "n_removed": sum(len(segment.ids) - segment.n_alive for segment in segments),
@@ -186,6 +193,15 @@ class SegmentedCodes:
             "n_scanned": sum(of["n_distinct"] for of in stats),
             "n_bytes": sum(s.codes.nbytes + s.ids.nbytes for s in segments),
             "layout_bytes": {name: sum(of[key] for of in stats) for name, key in layouts.items()},
+            "layouts": [
+                {
+                    "n": segment.n_alive,
+                    "layout": of["layout"],
+                    "n_tables": of["n_tables"],
+                    "reason": of["layout_reason"],
+                }
+                for segment, of in zip(segments, stats, strict=True)
+            ],
         }
 
 

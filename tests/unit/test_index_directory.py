@@ -7,6 +7,7 @@ import sys
 import threading
 import tracemalloc
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from pyhash.errors import IndexChangedError, IndexLockedError
 from pyhash.index import npy_file
 from pyhash.index.directory import IndexDirectory
 from pyhash.index.manifest import StoredSegment
-from pyhash.index.segment_files import SegmentContent
+from pyhash.index.segment_files import SegmentContent, Tables
 
 N_BITS = 20
 # Newer Pythons warn of forks where any library has started threads; these children only do what is tested.
@@ -32,8 +33,13 @@ def make(n, seed=0, masked=False):
     return SegmentContent(codes, ids, alive)
 
 
+def with_tables(content, seed=0, n_tables=3):
+    data = np.random.default_rng(seed).integers(0, 256, 10 * len(content.ids) + 8, dtype=np.uint8)
+    return replace(content, tables=Tables(n_tables, True, data))
+
+
 def with_form(content, form, alive="same"):
-    return SegmentContent(content.codes, content.ids, content.alive if isinstance(alive, str) else alive, form)
+    return replace(content, alive=content.alive if isinstance(alive, str) else alive, stored=form)
 
 
 def assert_holds(path, contents, mmap=False):
@@ -41,7 +47,8 @@ def assert_holds(path, contents, mmap=False):
     directory, loaded = IndexDirectory.read(path, mmap=mmap)
     assert len(loaded) == len(contents)
     for arrays, content in zip(loaded, contents, strict=True):
-        for got, want in zip(arrays, (content.codes, content.ids, content.alive), strict=True):
+        tables = None if content.tables is None else content.tables.data
+        for got, want in zip(arrays, (content.codes, content.ids, content.alive, tables), strict=True):
             assert (got is None) == (want is None)
             if want is not None:
                 assert got.dtype == want.dtype
@@ -62,7 +69,7 @@ def assert_no_leftovers(path):
 
 @pytest.fixture
 def contents():
-    return [make(100, 1), make(77, 2, masked=True)]
+    return [make(100, 1), with_tables(make(77, 2, masked=True))]
 
 
 @pytest.fixture
@@ -114,14 +121,14 @@ def test_an_index_without_segments(tmp_path):
 
 
 def test_maps_are_maps(path):
-    codes, ids, alive = IndexDirectory.open(path).load(IndexDirectory.open(path).segments[1], mmap=True)
+    codes, ids, alive, _ = IndexDirectory.open(path).load(IndexDirectory.open(path).segments[1], mmap=True)
     assert isinstance(codes.base, np.memmap)
     assert isinstance(ids.base, np.memmap)
     assert not isinstance(alive.base, np.memmap)
 
 
 def test_maps_outlive_the_files(path, contents):
-    codes, ids, _ = IndexDirectory.open(path).load(IndexDirectory.open(path).segments[0], mmap=True)
+    codes, ids, *_ = IndexDirectory.open(path).load(IndexDirectory.open(path).segments[0], mmap=True)
     IndexDirectory.open(path).commit([], None)
     assert not list(path.glob("segment*"))
     assert np.array_equal(codes, contents[0].codes)
@@ -330,6 +337,7 @@ FILES = [
     "segment-00000002.codes.npy",
     "segment-00000002.ids.npy",
     "segment-00000002.alive-00000001.npy",
+    "segment-00000002.tables-00000001.npy",
 ]
 
 
@@ -446,7 +454,7 @@ def test_content_is_checked_though_the_crc_is_right(path, name, array, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=2), "format version 2, this pyhash reads up to 1: install a newer pyhash"),
+        (lambda m: m.update(version=3), "format version 3, this pyhash reads up to 2: install a newer pyhash"),
         (lambda m: m.update(version="1"), "no valid format version, got '1'"),
         (lambda m: m.update(version=True), "no valid format version, got True"),
         (lambda m: m.update(format="other"), "it names another format"),
@@ -475,6 +483,14 @@ def test_content_is_checked_though_the_crc_is_right(path, name, array, message):
         (lambda m: m["segments"][1].update(alive_crc=None), "alive_crc must be an integer from 0 to"),
         (lambda m: m["segments"][1].update(alive=None), "alive must be like segment-00000002.alive-0.*got None"),
         (lambda m: m["segments"][1].update(alive=["x"]), "alive must be like segment-00000002.alive-00000001.npy"),
+        (lambda m: m["segments"][1].update(tables=5), "tables must be an object, got 5"),
+        (lambda m: m["segments"][1]["tables"].update(more=1), "more"),
+        (lambda m: m["segments"][1]["tables"].pop("crc"), "'crc'"),
+        (lambda m: m["segments"][1]["tables"].update(crc=-1), "crc must be an integer from 0 to"),
+        (lambda m: m["segments"][1]["tables"].update(size=0), "size must be an integer from 1 to"),
+        (lambda m: m["segments"][1]["tables"].update(n_tables=0), "n_tables must be an integer from 1 to"),
+        (lambda m: m["segments"][1]["tables"].update(with_codes=1), "with_codes must be a bool, got 1"),
+        (lambda m: m["segments"][1]["tables"].update(name=5), "tables must be like segment-00000002.tables-0.*got 5"),
         (lambda m: m["segments"][0].update(name=7), "name of a segment must be like segment-00000001, got 7"),
     ],
 )
@@ -532,6 +548,46 @@ def test_masks_that_are_paths(path, name):
     refused(path, "manifest.json", match="alive must be like segment-00000002.alive-00000001.npy, got")
 
 
+@pytest.mark.parametrize("name", ["../segment-00000002.tables-00000001.npy", "segment-00000001.tables-00000001.npy"])
+def test_tables_that_are_paths(path, name):
+    rewrite(path, lambda m: m["segments"][1]["tables"].update(name=name))
+    refused(path, "manifest.json", match="tables must be like segment-00000002.tables-00000001.npy, got")
+
+
+# --- tables ---
+
+
+def test_tables_come_and_stay(path, contents):
+    directory = IndexDirectory.open(path)
+    first = directory.segments[1].tables
+    assert (first.name, first.n_tables, first.with_codes) == ("segment-00000002.tables-00000001.npy", 3, True)
+    kept = [replace(with_form(c, s), tables=None) for c, s in zip(contents, directory.segments, strict=True)]
+    directory.commit(kept, None)
+    assert_holds(path, contents)  # without being given, they stay
+    added = [with_tables(kept[0], 5), with_tables(kept[1], 6, n_tables=4)]
+    assert [form.tables.name for form in directory.commit(added, None)] == [
+        f"segment-0000000{i}.tables-00000003.npy" for i in (1, 2)
+    ]
+    assert_holds(path, added)
+    assert_no_leftovers(path)
+
+
+def test_tables_are_left_out(path):
+    for mmap in (False, True):
+        _, loaded = IndexDirectory.read(path, mmap=mmap, with_tables=False)
+        assert [arrays.tables for arrays in loaded] == [None, None]
+
+
+def test_an_index_without_tables_is_of_version_1(tmp_path):
+    """Older releases read it."""
+    directory = IndexDirectory.create(tmp_path / "index", N_BITS)
+    directory.commit([make(9)], None)
+    assert json.loads((tmp_path / "index" / "manifest.json").read_text())["version"] == 1
+    assert "tables" not in (tmp_path / "index" / "manifest.json").read_text()
+    directory.commit([with_tables(make(9))], None)
+    assert json.loads((tmp_path / "index" / "manifest.json").read_text())["version"] == 2
+
+
 # --- writes that fail ---
 
 
@@ -557,16 +613,16 @@ class Calls:
 
 
 def changes_of(directory, contents):
-    """All that a commit can do: a segment stays and gets a mask, one goes, one comes."""
+    """All that a commit can do: a segment stays and gets tables and a mask, one goes, one comes."""
     return [
-        with_form(contents[0], directory.segments[0], make(100, 4, masked=True).alive),
+        with_tables(with_form(contents[0], directory.segments[0], make(100, 4, masked=True).alive)),
         make(50, 5, masked=True),
     ]
 
 
-# The calls of that commit: fsync of a mask and of a new segment's codes, ids and mask, of the directory, of the
-# manifest; its rename; fsync of the directory.
-N_CALLS, RENAME = 8, 6
+# The calls of that commit: fsync of tables, of a mask, and of a new segment's codes, ids and mask, of the directory, of
+# the manifest; its rename; fsync of the directory.
+N_CALLS, RENAME = 9, 7
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
@@ -601,7 +657,7 @@ def test_a_first_commit_that_fails_leaves_no_index(tmp_path, contents, monkeypat
     with monkeypatch.context() as patch:
         calls = Calls(patch, fail_at, OSError(28, "No space left on device"))
         with pytest.raises(OSError, match="No space left"):
-            directory.commit([make(3), make(4)], None)
+            directory.commit([make(3), with_tables(make(4))], None)
     assert len(calls.log) == fail_at + 1
     assert names(tmp_path / "index") == ["lock"]
     assert directory.generation == 0
@@ -642,9 +698,9 @@ def test_every_file_is_on_disk_before_the_manifest_names_it(path, contents, monk
     new = {os.stat(path / name).st_ino for name in set(names(path)) - old}
     here = os.stat(path).st_ino
     inodes = [inode for _, inode in calls.log]
-    assert set(inodes[:4]) == new
-    assert inodes[4] == inodes[7] == here
-    assert inodes[5] == inodes[RENAME] == os.stat(path / "manifest.json").st_ino
+    assert set(inodes[:5]) == new
+    assert inodes[5] == inodes[8] == here
+    assert inodes[6] == inodes[RENAME] == os.stat(path / "manifest.json").st_ino
 
 
 def test_nothing_is_deleted_before_the_new_manifest_is_in_place(path, monkeypatch):
@@ -737,12 +793,12 @@ def test_a_reader_tries_again_when_files_are_gone(path, contents, monkeypatch, n
     load, states = IndexDirectory.load, variants()
     loads = []
 
-    def load_late(self, segment, *, mmap):
+    def load_late(self, segment, **options):
         loads.append(segment.name)
         if len(loads) in (2, 3)[:n_times]:
             writer = IndexDirectory.open(path)
             writer.commit([with_form(contents[0], writer.segments[0]), *states[len(loads)]], None)
-        return load(self, segment, mmap=mmap)
+        return load(self, segment, **options)
 
     monkeypatch.setattr(IndexDirectory, "load", load_late)
     directory, loaded = IndexDirectory.read(path, mmap=False)

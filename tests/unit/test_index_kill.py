@@ -5,12 +5,13 @@ import random
 import shutil
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pyhash.index.directory import IndexDirectory
-from pyhash.index.segment_files import SegmentContent
+from pyhash.index.segment_files import SegmentContent, Tables
 
 # Newer Pythons warn of forks where any library has started threads; these children only commit.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -43,12 +44,15 @@ def state(generation):
     for begin, end in spans(generation):
         rows = slice(first + begin * ROWS_PER_STEP, first + end * ROWS_PER_STEP)
         n = rows.stop - rows.start
-        alive = None
-        if (age := generation // 3 - begin) % 4:
+        alive = tables = None
+        age = generation // 3 - begin
+        if end - begin >= 4 and age >= 1:  # later than its rows
+            tables = Tables(4, False, MASKS[begin : begin + 4 * n])
+        if age % 4:
             alive = MASKS[age % 1000 :][: (n + 7) // 8].copy()
             if n % 8:
                 alive[-1] &= (1 << n % 8) - 1
-        segments.append(SegmentContent(CODES[rows], IDS[rows], alive))
+        segments.append(SegmentContent(CODES[rows], IDS[rows], alive, tables=tables))
     return segments
 
 
@@ -59,7 +63,7 @@ def commit_next(directory):
     if (generation + 1) // CYCLE == generation // CYCLE:
         stored = dict(zip(spans(generation), directory.segments, strict=True))
     contents = [
-        SegmentContent(content.codes, content.ids, content.alive, stored.get(span))
+        replace(content, stored=stored.get(span))
         for span, content in zip(spans(generation + 1), state(generation + 1), strict=True)
     ]
     directory.commit(contents, str(generation + 1))
@@ -91,11 +95,13 @@ def assert_whole(path):
     expected = state(directory.generation)
     assert directory.fingerprint == str(directory.generation)
     assert len(loaded) == len(expected)
-    for (codes, ids, alive), content in zip(loaded, expected, strict=True):
+    for (codes, ids, alive, tables), content in zip(loaded, expected, strict=True):
         assert np.array_equal(codes, content.codes)
         assert np.array_equal(ids, content.ids)
         assert (alive is None) == (content.alive is None)
         assert alive is None or np.array_equal(alive, content.alive)
+        assert (tables is None) == (content.tables is None)
+        assert tables is None or np.array_equal(tables, content.tables.data)
     return directory.generation
 
 
@@ -115,7 +121,7 @@ def assert_goes_on(path):
 def test_states_differ_and_reuse_segments(tmp_path):
     """The tests below rely on it: each state differs from the last, and commits keep, merge, mask and drop."""
     directory = IndexDirectory.create(tmp_path / "index", N_BITS)
-    kept = masked = 0
+    kept = masked = with_tables = 0
     for _ in range(2 * CYCLE):
         before = {segment.name: segment.alive for segment in directory.segments}
         commit_next(directory)
@@ -123,9 +129,11 @@ def test_states_differ_and_reuse_segments(tmp_path):
         assert after != before
         kept += len(before.keys() & after.keys())
         masked += sum(before[name] != after[name] for name in before.keys() & after.keys())
+        with_tables += sum(segment.tables is not None for segment in directory.segments)
     assert assert_whole(tmp_path / "index") == 2 * CYCLE
     assert kept > CYCLE
     assert masked > CYCLE // 2
+    assert with_tables > CYCLE // 2
 
 
 def commit_and_tell(path, pipe):
