@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
+from pyhash.errors import ModelFormatError
 from pyhash.index.fingerprint import fingerprint_of, refuse_other
 from pyhash.index.segment import Segment, Segments, masks_of_allowed
 from pyhash.index.segmented_codes import SegmentedCodes
@@ -86,6 +87,8 @@ class SearchableCodes(SegmentedCodes):
             If `ties` is not one of the choices.
             If `allowed` is a mask of another length.
             If `model` is not the one whose codes the index holds.
+        ModelFormatError
+            If the index is mapped, and the search meets a damaged byte in its tables.
 
         Examples
         --------
@@ -180,6 +183,8 @@ class SearchableCodes(SegmentedCodes):
             If `ties` is not one of the choices.
             If `allowed` is a mask of another length.
             If `model` is not the one whose codes the index holds.
+        ModelFormatError
+            If the index is mapped, and the search meets a damaged byte in its tables.
 
         Notes
         -----
@@ -237,6 +242,8 @@ class SearchableCodes(SegmentedCodes):
             If ``radius < 0`` or ``n_threads < 1``.
             If `allowed` is a mask of another length.
             If `model` is not the one whose codes the index holds.
+        ModelFormatError
+            If the index is mapped, and the search meets a damaged byte in its tables.
 
         Examples
         --------
@@ -261,7 +268,12 @@ def find_hits(segments: Sequence[Segment], masks: Sequence[RowMask | None], requ
     found = []
     for segment, mask in zip(segments, masks, strict=True):
         if mask is None or mask.any():
-            lists = request.find(segment.code_set, mask)
+            try:
+                lists = request.find(segment.code_set, mask)
+            except RuntimeError as error:
+                if segment.tables_file is None:
+                    raise
+                raise ModelFormatError(f"{segment.tables_file} cannot be searched: {error}") from error
             found.append(HitLists(lists.offsets, segment.ids[lists.ids], lists.distances))
     return request.joined(found)
 

@@ -95,7 +95,7 @@ class Segment:
     def content(self) -> SegmentContent:
         """Return the segment as a directory takes it, with the tables that searches have built, or must have."""
         alive = None if self.alive is None else bytes_of_mask(self.alive, len(self.ids))
-        if self.layout.name == "multi-index" and not self.lean:
+        if self.layout.name == "multi-index":
             self.code_set.build_tables(resolve_n_threads(None))
         tables = self.code_set.tables()
         return SegmentContent(self.codes, self.ids, alive, self.stored, None if tables is None else Tables(*tables))
@@ -105,6 +105,11 @@ class Segment:
         """What tells codes and ids from those of any other segment of the directory; None: not committed yet."""
         form = self.stored
         return None if form is None else f"{form.name} {form.n} {form.codes_crc:08x} {form.ids_crc:08x}"
+
+    @property
+    def tables_file(self) -> str | None:
+        """The name of the file with its tables; None where they are not on disk."""
+        return None if self.stored is None or self.stored.tables is None else self.stored.tables.name
 
     def rows_with(self, ids: Ids) -> Rows:
         """Return the row of each id, -1 where it is not among those alive."""
