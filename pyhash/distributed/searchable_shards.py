@@ -181,8 +181,8 @@ class SearchableShards:
         Returns
         -------
         dict
-            The values of ``CodeIndex.stats``, summed over the shards; ``n_shards``; and ``hosts``, the codes that each
-            worker has open, by its address.
+            The values of ``CodeIndex.stats``, summed over the shards, and the ``layouts`` of all; ``n_shards``; and
+            ``hosts``, the codes that each worker has open, by its address.
 
         Examples
         --------
@@ -198,9 +198,16 @@ class SearchableShards:
             for shard in self._placement.shards:
                 if shard.host is not None:
                     hosts[shard.host] = hosts.get(shard.host, 0) + shard.size.n
-        summed = {key: sum(each[key] for each in stats) for key in stats[0] if key != "layout_bytes"}
-        layouts = {key: sum(each["layout_bytes"][key] for each in stats) for key in stats[0]["layout_bytes"]}
-        return {**summed, "layout_bytes": layouts, "n_shards": self.n_shards, "hosts": hosts}
+        summed = {key: sum(each[key] for each in stats) for key, value in stats[0].items() if isinstance(value, int)}
+        layout_bytes = {key: sum(each["layout_bytes"][key] for each in stats) for key in stats[0]["layout_bytes"]}
+        layouts = [of for each in stats for of in each["layouts"]]
+        return {
+            **summed,
+            "layout_bytes": layout_bytes,
+            "layouts": layouts,
+            "n_shards": self.n_shards,
+            "hosts": hosts,
+        }
 
     # --- searching ----------------------------------------------------------------------------------------------------
 

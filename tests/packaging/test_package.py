@@ -307,6 +307,7 @@ GUIDES = [
             "comparing-fairly",
             "deep-features",
             "finding-one-thing",
+            "layouts",
             "learning-on-a-cluster",
             "own-data",
             "queries-of-several-modalities",

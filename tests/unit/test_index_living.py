@@ -172,7 +172,7 @@ def test_stats_say_that_repeated_codes_are_grouped(rng):
     index.add(np.tile(rows, (10, 1)))
     stats = index.stats()
     assert (stats["n"], stats["grouped"], stats["n_scanned"]) == (3000, 0, 3000)
-    assert stats["layout_bytes"] == {"bit_planes": 0, "nibble_planes": 0, "groups": 0}
+    assert not any(stats["layout_bytes"].values())
     index.search(rows[:20], 1)
     stats = index.stats()
     assert (stats["grouped"], stats["n_scanned"]) == (3000, 300)
@@ -220,7 +220,10 @@ def test_a_saved_index_opens_as_it_was(saved, path, mmap):
     saved.close()
     index = CodeIndex.open(path, mmap=mmap)
     assert state(index) == state(saved)
-    assert index.stats() == saved.stats()
+    for stats in (got := index.stats(), want := saved.stats()):
+        for of in stats["layouts"]:
+            del of["reason"]
+    assert got == want
     index.verify()
 
 

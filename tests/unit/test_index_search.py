@@ -168,7 +168,10 @@ def test_the_problems_have_every_layout():
         ask(index, problem, "hamming", 40, k=1)
         ask(index, problem, "weighted", 40, k=1)
         stats = index.stats()
-        made[parameters] = (stats["grouped"] > 0, *(size > 0 for size in stats["layout_bytes"].values()))
+        made[parameters] = (
+            stats["grouped"] > 0,
+            *(stats["layout_bytes"][name] > 0 for name in ("bit_planes", "nibble_planes", "groups")),
+        )
     assert made[64, 2500, "near"] == (False, True, True, False)
     assert made[512, 2561, "uniform"] == (False, True, True, False)
     assert made[513, 2049, "near"] == (False, True, False, False)

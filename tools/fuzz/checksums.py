@@ -57,12 +57,21 @@ def mutate_index(path: Path, rng: np.random.Generator) -> None:
         content = mutate_json(content, rng)
     else:
         segment = content["segments"][rng.integers(len(content["segments"]))]
-        part = str(rng.choice(["codes", "ids", "alive"] if segment["alive"] else ["codes", "ids"]))
-        file = path / (segment["alive"] if part == "alive" else f"{segment['name']}.{part}.npy")
+        tables = segment.get("tables")
+        optional = [name for name in ("alive", "tables") if segment.get(name)]
+        part = str(rng.choice(["codes", "ids", *optional]))
+        own = {"alive": segment["alive"], "tables": tables and tables["name"]}
+        file = path / own.get(part, f"{segment['name']}.{part}.npy")
         array = mutate_array(np.load(file), rng)
         np.save(file, array, allow_pickle=False)
-        segment[f"{part}_crc"] = zlib.crc32(file.read_bytes())
-        if part != "alive" and array.ndim and rng.random() < 0.5:
+        crc = zlib.crc32(file.read_bytes())
+        if part == "tables":
+            tables["crc"] = crc
+            if array.ndim and rng.random() < 0.5:
+                tables["size"] = len(array)
+        else:
+            segment[f"{part}_crc"] = crc
+        if part in ("codes", "ids") and array.ndim and rng.random() < 0.5:
             segment["n"] = len(array)
     write_manifest(manifest, content)
 

@@ -218,6 +218,9 @@ def kinds() -> list[Kind]:
         warnings.simplefilter("ignore")
         checkpoint.write(folder / "checkpoint")
         models = _write_models(folder)
+    with CodeIndex(16, layout="multi-index", layout_bytes_per_code=100) as index:
+        index.add(np.random.default_rng(2).integers(0, 256, (4000, 2), np.uint8))
+        index.save(folder / "tables")
     broken, unread = (ModelFormatError, OSError), (TypeError, ValueError, OSError)
     in_bytes, in_zip = _in_file(mutate_bytes), _in_file(mutate_zip)
     # Most changes of bytes stop at a checksum.
@@ -234,6 +237,8 @@ def kinds() -> list[Kind]:
         Kind("index.npz", GOLDEN / "v1" / "index.npz", _use_index, broken, in_model),
         Kind("index", GOLDEN / "v2" / "index", _use_index, broken, in_index),
         Kind("mapped-index", GOLDEN / "v2" / "index", _use_mapped_index, broken, in_index),
+        Kind("index-with-tables", folder / "tables", _use_index, broken, in_index),
+        Kind("mapped-tables", folder / "tables", _use_mapped_index, broken, in_index),
         Kind("data.npz", folder / "data.npz", load_npz, unread, (in_bytes, in_zip, in_zip)),
         Kind("sparse.npz", folder / "sparse.npz", load_npz, unread, (in_bytes, in_zip, in_zip)),
         Kind("classic.mat", folder / "classic.mat", load_mat, unread),
