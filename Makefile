@@ -53,6 +53,7 @@ bench bench-large: BENCH = $(BIN)/python -m pytest benchmarks --benchmark-disabl
 bench bench-large: $(VENV)/.bench
 	$(BENCH) $(if $(SELECT),-k "$(SELECT)") $(if $(filter bench-large,$@),--large)
 	$(BIN)/python -m benchmarks.report $(RESULTS) $(PAGE)
+	$(if $(QUICK),,$(BIN)/python -m benchmarks.readme $(RESULTS) README.md)
 
 # The indexes of other libraries that the curves of recall against time need, where they are missing; takes hours.
 bench-indexes: $(VENV)/.bench

@@ -19,10 +19,10 @@ class LayoutPair:
     queries than the one before, so that no part of a table is in a cache because it was read for the same query.
     """
 
-    def __init__(self, data, n, n_bits):
+    def __init__(self, data, n, n_bits, layout="auto"):
         self.codes, self.queries = make_codes(data, n, 1000, n_bits)
         options = {} if n_bits == 64 else {"layout_bytes_per_code": 170}
-        self.chosen, self.scan = CodeIndex(n_bits, **options), CodeIndex(n_bits, layout="scan")
+        self.chosen, self.scan = CodeIndex(n_bits, layout=layout, **options), CodeIndex(n_bits, layout="scan")
         for index in (self.chosen, self.scan):
             index.add(self.codes)
 
@@ -83,9 +83,9 @@ class LayoutPairs:
     def __init__(self, run):
         self._run, self._key, self._held = run, None, None
 
-    def get(self, data, n, n_bits):
+    def get(self, data, n, n_bits, layout="auto"):
         """Return a pair, smaller in a quick run."""
-        key = (data, self._run.sized(n), n_bits)
+        key = (data, self._run.sized(n), n_bits, layout)
         if key != self._key:
             self._held = None
             self._key, self._held = key, LayoutPair(*key)
