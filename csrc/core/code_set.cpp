@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <tuple>
 
@@ -193,11 +195,9 @@ struct CodeSet::WeightedHamming {
         return weighted_scan_cost(codes, planes, n_queries);
     }
 
-    SearchSize size(CodeView codes, bool lean, const Wanted<Distance>& wanted) const {
+    SearchSize size(CodeView codes, bool lean, const Wanted<Distance>&) const {
         SearchSize size;
         size.n_queries = n_queries;
-        // How many codes lie within a weighted radius is unknown.
-        if (wanted.k == Wanted<Distance>{}.k) size.rank = std::numeric_limits<double>::infinity();
         size.scan = scan_cost_of(codes, !lean);
         size.weighted = true;
         size.table_factor = times_hamming;
@@ -243,7 +243,8 @@ auto CodeSet::find(const Metric& metric, const Wanted<typename Metric::Distance>
         if (grouping == nullptr || !grouping->groups) {
             SearchSize size = metric.size(codes_, lean_, wanted);
             size.n_threads = n_threads;
-            if (wanted.k != Wanted<typename Metric::Distance>{}.k) size.rank = static_cast<double>(wanted.k) / share;
+            const bool limited = wanted.k != Wanted<typename Metric::Distance>{}.k;
+            size.rank = limited ? static_cast<double>(wanted.k) / share : std::numeric_limits<double>::infinity();
             if (sparse) size.scan = metric.sparse_scan_cost(codes_, share);
             if (const SubstringTables* tables = tables_for(size)) {
                 return find_through_tables(*tables, size, sparse, metric, wanted, mask);
@@ -288,7 +289,9 @@ auto CodeSet::find_through_tables(const SubstringTables& tables, const SearchSiz
         if (n == 0) break;
         auto found =
             metric.search_tables(first, n, codes_, tables, wanted, mask, size.n_threads, choice_.most_cost(size));
-        choice_.learn(size, n, found.given_up.size(), found.cost);
+        const std::size_t n_hits = std::transform_reduce(found.lists.begin(), found.lists.end(), std::size_t{0},
+                                                         std::plus<>{}, [](const auto& list) { return list.size(); });
+        choice_.learn(size, n, found.given_up.size(), n_hits, found.cost);
         std::ranges::move(found.lists, lists.begin() + static_cast<std::ptrdiff_t>(first));
         for (const std::size_t query : found.given_up) left.push_back(first + query);
         first += n;

@@ -16,8 +16,9 @@ namespace {
 // In smaller sets a scan takes a few microseconds, and tables are no faster.
 constexpr std::size_t least_rows_of_tables = 8192;
 
-// A prediction may be wrong by a factor of two. What was measured is nearer to the truth.
-constexpr double margin_of_prediction = 2.0, margin_of_measurement = 1.1;
+// A prediction may be wrong by a factor of two. What was measured is nearer to the truth, though it is counts of what
+// was done times what each takes.
+constexpr double margin_of_prediction = 2.0, margin_of_measurement = 1.5;
 
 // A forecast is made when the scans so far took so many times as long.
 constexpr double scans_per_forecast = 20;
@@ -29,10 +30,11 @@ constexpr std::uint32_t searches_per_trial = 64;
 constexpr std::size_t first_trial = 32;
 constexpr double memory_of_queries = 16;
 
-// Measured on one core of an AMD EPYC (Zen 2).
-constexpr double ns_per_call = 4'000, ns_per_code = 0.5, ns_per_code_byte = 0.06, ns_per_plane_byte = 0.0155,
-                 ns_per_byte_of_memory = 0.085, bytes_in_caches = 20e6;
-constexpr double ns_per_built_position = 12, ns_per_built_byte = 0.6;
+// Measured on one core of an AMD EPYC (Zen 2). A byte costs more where planes are larger than the nearest caches, and
+// more again where they are larger than all.
+constexpr double ns_per_call = 4'000, ns_per_code = 0.5, ns_per_code_byte = 0.06, ns_per_plane_byte = 0.0155;
+constexpr double near_cache_bytes = 0.5e6, cache_bytes = 20e6, ns_per_cached_byte = 0.018, ns_per_far_byte = 0.11;
+constexpr double most_given_up = 65'535;
 
 double as_double(std::size_t n) { return static_cast<double>(n); }
 
@@ -57,13 +59,11 @@ double scan_cost(CodeView codes, bool planes, std::size_t n_queries) {
     // One query reads the planes that it adds up, about half of them; several together read all once.
     const double together = as_double(std::clamp<std::size_t>(n_queries, 1, queries_per_tile));
     const double read = rows * std::min((bytes + 1) / together, bytes / 2 + 1);
-    const double memory = rows * (bytes + 1) > bytes_in_caches ? read * ns_per_byte_of_memory : 0;
-    return ns_per_call / together + rows * bytes * ns_per_plane_byte + memory;
-}
-
-double build_cost(CodeView codes, TableForm form) {
-    const double of_code = form.with_codes ? as_double(codes.n_bytes) * ns_per_built_byte : 0;
-    return as_double(codes.n * form.n_tables) * (ns_per_built_position + of_code);
+    const double planes_bytes = rows * (bytes + 1);
+    const double ns_per_byte = planes_bytes > cache_bytes        ? ns_per_far_byte
+                               : planes_bytes > near_cache_bytes ? ns_per_cached_byte
+                                                                 : 0;
+    return ns_per_call / together + rows * bytes * ns_per_plane_byte + read * ns_per_byte;
 }
 
 // What tables could be built.
@@ -97,12 +97,6 @@ double LayoutChoice::most_cost(const SearchSize& size) const {
     return size.scan / threads * std::min(n_queries, as_double(size.n_threads));
 }
 
-std::optional<double> LayoutChoice::predicted(const SearchSize& size) const {
-    const Prospects* made = prospects_.get();
-    if (made == nullptr || !made->forecast) return std::nullopt;
-    return size.table_factor * made->forecast->search_cost(size.rank, size.radius, most_cost(size) / size.table_factor);
-}
-
 // Ranks and radii of about the same size are learned together.
 std::atomic<LayoutChoice::Learned>& LayoutChoice::learned(const SearchSize& size) const {
     const std::size_t kind = std::isinf(size.rank)
@@ -114,16 +108,26 @@ std::atomic<LayoutChoice::Learned>& LayoutChoice::learned(const SearchSize& size
 std::optional<double> LayoutChoice::measured(const SearchSize& size) const {
     const Learned mean = learned(size).load(std::memory_order_relaxed);
     if (mean.n_queries == 0) return std::nullopt;
-    return mean.cost + mean.given_up / 65'535.0 * most_cost(size);
+    return mean.cost + mean.given_up / most_given_up * most_cost(size);
 }
 
-void LayoutChoice::learn(const SearchSize& size, std::size_t n_queries, std::size_t n_given_up, double cost) const {
+std::optional<double> LayoutChoice::predicted(const SearchSize& size) const {
+    const Prospects* made = prospects_.get();
+    if (made == nullptr || !made->forecast) return std::nullopt;
+    return size.table_factor * made->forecast->search_cost(size.rank, size.radius, most_cost(size) / size.table_factor);
+}
+
+void LayoutChoice::learn(const SearchSize& size, std::size_t n_queries, std::size_t n_given_up, std::size_t n_hits,
+                         double cost) const {
     if (n_queries == 0) return;
+    // Where a mask hides rows, the positions of hidden ones are read too.
+    const double looked_at = std::isinf(size.rank) ? 0 : size.rank * as_double(n_queries - n_given_up);
+    cost += TableForecast::ns_per_hit * std::max(as_double(n_hits), looked_at);
     std::atomic<Learned>& place = learned(size);
     const Learned before = place.load(std::memory_order_relaxed);
     const double n = as_double(n_queries);
     const double weight = n / (n + std::min<double>(before.n_queries, memory_of_queries));
-    const double given_up = 65'535.0 * as_double(n_given_up) / n;
+    const double given_up = most_given_up * as_double(n_given_up) / n;
     // Where several threads learn at a time, the last one counts.
     place.store({static_cast<float>(before.cost + weight * (cost / n - before.cost)),
                  static_cast<std::uint16_t>(std::min<std::size_t>(before.n_queries + n_queries, 65'535)),
@@ -135,16 +139,19 @@ bool LayoutChoice::pays(const SearchSize& size) const {
     const double most = most_cost(size);
     if (const auto cost = measured(size)) return margin_of_measurement * *cost <= most;
     if (layout_ == Layout::multi_index) return true;
+    // A prediction takes a few microseconds: it is kept in the place of what will be measured.
+    Learned kept = learned(size).load(std::memory_order_relaxed);
+    if (kept.n_queries == 0 && kept.cost > 0) return margin_of_prediction * kept.cost <= most;
     const auto cost = predicted(size);
-    return !cost || margin_of_prediction * *cost <= most;
+    if (!cost) return true;
+    learned(size).compare_exchange_strong(kept, {.cost = static_cast<float>(*cost)}, std::memory_order_relaxed);
+    return margin_of_prediction * *cost <= most;
 }
 
 bool LayoutChoice::worth_building(const SearchSize& size) const {
     if (lean_ || layout_ == Layout::scan || no_memory_.load(std::memory_order_relaxed)) return false;
     if (layout_ == Layout::multi_index) return form().has_value();
     if (codes_.n < least_rows_of_tables) return false;
-    const Prospects* made = prospects_.get();
-    if (made != nullptr && (!made->forecast || !pays(size))) return false;
     const double cost = size.scan * as_double(size.n_queries);
     const double scanned = scanned_.fetch_add(cost, std::memory_order_relaxed) + cost;
     if (scanned < cost_of_tables()) return false;
@@ -157,8 +164,9 @@ bool LayoutChoice::worth_building(const SearchSize& size) const {
 double LayoutChoice::cost_of_tables() const {
     const Prospects* made = prospects_.get();
     const TableForm guess{std::max<std::size_t>(1, codes_.n_bytes / 2), true};
-    const double build = build_cost(codes_, made != nullptr && made->forecast ? made->forecast->form() : guess);
-    return std::max(build, scans_per_forecast * TableForecast::cost(codes_.n, codes_.n_bytes));
+    const double build =
+        TableForecast::build_cost(codes_, made != nullptr && made->forecast ? made->forecast->form() : guess);
+    return std::max(build, scans_per_forecast * TableForecast::own_cost(codes_));
 }
 
 std::size_t LayoutChoice::n_to_try(const SearchSize& size) const {

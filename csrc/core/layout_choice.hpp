@@ -24,9 +24,6 @@ enum class Layout { automatic, scan, multi_index };
 // as they are, where so many search together.
 double scan_cost(CodeView codes, bool planes, std::size_t n_queries);
 
-// What building tables costs.
-double build_cost(CodeView codes, TableForm form);
-
 // A search, as far as its cost depends on it.
 struct SearchSize {
     std::size_t n_queries = 1;
@@ -60,8 +57,10 @@ public:
     // What a query may cost before it is given up.
     double most_cost(const SearchSize& size) const;
 
-    // Some queries were searched through the tables, for this cost, and some of these were given up.
-    void learn(const SearchSize& size, std::size_t n_queries, std::size_t n_given_up, double cost) const;
+    // Some queries were searched through the tables: how many of them were given up, what hits the others had, and what
+    // the lookups of all cost.
+    void learn(const SearchSize& size, std::size_t n_queries, std::size_t n_given_up, std::size_t n_hits,
+               double cost) const;
 
     // There is no memory for tables.
     void give_up_tables() const { no_memory_.store(true, std::memory_order_relaxed); }

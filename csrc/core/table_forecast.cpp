@@ -15,30 +15,41 @@ namespace pyhash {
 namespace {
 
 constexpr std::size_t n_probes = 16;
-// Of so many rows at most, in short runs: a run costs one or two accesses to memory, and rows side by side may be
-// alike.
-constexpr std::size_t most_sampled = 65'536, rows_per_run = 16;
-// A sample is at most this part of the rows, so that it stays cheap beside the scans it is to save.
-constexpr std::size_t least_rows_per_sampled = 8;
+// Shells are counted in a sample of so many rows, distances in a larger one: the nearest rows are few. Both are small
+// parts of all rows, so that a forecast is cheap beside the scans it is to save.
+constexpr std::size_t rows_for_shells = 65'536, rows_for_distances = 262'144;
+constexpr std::size_t least_rows_per_shell_row = 8, least_rows_per_distance_row = 4;
+// In short runs: a run costs one or two accesses to memory, and rows side by side may be alike.
+constexpr std::size_t rows_per_run = 16;
 
-// Sampled rows within a distance that are enough to trust their number.
-constexpr double few_rows = 8, more_rows = 64;
+// The least sampled rows within a distance that tell their share, and those that tell how it falls below.
+constexpr double few_rows = 3, more_rows = 16;
 
-constexpr double usual_k = 10;
+// Forms are compared by this many searches for so many hits.
+constexpr double usual_k = 10, usual_searches = 100'000;
 constexpr std::size_t most_forms = 4;  // that are compared
-constexpr double ns_per_sampled_byte = 60;
+constexpr double ns_per_sampled_byte = 15;
 
-std::vector<std::size_t> sampled_rows(std::size_t n) {
-    const std::size_t n_runs =
-        std::max<std::size_t>(std::min(most_sampled, n / least_rows_per_sampled) / rows_per_run, 1);
-    std::vector<std::size_t> rows;
-    rows.reserve(n_runs * rows_per_run);
-    for (std::size_t run = 0; run < n_runs; ++run) {
-        const std::size_t first = n / n_runs * run;
-        for (std::size_t i = first; i < std::min(first + rows_per_run, n); ++i) rows.push_back(i);
+// Counting sorts of many buckets miss the caches.
+constexpr double ns_per_built_position = 20, ns_per_built_byte = 1, ns_per_missed_bucket = 150;
+constexpr std::size_t bits_of_cached_buckets = 17;
+
+// Codes of runs of rows, evenly spaced. The rows after a run are not in the sample.
+struct Sample {
+    std::size_t first_row(std::size_t run) const { return all.n / n_runs * run; }
+    CodeView view() const { return {bytes.data(), bytes.size() / all.n_bytes, all.n_bytes}; }
+
+    Sample(CodeView codes, std::size_t most) : all(codes), n_runs(std::max<std::size_t>(most / rows_per_run, 1)) {
+        for (std::size_t run = 0; run < n_runs; ++run) {
+            const std::size_t n = std::min(rows_per_run, codes.n - first_row(run));
+            bytes.insert(bytes.end(), codes.row(first_row(run)), codes.row(first_row(run)) + n * codes.n_bytes);
+        }
     }
-    return rows;
-}
+
+    CodeView all;
+    std::size_t n_runs;
+    std::vector<std::uint8_t> bytes;
+};
 
 // How many of the distances are 0, 1, ...
 std::vector<double> counts_of(std::span<const std::uint32_t> distances, std::size_t most) {
@@ -158,8 +169,15 @@ std::vector<TableForm> possible_forms(std::size_t n, std::size_t n_bytes, double
     return forms;
 }
 
-double TableForecast::cost(std::size_t n, std::size_t n_bytes) {
-    return ns_per_sampled_byte * static_cast<double>(std::min(most_sampled, n / least_rows_per_sampled) * n_bytes);
+double TableForecast::own_cost(CodeView codes) {
+    const std::size_t rows = std::min(rows_for_distances, codes.n / least_rows_per_distance_row);
+    return ns_per_sampled_byte * static_cast<double>(rows * codes.n_bytes);
+}
+
+double TableForecast::build_cost(CodeView codes, TableForm form) {
+    const double of_code = form.with_codes ? static_cast<double>(codes.n_bytes) * ns_per_built_byte : 0;
+    const double missed = 8 * codes.n_bytes > bits_of_cached_buckets * form.n_tables ? ns_per_missed_bucket : 0;
+    return static_cast<double>(codes.n * form.n_tables) * (ns_per_built_position + of_code + missed);
 }
 
 double TableForecast::kth_distance(const Probe& probe, double rank) const {
@@ -176,9 +194,12 @@ double TableForecast::kth_distance(const Probe& probe, double rank) const {
 double TableForecast::search_cost(double rank, std::size_t radius, double most) const {
     double sum = 0;
     for (const Probe& probe : probes_) {
-        const double distance = std::min(kth_distance(probe, rank), static_cast<double>(radius));
+        const double kth = kth_distance(probe, rank), last = static_cast<double>(probe.sampled_within.size() - 1);
+        const double distance = std::min({kth, static_cast<double>(radius), last});
+        double n_hits = probe.sampled_within[static_cast<std::size_t>(distance)] * n_ / n_sampled_;
+        if (kth <= static_cast<double>(radius)) n_hits = std::max(n_hits, std::min(rank, n_));
         const double n_shells = std::min(distance + 1, static_cast<double>(probe.costs.size() - 1));
-        const double cost = probe.costs[static_cast<std::size_t>(n_shells)];
+        const double cost = probe.costs[static_cast<std::size_t>(n_shells)] + ns_per_hit * n_hits;
         sum += cost <= most ? cost : 2 * most;
     }
     return sum / static_cast<double>(probes_.size());
@@ -186,40 +207,37 @@ double TableForecast::search_cost(double rank, std::size_t radius, double most) 
 
 TableForecast::TableForecast(const KernelTable& kernels, CodeView codes, const std::vector<TableForm>& forms)
     : n_(static_cast<double>(codes.n)) {
-    const std::vector<std::size_t> rows = sampled_rows(codes.n);
-    n_sampled_ = static_cast<double>(rows.size());
     const std::size_t n_bits = 8 * codes.n_bytes;
-    std::vector<std::uint8_t> sampled(rows.size() * codes.n_bytes);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        std::copy_n(codes.row(rows[i]), codes.n_bytes, sampled.data() + i * codes.n_bytes);
-    }
-    const CodeView sample{sampled.data(), rows.size(), codes.n_bytes};
-
-    std::vector<std::size_t> own(n_probes);  // rows, none of them in the sample
+    const Sample far(codes, std::min(rows_for_distances, codes.n / least_rows_per_distance_row));
+    n_sampled_ = static_cast<double>(far.view().n);
+    std::vector<std::size_t> own(n_probes);  // rows, not in the sample
     std::vector<std::vector<double>> within(n_probes);
-    std::vector<std::uint32_t> distances(rows.size());
+    std::vector<std::uint32_t> distances(far.view().n);
     for (std::size_t p = 0; p < n_probes; ++p) {
-        own[p] = std::min(rows[rows.size() / n_probes * p] + rows_per_run, codes.n - 1);
-        kernels.hamming(codes.row(own[p]), sample.data, sample.n, codes.n_bytes, distances.data());
+        own[p] = std::min(far.first_row(far.n_runs * p / n_probes) + rows_per_run, codes.n - 1);
+        kernels.hamming(codes.row(own[p]), far.bytes.data(), distances.size(), codes.n_bytes, distances.data());
         within[p] = counts_of(distances, n_bits);
         std::partial_sum(within[p].begin(), within[p].end(), within[p].begin());
     }
+
+    const Sample near(codes, std::min(rows_for_shells, codes.n / least_rows_per_shell_row));
+    const double rows_per_sampled = n_ / static_cast<double>(near.view().n);
     double least = std::numeric_limits<double>::infinity();
     for (const TableForm& form : forms) {
-        TableForecast of_form(n_, n_sampled_, form);
         std::vector<std::vector<Shells>> shells(n_probes);
         for (std::size_t t = 0; t < form.n_tables; ++t) {
-            const Substrings substrings(sample, SubstringTables::run_of(n_bits, form.n_tables, t));
+            const Substrings substrings(near.view(), SubstringTables::run_of(n_bits, form.n_tables, t));
             for (std::size_t p = 0; p < n_probes; ++p) shells[p].push_back(substrings.shells(kernels, codes, own[p]));
         }
+        TableForecast of_form(n_, n_sampled_, form);
         for (std::size_t p = 0; p < n_probes; ++p) {
-            of_form.probes_.push_back({within[p], costs_of(shells[p], n_ / n_sampled_, form)});
+            of_form.probes_.push_back({within[p], costs_of(shells[p], rows_per_sampled, form)});
         }
-        const double cost = of_form.search_cost(usual_k, n_bits, std::numeric_limits<double>::infinity());
-        if (cost < least) {
-            least = cost;
-            *this = std::move(of_form);
-        }
+        const double cost = of_form.search_cost(usual_k, n_bits, std::numeric_limits<double>::infinity()) +
+                            build_cost(codes, form) / usual_searches;
+        if (cost >= least) continue;
+        least = cost;
+        *this = std::move(of_form);
     }
 }
 

@@ -18,10 +18,14 @@ std::vector<TableForm> possible_forms(std::size_t n, std::size_t n_bytes, double
 // forms. Costs are nanoseconds of one thread.
 class TableForecast {
 public:
-    // About what making one costs.
-    static double cost(std::size_t n, std::size_t n_bytes);
+    // Of a hit: its position is read, and hits are put in order.
+    static constexpr double ns_per_hit = 150;
 
-    // Of the form among these, at least one, whose searches for the 10 nearest cost least.
+    // About what making a forecast costs, and what building tables costs.
+    static double own_cost(CodeView codes);
+    static double build_cost(CodeView codes, TableForm form);
+
+    // Of the form among these, at least one, that costs least for many searches for the 10 nearest, building included.
     TableForecast(const KernelTable& kernels, CodeView codes, const std::vector<TableForm>& forms);
 
     TableForm form() const { return form_; }

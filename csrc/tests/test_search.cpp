@@ -68,7 +68,7 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
 
     for (const std::string& level : levels_to_test()) {
         set_cpu_level(level);
-        const CodeSet set(codes), lean(codes, true);
+        const CodeSet set(codes), lean(codes, true), tabled(codes, false, Layout::multi_index, 400);
         for (std::size_t threads : Sizes{1, 3}) {
             for (RowMask mask : {RowMask{nullptr}, RowMask{many.data()}, RowMask{few.data()}}) {
                 for (bool ties : {false, true}) {
@@ -77,16 +77,22 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
                     near.all_ties = ties;
                     agrees_with_sorting(set.search(queries, near, mask, threads), all, c.n, near, mask);
                     agrees_with_sorting(lean.search(queries, near, mask, threads), all, c.n, near, mask);
+                    agrees_with_sorting(tabled.search(queries, near, mask, threads), all, c.n, near, mask);
                     Wanted<double> light;
                     light.k = k;
                     light.all_ties = ties;
-                    agrees_with_sorting(
-                        set.search_weighted({projections.data(), c.n_queries, n_bits}, light, mask, threads), weighted,
-                        c.n, light, mask);
+                    for (const CodeSet* one : {&set, &tabled}) {
+                        agrees_with_sorting(
+                            one->search_weighted({projections.data(), c.n_queries, n_bits}, light, mask, threads),
+                            weighted, c.n, light, mask);
+                    }
                 }
                 Wanted<std::uint32_t> within;
                 within.radius = static_cast<std::uint32_t>(3 * c.n_bytes);
                 agrees_with_sorting(set.search(queries, within, mask, threads), all, c.n, within, mask);
+                agrees_with_sorting(tabled.search(queries, within, mask, threads), all, c.n, within, mask);
+                within.radius = 4;
+                agrees_with_sorting(tabled.search(queries, within, mask, threads), all, c.n, within, mask);
                 Wanted<double> close;
                 close.radius = static_cast<double>(c.n_bytes);
                 agrees_with_sorting(
@@ -95,6 +101,7 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
             }
         }
         CHECK(set.stats().grouped == (c.n >= 2048 && (c.n_distinct != 0 || c.n_bytes == 1)));
+        CHECK(!tabled.stats().grouped && (tabled.tables() != nullptr) == (c.n > 0 && c.n_bytes < 600));
         CHECK(lean.stats().bit_plane_bytes == 0 && lean.stats().nibble_plane_bytes == 0 && !lean.stats().grouped);
     }
 }

@@ -58,8 +58,9 @@ static void search_all_ways(const Snapshot& snapshot) {
 static void layouts_are_made_once_for_all() {
     for (int round = 0; round < 10; ++round) {
         Random random(static_cast<std::uint64_t>(round));
-        const auto bytes = random_bytes(random, 3000 * 8);
-        const CodeSet set({bytes.data(), 3000, 8});
+        const auto bytes = random_bytes(random, 10'000 * 8);
+        const CodeSet set({bytes.data(), 3000, 8}, false, round % 2 == 0 ? Layout::automatic : Layout::multi_index,
+                          1e6);
         std::vector<std::thread> threads;
         threads.reserve(4);
         for (int t = 0; t < 4; ++t) {
@@ -68,10 +69,40 @@ static void layouts_are_made_once_for_all() {
                 near.k = 1;
                 const auto hits = set.search({bytes.data(), 40, 8}, near, nullptr, 1);
                 for (std::size_t i = 0; i < 40; ++i) CHECK(hits.distances[i] == 0);
+                CHECK(!set.stats().reason.empty());
+                if (round % 2 == 1) set.build_tables(1);
             });
         }
         for (auto& thread : threads) thread.join();
+        CHECK((set.tables() != nullptr) == (round % 2 == 1));
     }
+}
+
+// Automatic tables: some threads search without them while another builds them, and what is learned is shared.
+static void tables_are_built_beside_searches() {
+    constexpr std::size_t n = 150'000, n_queries = 300;
+    Random random(5);
+    const auto centres = random_bytes(random, 1000 * 8);
+    auto bytes = random_bytes(random, n * 8);
+    for (std::size_t i = 0; i < n * 8; ++i) {
+        bytes[i] &= static_cast<std::uint8_t>(random() & random() & random());
+        bytes[i] ^= centres[i / 8 % 1000 * 8 + i % 8];
+    }
+    const CodeView codes{bytes.data(), n, 8}, queries{bytes.data(), n_queries, 8};
+    const auto expected = CodeSet(codes, false, Layout::scan).search(queries, {.k = 3}, nullptr, 1);
+    const CodeSet set(codes);
+    std::vector<std::thread> threads;
+    threads.reserve(4);
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&] {
+            for (int round = 0; round < 8; ++round) {
+                const auto hits = set.search(queries, {.k = 3}, nullptr, 1);
+                CHECK(hits.positions == expected.positions && hits.distances == expected.distances);
+            }
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(set.tables() != nullptr);
 }
 
 static void searches_see_one_generation() {
@@ -133,5 +164,6 @@ static void the_level_changes_meanwhile() {
 int main() {
     the_level_changes_meanwhile();
     layouts_are_made_once_for_all();
+    tables_are_built_beside_searches();
     searches_see_one_generation();
 }
