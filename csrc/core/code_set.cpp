@@ -188,7 +188,7 @@ struct CodeSet::WeightedHamming {
 
     // Buckets that cost as little as the query's own differ from it in the bits of the least weights, so that more are
     // read than in a Hamming search, and a distance takes longer.
-    static constexpr double times_hamming = 6;
+    static constexpr double times_hamming = 8;
 
     double scan_cost_of(CodeView codes, bool layouts) const {
         const bool planes = layouts && kernels.nibbles != nullptr && codes.n_bytes <= max_bytes_of_nibble_search;
