@@ -16,6 +16,8 @@
 #include <limits>
 #include <optional>
 #include <random>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -24,6 +26,7 @@
 #include "core/code_set.hpp"
 #include "core/cpu_level.hpp"
 #include "core/distances.hpp"
+#include "core/multi_index_search.hpp"
 #include "core/search_plan.hpp"
 #include "core/substring_tables.hpp"
 #include "core/weighted_multi_index.hpp"
@@ -296,6 +299,26 @@ TableForm draw_form(Random& random, const Problem& problem) {
     return {std::min(n_bits, (n_bits + run - 1) / run), random.one_in(2)};
 }
 
+MultiIndexHits search_tables(const Problem& problem, const SubstringTables& tables, const Wanted<std::uint32_t>& wanted,
+                             std::size_t n_threads) {
+    return multi_index_search(selected_kernels(), problem.query_view(), problem.code_view(), tables, wanted,
+                              problem.row_mask(), n_threads);
+}
+
+// Tables of which some bytes changed give hits, maybe wrong ones, or std::runtime_error.
+void search_damaged(Random& random, const Problem& problem, const SubstringTables& tables,
+                    const Wanted<std::uint32_t>& wanted) {
+    std::vector<std::uint8_t> bytes(tables.bytes().begin(), tables.bytes().end());
+    for (std::size_t damages = random.between(1, 20); damages > 0; --damages) {
+        bytes[random.between(0, bytes.size() - 1)] ^= static_cast<std::uint8_t>(random.bits());
+    }
+    try {
+        search_tables(problem, {problem.code_view(), tables.form(), std::span<const std::uint8_t>(bytes)}, wanted, 1);
+    } catch (const std::runtime_error&) {
+        return;
+    }
+}
+
 // Returns how many searches were compared.
 std::size_t run_case(std::uint64_t seed) {
     Random random(seed);
@@ -333,8 +356,11 @@ std::size_t run_case(std::uint64_t seed) {
                 weighted_multi_index_search(selected_kernels(), problem.projection_view(), problem.code_view(), tables,
                                             light, problem.row_mask(), n_threads);
             compare(joined(through_tables.lists), problem, weighted, light, "weighted_multi_index_search at " + level);
-            n_searches += 3 * problem.n_queries;
+            compare(joined(search_tables(problem, tables, near, n_threads).lists), problem, hamming, near,
+                    "multi_index_search at " + level);
+            n_searches += 4 * problem.n_queries;
         }
+        search_damaged(random, problem, tables, near);
     }
     return n_searches;
 }
