@@ -14,7 +14,6 @@
 
 #define PYHASH_LEVEL avx512
 #include "kernels/add_chosen_rows.hpp"
-#include "kernels/bayes_kernels.hpp"
 #include "kernels/descend_by_flips.hpp"
 #include "kernels/descent_lanes.hpp"
 #include "kernels/scan_bit_planes.hpp"
@@ -349,8 +348,6 @@ void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::
 
 constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
 
-constexpr BayesKernels bayes = bayes_kernels<FloatLanes<16>>();
-
 KernelTable own_and_avx2() {
     KernelTable table = *avx2_kernels();
     table.level = "avx512";
@@ -363,7 +360,6 @@ KernelTable own_and_avx2() {
     table.add_chosen_f64 = add_chosen_rows<Float64>;
     table.descend_f32 = descend_f32;
     table.descend_f64 = descend_f64;
-    table.bayes = &bayes;
     return table;
 }
 
