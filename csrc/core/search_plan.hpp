@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -36,20 +37,24 @@ template <class Search, class Distance>
 concept PieceSearch = std::invocable<const Search&, const SearchPiece&, std::span<HitList<Distance>>>;
 
 // Calls search(piece, lists) for all pieces, and joins what several pieces found for a query. Where queries are fewer
-// than threads can share, rows are cut too, at multiples of `row_unit`.
+// than threads can share, rows are cut too, at multiples of `row_unit`; also where tiles of queries are few and parts
+// of `rows_per_part` are many: threads that each read all rows read more from memory, and few pieces end at unequal
+// times.
 template <class Distance, PieceSearch<Distance> Search>
 std::vector<HitList<Distance>> search_in_pieces(std::size_t n_queries, std::size_t n_rows, std::size_t row_unit,
                                                 const Wanted<Distance>& wanted, std::size_t n_threads,
-                                                const Search& search) {
+                                                const Search& search,
+                                                std::size_t rows_per_part = std::numeric_limits<std::size_t>::max()) {
     std::vector<HitList<Distance>> found(n_queries);
     if (n_queries == 0 || n_rows == 0 || wanted.k == 0) return found;
     n_threads = std::clamp<std::size_t>(n_queries * (n_rows + 512) / worth_a_thread::searched_codes, 1, n_threads);
     std::size_t n_tiles = (n_queries + queries_per_tile - 1) / queries_per_tile, n_parts = 1;
     if (n_threads > 1) {
-        if (n_queries >= 8 * n_threads) {
+        const std::size_t n_even = std::min(n_rows / rows_per_part, 8 * n_threads);
+        if (n_queries >= 8 * n_threads && (n_tiles >= 4 * n_threads || n_even < 2 * n_threads)) {
             n_tiles = (n_tiles + n_threads - 1) / n_threads * n_threads;
         } else {
-            n_parts = std::clamp<std::size_t>(n_rows / (8 * row_unit), 1, 2 * n_threads);
+            n_parts = std::clamp<std::size_t>(n_rows / (8 * row_unit), 1, std::max(2 * n_threads, n_even));
         }
     }
     const std::size_t n_units = (n_rows + row_unit - 1) / row_unit;

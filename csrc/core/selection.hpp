@@ -29,11 +29,15 @@ public:
     // Distances below it are still wanted.
     std::size_t bound() const { return wanted_.all_ties ? kth_ + 1 : kth_; }
 
-    void take(std::uint32_t distance, std::uint32_t position) {
-        if (distance >= bound()) return;
-        hits_.push_back({distance, position});
-        ++counts_[distance];
-        ++n_within_;
+    // Codes whose distances are all below the bound, by their positions from `first` on: one test for all of them.
+    void take(const std::uint32_t* distances, const std::uint32_t* positions, std::size_t n, std::size_t first) {
+        const std::size_t n_before = hits_.size();
+        hits_.resize(n_before + n);
+        for (std::size_t i = 0; i < n; ++i) {
+            hits_[n_before + i] = {distances[i], static_cast<std::uint32_t>(first + positions[i])};
+            ++counts_[distances[i]];
+        }
+        n_within_ += n;
         // While k are nearer than it, kth_ is not the k-th distance.
         while (n_within_ - counts_[kth_] >= wanted_.k) n_within_ -= counts_[kth_--];
         if (hits_.size() / 4 >= wanted_.k && hits_.size() >= 2 * n_within_ + 1024) drop_far();

@@ -30,7 +30,8 @@ inline __m256i count_bits_of_bytes(__m256i x) {
                            _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(x, 4), low)));
 }
 
-inline std::uint32_t hamming_of_pair(const std::uint8_t* a, const std::uint8_t* b, std::size_t n_bytes) {
+[[gnu::always_inline]] inline std::uint32_t hamming_of_pair(const std::uint8_t* a, const std::uint8_t* b,
+                                                            std::size_t n_bytes) {
     std::uint64_t distance = 0;
     std::size_t j = 0;
     for (; j + 8 <= n_bytes; j += 8) {
@@ -121,11 +122,20 @@ void hamming(const std::uint8_t* query, const std::uint8_t* codes, std::size_t n
     for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * i, n_bytes);
 }
 
+template <std::size_t n_bytes>
+void hamming_at_of(const std::uint8_t* query, const std::uint8_t* codes, const std::uint32_t* positions, std::size_t n,
+                   std::uint32_t* out) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + n_bytes * positions[i], n_bytes);
+}
+
 void hamming_at(const std::uint8_t* query, const std::uint8_t* codes, const std::uint32_t* positions, std::size_t n,
                 std::size_t n_bytes, std::uint32_t* out) {
-    if (n_bytes == 8) {
-        for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + positions[i] * std::size_t{8}, 8);
-        return;
+    switch (n_bytes) {
+        case 4: return hamming_at_of<4>(query, codes, positions, n, out);
+        case 8: return hamming_at_of<8>(query, codes, positions, n, out);
+        case 16: return hamming_at_of<16>(query, codes, positions, n, out);
+        case 32: return hamming_at_of<32>(query, codes, positions, n, out);
+        default: break;
     }
     for (std::size_t i = 0; i < n; ++i) out[i] = hamming_of_pair(query, codes + positions[i] * n_bytes, n_bytes);
 }
