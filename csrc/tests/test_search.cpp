@@ -8,6 +8,7 @@
 #include "core/code_set.hpp"
 #include "core/cpu_level.hpp"
 #include "core/distances.hpp"
+#include "core/hamming_search.hpp"
 #include "core/ranking.hpp"
 
 using namespace pyhash;
@@ -106,6 +107,25 @@ static void sets_agree_with_sorting(const Case& c, std::size_t k) {
     }
 }
 
+// Threads that share the rows of many queries find the same, ties included.
+static void many_rows_are_shared() {
+    constexpr std::size_t n = (std::size_t{1} << 21) + 700, n_queries = 16, n_bytes = 2;
+    Random random(5);
+    const auto bytes = random_bytes(random, n * n_bytes), query_bytes = random_bytes(random, n_queries * n_bytes);
+    const CodeView queries{query_bytes.data(), n_queries, n_bytes}, codes{bytes.data(), n, n_bytes};
+    const BitPlanes planes(codes, 1);
+    for (const Wanted<std::uint32_t>& wanted :
+         {Wanted<std::uint32_t>{.k = 50}, Wanted<std::uint32_t>{.k = 5, .all_ties = true}}) {
+        const auto alone = hamming_search(selected_kernels(), queries, codes, &planes, wanted, nullptr, 1);
+        const auto shared = hamming_search(selected_kernels(), queries, codes, &planes, wanted, nullptr, 2);
+        for (std::size_t q = 0; q < n_queries; ++q) {
+            CHECK(std::ranges::equal(alone[q], shared[q], [](const auto& a, const auto& b) {
+                return a.distance == b.distance && a.position == b.position;
+            }));
+        }
+    }
+}
+
 // A code opposite to the query is at the greatest distance that there is. It must be found where k reaches all codes,
 // though sums of weights in another order may come out smaller.
 static void the_farthest_code_is_found() {
@@ -190,6 +210,7 @@ static void rankings_agree_with_sorting(std::size_t n_queries, std::size_t n, st
 }
 
 int main() {
+    many_rows_are_shared();
     for (std::size_t n_bytes : Sizes{1, 3, 8, 32, 70}) {
         for (std::size_t n_distinct : Sizes{0, 40}) {
             sets_agree_with_sorting({18, 2500, n_bytes, n_distinct}, 10);
