@@ -21,6 +21,13 @@
 
 #include "core/kernel_table.hpp"
 
+// Inlined, they take minutes to compile under a sanitizer.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PYHASH_ALWAYS_INLINE
+#else
+#define PYHASH_ALWAYS_INLINE [[gnu::always_inline]]
+#endif
+
 namespace pyhash::PYHASH_LEVEL {
 
 template <class Ops>
@@ -35,20 +42,20 @@ struct BitCounter {
         Vector first, other;
     };
 
-    [[gnu::always_inline]] static Pair pair_of(Vector a, Vector b) {
+    PYHASH_ALWAYS_INLINE static Pair pair_of(Vector a, Vector b) {
         if constexpr (has_majority) return {a, b};
         return {a, Ops::differ(a, b)};
     }
 
     // Adds a vector to `sum`; the carry.
-    [[gnu::always_inline]] static Vector add(Vector& sum, Vector a) {
+    PYHASH_ALWAYS_INLINE static Vector add(Vector& sum, Vector a) {
         const Vector carry = Ops::both(sum, a);
         sum = Ops::differ(sum, a);
         return carry;
     }
 
     // Adds two vectors to `sum`; the carry.
-    [[gnu::always_inline]] static Vector add(Vector& sum, Pair a) {
+    PYHASH_ALWAYS_INLINE static Vector add(Vector& sum, Pair a) {
         Vector carry;
         if constexpr (has_majority) {
             carry = Ops::majority(sum, a.first, a.other);
@@ -61,7 +68,7 @@ struct BitCounter {
     }
 
     // Adds four vectors to `sum`; the carries. Two adders without majority take ten operations; this takes eight.
-    [[gnu::always_inline]] static Pair add(Vector& sum, Pair a, Pair b) {
+    PYHASH_ALWAYS_INLINE static Pair add(Vector& sum, Pair a, Pair b) {
         if constexpr (has_majority) {
             const Vector carry = add(sum, a);
             return {carry, add(sum, b)};
@@ -74,25 +81,24 @@ struct BitCounter {
         }
     }
 
-    [[gnu::always_inline]] static Pair two(const std::uint8_t* part, const std::uint32_t* planes) {
+    PYHASH_ALWAYS_INLINE static Pair two(const std::uint8_t* part, const std::uint32_t* planes) {
         return pair_of(Ops::load(part + planes[0]), Ops::load(part + planes[1]));
     }
 
     // Adds four planes; the carries, of weight two.
-    [[gnu::always_inline]] static Pair add_four(Vector* digits, const std::uint8_t* part, const std::uint32_t* planes) {
+    PYHASH_ALWAYS_INLINE static Pair add_four(Vector* digits, const std::uint8_t* part, const std::uint32_t* planes) {
         const Pair low = two(part, planes);
         return add(digits[0], low, two(part, planes + 2));
     }
 
     // Adds eight planes; the carries, of weight four.
-    [[gnu::always_inline]] static Pair add_eight(Vector* digits, const std::uint8_t* part,
-                                                 const std::uint32_t* planes) {
+    PYHASH_ALWAYS_INLINE static Pair add_eight(Vector* digits, const std::uint8_t* part, const std::uint32_t* planes) {
         const Pair twos = add_four(digits, part, planes);
         return add(digits[1], twos, add_four(digits, part, planes + 4));
     }
 
     template <std::size_t Digits>
-    [[gnu::always_inline]] static void carry_on(Vector* digits, std::size_t from, Vector carry) {
+    PYHASH_ALWAYS_INLINE static void carry_on(Vector* digits, std::size_t from, Vector carry) {
 #pragma GCC unroll 16
         for (std::size_t d = from; d < Digits; ++d) {
             const Vector next = Ops::both(digits[d], carry);
@@ -103,7 +109,7 @@ struct BitCounter {
 
     // digits of Z = N / 2 + set bits of the planes, for the codes whose planes begin at `part`.
     template <std::size_t Digits>
-    [[gnu::always_inline]] static void count(const BitScan& scan, const std::uint8_t* part, Vector* digits) {
+    PYHASH_ALWAYS_INLINE static void count(const BitScan& scan, const std::uint8_t* part, Vector* digits) {
 #pragma GCC unroll 16
         for (std::size_t d = 0; d + 1 < Digits; ++d)
             digits[d] = Ops::load(part + scan.counts + bit_plane_bytes * (d + 1));
@@ -254,5 +260,7 @@ struct BitCounter {
 };
 
 }  // namespace pyhash::PYHASH_LEVEL
+
+#undef PYHASH_ALWAYS_INLINE
 
 #endif
