@@ -1,6 +1,6 @@
 """Writes the golden files of the current formats; run by hand when one of them goes up, never to mend a test.
 
-python tests/golden/make_golden.py tests/golden/v2
+python tests/golden/make_golden.py tests/golden/v3
 """
 
 import json
@@ -30,8 +30,8 @@ def main(directory):
     views, fine = data()
     learned = model().fit(views, fine, chunk_size=25)
     learned.save(directory / "shoh.npz")
-    index = CodeIndex(20)
-    # Several runs of rows, and removed ones in each: nothing of the format is left out.
+    index = CodeIndex(20, layout="multi-index", layout_bytes_per_code=1000)
+    # Several runs of rows, removed ones in each, and tables: nothing of the format is left out.
     ids = np.arange(60) * 3 - 50
     index.add(learned.codes_[:50], ids[:50], model=learned)
     index.add(learned.codes_[50:], ids[50:], model=learned)

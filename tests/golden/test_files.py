@@ -86,3 +86,14 @@ def test_an_index_of_every_version_goes_on(version, tmp_path):
     assert len(again) == n
     assert again.ids.tolist() == index.ids.tolist()
     assert again.reconstruct([1000]).tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_tables_of_the_third_version_are_used(mmap):
+    index = CodeIndex.open(HERE / "v3" / "index", mmap=mmap)
+    assert [of["n_tables"] > 1 for of in index.stats()["layouts"]] == [True, True]
+    scan = CodeIndex.open(HERE / "v3" / "index", mmap=mmap, layout="scan")
+    for k in (1, 5, len(index)):
+        hits, wanted = index.search(index.codes, k), scan.search(index.codes, k)
+        assert hits.ids.tolist() == wanted.ids.tolist()
+        assert hits.distances.tolist() == wanted.distances.tolist()
