@@ -96,7 +96,7 @@ py::tuple search_weighted(const CodeSet& set, const Array<double>& projections, 
 Layout layout_of(const std::string& name) {
     if (name == "auto") return Layout::automatic;
     if (name == "scan") return Layout::scan;
-    require(name == "multi-index", "layout must be \"auto\", \"scan\" or \"multi-index\"");
+    require(name == "multi-index", R"(layout must be "auto", "scan" or "multi-index")");
     return Layout::multi_index;
 }
 

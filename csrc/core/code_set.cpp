@@ -143,7 +143,7 @@ struct CodeSet::Hamming {
 
     // Of a query, where a share of the rows is copied for all of them.
     double sparse_scan_cost(CodeView codes, double share) const {
-        const double n = static_cast<double>(codes.n);
+        const auto n = static_cast<double>(codes.n);
         const CodeView copies{nullptr, static_cast<std::size_t>(share * n), codes.n_bytes};
         return (ns_per_masked_row * n + ns_per_copied_row * share * n) / static_cast<double>(n_queries) +
                scan_cost(copies, n_queries >= queries_worth_layouts, n_queries);
@@ -205,7 +205,7 @@ struct CodeSet::WeightedHamming {
     }
 
     double sparse_scan_cost(CodeView codes, double share) const {
-        const double n = static_cast<double>(codes.n);
+        const auto n = static_cast<double>(codes.n);
         const CodeView copies{nullptr, static_cast<std::size_t>(share * n), codes.n_bytes};
         return (ns_per_masked_row * n + ns_per_copied_row * share * n) / static_cast<double>(n_queries) +
                scan_cost_of(copies, n_queries >= queries_worth_layouts);

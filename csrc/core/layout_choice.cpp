@@ -200,9 +200,9 @@ std::pair<bool, std::string> LayoutChoice::explain(const SearchSize& size, const
         return {false, "Tables do not fit in " + std::string(budget) + " bytes a code."};
     }
     if (layout_ == Layout::multi_index) return {false, "Tables are built at the first search."};
-    if (made != nullptr && !pays(size)) {
-        return {false, compared("is predicted to take", *predicted(size), made->forecast->form().n_tables)};
-    }
+    const auto cost = predicted(size);
+    if (cost && !pays(size))
+        return {false, compared("is predicted to take", *cost, form().value_or(TableForm{}).n_tables)};
     return {false, "The scans so far took less time than tables take to build: about " +
                        microseconds(scanned_.load(std::memory_order_relaxed)) + " and " +
                        microseconds(cost_of_tables()) + "."};

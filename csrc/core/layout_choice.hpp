@@ -18,7 +18,7 @@
 
 namespace pyhash {
 
-enum class Layout { automatic, scan, multi_index };
+enum class Layout : std::uint8_t { automatic, scan, multi_index };
 
 // All costs are nanoseconds of one thread. This is what a query costs in a Hamming scan, of bit planes or of the codes
 // as they are, where so many search together.

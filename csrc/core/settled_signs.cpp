@@ -28,7 +28,7 @@ float length_of(const float* x, std::size_t n) {
     return std::sqrt(total);
 }
 
-enum class Sign { below, above, in_doubt };
+enum class Sign : std::uint8_t { below, above, in_doubt };
 
 // The sign of p = (x - mean)'w for values x with a relative error.
 Sign settle(const float* x, float relative_error, const double* mean, const double* w, std::size_t n) {

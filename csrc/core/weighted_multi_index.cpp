@@ -10,6 +10,7 @@
 #include <mutex>
 #include <numeric>
 #include <span>
+#include <utility>
 
 #include "core/distances.hpp"
 #include "core/parallel_for.hpp"
@@ -31,7 +32,7 @@ public:
         substring_ = substring;
         order_.resize(weights.size());
         std::iota(order_.begin(), order_.end(), std::uint8_t{0});
-        std::ranges::stable_sort(order_, {}, [&](std::uint8_t bit) { return weights[bit]; });
+        std::ranges::sort(order_, {}, [&](std::uint8_t bit) { return std::pair(weights[bit], bit); });
         weights_.resize(weights.size());
         std::ranges::transform(order_, weights_.begin(), [&](std::uint8_t bit) { return weights[bit]; });
         heap_.assign(1, {0.0, 0, none});

@@ -192,9 +192,9 @@ struct Bits256 {
 
 // The positions of the set bits of each byte, ascending.
 struct BitPositions {
-    std::uint8_t of_byte[256][8];
+    std::uint8_t of_byte[256][8] = {};
 
-    constexpr BitPositions() : of_byte{} {
+    constexpr BitPositions() {
         for (unsigned byte = 0; byte < 256; ++byte) {
             for (unsigned bit = 0, n = 0; bit < 8; ++bit) {
                 if ((byte >> bit) & 1) of_byte[byte][n++] = static_cast<std::uint8_t>(bit);
@@ -259,7 +259,7 @@ inline void sum_block(const std::uint8_t* block, std::size_t n_planes, const std
             const __m256i costs = _mm256_broadcastsi128_si256(_mm_load_si128(table));
             low[q] = _mm256_adds_epu8(low[q], _mm256_shuffle_epi8(costs, of_low));
             high[q] = _mm256_adds_epu8(high[q], _mm256_shuffle_epi8(costs, of_high));
-            __asm__ volatile("" : "+x"(low[q]), "+x"(high[q]));
+            __asm__ volatile("" : "+x"(low[q]), "+x"(high[q]));  // NOLINT(portability-no-assembler)
         }
     }
 }

@@ -3,6 +3,7 @@
 #include <cfloat>
 #include <cmath>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "core/kernel_table.hpp"
@@ -82,8 +83,9 @@ std::uint32_t kth_of_bits(const BitScan& scan, std::size_t n_codes, std::size_t 
 std::size_t rank_relevant(const RankedCodes& codes, std::uint8_t*, std::uint32_t* ranks) {
     std::vector<std::size_t> order(codes.n);
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return codes.distances[a] < codes.distances[b]; });
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        return std::pair(codes.distances[a], a) < std::pair(codes.distances[b], b);
+    });
     std::size_t found = 0;
     for (std::size_t i = 0; i < codes.n; ++i) {
         if ((codes.relevant[order[i] / 64] >> (order[i] % 64)) & 1) ranks[found++] = static_cast<std::uint32_t>(i + 1);

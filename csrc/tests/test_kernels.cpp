@@ -50,6 +50,7 @@ static void near_codes_agree(Random& random) {
     constexpr std::size_t n_of_runs = 1 + 67 + 3 + 128;
     const auto pairs_of = [](const std::vector<NearCode>& near) {
         std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
+        pairs.reserve(near.size());
         for (const NearCode& code : near) pairs.emplace_back(code.index, code.distance);
         return pairs;
     };

@@ -18,7 +18,9 @@ static std::vector<std::uint8_t> around_centres(std::size_t n, std::size_t n_byt
     Random random(n + n_centres);
     const auto centres = random_bytes(random, n_centres * n_bytes);
     auto bytes = random_bytes(random, n * n_bytes);
-    for (auto& byte : bytes) byte &= static_cast<std::uint8_t>(random() & random() & random());
+    for (auto& byte : bytes) {
+        for (int j = 0; j < 3; ++j) byte &= static_cast<std::uint8_t>(random());
+    }
     for (std::size_t i = 0; i < n; ++i) {
         const std::uint8_t* centre = centres.data() + random() % n_centres * n_bytes;
         for (std::size_t j = 0; j < n_bytes; ++j) bytes[i * n_bytes + j] ^= centre[j];
@@ -43,7 +45,7 @@ static void tables_are_built_where_they_pay() {
     std::size_t n_searches = 1;
     while (n_searches < 10'000 && !choice.worth_building(searches(codes, 1))) ++n_searches;
     CHECK(n_searches > 100 && n_searches < 3000);
-    CHECK(choice.form()->with_codes);
+    CHECK(choice.form().value_or(TableForm{}).with_codes);
     CHECK(LayoutChoice(codes, false, Layout::automatic, 64).worth_building(searches(codes, 5000)));
 
     CHECK(!LayoutChoice(codes, true, Layout::automatic, 64).worth_building(searches(codes, 5000)));

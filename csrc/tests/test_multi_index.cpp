@@ -116,6 +116,7 @@ static void agrees_with_definition(const Codes& codes, TableForm form, Random& r
             if (quick() && (i + m) % 3 != 0) continue;
             const RowMask mask = m == masks.size() ? nullptr : masks[m].data();
             std::vector<HitList<std::uint32_t>> expected;
+            expected.reserve(queries.n);
             for (std::size_t q = 0; q < queries.n; ++q) {
                 expected.push_back(by_definition(queries.view().row(q), codes.view(), limits[i], mask));
             }

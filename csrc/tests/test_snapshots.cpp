@@ -85,7 +85,7 @@ static void tables_are_built_beside_searches() {
     const auto centres = random_bytes(random, 1000 * 8);
     auto bytes = random_bytes(random, n * 8);
     for (std::size_t i = 0; i < n * 8; ++i) {
-        bytes[i] &= static_cast<std::uint8_t>(random() & random() & random());
+        for (int j = 0; j < 3; ++j) bytes[i] &= static_cast<std::uint8_t>(random());
         bytes[i] ^= centres[i / 8 % 1000 * 8 + i % 8];
     }
     const CodeView codes{bytes.data(), n, 8}, queries{bytes.data(), n_queries, 8};

@@ -69,8 +69,8 @@ def weighted_rerank(
     for i in range(n_queries if k else 0):
         rows = np.sort(chosen[i])  # ties go by row number
         codes = check_codes("database_codes", database[rows], n_bits)
-        candidates = _core.CodeSet(codes, False, "scan", 0)
-        found = SearchRequest.of(queries[i : i + 1], k=k, n_threads=1).find(candidates, None)
+        code_set = _core.CodeSet(codes, False, "scan", 0)
+        found = SearchRequest.of(queries[i : i + 1], k=k, n_threads=1).find(code_set, None)
         hits.ids[i], hits.distances[i] = rows[found.ids], found.distances
     return hits
 
