@@ -1,7 +1,6 @@
 #include "core/hamming_search.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <limits>
 #include <span>
 
@@ -50,27 +49,6 @@ std::size_t n_let_through(RowMask mask, std::size_t first, std::size_t n) {
 // So many that the start of a part is nothing beside them.
 constexpr std::size_t rows_per_part = std::size_t{1} << 19;
 
-// For each query, a distance within which some part of the rows has k codes: no part needs any beyond it.
-class SharedBounds {
-public:
-    explicit SharedBounds(std::size_t n_queries) : bounds_(n_queries) {
-        for (auto& bound : bounds_) bound.store(none, std::memory_order_relaxed);
-    }
-
-    bool known(std::size_t q) const { return get(q) != none; }
-    std::uint32_t get(std::size_t q) const { return bounds_[q].load(std::memory_order_relaxed); }
-
-    void lower(std::size_t q, std::uint32_t distance) {
-        std::uint32_t seen = get(q);
-        while (distance < seen && !bounds_[q].compare_exchange_weak(seen, distance, std::memory_order_relaxed)) {
-        }
-    }
-
-private:
-    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
-    std::vector<std::atomic<std::uint32_t>> bounds_;
-};
-
 // Asks for a share of some memory, that of query q of n, so that it is near when it is read.
 void fetch_share(const std::uint8_t* memory, std::size_t n_bytes, std::size_t q, std::size_t n) {
     constexpr std::size_t line = 64;
@@ -79,8 +57,8 @@ void fetch_share(const std::uint8_t* memory, std::size_t n_bytes, std::size_t q,
 }
 
 void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes, const BitPlanes& planes,
-                   const Wanted<std::uint32_t>& wanted, RowMask mask, const SearchPiece& piece, SharedBounds& bounds,
-                   std::span<HitList<std::uint32_t>> lists) {
+                   const Wanted<std::uint32_t>& wanted, RowMask mask, const SearchPiece& piece,
+                   std::span<SharedBound<std::uint32_t>> bounds, std::span<HitList<std::uint32_t>> lists) {
     constexpr std::size_t block_rows = BitPlanes::codes_per_block, step_bytes = 24'000;
     static_assert(block_rows == mask_block_rows);
     const std::size_t first_block = piece.first_row / block_rows;
@@ -99,8 +77,9 @@ void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes,
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
         bit_queries.emplace_back(kernels, planes, queries.row(piece.first_query + q));
         selections.emplace_back(wanted, planes.n_bits());
-        if (bounds.known(piece.first_query + q)) {
-            selections[q].start_within(bounds.get(piece.first_query + q));
+        const std::uint32_t bound = bounds[piece.first_query + q].get();
+        if (bound <= planes.n_bits()) {
+            selections[q].start_within(bound);
         } else if (seeded) {
             const RowMask of_seed = mask == nullptr ? nullptr : mask + piece.first_row / 8;
             selections[q].start_within(bit_queries[q].kth_distance(first_block, seed, wanted.k, of_seed, scratch));
@@ -130,7 +109,7 @@ void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes,
     }
     for (std::size_t q = 0; q < piece.n_queries; ++q) {
         lists[q] = selections[q].finish();
-        if (lists[q].size() >= wanted.k) bounds.lower(piece.first_query + q, lists[q][wanted.k - 1].distance);
+        if (lists[q].size() >= wanted.k) bounds[piece.first_query + q].lower(lists[q][wanted.k - 1].distance);
     }
 }
 
@@ -139,7 +118,7 @@ void search_planes(const KernelTable& kernels, CodeView queries, CodeView codes,
 std::vector<HitList<std::uint32_t>> hamming_search(const KernelTable& kernels, CodeView queries, CodeView codes,
                                                    const BitPlanes* planes, const Wanted<std::uint32_t>& wanted,
                                                    RowMask mask, std::size_t n_threads) {
-    SharedBounds bounds(queries.n);
+    std::vector<SharedBound<std::uint32_t>> bounds(queries.n);
     const auto search = [&](const SearchPiece& piece, std::span<HitList<std::uint32_t>> lists) {
         if (planes == nullptr) {
             search_codes(kernels, queries, codes, wanted, mask, piece, lists);

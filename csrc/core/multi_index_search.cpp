@@ -6,12 +6,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <mutex>
 #include <numeric>
 #include <span>
 
-#include "core/parallel_for.hpp"
-#include "core/work_size.hpp"
 
 namespace pyhash {
 namespace {
@@ -354,22 +351,9 @@ private:
 MultiIndexHits multi_index_search(const KernelTable& kernels, CodeView queries, CodeView codes,
                                   const SubstringTables& tables, const Wanted<std::uint32_t>& wanted, RowMask mask,
                                   std::size_t n_threads, double most_cost) {
-    MultiIndexHits found;
-    found.lists.resize(queries.n);
-    if (codes.n == 0 || wanted.k == 0) return found;
-    std::mutex lock;
-    parallel_for(queries.n, n_threads, worth_a_thread::table_queries, [&](std::size_t begin, std::size_t end) {
-        TableSearch search(kernels, codes, tables, wanted, mask, most_cost);
-        std::vector<std::size_t> given_up;
-        for (std::size_t q = begin; q < end; ++q) {
-            if (!search.search(queries.row(q), found.lists[q])) given_up.push_back(q);
-        }
-        const std::scoped_lock guard(lock);
-        found.given_up.insert(found.given_up.end(), given_up.begin(), given_up.end());
-        found.cost += search.cost();
-    });
-    std::ranges::sort(found.given_up);
-    return found;
+    if (codes.n == 0 || wanted.k == 0) return {std::vector<HitList<std::uint32_t>>(queries.n), {}, 0.0};
+    return search_tables<std::uint32_t>(queries, n_threads,
+                                        [&] { return TableSearch(kernels, codes, tables, wanted, mask, most_cost); });
 }
 
 }  // namespace pyhash

@@ -11,6 +11,7 @@
 #include "core/hits.hpp"
 #include "core/kernel_table.hpp"
 #include "core/substring_tables.hpp"
+#include "core/table_queries.hpp"
 
 namespace pyhash {
 
@@ -24,11 +25,7 @@ struct MultiIndexCosts {
     }
 };
 
-struct MultiIndexHits {
-    std::vector<HitList<std::uint32_t>> lists;  // one for each query, empty for those given up
-    std::vector<std::size_t> given_up;          // the numbers of these queries, ascending
-    double cost = 0.0;                          // of all queries, by MultiIndexCosts
-};
+using MultiIndexHits = TableHits<std::uint32_t>;
 
 // A query whose cost would exceed `most_cost`, in ns by MultiIndexCosts, is given up: search otherwise for it.
 // Throws std::runtime_error where the tables are damaged.

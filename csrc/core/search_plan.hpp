@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +31,23 @@ struct HitLists {
 struct SearchPiece {
     std::size_t first_query, n_queries;
     std::size_t first_row, n_rows;
+};
+
+// A distance within which some of the threads that share the rows of a query have found k codes: none needs any beyond.
+template <class Distance>
+class SharedBound {
+public:
+    // The greatest distance while nothing is known.
+    Distance get() const { return bound_.load(std::memory_order_relaxed); }
+
+    void lower(Distance distance) {
+        Distance bound = get();
+        while (distance < bound && !bound_.compare_exchange_weak(bound, distance, std::memory_order_relaxed)) {
+        }
+    }
+
+private:
+    std::atomic<Distance> bound_{std::numeric_limits<Distance>::max()};
 };
 
 // Puts the hits of each query of a piece among the rows of it, sorted, into the query's list.

@@ -122,18 +122,4 @@ void SubstringTables::build(CodeView codes, std::size_t n_threads) {
     });
 }
 
-TableForm best_form(std::size_t n, std::size_t n_bits, double bytes_per_code) {
-    if (n == 0 || n_bits == 0) return {};
-    // Buckets that hold a few dozen codes on average.
-    const std::size_t n_bytes = (n_bits + 7) / 8;
-    const std::size_t run_bits = n < 1'000'000 ? std::clamp<std::size_t>(std::bit_width(n) - 5, 4, 14) : 16;
-    const TableForm form{std::max<std::size_t>(1, (8 * n_bytes + run_bits - 1) / run_bits), true};
-    for (const bool with_codes : {true, false}) {
-        const TableForm tried{form.n_tables, with_codes};
-        const auto bytes = static_cast<double>(SubstringTables::bytes_of(n, n_bytes, tried));
-        if (bytes <= bytes_per_code * static_cast<double>(n)) return tried;
-    }
-    return {};
-}
-
 }  // namespace pyhash

@@ -131,8 +131,4 @@ private:
     const std::uint8_t* bytes_ = nullptr;
 };
 
-// The form that makes searches of n codes of n_bits fast and takes about `bytes_per_code` at most. No tables where
-// none fits. Forms with copies of the codes are preferred.
-TableForm best_form(std::size_t n, std::size_t n_bits, double bytes_per_code);
-
 }  // namespace pyhash

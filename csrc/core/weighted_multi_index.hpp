@@ -11,6 +11,7 @@
 #include "core/kernel_table.hpp"
 #include "core/projection_view.hpp"
 #include "core/substring_tables.hpp"
+#include "core/table_queries.hpp"
 
 namespace pyhash {
 
@@ -25,11 +26,7 @@ struct WeightedMultiIndexCosts {
     }
 };
 
-struct WeightedMultiIndexHits {
-    std::vector<HitList<double>> lists;  // one for each query, empty for those given up
-    std::vector<std::size_t> given_up;   // the numbers of these queries, ascending
-    double cost = 0.0;                   // of all queries, by WeightedMultiIndexCosts
-};
+using WeightedMultiIndexHits = TableHits<double>;
 
 // A query whose cost would exceed `most_cost`, in ns by WeightedMultiIndexCosts, or where too many codes tie at the
 // k-th distance, is given up: search otherwise for it. Throws std::runtime_error where the tables are damaged.

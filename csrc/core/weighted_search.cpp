@@ -1,7 +1,6 @@
 #include "core/weighted_search.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -182,36 +181,21 @@ double seed_distance(const NibbleKernels& kernels, WeightedQuery& query, CodeVie
     return *kth;
 }
 
-// A distance within which k codes of a query lie: what one of the threads that share its rows has found serves all.
-class SharedBound {
-public:
-    // The next distance above it: a selection that has its own k takes what is below its bound, and a code at the k-th
-    // distance may come before those that are known.
-    double get() const { return std::nextafter(bound_.load(std::memory_order_relaxed), infinity); }
-
-    void lower(double distance) {
-        double bound = bound_.load(std::memory_order_relaxed);
-        while (distance < bound && !bound_.compare_exchange_weak(bound, distance, std::memory_order_relaxed)) {
-        }
-    }
-
-private:
-    static constexpr double infinity = std::numeric_limits<double>::infinity();
-
-    std::atomic<double> bound_{infinity};
-};
+// The next distance above it: a selection that has its own k takes what is below its bound, and a code at the k-th
+// distance may come before those that are known.
+double above(double distance) { return std::nextafter(distance, std::numeric_limits<double>::infinity()); }
 
 // One query of search_planes: its nearest so far, and rows that are yet to be looked at exactly.
 class PlanesQuery {
 public:
     PlanesQuery(const NibbleKernels& kernels, std::span<const double> projection, CodeView codes,
                 const NibblePlanes& planes, const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece,
-                std::uint8_t* tables, SharedBound* shared)
+                std::uint8_t* tables, SharedBound<double>* shared)
         : query_(projection, codes.n_bytes), selection_(wanted), codes_(codes), tables_(tables), shared_(shared) {
         if (wanted.k <= piece.n_rows) {
             shared_->lower(seed_distance(kernels, query_, codes, planes, wanted.k, mask, piece, tables));
         }
-        selection_.start_within(shared_->get());
+        selection_.start_within(above(shared_->get()));
         filled_for_ = std::min(selection_.bound(), query_.greatest_distance());
         query_.fill_tables(filled_for_, steps_of_bound, tables_);
     }
@@ -220,7 +204,7 @@ public:
 
     // Sums below it are of codes that can be wanted. The tables are filled anew where larger ones fit.
     std::uint8_t next_bound() {
-        selection_.start_within(shared_->get());
+        selection_.start_within(above(shared_->get()));
         const double bound = std::min(selection_.bound(), filled_for_);
         if (bound < filled_for_ * (least_steps / steps_of_bound)) {
             query_.fill_tables(bound, steps_of_bound, tables_);
@@ -266,14 +250,14 @@ private:
     SortedSelection selection_;
     CodeView codes_;
     std::uint8_t* tables_;
-    SharedBound* shared_;
+    SharedBound<double>* shared_;
     double filled_for_ = 0.0;  // the distance that the tables are scaled to
     std::vector<std::uint32_t> waiting_;
 };
 
 void search_planes(const NibbleKernels& kernels, ProjectionView projections, CodeView codes, const NibblePlanes& planes,
-                   const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece, std::span<SharedBound> shared,
-                   std::span<HitList<double>> lists) {
+                   const Wanted<double>& wanted, RowMask mask, const SearchPiece& piece,
+                   std::span<SharedBound<double>> shared, std::span<HitList<double>> lists) {
     constexpr std::size_t step = nibble_scan_codes / block_rows;
     const std::size_t table_bytes = planes.n_planes() * 16;
     const std::size_t n_groups = (piece.n_queries + nibble_queries - 1) / nibble_queries;
@@ -316,7 +300,7 @@ void search_planes(const NibbleKernels& kernels, ProjectionView projections, Cod
 std::vector<HitList<double>> weighted_search(const KernelTable& kernels, ProjectionView projections, CodeView codes,
                                              const NibblePlanes* planes, const Wanted<double>& wanted, RowMask mask,
                                              std::size_t n_threads) {
-    std::vector<SharedBound> shared(projections.n);
+    std::vector<SharedBound<double>> shared(projections.n);
     const auto search = [&](const SearchPiece& piece, std::span<HitList<double>> lists) {
         if (planes == nullptr || kernels.nibbles == nullptr) {
             search_codes(kernels, projections, codes, wanted, mask, piece, lists);

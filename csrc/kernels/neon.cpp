@@ -381,16 +381,6 @@ struct Float64 {
     static std::uint64_t positive(const std::int8_t* signs, std::size_t n) { return positive_signs(signs, n); }
 };
 
-void descend_f32(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
-                 std::uint64_t* words, std::int64_t* flips) {
-    descend<DescentLanes<Float32>>(problem, begin, end, values, words, flips);
-}
-
-void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
-                 std::uint64_t* words, std::int64_t* flips) {
-    descend<DescentLanes<Float64>>(problem, begin, end, values, words, flips);
-}
-
 constexpr NibbleKernels nibbles{.sum = sum_nibbles, .scan = scan_nibbles};
 
 KernelTable own_and_portable() {
@@ -404,8 +394,8 @@ KernelTable own_and_portable() {
     table.nibbles = &nibbles;
     table.add_chosen_i32 = add_chosen_rows<Int32>;
     table.add_chosen_f64 = add_chosen_rows<Float64>;
-    table.descend_f32 = descend_f32;
-    table.descend_f64 = descend_f64;
+    table.descend_f32 = descend<DescentLanes<Float32>>;
+    table.descend_f64 = descend<DescentLanes<Float64>>;
     return table;
 }
 

@@ -207,16 +207,6 @@ struct Lanes {
     }
 };
 
-void descend_f32(const DescentProblem<float>& problem, std::size_t begin, std::size_t end, float* values,
-                 std::uint64_t* words, std::int64_t* flips) {
-    descend<Lanes<float>>(problem, begin, end, values, words, flips);
-}
-
-void descend_f64(const DescentProblem<double>& problem, std::size_t begin, std::size_t end, double* values,
-                 std::uint64_t* words, std::int64_t* flips) {
-    descend<Lanes<double>>(problem, begin, end, values, words, flips);
-}
-
 // No tables of nibbles: without a byte shuffle they gain nothing over tables of bytes.
 constexpr BayesKernels bayes = bayes_kernels<FloatLanes<4>>();
 
@@ -232,8 +222,8 @@ constexpr KernelTable table{
     .weighted_hamming = weighted_hamming,
     .add_chosen_i32 = add_chosen<std::int32_t>,
     .add_chosen_f64 = add_chosen<double>,
-    .descend_f32 = descend_f32,
-    .descend_f64 = descend_f64,
+    .descend_f32 = descend<Lanes<float>>,
+    .descend_f64 = descend<Lanes<double>>,
     .bayes = &bayes,
 };
 
