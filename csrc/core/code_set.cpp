@@ -131,8 +131,6 @@ struct CodeSet::Hamming {
         return hamming_search(kernels, queries, codes, planes, wanted, mask, n_threads);
     }
 
-    static constexpr bool searches_tables = true;
-
     SearchSize size(CodeView codes, bool lean, const Wanted<Distance>& wanted) const {
         SearchSize size;
         size.n_queries = n_queries;
@@ -183,8 +181,6 @@ struct CodeSet::WeightedHamming {
                                           RowMask mask, std::size_t n_threads) const {
         return weighted_search(kernels, projections, codes, planes, wanted, mask, n_threads);
     }
-
-    static constexpr bool searches_tables = true;
 
     // Buckets that cost as little as the query's own differ from it in the bits of the least weights, so that more are
     // read than in a Hamming search, and a distance takes longer.
@@ -239,16 +235,14 @@ auto CodeSet::find(const Metric& metric, const Wanted<typename Metric::Distance>
     if (!sparse && grouping != nullptr && grouping->groups) {
         return find_in_groups(*grouping, metric, wanted, mask, n_threads);
     }
-    if constexpr (Metric::searches_tables) {
-        if (grouping == nullptr || !grouping->groups) {
-            SearchSize size = metric.size(codes_, lean_, wanted);
-            size.n_threads = n_threads;
-            const bool limited = wanted.k != Wanted<typename Metric::Distance>{}.k;
-            size.rank = limited ? static_cast<double>(wanted.k) / share : std::numeric_limits<double>::infinity();
-            if (sparse) size.scan = metric.sparse_scan_cost(codes_, share);
-            if (const SubstringTables* tables = tables_for(size)) {
-                return find_through_tables(*tables, size, sparse, metric, wanted, mask);
-            }
+    if (grouping == nullptr || !grouping->groups) {
+        SearchSize size = metric.size(codes_, lean_, wanted);
+        size.n_threads = n_threads;
+        const bool limited = wanted.k != Wanted<typename Metric::Distance>{}.k;
+        size.rank = limited ? static_cast<double>(wanted.k) / share : std::numeric_limits<double>::infinity();
+        if (sparse) size.scan = metric.sparse_scan_cost(codes_, share);
+        if (const SubstringTables* tables = tables_for(size)) {
+            return find_through_tables(*tables, size, sparse, metric, wanted, mask);
         }
     }
     return scan(sparse, metric, wanted, mask, n_threads);
@@ -327,11 +321,14 @@ const CodeSet::Grouping* CodeSet::grouping() const {
 // One thread builds; others search on without tables meanwhile. A process forked at that moment never builds them.
 const SubstringTables* CodeSet::tables_for(const SearchSize& size) const {
     if (const SubstringTables* tables = tables_.get()) return tables;
-    if (!choice_.worth_building(size) || building_tables_.exchange(true)) return tables_.get();
     try {
+        if (!choice_.worth_building(size) || building_tables_.exchange(true)) return tables_.get();
         build_own_tables(size.n_threads);
     } catch (const std::bad_alloc&) {
         choice_.give_up_tables();
+    } catch (...) {
+        building_tables_.store(false);
+        throw;
     }
     building_tables_.store(false);
     return tables_.get();

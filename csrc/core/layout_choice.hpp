@@ -81,6 +81,7 @@ private:
     std::optional<double> measured(const SearchSize& size) const;
     std::optional<double> predicted(const SearchSize& size) const;
     bool pays(const SearchSize& size) const;
+    bool is_predicted_to_pay(const SearchSize& size) const;
     double cost_of_tables() const;
 
     CodeView codes_;

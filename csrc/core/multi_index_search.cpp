@@ -209,8 +209,8 @@ private:
         bool goes_on = false;
         while (run < end) {
             // Positions of a run ascend: after k of it, another one as far as the k-th is too late.
-            const bool strict =
-                goes_on && !wanted_.all_ties && nearest_.full() && n_within_kth(table, first_slot) >= wanted_.k;
+            const bool strict = goes_on && !wanted_.all_ties && nearest_.full() &&
+                                n_within_kth(table, {first_slot, run->begin}) >= wanted_.k;
             const std::size_t bound = nearest_.kth_distance() + (strict ? 0 : 1);
             const CodeRun* const first = run;
             std::size_t n = 0;
@@ -233,9 +233,10 @@ private:
         }
     }
 
-    std::size_t n_within_kth(std::size_t table, std::uint32_t first_slot) {
-        return static_cast<std::size_t>(std::ranges::count_if(
-            nearest_.drop_far(), [&](const Found& code) { return code.table == table && code.slot >= first_slot; }));
+    std::size_t n_within_kth(std::size_t table, CodeRun slots) {
+        return static_cast<std::size_t>(std::ranges::count_if(nearest_.drop_far(), [&](const Found& code) {
+            return code.table == table && code.slot >= slots.begin && code.slot < slots.end;
+        }));
     }
 
     void read_batch(std::size_t table, std::span<const CodeRun> runs, std::size_t n_codes, std::size_t bound) {

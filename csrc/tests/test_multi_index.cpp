@@ -168,6 +168,23 @@ static void ties_of_other_buckets_are_kept() {
     }
 }
 
+// The k-th distance was found in a bucket that stands behind the long one: what is left of the long one comes before.
+static void ties_of_a_long_bucket_are_kept() {
+    std::vector<std::uint8_t> bytes;
+    for (std::size_t i = 0; i < 2000; ++i) bytes.insert(bytes.end(), {0, 255});
+    bytes.insert(bytes.end(), {0, 3, 1, 7});  // rows 2000 and 2001, as far from the query
+    const CodeView codes{bytes.data(), 2002, 2};
+    const std::vector<std::uint8_t> query{1, 0};
+    for (const bool with_codes : {true, false}) {
+        for (const std::size_t k : Sizes{1, 2, 3}) {
+            const auto wanted = wanted_of(k, 16, false);
+            const auto found = multi_index_search(selected_kernels(), {query.data(), 1, 2}, codes,
+                                                  SubstringTables(codes, {2, with_codes}, 1), wanted, nullptr, 1);
+            CHECK(same(found.lists[0], by_definition(query.data(), codes, wanted, nullptr)));
+        }
+    }
+}
+
 // What the tables hold, by their definition; the bytes do not depend on the threads.
 static void tables_are_complete(const Codes& codes, std::initializer_list<TableForm> forms) {
     for (const TableForm form : forms) {
@@ -277,6 +294,7 @@ static void forms_are_checked() {
 int main() {
     searches_agree_with_definition();
     ties_of_other_buckets_are_kept();
+    ties_of_a_long_bucket_are_kept();
     Random random(2);
     tables_are_complete(clustered(random, 20'000, 5, 40, 6), {{3, true}, {4, false}});
     Codes many({random_bytes(random, 3 * 1'000'000)}, 3);  // so many that tables are built in parts

@@ -43,12 +43,12 @@ class CodeIndex(EditableCodes):
     model : fitted model or str, optional
         The model that makes the codes, or its ``fingerprint``. Codes of another model are refused then.
     layout : {"auto", "scan", "multi-index"}
-        How searches find the nearest. "scan": they look at every distinct code. "multi-index": at those alone that
-        share a run of bits with the query, or nearly, by tables over each run; the answers are the same. "auto": by
-        tables where they are predicted to be faster, once there were enough searches to pay for building them.
+        How searches find the nearest; the answers are the same. "scan": they look at every distinct code.
+        "multi-index": they look codes up in tables over runs of bits, where that is faster. "auto": tables are built
+        once there were enough searches to pay for it, if they are predicted to be twice as fast.
     layout_bytes_per_code : float
-        Memory of the tables for each code, at most. 64 bits take 48 bytes, 128 bits 160; within less, tables hold no
-        copies of the codes and are slower, or there are none.
+        Memory of the tables for each code, at most. A million codes of 64 bits take 49 bytes each, of 128 bits 160,
+        fewer codes a little more; within less, tables hold no copies of the codes and are slower, or there are none.
 
     Raises
     ------

@@ -88,7 +88,7 @@ class SearchableCodes(SegmentedCodes):
             If `allowed` is a mask of another length.
             If `model` is not the one whose codes the index holds.
         ModelFormatError
-            If the index is mapped, and the search meets a damaged byte in its tables.
+            If the index is mapped, and the search notices damage in its tables; ``verify`` finds all.
 
         Examples
         --------
@@ -184,7 +184,7 @@ class SearchableCodes(SegmentedCodes):
             If `allowed` is a mask of another length.
             If `model` is not the one whose codes the index holds.
         ModelFormatError
-            If the index is mapped, and the search meets a damaged byte in its tables.
+            If the index is mapped, and the search notices damage in its tables; ``verify`` finds all.
 
         Notes
         -----
@@ -243,7 +243,7 @@ class SearchableCodes(SegmentedCodes):
             If `allowed` is a mask of another length.
             If `model` is not the one whose codes the index holds.
         ModelFormatError
-            If the index is mapped, and the search meets a damaged byte in its tables.
+            If the index is mapped, and the search notices damage in its tables; ``verify`` finds all.
 
         Examples
         --------
