@@ -9,7 +9,6 @@
 #include <numeric>
 #include <span>
 
-
 namespace pyhash {
 namespace {
 

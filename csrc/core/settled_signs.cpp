@@ -76,8 +76,8 @@ void pack_settled_signs(const Directions& directions, const SignedRows& rows, st
                         std::uint8_t* codes, std::uint8_t* doubtful) {
     const std::size_t n_features = directions.n_features, n_bits = directions.n_bits, n_bytes = (n_bits + 7) / 8;
     // Bounds of the error by Cauchy and Schwarz: a rounding, of half an epsilon, for each product and sum, one for w,
-    // and a few for the length of the row; the intercept is rounded twice, after its sum in float64. The last keeps clear
-    // of the least numbers.
+    // and a few for the length of the row; the intercept is rounded twice, after its sum in float64. The last keeps
+    // clear of the least numbers.
     const float of_length = 0.51f * FLT_EPSILON * static_cast<float>(n_features + 8);
     float largest = 0;
     for (std::size_t l = 0; l < n_bits; ++l) largest = std::max(largest, std::abs(directions.intercepts[l]));

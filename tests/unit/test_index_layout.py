@@ -237,3 +237,17 @@ def test_parameters(saved, parameters, error, message):
         CodeIndex(N_BITS, **parameters)
     with pytest.raises(error, match=message):
         CodeIndex.open(saved, **parameters)
+
+
+def test_ties_in_long_buckets():
+    """Three tight clusters: a table has all codes of one in a few buckets, and many tie at the k-th distance."""
+    rng = np.random.default_rng(2)
+    centers = rng.integers(0, 256, (3, 8), dtype=np.uint8)
+    codes = centers[rng.integers(0, 3, 300_000)] ^ np.packbits(rng.random((300_000, 64), np.float32) < 0.02, axis=1)
+    queries = codes[:1500] ^ np.packbits(rng.random((1500, 64)) < 0.05, axis=1)
+    index, scan = CodeIndex(64, layout="multi-index"), CodeIndex(64, layout="scan")
+    for each in (index, scan):
+        each.add(codes)
+    for k in (1, 10):
+        assert_same(index.search(queries, k), scan.search(queries, k))
+    assert index.stats()["layouts"][0]["layout"] == "multi-index"
