@@ -83,7 +83,8 @@ def test_answers_are_those_of_a_scan(scan):
     assert n_tables_of(index) == [0]
     index.search(CODES[:1], k=10)  # builds them
     (of,) = index.stats()["layouts"]
-    assert (of["n"], of["layout"]) == (N, "multi-index")
+    assert of["n"] == N
+    assert of["n_tables"] > 1
     assert f"us through {of['n_tables']} tables" in of["reason"]
     assert_same_answers(index, scan)
     assert all_have_tables(index)
