@@ -622,7 +622,8 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         out = np.empty((n, self._n_bits_of(state)), dtype=np.float32)
         n_sets = 0 if encoder == "bits" else len(cast("LabelSets", state.label_sets).counts)
         for block in row_blocks(n, n_sets):
-            out[block] = project(block)
+            with np.errstate(over="ignore"):
+                out[block] = project(block)
         return refuse_overflow(out, names)
 
     def _row_projector(
