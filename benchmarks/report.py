@@ -239,6 +239,13 @@ _SIZE = {"codes × queries": _sizes}
 _BITS_K = {"bits": _of_case("bits"), "k": _of_case("k")}
 _RATES = {"pyhash": _gcodes("ours"), "FAISS": _gcodes("FAISS"), "numpy": _gcodes("numpy")}
 _AGAINST = {"times FAISS (which)": _faiss_ratio, "target": _target}
+_AGAINST_SCAN = {
+    "queries at once": _of_case("queries"),
+    "scan": _microseconds("scan"),
+    "chosen": _microseconds("ours"),
+    "times the scan": _ratio("scan", "{:.2f}"),
+    "target": _target,
+}
 
 _PIPELINES = {
     "pyhash": "ours",
@@ -291,11 +298,7 @@ _SECTIONS = {
             "codes": _of_case("data"),
             "n": lambda r: f"{r['case']['codes']:,}",
             **_BITS_K,
-            "queries at once": _of_case("queries"),
-            "scan": _microseconds("scan"),
-            "chosen": _microseconds("ours"),
-            "times the scan": _ratio("scan", "{:.2f}"),
-            "target": _target,
+            **_AGAINST_SCAN,
             "layout": _note("layout"),
             "bytes": _note("bytes a code", "{:.0f}"),
         },
@@ -308,11 +311,7 @@ _SECTIONS = {
             "n": lambda r: f"{r['case']['codes']:,}",
             "bits": _of_case("bits"),
             "d ≤": _of_case("radius"),
-            "queries at once": _of_case("queries"),
-            "scan": _microseconds("scan"),
-            "chosen": _microseconds("ours"),
-            "times the scan": _ratio("scan", "{:.2f}"),
-            "target": _target,
+            **_AGAINST_SCAN,
             "layout": _note("layout"),
         },
     ),
@@ -323,11 +322,7 @@ _SECTIONS = {
             "codes": _of_case("data"),
             "n": lambda r: f"{r['case']['codes']:,}",
             **_BITS_K,
-            "queries at once": _of_case("queries"),
-            "scan": _microseconds("scan"),
-            "chosen": _microseconds("ours"),
-            "times the scan": _ratio("scan", "{:.2f}"),
-            "target": _target,
+            **_AGAINST_SCAN,
         },
     ),
     "growth": (

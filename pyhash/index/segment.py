@@ -71,7 +71,8 @@ class Segment:
             n = len(self.ids) if self.alive is None else len(rows_of_mask(self.alive, len(self.ids)))
             object.__setattr__(self, "n_alive", n)
         if self.code_set is None:
-            object.__setattr__(self, "code_set", code_set_of(self.codes, self.layout, lean=self.lean))
+            code_set = _core.CodeSet(self.codes, self.lean, self.layout.name, self.layout.bytes_per_code)
+            object.__setattr__(self, "code_set", code_set)
 
     @classmethod
     def of_stored(cls, arrays: SegmentArrays, stored: StoredSegment, layout: Layout, *, lean: bool) -> Segment:
@@ -147,11 +148,6 @@ class Segment:
 
 
 Segments: TypeAlias = tuple[Segment, ...]
-
-
-def code_set_of(codes: Codes, layout: Layout, *, lean: bool = False) -> _core.CodeSet:
-    """Return the codes as the core searches them."""
-    return _core.CodeSet(codes, lean, layout.name, layout.bytes_per_code)
 
 
 def merge_segments(segments: Segments, layout: Layout = AUTO) -> Segment:
