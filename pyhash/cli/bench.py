@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,9 @@ from pyhash._files.atomic import atomic_file
 from pyhash._inputs.checks import check_choice
 from pyhash._inputs.chunks import Remainder
 from pyhash._inputs.value_text import value_text
+from pyhash.cli import argument_types as types
 from pyhash.cli.charts import require_charts
+from pyhash.cli.parser import CommandParser
 from pyhash.comparison import PRESETS, Comparison, compare
 from pyhash.comparison.comparison import AT
 from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, Rounds, direction_name
@@ -33,7 +36,155 @@ _ROUNDS: Rounds = "shallow"
 _METHODS = ("boch", "lemon+rbf", "cca-itq")
 
 
-def run(
+def add_arguments(parser: CommandParser) -> None:
+    """Add the description, the arguments and an example of the command."""
+    parser.description = (
+        "Run every method at every length with every seed, and write results.jsonl, table.md and charts. Runs whose "
+        "results are in the folder are not repeated: after Ctrl-C, the same command resumes."
+    )
+    parser.examples = ("pyhash bench --data multilabel --methods lemon,cca-itq --bits 16,32 --seeds 2 --no-charts",)
+    parser.argument_default = argparse.SUPPRESS  # the defaults are those of compare_methods
+    parser.add_argument(
+        "--preset",
+        metavar="PAPER/DATASET",
+        help="the experiment of a paper, such as shoh/fashionvc, which other options override; 'list' prints all, with "
+        "what each paper leaves open",
+    )
+    parser.add_argument(
+        "--data",
+        help="emoji, hierarchical, multilabel, or a .mat or .npz file (default: emoji)",
+    )
+    parser.add_argument(
+        "--names",
+        type=types.pairs,
+        metavar="VIEW=ARRAY,...",
+        help="names of the arrays in a file, such as image=X1,text=X2,labels=L (default: usual names)",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="KIND[+KIND...]",
+        help="labels to learn, of one kind or of several joined by a plus (default: the finest of the hierarchy)",
+    )
+    parser.add_argument(
+        "--relevance",
+        metavar="KIND",
+        help="labels that define relevance (default: those to learn, or the finest of several)",
+    )
+    parser.add_argument(
+        "--split",
+        help="rows that are queries: a split of the data, 'random' (a tenth of the rows), or a random split of a "
+        "published size: mirflickr, nus-wide, nus-wide-2100, nus-wide-5000, iapr-tc12, fashionvc, ssense (default: the "
+        "first of the data, or random)",
+    )
+    parser.add_argument(
+        "--sweep",
+        type=types.sweep,
+        action="append",
+        metavar="METHOD:PARAMETER=VALUE,...",
+        help="run a method at every combination of values, such as lemon:alpha=1,1e2,beta=1,10; numbers, true, false, "
+        "none or words; 0.2/0.8 for a sequence, image:0.1/text:1 for a value of each modality; may be repeated",
+    )
+    parser.add_argument(
+        "--set",
+        type=types.setting,
+        action="append",
+        dest="parameters",
+        metavar="METHOD:PARAMETER=VALUE,...",
+        help="parameters of a method in the place of its defaults, such as lemon:alpha=1e2,beta=10; may be repeated",
+    )
+    parser.add_argument(
+        "--views",
+        type=types.names,
+        help="modalities to learn, such as image,text (default: all; for emoji image_deep,text)",
+    )
+    parser.add_argument(
+        "--methods",
+        type=types.names,
+        help="names joined by commas, such as boch+instance,lemon+rbf,dsfh+posterior; @ and kinds of labels after a "
+        "name are what this method learns, such as lemon@level1+level2 (default: boch,lemon+rbf,cca-itq; with --sweep "
+        "none)",
+    )
+    parser.add_argument("--bits", type=types.integers(1), help="lengths of codes in bits (default: 16,32,64)")
+    parser.add_argument("--seeds", type=types.integer(1), help="number of seeds: 0, 1, ... (default: 3)")
+    parser.add_argument(
+        "--chunk-size",
+        type=types.integer(1),
+        help="number of rows that online methods learn at a time (default: 2000)",
+    )
+    parser.add_argument(
+        "--remainder",
+        choices=("keep", "merge"),
+        help="what becomes of a last chunk of fewer rows: learned as it is, or joined to the one before (default: "
+        "keep)",
+    )
+    parser.add_argument(
+        "--rounds",
+        choices=("shallow", "online", "all", "none"),
+        help="methods with mAP after every round: all but deep ones, where methods that learn whole data are fitted "
+        "again on the rows so far; only online ones, which saves these fits; all; or none (default: shallow)",
+    )
+    parser.add_argument(
+        "--protocol",
+        type=types.names,
+        dest="protocols",
+        metavar="PROTOCOL",
+        help="presets, or choices such as cutoff=50:ties=expected, joined by commas (default: shoh)",
+    )
+    parser.add_argument(
+        "--directions",
+        type=types.directions,
+        metavar="QUERY->DATABASE,...",
+        help="modalities of queries and database, such as 'image->text,image+text->text' (default: every pair)",
+    )
+    parser.add_argument(
+        "--database",
+        choices=("learned", "encoded", "fused"),
+        help="codes to search: those learned, those encoded from the modality searched, or those encoded from all "
+        "modalities together (default: learned)",
+    )
+    parser.add_argument(
+        "--weights",
+        type=types.weights,
+        metavar="VIEW=NUMBER,...",
+        help="weights of modalities where several are fused (default: 1 each)",
+    )
+    parser.add_argument(
+        "--learn-fraction",
+        type=types.fraction,
+        metavar="SHARE",
+        help="share of the database rows to learn; below 1 only the others are searched, which needs --database "
+        "encoded or fused (default: 1)",
+    )
+    parser.add_argument(
+        "--learn-rows",
+        type=types.integer(1),
+        metavar="N",
+        help="number of database rows to learn; all are searched, which needs --database encoded or fused (default: "
+        "all)",
+    )
+    parser.add_argument("--out", type=types.folder, help="folder to write (default: pyhash-bench)")
+    parser.add_argument(
+        "--no-charts", dest="charts", action="store_false", help="draw no charts; matplotlib is then not needed"
+    )
+    parser.add_argument(
+        "--threads",
+        type=types.integer(1),
+        dest="n_threads",
+        metavar="THREADS",
+        help="number of threads (default: PYHASH_NUM_THREADS, or all CPUs)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the comparison, or the preset, that the arguments describe."""
+    given = {name: value for name, value in vars(arguments).items() if name not in ("command", "run", "preset")}
+    if "preset" in arguments:
+        run_preset(arguments.preset, given)
+    else:
+        compare_methods(**given)
+
+
+def compare_methods(
     *,
     data: str = "emoji",
     names: Mapping[str, str] | None = None,
@@ -145,7 +296,7 @@ def run_preset(name: str, given: Mapping[str, Any]) -> None:
     if "protocols" not in given:
         options["protocols"] = [p if isinstance(p, str) else _protocol_text(p) for p in preset.protocols]
     print(f"{preset.describe()}\n")
-    run(**options | {"parameters": [*preset.parameters_of(compared).items(), *given.get("parameters", [])]})
+    compare_methods(**options | {"parameters": [*preset.parameters_of(compared).items(), *given.get("parameters", [])]})
 
 
 def _protocol_text(protocol: Protocol) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,8 +15,10 @@ from tqdm import tqdm
 
 from pyhash import evaluation, plotting
 from pyhash._inputs.labels import one_hot
+from pyhash.cli import argument_types as types
 from pyhash.cli.charts import require_charts
 from pyhash.cli.model_folder import MODELS, Catalogue, ModelFolder, Picture, staged, write_json, write_model_folder
+from pyhash.cli.parser import CommandParser
 from pyhash.codes import pack
 from pyhash.datasets import Dataset, load_emoji
 from pyhash.index import CodeIndex
@@ -62,7 +65,59 @@ class MethodResult:
     same: dict[str, float | None]  # share of the queries that find their own emoji; None if it is never in the index
 
 
-def run(
+def add_arguments(parser: CommandParser) -> None:
+    """Add the description, the arguments and an example of the command."""
+    parser.description = (
+        "Learn 8,000 image-text pairs in chunks with each method, measure retrieval after every chunk, and answer "
+        "twelve text queries with the last method. The model and the index of the last method, and charts of all "
+        "methods, are written to a folder that `pyhash search` reads."
+    )
+    parser.examples = ("pyhash demo --methods lemon --no-charts --out my-demo",)
+    parser.add_argument(
+        "--methods",
+        type=types.names,
+        default=["lemon+rbf", "boch+instance"],
+        help="names joined by commas, such as dsfh or dhsl; the last method answers the queries and is saved. Methods "
+        "that are not online learn all pairs in one round (default: lemon+rbf,boch+instance)",
+    )
+    parser.add_argument(
+        "--bits", type=types.integer(1), default=64, help="length of a code in bits (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=types.integer(0), default=0, help="seed of all random choices (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("pair", "emoji"),
+        default="pair",
+        help="queries: new pictures of known emoji (pair), or emoji never seen (emoji) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--chunk-size",
+        type=types.integer(1),
+        default=2000,
+        help="number of pairs that online methods learn at a time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=types.folder, default=Path("pyhash-demo"), help="folder to write (default: %(default)s)"
+    )
+    parser.add_argument("--no-charts", action="store_true", help="draw no charts; matplotlib is then not needed")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the demo that the arguments describe."""
+    learn_and_answer(
+        methods=arguments.methods,
+        n_bits=arguments.bits,
+        seed=arguments.seed,
+        split=arguments.split,
+        chunk_size=arguments.chunk_size,
+        out=arguments.out,
+        charts=not arguments.no_charts,
+    )
+
+
+def learn_and_answer(
     *, methods: Sequence[str], n_bits: int, seed: int, split: str, chunk_size: int, out: Path, charts: bool
 ) -> None:
     """Learn and measure with every method, answer queries with the last, and write all results to a folder."""

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from pyhash.cli import argument_types as types
 from pyhash.cli.model_folder import ModelFolder, read_model_folder
+from pyhash.cli.parser import CommandParser
 
 
-def run(directory: Path, query: str, *, k: int, as_json: bool) -> None:
+def add_arguments(parser: CommandParser) -> None:
+    """Add the description, the arguments and an example of the command."""
+    parser.description = (
+        "Find the emoji pictures that are nearest to some words, in the folder that `pyhash demo` wrote."
+    )
+    parser.examples = ('pyhash search pyhash-demo "cat face"',)
+    parser.add_argument("model_dir", type=Path, metavar="MODEL_DIR", help="folder that `pyhash demo` wrote")
+    parser.add_argument("query", type=types.words, metavar="WORDS", help='words to search for, such as "cat face"')
+    parser.add_argument(
+        "-k", type=types.integer(1), default=10, help="number of pictures to show (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print what is nearest to the words."""
+    search(arguments.model_dir, arguments.query, k=arguments.k, as_json=arguments.json)
+
+
+def search(directory: Path, query: str, *, k: int, as_json: bool) -> None:
     """Print the `k` pictures of the folder's index that are nearest to the words, by weighted Hamming distance."""
     folder = read_model_folder(directory)
     known, unknown = split_words(query, folder)

@@ -476,7 +476,7 @@ def test_an_interrupt_that_is_dropped_comes_again(capsys, monkeypatch):
             time.sleep(1)
         time.sleep(30)
 
-    monkeypatch.setattr("pyhash.cli.main._demo", drop_it)
+    monkeypatch.setattr("pyhash.cli.demo.run", drop_it)
     start = time.monotonic()
     code, _, err = run(capsys, "demo")
     assert time.monotonic() - start < 25
