@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash import datasets as datasets
     from pyhash import deep as deep
     from pyhash import distributed as distributed
+    from pyhash import encoders as encoders
     from pyhash import evaluation as evaluation
     from pyhash import interop as interop
     from pyhash import plotting as plotting
@@ -32,7 +33,9 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
 
     __version__: str
 else:
-    _SUBMODULES = ("codes", "comparison", "datasets", "evaluation", "interop", "methods", "plotting", "search")
+    _SUBMODULES = (
+        *("codes", "comparison", "datasets", "encoders", "evaluation", "interop", "methods", "plotting", "search"),
+    )
     _OF_EXTRAS = ("deep", "distributed")  # not in __all__: a star import must need neither torch nor dask
     _ERRORS = ("ClusterError", "IndexChangedError", "IndexLockedError", "ModelFormatError", "NotFittedError")
     _MODULES = {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyhash._extras import require
 from pyhash.interop.code_table import STATE_TABLE, CodeTable, check_columns, check_identifier
-from pyhash.interop.extras import require
 from pyhash.interop.words import from_words, n_words_of, to_words
 
 if TYPE_CHECKING:

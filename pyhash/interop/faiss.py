@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyhash._extras import require
 from pyhash._inputs.checks import check_codes, check_n_bits, n_bytes_of
 from pyhash._inputs.ids import check_ids
-from pyhash.interop.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pyhash._extras import require
 from pyhash._inputs.checks import n_bytes_of
 from pyhash.interop.code_table import BLOCK_ROWS, STATE_TABLE, CodeTable, check_columns
-from pyhash.interop.extras import require
 from pyhash.interop.msb import from_msb_bytes, to_msb_bytes
 
 if TYPE_CHECKING:

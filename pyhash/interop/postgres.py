@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pyhash._extras import require
 from pyhash.interop.code_table import STATE_TABLE, CodeTable, check_columns, check_identifier
-from pyhash.interop.extras import require
 from pyhash.interop.pgvector import to_bit_strings
 from pyhash.interop.postgres_copy import copied, ids_of_copy, rows_of_copy
 

@@ -190,8 +190,19 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # Each folder and module of the package has a layer of its own, lowest first; a layer imports from those before it.
 LAYERS = [
-    *("_lazy", "errors", "_inputs", "_core", "codes", "_files", "search", "interop", "index"),
-    *("datasets", "evaluation", "methods", "deep", "stream", "distributed", "plotting", "comparison", "cli"),
+    *("_lazy", "_extras", "errors", "_inputs", "_core", "codes", "_files", "search", "interop", "index"),
+    *(
+        "encoders",
+        "datasets",
+        "evaluation",
+        "methods",
+        "deep",
+        "stream",
+        "distributed",
+        "plotting",
+        "comparison",
+        "cli",
+    ),
 ]
 
 
@@ -264,6 +275,7 @@ def test_public_docstrings_are_whole():
         datasets,
         deep,
         distributed,
+        encoders,
         evaluation,
         index,
         interop,
@@ -273,8 +285,8 @@ def test_public_docstrings_are_whole():
     )
     from pyhash.methods.parts import descent
 
-    modules = (codes, comparison, datasets, deep, distributed, evaluation, index, interop, methods, plotting, search)
-    for module in (*modules, descent):
+    modules = (codes, comparison, datasets, deep, distributed, encoders, evaluation, index, interop, methods)
+    for module in (*modules, plotting, search, descent):
         for name in module.__all__:
             if not callable(getattr(module, name)):
                 continue
