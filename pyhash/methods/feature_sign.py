@@ -10,13 +10,14 @@ import numpy as np
 from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.state import Chunk
-from pyhash.methods.projections import ProjectionMethod
+from pyhash.methods.unimodal import UnimodalMethod
 
 
-class FeatureSign(ProjectionMethod[Settings]):
+class FeatureSign(UnimodalMethod[Settings]):
     """Signs of centred features: those of the ``n_bits`` features that vary most.
 
-    Each modality is learned alone: codes of different modalities are unrelated.
+    Each modality is learned alone: codes of different modalities are unrelated. With one modality it is a transformer
+    of scikit-learn, for its pipelines: ``fit(X)`` and ``transform(X)``.
 
     Parameters
     ----------
@@ -40,7 +41,6 @@ class FeatureSign(ProjectionMethod[Settings]):
     array([[ 1., -1.]], dtype=float32)
     """
 
-    is_supervised = False
     _bits_are_directions = True
 
     def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None) -> None:

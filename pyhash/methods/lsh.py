@@ -10,13 +10,14 @@ import numpy as np
 from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.state import Chunk
-from pyhash.methods.projections import ProjectionMethod
+from pyhash.methods.unimodal import UnimodalMethod
 
 
-class LSH(ProjectionMethod[Settings]):
+class LSH(UnimodalMethod[Settings]):
     """Locality sensitive hashing by random hyperplanes (Charikar, STOC 2002).
 
-    Each modality is learned alone: codes of different modalities are unrelated.
+    Each modality is learned alone: codes of different modalities are unrelated. With one modality it is a transformer
+    of scikit-learn, for its pipelines: ``fit(X)`` and ``transform(X)``.
 
     Parameters
     ----------
@@ -41,8 +42,6 @@ class LSH(ProjectionMethod[Settings]):
     >>> model.encode([[7.0, 1.0]], modality="x").shape
     (1, 8)
     """
-
-    is_supervised = False
 
     def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None, seed: int = 0) -> None:
         self.n_bits = n_bits

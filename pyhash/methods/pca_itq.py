@@ -14,7 +14,7 @@ from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.itq import itq_rotations, record_rotations
 from pyhash.methods.parts.principal import principal_directions
 from pyhash.methods.parts.state import Chunk
-from pyhash.methods.projections import ProjectionMethod
+from pyhash.methods.unimodal import UnimodalMethod
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,11 @@ class PCAITQSettings(Settings):
     n_iter: int
 
 
-class PCAITQ(ProjectionMethod[PCAITQSettings]):
+class PCAITQ(UnimodalMethod[PCAITQSettings]):
     """Principal components, rotated by iterative quantization (Gong et al., TPAMI 2013).
 
-    Each modality is learned alone: codes of different modalities are unrelated.
+    Each modality is learned alone: codes of different modalities are unrelated. With one modality it is a transformer
+    of scikit-learn, for its pipelines: ``fit(X)`` and ``transform(X)``.
 
     Parameters
     ----------
@@ -67,7 +68,6 @@ class PCAITQ(ProjectionMethod[PCAITQSettings]):
     (100, 1)
     """
 
-    is_supervised = False
     _bits_are_directions = True
 
     def __init__(

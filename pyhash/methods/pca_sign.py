@@ -11,13 +11,14 @@ from pyhash.methods.linear import Settings
 from pyhash.methods.parts.arrays import Matrix
 from pyhash.methods.parts.principal import principal_directions
 from pyhash.methods.parts.state import Chunk
-from pyhash.methods.projections import ProjectionMethod
+from pyhash.methods.unimodal import UnimodalMethod
 
 
-class PCASign(ProjectionMethod[Settings]):
+class PCASign(UnimodalMethod[Settings]):
     """Signs of principal components.
 
-    Each modality is learned alone: codes of different modalities are unrelated.
+    Each modality is learned alone: codes of different modalities are unrelated. With one modality it is a transformer
+    of scikit-learn, for its pipelines: ``fit(X)`` and ``transform(X)``.
 
     Parameters
     ----------
@@ -41,7 +42,6 @@ class PCASign(ProjectionMethod[Settings]):
     (1, 1)
     """
 
-    is_supervised = False
     _bits_are_directions = True
 
     def __init__(self, n_bits: int = 32, *, feature_maps: Mapping[str, Any] | None = None) -> None:

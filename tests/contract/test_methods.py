@@ -556,7 +556,7 @@ def spoiled(name, row, value):
 
 
 WRONG_VIEWS = [
-    ([1, 2], TypeError, "views must be a mapping of modality names to features, got list"),
+    (5, TypeError, "views must be a mapping of modality names to features, got int"),
     ({}, ValueError, "views must hold at least one modality, got none"),
     ({0: DATA.views["text"]}, TypeError, "views must have names of type str, got 0"),
     (

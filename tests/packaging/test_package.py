@@ -324,6 +324,7 @@ GUIDES = [
             "own-data",
             "queries-of-several-modalities",
             "scale-out",
+            "scikit-learn",
             "stream-folder",
             "streams",
             "three-modalities",

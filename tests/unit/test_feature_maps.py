@@ -284,7 +284,7 @@ def test_wrong_rows(feature_map, X):
         feature_map.fit(X[0])
     feature_map.fit(X)
     for wrong, error, message in (
-        (X[:, :8], ValueError, r"X must have shape \(n, 9\), got \(50, 8\)"),
+        (X[:, :8], ValueError, r"X has 8 features, but \w+ is expecting 9 features as input"),
         (X[0], ValueError, r"one sample is x\[None, :\]"),
         (X * np.nan, ValueError, "X must be finite, got nan in row 0, column 0"),
         (csr_array(X / 0.1).multiply(np.inf), ValueError, "X must be finite"),

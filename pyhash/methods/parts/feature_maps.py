@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
@@ -22,9 +22,9 @@ from pyhash._inputs.checks import (
     shape_of_features,
 )
 from pyhash._inputs.sparse import checked_sparse
-from pyhash.errors import NotFittedError
 from pyhash.methods.parts.growth import KernelFactor, complete_rows
 from pyhash.methods.parts.parameters import Parameters
+from pyhash.methods.parts.transformer import Transformer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -84,14 +84,21 @@ def _with_zeros(rows: Features, where: NDArray[np.bool_]) -> Features:
     return copied
 
 
-class FeatureMap(Parameters, ABC):
+class FeatureMap(Transformer, Parameters):
     """Base class of feature maps: fitted on the first chunk of a stream, applied to all later features.
 
     Every method takes ``feature_maps={modality: map}``. A map is one of this module, any object with scikit-learn's
     ``fit(X)`` and ``transform(X)``, or None to leave the features unchanged. Methods fit a copy: the object that was
-    passed does not change.
+    passed does not change. Maps are transformers of scikit-learn too, for its pipelines.
 
     Learned attributes end in an underscore. The file of a model stores them.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of columns of the rows in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,), object
+        Names of the columns; only where ``fit`` was given a data frame whose columns all have names of type str.
 
     Examples
     --------
@@ -103,15 +110,15 @@ class FeatureMap(Parameters, ABC):
     (3, 1)
     """
 
-    _n_features: int | None = None
-
-    def fit(self, X: Any) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the map to rows.
 
         Parameters
         ----------
         X : array_like or scipy.sparse of shape (n, n_features)
-            n >= 1.
+            n >= 1. Data frames count as arrays.
+        y : object
+            Ignored; scikit-learn passes it.
 
         Returns
         -------
@@ -128,21 +135,23 @@ class FeatureMap(Parameters, ABC):
         TypeError, ValueError
             If a parameter is not one that the class describes.
         """
-        rows = as_rows("X", X)
-        n, _ = shape_of_features("X", rows)
-        if n == 0:
+        rows = self._rows_to_fit(X)
+        if rows.shape[0] == 0:
             raise ValueError("X must have at least one row, got none")
         check_rows("X", rows)
         with _naming("X"):
-            return self.fit_checked(rows)
-
-    def fit_checked(self, rows: Features) -> Self:
-        """Fit the map to rows that were checked."""
-        self._fit(rows)
-        self._n_features = int(rows.shape[1])
+            self.fit_checked(rows)
+        self._remember_names(X)
         return self
 
-    def transform(self, X: Any) -> Features:
+    def fit_checked(self, rows: Features) -> Self:
+        """Fit the map to rows that were checked, whose columns have no names."""
+        self._fit(rows)
+        self.n_features_in_ = int(rows.shape[1])
+        self._remember_names(rows)
+        return self
+
+    def transform(self, X: Any) -> Any:
         """Return the rows mapped.
 
         Parameters
@@ -152,6 +161,7 @@ class FeatureMap(Parameters, ABC):
         Returns
         -------
         ndarray or csr_array of shape (n, n_features_out), float64
+            A data frame where ``set_output`` says so.
 
         Raises
         ------
@@ -162,14 +172,17 @@ class FeatureMap(Parameters, ABC):
         ValueError
             If X is not finite.
         ValueError
-            If X has another number of columns than the rows in ``fit``.
+            If X has another number of columns than the rows in ``fit``, or columns of other names.
+        ValueError
+            If the output is sparse, and ``set_output`` asks for data frames.
         """
-        if self._n_features is None:
-            raise NotFittedError(f"this {type(self).__name__} has not been fitted yet: call fit first")
-        rows = as_rows("X", X)
-        shape_of_features("X", rows, self._n_features)
+        rows = self._rows_to_transform(X)
         with _naming("X"):
-            return self._transform(check_features("X", rows))
+            return self._as_output(X, self._transform(check_features("X", rows)))
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.n_features_in_)
 
     @abstractmethod
     def _fit(self, rows: Features) -> None:
@@ -202,7 +215,7 @@ class FeatureMap(Parameters, ABC):
 
     def is_same_as(self, other: object) -> bool:
         """Return whether another fitted map maps rows exactly as this one."""
-        if type(self) is not type(other) or self._n_features != other._n_features:
+        if type(self) is not type(other) or self.n_features_in_ != other.n_features_in_:
             return False
         learned = other.learned()
         return all(np.array_equal(array, learned[name]) for name, array in self.learned().items())
@@ -213,7 +226,7 @@ class FeatureMap(Parameters, ABC):
 
     def restore(self, n_features: int, archive: Archive, prefix: str) -> None:
         """Set the learned attributes from the arrays of a file; their names begin with `prefix`."""
-        self._n_features = n_features
+        self.n_features_in_ = n_features
 
 
 class Centering(FeatureMap):
@@ -229,6 +242,7 @@ class Centering(FeatureMap):
     array([[-1., -2.]])
     """
 
+    _keeps_columns = True
     mean_: NDArray[np.float64]
 
     def __init__(self) -> None:
@@ -266,6 +280,7 @@ class Standardizing(FeatureMap):
     array([[3., 0.]])
     """
 
+    _keeps_columns = True
     mean_: NDArray[np.float64]
     scale_: NDArray[np.float64]
 
@@ -307,6 +322,8 @@ class UnitLength(FeatureMap):
     >>> UnitLength().fit([[1.0, 0.0]]).transform([[3.0, 4.0]])
     array([[0.6, 0.8]])
     """
+
+    _keeps_columns = True
 
     def __init__(self) -> None:
         pass
@@ -380,8 +397,7 @@ class RBFAnchors(FeatureMap):
     ((3, 50), True)
     """
 
-    # Numbers of the anchors that joined last, among the rows that the map was fitted to or grew with; not in files.
-    drawn_rows: NDArray[np.int64]
+    _drawn_rows: NDArray[np.int64]
     anchors_: Features
     width_: float
     mean_: NDArray[np.float64]
@@ -412,8 +428,8 @@ class RBFAnchors(FeatureMap):
         self.n_joining(n_anchors, n)  # checks the parameters of growth
         width = self._check_width()
         check_bool("centered", self.centered)
-        self.drawn_rows = np.sort(rng.choice(n, n_anchors, replace=False))
-        anchors = check_features("X", rows[self.drawn_rows])
+        self._drawn_rows = np.sort(rng.choice(n, n_anchors, replace=False))
+        anchors = check_features("X", rows[self._drawn_rows])
         if width == "half_mean_squared_distance":
             width = _deviation(rows)
         elif isinstance(width, str):
@@ -452,11 +468,16 @@ class RBFAnchors(FeatureMap):
         grown = copy.copy(self)
         grown.anchors_ = _stacked(self.anchors_, new)
         grown.mean_ = complete_rows(self.mean_, C)
-        grown.drawn_rows = drawn
+        grown._drawn_rows = drawn
         grown._joined = (*self._joined, n_old + n_new)
         # A cache: files do not hold it.
         grown._factor = factor.extended(half, self._kernel_of(new, new)) if grown.can_grow else None
         return grown, C
+
+    @property
+    def drawn_rows(self) -> NDArray[np.int64]:
+        """Numbers of the anchors that joined last, among the rows the map was fitted to or grew with; not in files."""
+        return self._drawn_rows
 
     @property
     def joined(self) -> tuple[int, ...]:
@@ -526,6 +547,10 @@ class RBFAnchors(FeatureMap):
         kernel = self._kernel_of(rows, self.anchors_)
         kernel -= self.mean_
         return kernel
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.mean_)
 
     def width_of(self, n: int, n_features: int) -> int | None:  # noqa: D102
         return min(check_integer("n_anchors", self.n_anchors, 1), n)
