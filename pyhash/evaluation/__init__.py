@@ -1,25 +1,40 @@
 """Protocols and metrics.
 
-Average precision, precision-recall curves, precision at N, retrieval of the same item, distances of class centers.
-Every result holds the protocol under which it was measured.
+Average precision, nDCG, reciprocal rank, precision-recall curves, precision and recall at N, retrieval of the same
+item, distances of class centers. Every result holds the protocol under which it was measured.
 """
 
 from pyhash.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
 from pyhash.evaluation.class_centers import ClassDistances, class_distances
-from pyhash.evaluation.curves import PrecisionAt, PrecisionRecallCurve, precision_at, precision_recall_curve
+from pyhash.evaluation.curves import (
+    PrecisionAt,
+    PrecisionRecallCurve,
+    RecallAt,
+    precision_at,
+    precision_recall_curve,
+    recall_at,
+)
+from pyhash.evaluation.discounted_gain import NDCG, ndcg
 from pyhash.evaluation.instance_retrieval import InstanceRetrieval, instance_retrieval
 from pyhash.evaluation.protocol import Protocol
+from pyhash.evaluation.reciprocal_rank import MeanReciprocalRank, mean_reciprocal_rank
 
 __all__ = [
+    "NDCG",
     "ClassDistances",
     "InstanceRetrieval",
     "MeanAveragePrecision",
+    "MeanReciprocalRank",
     "PrecisionAt",
     "PrecisionRecallCurve",
     "Protocol",
+    "RecallAt",
     "class_distances",
     "instance_retrieval",
     "mean_average_precision",
+    "mean_reciprocal_rank",
+    "ndcg",
     "precision_at",
     "precision_recall_curve",
+    "recall_at",
 ]

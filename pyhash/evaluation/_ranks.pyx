@@ -1,7 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, autotestdict=False
 """Loops over labels and ranks: relevance, and the scores of rankings.
 
-All arithmetic of the protocols is here. A ranking has one of two forms:
+All arithmetic of the protocols is here, but for the discounted gains in ``discounted_gain.py``. A ranking has one of
+two forms:
 
 - ranked: the ranks of the relevant items, from 1, ascending; those of query i are ranks[offsets[i]:offsets[i + 1]],
   ranks (n_hits,) uint32, offsets (n_queries + 1,) int64; for ties by id;

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash.evaluation import _ranks
+from pyhash.evaluation.mean_score import MeanScore
 from pyhash.evaluation.protocol import DENOMINATORS, GROUPED_TIES, Protocol, resolve_protocol
 from pyhash.evaluation.rankings import Metric, map_blocks, rank_labelled
 
 
-@dataclass(frozen=True)
-class MeanAveragePrecision:
+@dataclass(frozen=True, repr=False)
+class MeanAveragePrecision(MeanScore):
     """A mean average precision, with its protocol and the score of each query; ``float()`` returns the mean.
 
     Attributes
@@ -27,26 +29,8 @@ class MeanAveragePrecision:
     protocol : Protocol
     """
 
-    value: float
-    per_query: NDArray[np.float64]
-    n_empty: int
-    protocol: Protocol
-
-    @classmethod
-    def of_queries(cls, per_query: NDArray[np.float64], protocol: Protocol) -> MeanAveragePrecision:
-        """Return the mean of the average precisions (n_queries,) of queries, which are NaN where the divisor is 0."""
-        empty = np.isnan(per_query)
-        if protocol.empty_queries == "zero":
-            per_query = np.where(empty, 0.0, per_query)
-        counted = per_query[~np.isnan(per_query)]
-        value = float(np.mean(counted)) if counted.size else float("nan")
-        return cls(value, per_query, int(np.count_nonzero(empty)), protocol)
-
-    def __float__(self) -> float:
-        return self.value
-
-    def __repr__(self) -> str:
-        return f"mAP {self.value:.4f} ({self.protocol.describe()}; {len(self.per_query)} queries, {self.n_empty} empty)"
+    symbol: ClassVar[str] = "mAP"
+    has_denominator: ClassVar[bool] = True
 
 
 def mean_average_precision(

@@ -1,10 +1,10 @@
-"""Precision and recall by rank, by Hamming radius, and precision among the first N."""
+"""Precision and recall by rank, by Hamming radius, and among the first N."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,7 @@ from pyhash._inputs.checks import check_choice, check_integer, is_iterable
 from pyhash.evaluation import _ranks
 from pyhash.evaluation.protocol import GROUPED_TIES, Protocol, resolve_protocol
 from pyhash.evaluation.rankings import HammingRanking, Metric, Ranking, map_blocks, rank_labelled
-from pyhash.evaluation.relevance import count_relevant
+from pyhash.evaluation.relevance import Relevance, count_relevant
 
 Threshold = Literal["rank", "radius"]
 
@@ -49,7 +49,27 @@ class PrecisionRecallCurve:
 
 
 @dataclass(frozen=True)
-class PrecisionAt:
+class _ScoreAt:
+    """A score of the first N items of each query, and its means over queries."""
+
+    top_n: NDArray[np.int64]
+    values: NDArray[np.float64]
+    per_query: NDArray[np.float64]
+    n_empty: int
+    protocol: Protocol
+
+    symbol: ClassVar[str]
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{self.symbol}@{n} {value:.4f}" for n, value in zip(self.top_n, self.values, strict=True))
+        return (
+            f"{scores} (empty queries {self.protocol.empty_queries}, ties {self.protocol.ties}; "
+            f"{len(self.per_query)} queries, {self.n_empty} empty)"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class PrecisionAt(_ScoreAt):
     """Precision among the first N items, averaged over queries.
 
     Attributes
@@ -64,18 +84,26 @@ class PrecisionAt:
         Precision at N uses its ties and empty_queries, and not its denominator.
     """
 
-    top_n: NDArray[np.int64]
-    values: NDArray[np.float64]
-    per_query: NDArray[np.float64]
-    n_empty: int
-    protocol: Protocol
+    symbol: ClassVar[str] = "P"
 
-    def __repr__(self) -> str:
-        scores = ", ".join(f"P@{n} {value:.4f}" for n, value in zip(self.top_n, self.values, strict=True))
-        return (
-            f"{scores} (empty queries {self.protocol.empty_queries}, ties {self.protocol.ties}; "
-            f"{len(self.per_query)} queries, {self.n_empty} empty)"
-        )
+
+@dataclass(frozen=True, repr=False)
+class RecallAt(_ScoreAt):
+    """Recall among the first N items, averaged over queries.
+
+    Attributes
+    ----------
+    top_n : ndarray of shape (n,), int64
+    values : ndarray of shape (n,), float64
+    per_query : ndarray of shape (n_queries, n), float64
+        Empty queries: NaN under "skip", 0 under "zero".
+    n_empty : int
+        Number of queries without a relevant item in the database.
+    protocol : Protocol
+        Recall at N uses its ties and empty_queries, and not its denominator.
+    """
+
+    symbol: ClassVar[str] = "recall"
 
 
 def _hits(
@@ -232,8 +260,77 @@ def precision_at(
     >>> precision_at(codes.pack([[1, 1, 1]]), database, [7], [7, 3, 7], top_n=[1, 2], n_bits=3)
     P@1 1.0000, P@2 0.5000 (empty queries skip, ties id; 1 queries, 0 empty)
     """
-    protocol = resolve_protocol(protocol)
     ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
+
+    def divide(hits: NDArray[np.float64], numbers: NDArray[np.int64], block: NDArray[np.uint64]) -> NDArray[np.float64]:
+        return hits / numbers
+
+    return PrecisionAt(*_score_at(ranking, relevance, top_n, protocol, n_threads, divide))
+
+
+def recall_at(
+    queries: ArrayLike,
+    database: ArrayLike | None,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    *,
+    top_n: int | Sequence[int],
+    metric: Metric = "hamming",
+    n_bits: int | None = None,
+    protocol: Protocol | str | None = None,
+    n_threads: int | None = None,
+) -> RecallAt:
+    """Compute the share of the relevant items that are among the first N of each ranking, averaged over queries.
+
+    Parameters
+    ----------
+    queries, database, query_labels, database_labels, metric, n_bits, n_threads
+        As for ``mean_average_precision``.
+    top_n : int or sequence of int
+        Each N from 1 to the size of the database.
+    protocol : Protocol or str, optional
+        Its ties and empty_queries apply. A cutoff below N is an error.
+
+    Returns
+    -------
+    RecallAt
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``precision_at``.
+
+    Notes
+    -----
+    The recall of a query at N is the number of relevant items among the first N divided by the number of relevant
+    items in the database. With ties "expected" it is the exact mean over all orders of items at equal distance.
+    ``instance_retrieval`` measures the share of queries that find at least one item, which papers also call recall.
+
+    Examples
+    --------
+    >>> from pyhash import codes
+    >>> database = codes.pack([[1, 1, 1], [1, 1, -1], [-1, -1, -1]])
+    >>> recall_at(codes.pack([[1, 1, 1]]), database, [7], [7, 3, 7], top_n=[1, 3], n_bits=3)
+    recall@1 0.5000, recall@3 1.0000 (empty queries skip, ties id; 1 queries, 0 empty)
+    """
+    ranking, relevance = rank_labelled(queries, database, query_labels, database_labels, metric, n_bits)
+
+    def divide(hits: NDArray[np.float64], numbers: NDArray[np.int64], block: NDArray[np.uint64]) -> NDArray[np.float64]:
+        return hits / np.maximum(count_relevant(block), 1)[:, None]
+
+    return RecallAt(*_score_at(ranking, relevance, top_n, protocol, n_threads, divide))
+
+
+def _score_at(
+    ranking: Ranking,
+    relevance: Relevance,
+    top_n: int | Sequence[int],
+    protocol: Protocol | str | None,
+    n_threads: int | None,
+    divide: Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint64]], NDArray[np.float64]],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], int, Protocol]:
+    """Return the fields of a score of the first N; `divide` makes it of hits (n_queries, n), each N and relevance."""
+    protocol = resolve_protocol(protocol)
     wanted = list(top_n) if is_iterable(top_n) else [top_n]
     if not wanted:
         raise ValueError("top_n must name at least one N, got none")
@@ -243,13 +340,13 @@ def precision_at(
     def score(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         block = relevance.block(start, stop)
         hits = _hits(ranking, start, stop, block, protocol.ties, int(numbers.max()))
-        return hits[:, numbers - 1] / numbers, np.asarray(~block.any(axis=1))
+        return divide(hits[:, numbers - 1], numbers, block), np.asarray(~block.any(axis=1))
 
     blocks = list(map_blocks(ranking, n_threads, score))
-    per_query = np.concatenate([precision for precision, _ in blocks])
+    per_query = np.concatenate([scores for scores, _ in blocks])
     empty = np.concatenate([of_block for _, of_block in blocks])
     counted = per_query if protocol.empty_queries == "zero" else per_query[~empty]
     values = counted.mean(axis=0) if len(counted) else np.full(len(numbers), np.nan)
     if protocol.empty_queries == "skip":
         per_query[empty] = np.nan
-    return PrecisionAt(numbers, values, per_query, int(np.count_nonzero(empty)), protocol)
+    return numbers, values, per_query, int(np.count_nonzero(empty)), protocol

@@ -95,10 +95,21 @@ class Protocol:
         """
         return cls.presets[check_choice("name", name, tuple(cls.presets))]
 
-    def describe(self) -> str:
-        """Return the protocol in one line."""
+    def describe(self, *, denominator: bool = True) -> str:
+        """Return the protocol in one line.
+
+        Parameters
+        ----------
+        denominator : bool
+            Whether to name the denominator, which only average precision has.
+
+        Returns
+        -------
+        str
+        """
         cutoff = "full list" if self.cutoff is None else f"cutoff {self.cutoff}"
-        return f"{cutoff}, denominator {self.denominator}, empty queries {self.empty_queries}, ties {self.ties}"
+        divisor = f", denominator {self.denominator}" if denominator else ""
+        return f"{cutoff}{divisor}, empty queries {self.empty_queries}, ties {self.ties}"
 
 
 Protocol.presets = {"shoh": Protocol(empty_queries="zero")}

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from pyhash._inputs.checks import (
 )
 from pyhash._inputs.threads import resolve_n_threads
 from pyhash.evaluation import _ranks
+from pyhash.evaluation.grades import GradeBy, Grades, grade_labels
 from pyhash.evaluation.relevance import Relevance, unpack_relevance
 
 # The ranks of relevant items, from 1: those of query i are ranks[offsets[i]:offsets[i + 1]], ascending.
@@ -31,6 +32,7 @@ Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 DistanceFunction = Callable[[NDArray[np.generic], NDArray[np.generic]], ArrayLike]
 Metric = Literal["hamming", "weighted_hamming", "precomputed"] | DistanceFunction
 Result = TypeVar("Result")
+Judged = TypeVar("Judged", Relevance, Grades)
 
 # Most pairs of query and item in a block: 256 KiB of relevance, a few MiB of real distances.
 _PAIRS_PER_BLOCK = 1 << 18
@@ -187,8 +189,22 @@ def rank_instances(
     return ranking, _checked("ids", Relevance.of_ids(query_ids, database_ids), ranking)
 
 
-def _checked(kind: str, relevance: Relevance, ranking: Ranking) -> Relevance:
-    """Return the relevance; raise unless its labels or ids are as many as the rows of each side, at least one."""
+def rank_graded(
+    queries: ArrayLike,
+    database: ArrayLike | None,
+    query_labels: Any,
+    database_labels: Any,
+    grades: GradeBy,
+    metric: Metric,
+    n_bits: int | None,
+) -> tuple[Ranking, Grades]:
+    """Return the ranking and the grades by labels; raise as ``rank_labelled``."""
+    ranking = make_ranking(queries, database, metric, n_bits)
+    return ranking, _checked("labels", grade_labels(query_labels, database_labels, grades), ranking)
+
+
+def _checked(kind: str, relevance: Judged, ranking: Ranking) -> Judged:
+    """Return the judgements; raise unless their labels or ids are as many as the rows of each side, at least one."""
     for side, n_ranked, n_given in (
         ("query", ranking.n_queries, relevance.n_queries),
         ("database", ranking.n_database, relevance.n_database),

@@ -30,24 +30,29 @@ class Relevance:
     _starts: NDArray[np.int64]
     _ends: NDArray[np.int64]
 
-    def __init__(self, query_labels: ArrayLike, database_labels: ArrayLike) -> None:
-        of_classes = is_class_indices("query_labels", query_labels)
-        if of_classes != is_class_indices("database_labels", database_labels):
+    def __init__(
+        self,
+        query_labels: ArrayLike,
+        database_labels: ArrayLike,
+        names: tuple[str, str] = ("query_labels", "database_labels"),
+    ) -> None:
+        of_classes = is_class_indices(names[0], query_labels)
+        if of_classes != is_class_indices(names[1], database_labels):
             raise ValueError(
-                "query_labels and database_labels must both be class indices (n,) or both be 0/1 matrices, "
+                f"{names[0]} and {names[1]} must both be class indices (n,) or both be 0/1 matrices, "
                 f"got {np.shape(query_labels)} and {np.shape(database_labels)}"
             )
         if of_classes:
             self._by_class(
-                check_class_indices("query_labels", query_labels),
-                check_class_indices("database_labels", database_labels),
+                check_class_indices(names[0], query_labels),
+                check_class_indices(names[1], database_labels),
             )
         else:
-            query = check_label_matrix("query_labels", query_labels)
-            database = check_label_matrix("database_labels", database_labels, query.shape[1])
+            query = check_label_matrix(names[0], query_labels)
+            database = check_label_matrix(names[1], database_labels, query.shape[1])
             self.n_queries, self.n_database = len(query), len(database)
             self._labels = np.ascontiguousarray(query).view(np.uint8)
-            self._items = _bits_of_labels(database)
+            self._items = pack_relevance(database.T)
 
     @classmethod
     def of_ids(cls, query_ids: ArrayLike, database_ids: ArrayLike) -> Relevance:
@@ -95,9 +100,9 @@ def unpack_relevance(block: NDArray[np.uint64], n_database: int) -> NDArray[np.u
     return np.unpackbits(block.view(np.uint8), axis=1, count=n_database, bitorder="little")
 
 
-def _bits_of_labels(matrix: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Return the items (n, n_classes) of each label as a row of bits, (n_classes, ceil(n / 64))."""
-    n, n_classes = matrix.shape
-    bits = np.zeros((n_classes, 8 * -(-n // 64)), dtype=np.uint8)
-    bits[:, : -(-n // 8)] = np.packbits(matrix.T, axis=1, bitorder="little")
+def pack_relevance(values: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Return rows of values (n_rows, n) as rows of bits, (n_rows, ceil(n / 64)), in the layout of a block."""
+    n_rows, n = values.shape
+    bits = np.zeros((n_rows, 8 * -(-n // 64)), dtype=np.uint8)
+    bits[:, : -(-n // 8)] = np.packbits(values, axis=1, bitorder="little")
     return bits.view(np.uint64)

@@ -44,6 +44,7 @@ labels = [0, 1, 1]
 evaluation.mean_average_precision(rows, rows, labels, labels)
 evaluation.precision_at(rows, rows, labels, labels, top_n=2)
 evaluation.precision_recall_curve(rows, rows, labels, labels)
+evaluation.ndcg(rows, rows, labels, labels)
 evaluation.class_distances(rows, labels, n_bits=8)
 folders = {name.split(".")[1] for name in set(sys.modules) - before if name.startswith("pyhash.")}
 methods = {name for name in sys.modules if name.startswith("pyhash.methods.")} - {"pyhash.methods.registry"}

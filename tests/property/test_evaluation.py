@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from reference import distances, scores
 
 from pyhash import codes
-from pyhash.evaluation import Protocol, instance_retrieval, mean_average_precision, precision_at, precision_recall_curve
+from pyhash.evaluation import (
+    Protocol,
+    instance_retrieval,
+    mean_average_precision,
+    mean_reciprocal_rank,
+    ndcg,
+    precision_at,
+    precision_recall_curve,
+    recall_at,
+)
 
 protocols = st.builds(
     Protocol,
@@ -68,6 +77,50 @@ def test_precision_and_recall_by_rank(ties, n, n_bits, seed):
     np.testing.assert_allclose(curve.recall, hits / max(labels.sum(), 1), atol=1e-12)
     at = precision_at(query, database, [1], labels, n_bits=n_bits, protocol=protocol, top_n=range(1, n + 1))
     np.testing.assert_allclose(at.values, curve.precision, atol=1e-12)
+    recall = recall_at(query, database, [1], labels, n_bits=n_bits, protocol=protocol, top_n=range(1, n + 1))
+    np.testing.assert_allclose(recall.values, curve.recall, atol=1e-12)
+
+
+@given(
+    protocol=protocols,
+    exponential=st.booleans(),
+    n=st.integers(1, 6),
+    n_bits=st.integers(1, 4),
+    n_layers=st.integers(1, 3),
+    seed=st.integers(0, 2**32),
+)
+def test_ndcg_and_reciprocal_rank(protocol, exponential, n, n_bits, n_layers, seed):
+    rng = np.random.default_rng(seed)
+    projections = rng.choice([-1.0, 1.0, 2.0], size=(2, n_bits))
+    queries, database = codes.pack(projections), codes.pack(rng.choice([-1, 1], size=(n, n_bits)))
+    layers = [(rng.random((2, 3)) < 0.5, rng.random((n, 3)) < 0.5) for _ in range(n_layers)]
+    query_layers, database_layers = ([layer[side] for layer in layers] for side in (0, 1))
+    empty = 0.0 if protocol.empty_queries == "zero" else np.nan
+    choices = {"n_bits": n_bits, "protocol": protocol}
+    for metric, given_queries, all_distances in (
+        ("hamming", queries, distances.hamming(queries, database, n_bits)),
+        ("weighted_hamming", projections, distances.weighted(projections, database)),
+    ):
+        got = ndcg(
+            given_queries, database, query_layers, database_layers, grades="layers", metric=metric,
+            gain="exponential" if exponential else "linear", **choices,
+        ).per_query  # fmt: skip
+        inverse = mean_reciprocal_rank(
+            given_queries, database, query_layers[0], database_layers[0], metric=metric, **choices
+        ).per_query
+        for i, row in enumerate(all_distances.tolist()):
+            of_query = [np.flatnonzero(layer[i]) for layer in query_layers]
+            grades = [
+                scores.grade_by_layers(of_query, [np.flatnonzero(layer[j]) for layer in database_layers])
+                for j in range(n)
+            ]
+            expected = scores.ndcg_with_ties(
+                row, grades, cutoff=protocol.cutoff, exponential=exponential, ties=protocol.ties
+            )
+            np.testing.assert_allclose(got[i], empty if expected is None else expected, atol=1e-12)
+            relevance = [int(grade > 0) for grade in grades]
+            first = scores.first_hit_with_ties(row, relevance, top_n=[], cutoff=protocol.cutoff, ties=protocol.ties)
+            np.testing.assert_allclose(inverse[i], first[0] if any(relevance) else empty, atol=1e-12)
 
 
 @given(n=st.integers(30, 400), n_bits=st.integers(1, 6), cutoff=st.integers(1, 400), seed=st.integers(0, 2**32))
@@ -77,12 +130,14 @@ def test_expected_ties_lie_between_worst_and_best(n, n_bits, cutoff, seed):
     query, database = codes.pack([[1] * n_bits]), codes.pack(rng.choice([-1, 1], size=(n, n_bits)))
     labels = rng.integers(0, 3, n)
 
-    def score(ties):
+    def score(function, ties):
         protocol = Protocol(cutoff=cutoff, denominator="relevant", empty_queries="zero", ties=ties)
-        return mean_average_precision(query, database, [1], labels, n_bits=n_bits, protocol=protocol).value
+        return function(query, database, [1], labels, n_bits=n_bits, protocol=protocol).value
 
-    assert score("worst") - 1e-12 <= score("expected") <= score("best") + 1e-12
-    assert score("worst") - 1e-12 <= score("id") <= score("best") + 1e-12
+    for function in (mean_average_precision, mean_reciprocal_rank, ndcg):
+        worst, best = score(function, "worst") - 1e-12, score(function, "best") + 1e-12
+        assert worst <= score(function, "expected") <= best
+        assert worst <= score(function, "id") <= best
 
 
 @given(

@@ -1,6 +1,7 @@
 """Scores from their definitions; ties by trying every order."""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -69,3 +70,34 @@ def first_hit_with_ties(distances, relevance, *, top_n, cutoff, ties):
         return first_hit([relevance[i] for i in order], top_n=top_n, cutoff=cutoff)
     of_orders = [first_hit(order, top_n=top_n, cutoff=cutoff) for order in orders(distances, relevance)]
     return {"expected": np.mean, "best": np.max, "worst": np.min}[ties](of_orders, axis=0)
+
+
+def discounted_gain(gains, cutoff):
+    """Return the sum of gains in rank order, each divided by log2(rank + 1)."""
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains[:cutoff], start=1))
+
+
+def ndcg(grades, *, cutoff, exponential):
+    """Return the nDCG of grades in rank order, or None if no item has a grade above 0."""
+    gains = [2**grade - 1 if exponential else grade for grade in grades]
+    ideal = discounted_gain(sorted(gains, reverse=True), cutoff)
+    return discounted_gain(gains, cutoff) / ideal if ideal else None
+
+
+def ndcg_with_ties(distances, grades, *, cutoff, exponential, ties):
+    """Return ``ndcg`` of the order by id, of the best or worst order, or its mean over all orders."""
+    if ties == "id":
+        order = np.argsort(distances, kind="stable")
+        return ndcg([grades[i] for i in order], cutoff=cutoff, exponential=exponential)
+    of_orders = [ndcg(order, cutoff=cutoff, exponential=exponential) for order in orders(distances, grades)]
+    return None if None in of_orders else {"expected": np.mean, "best": np.max, "worst": np.min}[ties](of_orders)
+
+
+def grade_by_layers(query, item):
+    """Return the number of layers, from the first to the first gap, in which two lists of label sets share a label."""
+    grade = 0
+    for of_query, of_item in zip(query, item, strict=True):
+        if not set(of_query) & set(of_item):
+            break
+        grade += 1
+    return grade

@@ -24,8 +24,8 @@ MODULES = (codes, search, interop, evaluation, datasets, methods, deep, comparis
 NOT_CALLED = {
     "Hits", "HitLists", "ClassDistances", "MeanAveragePrecision", "PrecisionAt", "PrecisionRecallCurve", "Comparison",
     "Chunk", "FeatureMap", "Centering", "Standardizing", "UnitLength", "CollapseWarning", "load_emoji",
-    "InstanceRetrieval", "require_matplotlib", "save_figure", "AlexNet", "PRESETS", "Preset",
-    "EpochState", "SyncResult",
+    "InstanceRetrieval", "MeanReciprocalRank", "NDCG", "RecallAt", "require_matplotlib", "save_figure", "AlexNet",
+    "PRESETS", "Preset", "EpochState", "SyncResult",
     # They need a server, and a library whose threads do not survive a fork.
     "PostgresTable", "LanceTable",
 }  # fmt: skip
@@ -105,6 +105,8 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "BitsDisplay": {"n_bits": [8, 16]},
     "from_bit_strings": {"n_bits": 16},
     "mean_average_precision": {"n_bits": 16},
+    "ndcg": {"n_bits": 16},
+    "mean_reciprocal_rank": {"n_bits": 16},
     "distributed.mean_average_precision": {"n_bits": 16},
     "distributed.ShardedIndex": {"n_bits": 16, "n_shards": 2},
     "distributed.fit": {"labels": np.arange(24) % 3},
