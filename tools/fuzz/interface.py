@@ -14,6 +14,7 @@ import dask
 import dask.array as da
 import duckdb
 import numpy as np
+import pyarrow
 
 import pyhash
 from pyhash import codes, comparison, datasets, deep, distributed, evaluation, interop, methods, plotting, search
@@ -25,7 +26,7 @@ NOT_CALLED = {
     "Hits", "HitLists", "ClassDistances", "MeanAveragePrecision", "PrecisionAt", "PrecisionRecallCurve", "Comparison",
     "Chunk", "FeatureMap", "Centering", "Standardizing", "UnitLength", "CollapseWarning", "load_emoji",
     "InstanceRetrieval", "MeanReciprocalRank", "NDCG", "RecallAt", "require_matplotlib", "save_figure", "AlexNet",
-    "PRESETS", "Preset", "EpochState", "SyncResult",
+    "PRESETS", "Preset", "EpochState", "SyncResult", "Table",
     # They need a server, and a library whose threads do not survive a fork.
     "PostgresTable", "LanceTable",
 }  # fmt: skip
@@ -59,6 +60,7 @@ def examples() -> dict[str, Any]:
     model.save(folder / "model.npz")
     part = pyhash.BOCH(16).fit({"a": rng.normal(size=(24, 20))}, labels)
     curve = evaluation.precision_recall_curve(packed[:4], packed, labels[:4], labels, n_bits=16)
+    table = pyarrow.table({"x": rng.normal(size=(24, 4)).tolist(), "label": labels, "text": ["a b"] * 24})
     return {
         "folder": folder,
         "signs": np.ones((3, 16)), "projections": rng.normal(size=(3, 16)), "codes": packed, "n_bits": 16,
@@ -77,6 +79,7 @@ def examples() -> dict[str, Any]:
         "B": rng.choice(np.array([-1, 1], np.int8), (24, 4)), "H": np.eye(4), "Q": rng.normal(size=(24, 4)),
         "max_sweeps": 3, "models": [part, part.emptied()],
         "offset": 1, "source": lambda offset: [],
+        "open_table.source": table, "load_table.source": table, "stream.views": {"a": "x"},
         "Dataset.name": "mine", "Dataset.labels": data.labels, "label_names": data.label_names,
         "hierarchy": data.hierarchy, "layers": data.layers, "splits": data.splits, "Dataset.views": data.views,
         "distributed.encode.model": model, "distributed.encode.X": da.from_array(rng.normal(size=(9, 20)), chunks=4),
@@ -239,7 +242,11 @@ def _dataset() -> datasets.Dataset:
     return replace(examples()["data"], splits={"mine": np.arange(24) < 6})
 
 
-def _nothing_of(dataset: datasets.Dataset) -> object:
+def _table() -> datasets.Table:
+    return datasets.open_table(examples()["open_table.source"])
+
+
+def _nothing_of(instance: datasets.Dataset | datasets.Table) -> object:
     return None
 
 
@@ -291,6 +298,7 @@ def targets() -> list[Target]:
     found += [_method("StreamFolder", _stream, method, _stream_state) for method in ("learn", "run")]
     for method in ("select", "split", "chunks"):
         found.append(_method("Dataset", _dataset, method, _nothing_of))
+    found += [_method("Table", _table, method, _nothing_of) for method in ("chunks", "stream")]
     for cls in (deep.SDCH, deep.DHSL):
         for method in ("project", "encode", "encode_fused", "save", "module"):
             found.append(_method(cls.__name__, lambda cls=cls: _trained(cls), method, _model_state))
