@@ -10,8 +10,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from pyhash._extras import require
 from pyhash._inputs.paths import check_path
-from pyhash.interop.extras import require
 
 _PARQUET = (".parquet", ".pq")
 _IPC = (".arrow", ".arrows", ".feather", ".ipc")
