@@ -27,6 +27,7 @@ from pyhash.comparison.result_lines import RESULTS
 from pyhash.comparison.sweep import Grid
 from pyhash.datasets import Dataset
 from pyhash.datasets.published import PUBLISHED_QUERIES
+from pyhash.datasets.table_sources import is_table_path
 from pyhash.evaluation import Protocol
 
 TABLE = "table.md"
@@ -52,13 +53,13 @@ def add_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--data",
-        help="emoji, hierarchical, multilabel, or a .mat or .npz file (default: emoji)",
+        help="emoji, hierarchical, multilabel, or a .npz, .mat, .parquet, .arrow or .csv file (default: emoji)",
     )
     parser.add_argument(
         "--names",
         type=types.pairs,
         metavar="VIEW=ARRAY,...",
-        help="names of the arrays in a file, such as image=X1,text=X2,labels=L (default: usual names)",
+        help="names of the arrays or columns in a file, such as image=X1,text=X2,labels=L (default: usual names)",
     )
     parser.add_argument(
         "--labels",
@@ -319,10 +320,13 @@ def _load(data: str, names: Mapping[str, str] | None) -> Dataset:
     path = Path(data)
     if path.suffix.lower() == ".npz":
         return datasets.load_npz(path, names)
+    if data and is_table_path(path):
+        return datasets.load_table(path, names)
     if path.suffix.lower() == ".mat" or (data and path.is_dir()):
         return datasets.load_mat(path, names=names)
     raise ValueError(
-        f"--data must be emoji, hierarchical, multilabel, or a file that ends in .mat or .npz, got {data!r}"
+        f"--data must be emoji, hierarchical, multilabel, or a file that ends in .mat, .npz, .parquet, .arrow or .csv, "
+        f"got {data!r}"
     )
 
 

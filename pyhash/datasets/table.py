@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ class Table:
         size = check_integer("size", size, 1)
         start = check_integer("start", start, 0)
         names = list(self.columns) if columns is None else self._check_columns("columns", columns)
-        return self._chunks(size, names, start)
+        return self._chunks(size, {name: self._columns[name] for name in names}, start)
 
     def stream(
         self, size: int, *, views: Mapping[str, str], labels: str | None = None, start: int = 0
@@ -130,8 +131,8 @@ class Table:
         views : mapping of str to str
             Column of features of each modality.
         labels : str, optional
-            Column of labels: "label", "labels", or "features" for 0/1 vectors. By default there are none, and
-            `labels` of a chunk is empty.
+            Column of labels: "label", "labels", or "features" for 0/1 vectors. Each value of a column of "text" or
+            "number" is a label too. By default there are none, and `labels` of a chunk is empty.
         start : int
             First row to read: that after the last row of the last chunk, to go on.
 
@@ -165,32 +166,35 @@ class Table:
             raise TypeError(f"views must be a mapping of modalities to names of columns, got {views!r}")
         for modality, column in views.items():
             self._check_kind(f"views[{modality!r}]", column, ("features",))
+        columns = dict(self._columns)
         if labels is not None:
-            self._check_kind("labels", labels, ("label", "labels", "features"))
+            self._check_kind("labels", labels, ("label", "labels", "features", "text", "number"))
+            if self.columns[labels] in ("text", "number"):
+                columns[labels] = replace(columns[labels], kind="label")
         read = list(dict.fromkeys([*views.values(), *([] if labels is None else [labels])]))
         if not read:
             raise ValueError("views must hold at least one modality where there are no labels, got none")
-        return self._stream(size, dict(views), labels, read, start)
+        return self._stream(size, dict(views), labels, {name: columns[name] for name in read}, start)
 
     def _stream(
-        self, size: int, views: dict[str, str], labels: str | None, read: list[str], start: int
+        self, size: int, views: dict[str, str], labels: str | None, columns: dict[str, Column], start: int
     ) -> Iterator[Chunk]:
-        for values in self._chunks(size, read, start):
-            n = len(values[read[0]])
+        for values in self._chunks(size, columns, start):
+            n = len(next(iter(values.values())))
             rows = np.arange(start, start + n)
-            chosen: Any = [] if labels is None else _label_rows(self.columns[labels], values[labels])
+            chosen: Any = [] if labels is None else _label_rows(columns[labels].kind, values[labels])
             yield Chunk(rows, {modality: values[column] for modality, column in views.items()}, chosen)
             start += n
 
-    def _chunks(self, size: int, names: list[str], start: int) -> Iterator[dict[str, Any]]:
+    def _chunks(self, size: int, columns: dict[str, Column], start: int) -> Iterator[dict[str, Any]]:
         widths: dict[str, int] = {}
-        for batch in _regrouped(self._source.batches(names, min(size, _READ_ROWS), start), size):
+        for batch in _regrouped(self._source.batches(list(columns), min(size, _READ_ROWS), start), size):
             values = {}
-            for name in names:
+            for name, column in columns.items():
                 where = f"{self.name}: column {name!r}"
                 array = _one_array(batch.column(name))
-                values[name] = column_values(where, self._columns[name], array, start, self._source.folder)
-                if self.columns[name] == "features":
+                values[name] = column_values(where, column, array, start, self._source.folder)
+                if column.kind == "features":
                     width = values[name].shape[1]
                     if widths.setdefault(name, width) != width:
                         raise ValueError(

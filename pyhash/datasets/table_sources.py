@@ -77,6 +77,13 @@ def source_of(source: object) -> Source:
     )
 
 
+def is_table_path(path: Path) -> bool:
+    """Return whether a path is that of a table by its name, or of a folder that holds one."""
+    if path.is_dir():
+        return any(child.suffix.lower() in (*_PARQUET, *_CSV) for child in path.iterdir())
+    return path.suffix.lower() in (*_PARQUET, *_IPC, *_CSV)
+
+
 def _source_of_path(path: Path) -> Source:
     if path.is_dir():
         names = sorted(child.name for child in path.iterdir() if child.is_file() and not child.name.startswith("."))

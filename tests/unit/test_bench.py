@@ -7,7 +7,9 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow.parquet import write_table
 
 from pyhash.cli import bench
 from pyhash.cli.main import main
@@ -248,6 +250,17 @@ def test_data_with_another_split(capsys, tmp_path):
     assert err.endswith(", got 'pair'\n")
 
 
+def test_a_table_as_data(capsys, tmp_path):
+    data = make_hierarchical(100, n_features={"image": 4, "text": 5})
+    path = tmp_path / "mine.parquet"
+    views = {name: data.views[name].tolist() for name in ("image", "text")}
+    write_table(pyarrow.table({**views, "kind": data.labels["level2"]}), path)
+    arguments = ("--methods", "lsh", "--bits", "4", "--seeds", "1", "--out", tmp_path / "out", "--no-charts")
+    code, said, _ = run(capsys, "--data", path, "--names", "image=image,text=text,labels=kind", *arguments)
+    assert code == 0
+    assert "Dataset('mine', 100 rows; views: image 4, text 5; labels: classes)" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -273,8 +286,12 @@ def test_data_with_another_split(capsys, tmp_path):
         (["--protocol", "cutoff=many"], "--protocol must have an integer as cutoff, got 'many'"),
         (["--protocol", "size=3"], "empty_queries=, ties= joined by colons, got 'size=3'"),
         (["--protocol", "ties=none"], "ties must be one of"),
-        (["--data", "moji"], "--data must be emoji, hierarchical, multilabel, or a file that ends in .mat or .npz"),
+        (
+            ["--data", "moji"],
+            "--data must be emoji, hierarchical, multilabel, or a file that ends in .mat, .npz, .parquet",
+        ),
         (["--data", "missing.npz"], "missing.npz"),
+        (["--data", "missing.parquet"], "missing.parquet"),
         (["--data", ""], "--data must be emoji, hierarchical, multilabel, or a file"),
         (["--names", "image=X,labels=L"], "--names must go with a file, got --data emoji"),
     ],
