@@ -1,7 +1,8 @@
 """Protocols and metrics.
 
 Average precision, nDCG, reciprocal rank, precision-recall curves, precision and recall at N, retrieval of the same
-item, distances of class centers. Every result holds the protocol under which it was measured.
+item, distances of class centers; intervals of means and tests of their differences. Every score holds the protocol
+under which it was measured.
 """
 
 from pyhash.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
@@ -18,22 +19,27 @@ from pyhash.evaluation.discounted_gain import NDCG, ndcg
 from pyhash.evaluation.instance_retrieval import InstanceRetrieval, instance_retrieval
 from pyhash.evaluation.protocol import Protocol
 from pyhash.evaluation.reciprocal_rank import MeanReciprocalRank, mean_reciprocal_rank
+from pyhash.evaluation.significance import ConfidenceInterval, PairedTest, confidence_interval, paired_test
 
 __all__ = [
     "NDCG",
     "ClassDistances",
+    "ConfidenceInterval",
     "InstanceRetrieval",
     "MeanAveragePrecision",
     "MeanReciprocalRank",
+    "PairedTest",
     "PrecisionAt",
     "PrecisionRecallCurve",
     "Protocol",
     "RecallAt",
     "class_distances",
+    "confidence_interval",
     "instance_retrieval",
     "mean_average_precision",
     "mean_reciprocal_rank",
     "ndcg",
+    "paired_test",
     "precision_at",
     "precision_recall_curve",
     "recall_at",

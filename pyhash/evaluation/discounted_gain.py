@@ -45,8 +45,8 @@ class NDCG(MeanScore):
 
     symbol: ClassVar[str] = "nDCG"
 
-    def _choices(self) -> str:
-        return f"grades {self.grades}, gain {self.gain}, "
+    def choices(self) -> str:  # noqa: D102
+        return f"grades {self.grades}, gain {self.gain}, {super().choices()}"
 
 
 def ndcg(

@@ -40,12 +40,8 @@ class MeanScore:
         return self.value
 
     def __repr__(self) -> str:
-        protocol = self.protocol.describe(denominator=self.has_denominator)
-        return (
-            f"{self.symbol} {self.value:.4f} ({self._choices()}{protocol}; {len(self.per_query)} queries, "
-            f"{self.n_empty} empty)"
-        )
+        return f"{self.symbol} {self.value:.4f} ({self.choices()}; {len(self.per_query)} queries, {self.n_empty} empty)"
 
-    def _choices(self) -> str:
-        """Return the choices of the score beside its protocol, with a comma after each."""
-        return ""
+    def choices(self) -> str:
+        """Return what the score depends on beside the rankings: its protocol, and choices of its own, in one line."""
+        return self.protocol.describe(denominator=self.has_denominator)

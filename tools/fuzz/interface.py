@@ -25,8 +25,9 @@ MODULES = (codes, search, interop, evaluation, datasets, methods, deep, comparis
 NOT_CALLED = {
     "Hits", "HitLists", "ClassDistances", "MeanAveragePrecision", "PrecisionAt", "PrecisionRecallCurve", "Comparison",
     "Chunk", "FeatureMap", "Centering", "Standardizing", "UnitLength", "CollapseWarning", "load_emoji",
-    "InstanceRetrieval", "MeanReciprocalRank", "NDCG", "RecallAt", "require_matplotlib", "save_figure", "AlexNet",
-    "PRESETS", "Preset", "EpochState", "SyncResult", "Table",
+    "InstanceRetrieval", "require_matplotlib", "save_figure", "AlexNet", "PRESETS", "Preset",
+    "MeanReciprocalRank", "NDCG", "RecallAt", "ConfidenceInterval", "PairedTest",
+    "EpochState", "SyncResult", "Table",
     # They need a server, and a library whose threads do not survive a fork.
     "PostgresTable", "LanceTable",
 }  # fmt: skip
@@ -73,7 +74,8 @@ def examples() -> dict[str, Any]:
         "database_labels": labels, "top_n": [1, 5], "path": folder / "out", "dataset": data, "data": data,
         "preset": "shoh", "name": "lsh", "methods": ["lsh"], "bits": [8], "X": rng.normal(size=(5, 20)),
         "modality": "a", "views": {"a": rng.normal(size=(24, 20)), "b": rng.normal(size=(24, 17))},
-        "scores": [0.1, 0.2], "n_bytes": [1, 2], "n_seen": [1, 2], "curve": curve, "epochs": [1, 2],
+        "paired_test.a": [0.1, 0.4, 0.3], "paired_test.b": [0.1, 0.2, 0.5], "scores": [0.1, 0.2],
+        "n_bytes": [1, 2], "n_seen": [1, 2], "curve": curve, "epochs": [1, 2],
         "ConvergenceDisplay.chunks": [1, 1], "ConvergenceDisplay.values": {"objective": [1.0, 0.5]},
         "losses": {"total": [1.0, 0.5]}, "size": 7, "SensitivityDisplay.values": {"alpha": [1, 100]},
         "B": rng.choice(np.array([-1, 1], np.int8), (24, 4)), "H": np.eye(4), "Q": rng.normal(size=(24, 4)),
