@@ -17,12 +17,13 @@ Content: TypeAlias = tuple[Segments, "str | None"]
 class StreamIndex(CodeIndex):
     """An index that the folder commits together with the model, and nobody else does."""
 
+    owner = "StreamFolder"  # as errors call it
     read_only = False
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         if self.read_only:
-            raise ValueError("this index must not be changed: its StreamFolder was opened with read_only=True")
+            raise ValueError(f"this index must not be changed: its {self.owner} was opened with read_only=True")
         with super()._changing():
             yield
 
@@ -74,5 +75,5 @@ class StreamIndex(CodeIndex):
 
     def _refuse(self, instead: str) -> NoReturn:
         raise ValueError(
-            f"this index must stay with its StreamFolder, which keeps it in step with the model: {instead}"
+            f"this index must stay with its {self.owner}, which keeps it in step with the model: {instead}"
         )
