@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash.errors import NotFittedError as NotFittedError
     from pyhash.index import CodeIndex as CodeIndex
     from pyhash.methods import *  # noqa: F403
+    from pyhash.retriever import Retriever as Retriever
     from pyhash.stream import StreamChunk as StreamChunk
     from pyhash.stream import StreamFolder as StreamFolder
 
@@ -43,6 +44,7 @@ else:
         **dict.fromkeys(methods.__all__, "pyhash.methods"),
         **dict.fromkeys(_ERRORS, "pyhash.errors"),
         "CodeIndex": "pyhash.index",
+        "Retriever": "pyhash.retriever",
         **dict.fromkeys(("StreamChunk", "StreamFolder"), "pyhash.stream"),
     }
     __all__ = sorted({*_MODULES, "__version__"}.difference(_OF_EXTRAS))

@@ -77,17 +77,13 @@ class Catalogue:
             table, schema = fitted(payload, arrow().schema([]) if schema is None else schema)
             number = self.next_number
             parts = (*parts, PayloadPart.of(number, ids, table))
-        numbers = np.full(len(ids), number, dtype=np.int32)
         all_ids = np.concatenate([self.ids, ids])
-        columns = [
-            np.concatenate(pair) for pair in ((self.masks, masks.astype(np.uint32)), (self.numbers, numbers))
-        ]
-        if len(self.ids) and len(ids) and not (np.all(ids[1:] > ids[:-1]) and ids[0] > self.ids[-1]) or len(self.ids) == 0:
-            order = np.argsort(all_ids, kind="stable")
-            all_ids, columns = all_ids[order], [column[order] for column in columns]
-        grown = Catalogue(
-            self.names, all_ids, columns[0], columns[1], parts, schema, self.next_number + (number > 0)
-        )
+        all_masks = np.concatenate([self.masks, masks])
+        numbers = np.concatenate([self.numbers, np.full(len(ids), number, dtype=np.int32)])
+        if np.any(all_ids[1:] <= all_ids[:-1]):
+            order = np.argsort(all_ids)
+            all_ids, all_masks, numbers = all_ids[order], all_masks[order], numbers[order]
+        grown = Catalogue(self.names, all_ids, all_masks, numbers, parts, schema, self.next_number + (number > 0))
         return grown.tidied(among_stored=False)
 
     def without(self, ids: Ids) -> Catalogue:
@@ -200,7 +196,9 @@ class Catalogue:
             tables.append(with_schema(table, self.schema))
             ids.append(used)
         bare = self.ids[self.numbers == 0]
-        tables.append(pa.Table.from_arrays([pa.nulls(len(bare), kind) for kind in self.schema.types], schema=self.schema))
+        tables.append(
+            pa.Table.from_arrays([pa.nulls(len(bare), kind) for kind in self.schema.types], schema=self.schema)
+        )
         order = np.argsort(np.concatenate([*ids, bare]))
         whole = pa.concat_tables(tables)
         return whole if np.all(order[1:] > order[:-1]) else whole.take(order)

@@ -101,7 +101,8 @@ class EncoderSet(Mapping[str, "Encoder | None"]):
     def is_features(self) -> dict[str, bool]:
         """Whether items are rows of features already, by modality."""
         return {
-            name: self._made[name] is None if name in self._made else self._stored[name][0].name is None for name in self
+            name: self._made[name] is None if name in self._made else self._stored[name][0].name is None
+            for name in self
         }
 
     def described(self, name: str) -> StoredEncoder:
@@ -135,7 +136,7 @@ class EncoderSet(Mapping[str, "Encoder | None"]):
         return items if encoder is None else encoder.encode(items, batch_size, progress)
 
     def refuse_unknown_words(self, rows: ItemRows) -> None:
-        """Raise ValueError at a text none of whose words its encoder knows: its features are zeros, and find anything."""
+        """Raise ValueError at a text without a word that its encoder knows: zeros would find anything."""
         for name in rows.items:
             encoder = self[name]
             if encoder is None or not encoder.is_sparse:
@@ -180,9 +181,9 @@ def _made(stored: StoredEncoder, state: Any) -> Encoder:
         encoder = _with_state(encoder, stored, state)
     if encoder.version != stored.version:
         raise ValueError(
-            f"encoder {stored.name!r} of {stored.modality!r} must be of version {stored.version!r}, with which the items "
-            f"were encoded, the installed one is {encoder.version!r}: install that version, or, to use another "
-            f"encoder all the same, {give}"
+            f"encoder {stored.name!r} of {stored.modality!r} must be of version {stored.version!r}, which encoded the "
+            f"items, the installed one is {encoder.version!r}: install that version, or, to use another all the same, "
+            f"{give}"
         )
     return encoder
 
@@ -199,7 +200,9 @@ def _read_state(folder: Path, stored: StoredEncoder) -> Any:
     if stored.file is None:
         return None
     what = "the state of an encoder"
-    return read_checked_json(folder / stored.file, _STATE_FORMAT, _STATE_VERSION, what, lambda fields: fields.get("state"))
+    return read_checked_json(
+        folder / stored.file, _STATE_FORMAT, _STATE_VERSION, what, lambda fields: fields.get("state")
+    )
 
 
 def state_bytes(state: Any) -> bytes:

@@ -81,7 +81,9 @@ def _scores(where: str, scores: object) -> dict[str, Any]:
         if name == "curve":
             curve = _mapping(f"{where}['curve']", value)
             _only(f"{where}['curve']", curve, ("recall", "precision"))
-            if set(curve) != {"recall", "precision"} or not all(hasattr(points, "__len__") for points in curve.values()):
+            if set(curve) != {"recall", "precision"} or not all(
+                hasattr(points, "__len__") for points in curve.values()
+            ):
                 raise ValueError(f"{where}['curve'] must have lists 'recall' and 'precision'")
             points = {axis: [_score(f"{where}['curve']", point) for point in curve[axis]] for axis in curve}
             if len(points["recall"]) != len(points["precision"]):
@@ -96,7 +98,9 @@ def _round(where: str, given: object) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in _mapping(where, given).items():
         is_count = name == "n_seen"
-        checked[name] = check_integer(f"{where}['n_seen']", value, 0) if is_count else _score(f"{where}[{name!r}]", value)
+        checked[name] = (
+            check_integer(f"{where}['n_seen']", value, 0) if is_count else _score(f"{where}[{name!r}]", value)
+        )
     if "n_seen" not in checked:
         raise ValueError(f"{where} must have 'n_seen'")
     return checked

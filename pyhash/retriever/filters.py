@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.interop.extras import require
+from pyhash._extras import require
 from pyhash.retriever.payload_tables import arrow
 
 

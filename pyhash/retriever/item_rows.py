@@ -54,9 +54,7 @@ class ItemRows:
             raise TypeError(f"{what} must be a mapping of modalities to items, got {type(given).__name__}")
         for name in given:
             if name not in is_features:
-                raise ValueError(
-                    f"{what} must be of the modalities {', '.join(map(repr, is_features))}, got {name!r}"
-                )
+                raise ValueError(f"{what} must be of the modalities {', '.join(map(repr, is_features))}, got {name!r}")
         columns = {
             name: _column(f"{what}[{name!r}]", items, is_features[name])
             for name, items in given.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ class RetrieverManifest:
         if not modalities or len(set(modalities)) < len(modalities):
             raise ValueError(f"encoders must be of different modalities, got {modalities}")
         numbers = [0, *(part.number for part in self.payload), check_integer("next_part", self.next_part, 1)]
-        if any(one >= other for one, other in zip(numbers, numbers[1:], strict=False)):
+        if any(one >= other for one, other in pairwise(numbers)):
             raise ValueError(f"payload must have ascending numbers below next_part, got {numbers[1:]}")
 
     @property

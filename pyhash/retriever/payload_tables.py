@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pyhash._extras import require
 from pyhash._inputs.frames import is_frame
-from pyhash.interop.extras import require
 
 # The column of the ids in files; users' columns have other names.
 ID = "pyhash:id"
@@ -51,7 +51,9 @@ def payload_table(payload: Any, n: int) -> Any:
     names = table.column_names
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"payload must have columns of different names, {name!r} is there {names.count(name)} times")
+            raise ValueError(
+                f"payload must have columns of different names, {name!r} is there {names.count(name)} times"
+            )
         if name == ID:
             raise ValueError(f"payload must not have a column {ID!r}, which files keep the ids in")
     return pa.table({name: _plain(pa, table[name]) for name in names})

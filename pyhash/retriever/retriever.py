@@ -105,7 +105,7 @@ class Retriever:
     >>> [result.payload["words"] for result in retriever.search(text="a grey cat", k=1)]
     ['grey cat']
     >>> [result.id for result in retriever.search(text="cherry", k=6, where={"class": "fruit"})]
-    [4, 0, 1]
+    [0, 1, 4]
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Retriever:
 
     @property
     def encoders(self) -> Mapping[str, Encoder | None]:
-        """The encoder of each modality, None where items are features; those of a folder are made at the first look."""
+        """The encoder of each modality, None where items are features; a folder's are made at the first look."""
         return self._encoders
 
     @property
@@ -576,9 +576,7 @@ class Retriever:
             names = ", ".join(f"{name}=..." for name in self._encoders)
             raise ValueError(f"search must have a query, {names} or like=id")
         is_features = self._encoders.is_features
-        items = {
-            name: _feature_row(name, query) if is_features.get(name) else [query] for name, query in given.items()
-        }
+        items = {name: _feature_row(name, query) if is_features.get(name) else [query] for name, query in given.items()}
         return self._search(items, k, where, weighted, "queries")[0]
 
     def search_many(
@@ -803,17 +801,18 @@ class Retriever:
         Parameters
         ----------
         evaluation : mapping
-            ``rows``, the number of rows that were searched; ``labels``, a str that says by which labels; ``directions``,
-            by the name of the query's modality, or a name such as "image+text": a mapping with the scores of "plain"
-            searches, of "weighted" ones or both. Scores are numbers from 0 to 1 by name, such as ``map``, ``ndcg``,
-            ``mrr`` and ``precision_at_10``, and ``curve``, a mapping with lists "recall" and "precision". Optional:
-            ``rounds``, a list of mappings, with ``n_seen``, rows learned, and scores by direction.
+            ``rows``, the number of rows that were searched; ``labels``, a str that says by which labels; and
+            ``directions``, by the name of the query's modality, or a name such as "image+text": a mapping with the
+            scores of "plain" searches, of "weighted" ones or both. Scores are numbers from 0 to 1 by name, such as
+            ``map``, ``ndcg``, ``mrr`` and ``precision_at_10``, and ``curve``, a mapping with lists "recall" and
+            "precision". Optional: ``rounds``, a list of mappings, with ``n_seen``, rows learned, and scores by
+            direction.
 
         Raises
         ------
         TypeError, ValueError
             If it is not of this form; or if the Retriever is not on disk, was closed, or opened with
-            ``read_only=True``, or has changes that are not committed.
+            ``read_only=True``.
         IndexLockedError, IndexChangedError
             If another process writes there, or has.
         OSError

@@ -1,10 +1,10 @@
 """A Retriever's folder on disk: model, encoders, index and payload, committed as one.
 
-A folder holds the directory ``index``, files with a number in their names that are written once, and ``retriever.json``,
-which names those that count and the generation of the index. A commit writes what is new to new files and prepares the
-next generation of the index. Then ``retriever.json`` is replaced: that is the moment of the commit. Last, the index
-publishes what was prepared, and files that are not named any more are deleted; where a writer dies before, the next one
-does both.
+A folder holds the directory ``index``, files with a number in their names that are written once, and
+``retriever.json``, which names those that count and the generation of the index. A commit writes what is new to new
+files and prepares the next generation of the index. Then ``retriever.json`` is replaced: that is the moment of the
+commit. Last, the index publishes what was prepared, and files that are not named any more are deleted; where a writer
+dies before, the next one does both.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyhash._files.atomic import atomic_file, sync_directory
 from pyhash._files.npz import write_archive
@@ -61,8 +62,11 @@ class RetrieverFiles:
         It holds the lock where the folder was opened for writing.
     """
 
-    def __init__(self, path: Path, manifest: RetrieverManifest | None, index: RetrieverIndex) -> None:
+    def __init__(
+        self, path: Path, manifest: RetrieverManifest | None, index: RetrieverIndex, *, is_new: bool = False
+    ) -> None:
         self.path, self.manifest, self.index = path, manifest, index
+        self._is_new = is_new
         self.committed: Content | None = None
 
     @classmethod
@@ -79,15 +83,15 @@ class RetrieverFiles:
             If it cannot be made.
         """
         target = Path(os.path.realpath(path))
-        try:
+        is_new = not target.exists()
+        if is_new:
             target.mkdir()
-        except FileExistsError:
-            _clear_unused(path)
-        else:
             sync_directory(target.parent)
+        else:
+            _clear_unused(path)
         copied = index.copied()
         copied.create(path / INDEX)
-        files = cls(path, None, copied)
+        files = cls(path, None, copied, is_new=is_new)
         try:
             files.check_own()
         except BaseException:
@@ -96,9 +100,7 @@ class RetrieverFiles:
         return files
 
     @classmethod
-    def open(
-        cls, path: Path, *, encoders: Any, read_only: bool, mmap: bool
-    ) -> tuple[RetrieverFiles, Content]:
+    def open(cls, path: Path, *, encoders: Any, read_only: bool, mmap: bool) -> tuple[RetrieverFiles, Content]:
         """Return the files and the content of the last commit, also while a writer commits.
 
         Raises
@@ -206,10 +208,9 @@ class RetrieverFiles:
             items = last.items
         else:
             items = f"items-{generation:08d}.npz"
-            _write_items(self.path / items, content.catalogue)
+            write_items(self.path / items, content.catalogue)
         encoders = tuple(
-            self._written_encoder(content, name, position, generation)
-            for position, name in enumerate(content.encoders)
+            self._written_encoder(content, name, position, generation) for position, name in enumerate(content.encoders)
         )
         manifest = RetrieverManifest(
             generation=generation,
@@ -270,7 +271,8 @@ class RetrieverFiles:
             self._delete_leftovers()
             if self.manifest is None:
                 shutil.rmtree(self.path / INDEX, ignore_errors=True)
-                self.path.rmdir()
+                if self._is_new:
+                    self.path.rmdir()
         self.index.release()
 
 
@@ -303,8 +305,9 @@ def _read(path: Path, manifest: RetrieverManifest, index: RetrieverIndex, encode
     return Content(model, encoder_set, catalogue, manifest.method, manifest.seed, manifest.batch_size)
 
 
-def _write_items(path: Path, catalogue: Catalogue) -> None:
-    arrays = {"ids": catalogue.ids, "masks": catalogue.masks, "numbers": catalogue.numbers}
+def write_items(path: Path, catalogue: Catalogue) -> None:
+    """Write the items of a catalogue, but not their payload, to a file."""
+    arrays: dict[str, NDArray[Any]] = {"ids": catalogue.ids, "masks": catalogue.masks, "numbers": catalogue.numbers}
     write_archive(path, _ITEMS, {"modalities": list(catalogue.names)}, arrays)
 
 

@@ -202,6 +202,7 @@ LAYERS = [
         "distributed",
         "plotting",
         "comparison",
+        "retriever",
         "cli",
     ),
 ]
