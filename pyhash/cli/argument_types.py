@@ -9,6 +9,8 @@ from typing import Any
 
 from pyhash._inputs.value_text import parse_value
 
+PIPE = "-"
+
 
 def integer(minimum: int) -> Callable[[str], int]:
     """Return the type of integers that are at least `minimum`."""
@@ -117,3 +119,48 @@ def folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("must name a folder, got ''")
     return Path(text)
+
+
+def path(text: str) -> Path:
+    """Return the path of a file or folder that exists."""
+    if not text:
+        raise argparse.ArgumentTypeError("must name a file or folder, got ''")
+    return Path(text)
+
+
+def data(text: str) -> Path | str:
+    """Return the path of data, or ``PIPE``."""
+    return PIPE if text == PIPE else path(text)
+
+
+def ids(text: str) -> list[int] | str:
+    """Return the ids of a list such as 1,2,3, or ``PIPE``."""
+    if text == PIPE:
+        return PIPE
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be integers joined by commas, or -, got {text!r}") from None
+
+
+def parameters(text: str) -> dict[str, Any]:
+    """Return the value of each parameter of a list such as alpha=1e2,beta=10."""
+    try:
+        return {name: parse_value(value) for name, value in pairs(text).items()}
+    except (argparse.ArgumentTypeError, ValueError):
+        raise argparse.ArgumentTypeError(f"must be such as alpha=1e2,beta=10, got {text!r}") from None
+
+
+def codes_file(text: str) -> Path | str:
+    """Return the path of a .npy or .npz file, or ``PIPE``."""
+    if text != PIPE and not text.endswith((".npy", ".npz")):
+        raise argparse.ArgumentTypeError(f"must end in .npy or .npz, or be -, got {text!r}")
+    return PIPE if text == PIPE else Path(text)
+
+
+def condition(text: str) -> tuple[str, str]:
+    """Return the column and the value of a condition such as category=flower."""
+    column, equals, value = text.partition("=")
+    if not column or not equals:
+        raise argparse.ArgumentTypeError(f"must be COLUMN=VALUE, such as category=flower, got {text!r}")
+    return column, value

@@ -6,7 +6,6 @@ import argparse
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from pyhash._inputs.value_text import value_text
 from pyhash.cli import argument_types as types
 from pyhash.cli.charts import require_charts
 from pyhash.cli.parser import CommandParser
+from pyhash.cli.protocols import protocol_of, protocol_text
 from pyhash.comparison import PRESETS, Comparison, compare
 from pyhash.comparison.comparison import AT
 from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, Rounds, direction_name
@@ -28,7 +28,6 @@ from pyhash.comparison.sweep import Grid
 from pyhash.datasets import Dataset
 from pyhash.datasets.published import PUBLISHED_QUERIES
 from pyhash.datasets.table_sources import is_table_path
-from pyhash.evaluation import Protocol
 
 TABLE = "table.md"
 CHARTS = "charts"
@@ -178,7 +177,11 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the comparison, or the preset, that the arguments describe."""
-    given = {name: value for name, value in vars(arguments).items() if name not in ("command", "run", "preset")}
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in ("command", "run", "usage_error", "preset")
+    }
     if "preset" in arguments:
         run_preset(arguments.preset, given)
     else:
@@ -214,7 +217,7 @@ def compare_methods(
     """Run the comparison, print the table, and write results, table and charts to a folder."""
     if charts:
         require_charts()
-    resolved = [_protocol(text) for text in protocols]
+    resolved = [protocol_of(text) for text in protocols]
     if methods is None:
         methods = () if sweep else _METHODS
     grids: dict[str, list[Grid]] = {}
@@ -295,15 +298,9 @@ def run_preset(name: str, given: Mapping[str, Any]) -> None:
         options["sweep"] = [(method, grid) for method, grids in preset.sweep.items() for grid in grids]
     compared = {*options["methods"], *dict(options["sweep"])}
     if "protocols" not in given:
-        options["protocols"] = [p if isinstance(p, str) else _protocol_text(p) for p in preset.protocols]
+        options["protocols"] = [p if isinstance(p, str) else protocol_text(p) for p in preset.protocols]
     print(f"{preset.describe()}\n")
     compare_methods(**options | {"parameters": [*preset.parameters_of(compared).items(), *given.get("parameters", [])]})
-
-
-def _protocol_text(protocol: Protocol) -> str:
-    """Return choices such as cutoff=50:denominator=hits:empty_queries=skip:ties=id."""
-    choices = asdict(protocol)
-    return ":".join(f"{name}={value}" for name, value in choices.items() if value is not None)
 
 
 def _load(data: str, names: Mapping[str, str] | None) -> Dataset:
@@ -351,26 +348,6 @@ def _print_reused(result: Comparison, out: Path) -> None:
         print(f"the last line of {out / RESULTS} was incomplete and was removed")
     if result.n_reused:
         print(f"{result.n_reused} of {len(result)} combinations were in {out / RESULTS} and were not run again")
-
-
-def _protocol(text: str) -> Protocol | str:
-    """Return the preset's name, or the protocol of choices such as cutoff=50:ties=expected."""
-    if text in Protocol.presets:
-        return text
-    choices = dict.fromkeys(("cutoff", "denominator", "empty_queries", "ties"))
-    for part in text.split(":"):
-        name, _, value = part.partition("=")
-        if name not in choices or not value:
-            raise ValueError(
-                f"--protocol must be a preset ({', '.join(Protocol.presets)}) or cutoff=, denominator=, "
-                f"empty_queries=, ties= joined by colons, got {text!r}"
-            )
-        choices[name] = value
-    cutoff = choices.pop("cutoff")
-    if cutoff is not None and not cutoff.isdecimal():
-        raise ValueError(f"--protocol must have an integer as cutoff, got {cutoff!r}")
-    given = {name: value for name, value in choices.items() if value is not None}
-    return Protocol(None if cutoff is None else int(cutoff), **given)
 
 
 def _command(

@@ -12,8 +12,13 @@ from typing import Any, NoReturn
 
 COMMANDS = {
     "demo": "learn the built-in emoji data as a stream, measure, and answer some queries",
-    "search": "find pictures for words in the folder that the demo wrote",
+    "learn": "learn codes from your own pictures, texts or features, into a folder",
+    "encode": "write the codes of data",
+    "index": "add items to a folder, remove, count or check them",
+    "search": "find items for words, a picture, or another item",
+    "evaluate": "measure retrieval with queries that have labels",
     "bench": "compare methods under equal conditions, with a table and charts",
+    "completion": "print the script with which a shell completes commands",
 }
 
 
@@ -23,6 +28,18 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.examples: tuple[str, ...] = ()
+        # Whether options may stand between positional arguments of which one may be left out.
+        self.intermixed = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the arguments, and the words that are none of them."""
+        if not self.intermixed:
+            return super().parse_known_args(args, namespace)
+        self.intermixed = False  # parse_known_intermixed_args comes back here
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.intermixed = True
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with code 2."""
@@ -57,5 +74,5 @@ def make_parser(commands: Collection[str]) -> argparse.ArgumentParser:
         if name in commands:
             module = import_module(f"pyhash.cli.{name}")
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, usage_error=command.error)
     return parser

@@ -272,7 +272,7 @@ def test_search_knows_as_many_as_there_are(capsys, folder):
     ("arguments", "message"),
     [
         ([], "pyhash: the following arguments are required: COMMAND (see pyhash --help)"),
-        (["learn"], "pyhash: argument COMMAND: invalid choice: 'learn'"),
+        (["teach"], "pyhash: argument COMMAND: invalid choice: 'teach'"),
         (["demo", "--bits", "0"], "pyhash demo: argument --bits: must be an integer >= 1, got '0'"),
         (["demo", "--bits", "many"], "pyhash demo: argument --bits: must be an integer >= 1, got 'many'"),
         (["demo", "--seed", "-1"], "pyhash demo: argument --seed: must be an integer >= 0, got '-1'"),
@@ -282,8 +282,10 @@ def test_search_knows_as_many_as_there_are(capsys, folder):
         (["demo", "--out", ""], "pyhash demo: argument --out: must name a folder, got ''"),
         (["bench", "--out", ""], "pyhash bench: argument --out: must name a folder, got ''"),
         (["demo", "--colour"], "pyhash: unrecognized arguments: --colour"),
-        (["search", "somewhere"], "pyhash search: the following arguments are required: WORDS"),
-        (["search", "somewhere", "  "], "pyhash search: argument WORDS: must hold at least one word"),
+        (["search", "somewhere"], "pyhash search: give WORDS, --image FILE or both; or --like ID alone; or - alone"),
+        (["search", "somewhere", "  "], "pyhash search: give WORDS, --image FILE or both; or --like ID alone; or"),
+        (["search", "somewhere", "--like", "3", "cat"], "pyhash search: give WORDS, --image FILE or both; or"),
+        (["search", "somewhere", "-", "--image", "a.jpg"], "pyhash search: give WORDS, --image FILE or both; or"),
         (["search", "somewhere", "cat", "-k", "0"], "pyhash search: argument -k: must be an integer >= 1, got '0'"),
     ],
 )
