@@ -20,6 +20,7 @@ from pyhash.evaluation.instance_retrieval import InstanceRetrieval, instance_ret
 from pyhash.evaluation.protocol import Protocol
 from pyhash.evaluation.reciprocal_rank import MeanReciprocalRank, mean_reciprocal_rank
 from pyhash.evaluation.significance import ConfidenceInterval, PairedTest, confidence_interval, paired_test
+from pyhash.evaluation.trec import write_qrels, write_run
 
 __all__ = [
     "NDCG",
@@ -43,4 +44,6 @@ __all__ = [
     "precision_at",
     "precision_recall_curve",
     "recall_at",
+    "write_qrels",
+    "write_run",
 ]

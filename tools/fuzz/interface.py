@@ -80,7 +80,7 @@ def examples() -> dict[str, Any]:
         "losses": {"total": [1.0, 0.5]}, "size": 7, "SensitivityDisplay.values": {"alpha": [1, 100]},
         "B": rng.choice(np.array([-1, 1], np.int8), (24, 4)), "H": np.eye(4), "Q": rng.normal(size=(24, 4)),
         "max_sweeps": 3, "models": [part, part.emptied()],
-        "offset": 1, "source": lambda offset: [],
+        "write_run.hits": search.hamming_top_k(packed[:4], packed, 3), "offset": 1, "source": lambda offset: [],
         "open_table.source": table, "load_table.source": table, "stream.views": {"a": "x"},
         "Dataset.name": "mine", "Dataset.labels": data.labels, "label_names": data.label_names,
         "hierarchy": data.hierarchy, "layers": data.layers, "splits": data.splits, "Dataset.views": data.views,
