@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from pyhash._files.safetensors import write_tensor_file
 from pyhash._inputs.checks import check_choice, check_integer, check_n_bits
+from pyhash._inputs.device import resolve_device
 from pyhash._inputs.paths import check_path
 from pyhash.codes import pack
 from pyhash.deep.array_view import ArrayView, Transform, rows_of_shape
@@ -25,7 +26,7 @@ from pyhash.deep.backbones import check_backbones, check_given, check_modalities
 from pyhash.deep.callbacks import check_callbacks
 from pyhash.deep.checkpoint import identity_of
 from pyhash.deep.collapse import warn_of_collapse
-from pyhash.deep.device import accelerator_on, resolve_device
+from pyhash.deep.device import accelerator_on
 from pyhash.deep.encoder_module import EncoderModule
 from pyhash.deep.encoders import compare_encoders, label_weights, with_one
 from pyhash.deep.loader_rows import LoaderRows

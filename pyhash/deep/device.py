@@ -1,4 +1,4 @@
-"""The device on which networks are trained and run, and Accelerate on it."""
+"""Accelerate on the device where networks are trained."""
 
 from __future__ import annotations
 
@@ -9,39 +9,10 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
-from accelerate.utils import (
-    DataLoaderConfiguration,
-    DistributedType,
-    GradientAccumulationPlugin,
-    parse_flag_from_env,
-)
+from accelerate.utils import DataLoaderConfiguration, DistributedType, GradientAccumulationPlugin
 
 # Every process must hold whole networks: their gradients are averaged, nothing else is shared.
 _SHARDED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)
-
-
-def resolve_device(device: object) -> torch.device:
-    """Return a torch device that this machine has; "auto": cuda if there is one, else mps, else cpu.
-
-    "auto" is the CPU where Accelerate was told to use it, as by ``accelerate launch --cpu``.
-    """
-    if not isinstance(device, (str, torch.device)):
-        raise TypeError(f'device must be "auto" or a torch device, got {device!r}')
-    if device == "auto":
-        if parse_flag_from_env("ACCELERATE_USE_CPU"):
-            return torch.device("cpu")
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-        torch.zeros(1, device=resolved).cpu()  # "meta", among others, gives nothing back
-    except (RuntimeError, AssertionError, ImportError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f'device must be "auto" or a torch device that this machine has, got {device!r}: {reason}'
-        ) from None
-    return resolved
 
 
 @contextmanager

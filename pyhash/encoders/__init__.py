@@ -9,17 +9,35 @@ from pyhash._lazy import lazy_names
 
 if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash.encoders.bag_of_words import BagOfWords as BagOfWords
+    from pyhash.encoders.cached_encoder import CachedEncoder as CachedEncoder
     from pyhash.encoders.callable_encoder import CallableEncoder as CallableEncoder
     from pyhash.encoders.contract import Encoder as Encoder
+    from pyhash.encoders.efficientnet_lite0 import EfficientNetLite0 as EfficientNetLite0
     from pyhash.encoders.names import ENCODER_NAMES as ENCODER_NAMES
     from pyhash.encoders.names import make_encoder as make_encoder
+    from pyhash.encoders.open_clip_encoder import OpenCLIPEncoder as OpenCLIPEncoder
     from pyhash.encoders.pictures import open_picture as open_picture
+    from pyhash.encoders.sentence_transformers_encoder import SentenceTransformersEncoder as SentenceTransformersEncoder
+    from pyhash.encoders.timm_encoder import TimmEncoder as TimmEncoder
+    from pyhash.encoders.torchvision_encoder import TorchvisionEncoder as TorchvisionEncoder
+    from pyhash.encoders.transformers_encoder import TransformersEncoder as TransformersEncoder
+    from pyhash.encoders.universal_sentence_encoder import UniversalSentenceEncoder as UniversalSentenceEncoder
+    from pyhash.encoders.vectorizer_encoder import VectorizerEncoder as VectorizerEncoder
 else:
     _MODULES = {
-        "ENCODER_NAMES": "pyhash.encoders.names",
         "BagOfWords": "pyhash.encoders.bag_of_words",
+        "CachedEncoder": "pyhash.encoders.cached_encoder",
         "CallableEncoder": "pyhash.encoders.callable_encoder",
+        "ENCODER_NAMES": "pyhash.encoders.names",
+        "EfficientNetLite0": "pyhash.encoders.efficientnet_lite0",
         "Encoder": "pyhash.encoders.contract",
+        "OpenCLIPEncoder": "pyhash.encoders.open_clip_encoder",
+        "SentenceTransformersEncoder": "pyhash.encoders.sentence_transformers_encoder",
+        "TimmEncoder": "pyhash.encoders.timm_encoder",
+        "TorchvisionEncoder": "pyhash.encoders.torchvision_encoder",
+        "TransformersEncoder": "pyhash.encoders.transformers_encoder",
+        "UniversalSentenceEncoder": "pyhash.encoders.universal_sentence_encoder",
+        "VectorizerEncoder": "pyhash.encoders.vectorizer_encoder",
         "make_encoder": "pyhash.encoders.names",
         "open_picture": "pyhash.encoders.pictures",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from pyhash.encoders.items import check_kind
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
 # The class of each encoder, by its name; a name that ends with a colon goes on with the name of a model.
 ENCODER_NAMES = {
     "bag-of-words": "pyhash.encoders.bag_of_words.BagOfWords",
+    "universal-sentence-encoder": "pyhash.encoders.universal_sentence_encoder.UniversalSentenceEncoder",
+    "sentence-transformers:": "pyhash.encoders.sentence_transformers_encoder.SentenceTransformersEncoder",
+    "transformers:": "pyhash.encoders.transformers_encoder.TransformersEncoder",
+    "open-clip:": "pyhash.encoders.open_clip_encoder.OpenCLIPEncoder",
+    "efficientnet-lite0": "pyhash.encoders.efficientnet_lite0.EfficientNetLite0",
+    "timm:": "pyhash.encoders.timm_encoder.TimmEncoder",
+    "torchvision:": "pyhash.encoders.torchvision_encoder.TorchvisionEncoder",
 }
 
 
@@ -60,7 +68,10 @@ def make_encoder(name: str, *, kind: str | None = None, device: str = "auto", **
         raise ValueError(f"name must be one of {known}, got {name!r}")
     module, _, class_name = path.rpartition(".")
     make = getattr(import_module(module), class_name)
-    encoder: Encoder = make(**parameters)
+    # What the class takes of the two; each encoder has one kind, hence the others check it afterwards.
+    given = {"kind": kind, "device": device}
+    taken = {key: value for key, value in given.items() if key in signature(make).parameters}
+    encoder: Encoder = make(*[model] * bool(colon), **taken, **parameters)
     if kind is not None and kind != encoder.kind:
         raise ValueError(f"kind must be {encoder.kind!r} for {name!r}, got {kind!r}")
     return encoder

@@ -12,11 +12,11 @@ from torch import nn
 
 import pyhash
 from pyhash._files.safetensors import read_tensor_file, write_tensor_file
+from pyhash._inputs.device import resolve_device
 from pyhash.codes import pack, unpack
 from pyhash.datasets import make_hierarchical
 from pyhash.deep import DHSL, SDCH, AlexNet, TrainingOptions
 from pyhash.deep.checkpoint import weights_of
-from pyhash.deep.device import resolve_device
 from pyhash.deep.training import Training
 from pyhash.deep.validation import Validation
 

@@ -234,7 +234,7 @@ def test_sizes_are_limited():
     for width in (10_000, 20_000):
         header = b"IHDR" + struct.pack(">II", width, 10_000) + small[24:29]
         bomb = small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
-        with pytest.raises(ValueError, match="item must be a picture that can be read: .* exceeds limit"):
+        with pytest.raises(ValueError, match=r"item must be a picture that can be read: .* exceeds limit"):
             open_picture(bomb)
 
 
