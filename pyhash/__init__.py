@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash import distributed as distributed
     from pyhash import encoders as encoders
     from pyhash import evaluation as evaluation
+    from pyhash import hub as hub
     from pyhash import interop as interop
     from pyhash import plotting as plotting
     from pyhash import search as search
@@ -35,7 +36,18 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     __version__: str
 else:
     _SUBMODULES = (
-        *("codes", "comparison", "datasets", "encoders", "evaluation", "interop", "methods", "plotting", "search"),
+        *(
+            "codes",
+            "comparison",
+            "datasets",
+            "encoders",
+            "evaluation",
+            "hub",
+            "interop",
+            "methods",
+            "plotting",
+            "search",
+        ),
     )
     _OF_EXTRAS = ("deep", "distributed")  # not in __all__: a star import must need neither torch nor dask
     _ERRORS = ("ClusterError", "IndexChangedError", "IndexLockedError", "ModelFormatError", "NotFittedError")

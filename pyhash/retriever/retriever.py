@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -670,25 +671,46 @@ class Retriever:
         """
         target = check_path("path", path).absolute()  # a later change of the working directory must not move it
         with self._lock:
-            content = self._content()
             before = self._files
             if before is not None and os.path.realpath(before.path) == os.path.realpath(target):
                 self.commit()
                 return
-            files = RetrieverFiles.create(target, self._index)
-            try:
-                content = files.commit(content)
-                evaluation = None if before is None else self.evaluation
-                if evaluation is not None:
-                    model = content.model
-                    write_evaluation(target, evaluation, model.fingerprint, model.n_samples_seen_)
-            except BaseException:
-                files.abandon()
-                raise
+            files, content = self._write_to(target)
             self._files, self._index, self._catalogue = files, files.index, content.catalogue
             self._read_only = False
             if before is not None:
                 before.index.release()
+
+    def save_copy(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a new folder, whole or not at all; later commits go where they went before.
+
+        Parameters
+        ----------
+        path : path-like
+            A directory that is made, or is empty.
+
+        Raises
+        ------
+        NotFittedError, FileExistsError, TypeError, ValueError, IndexLockedError, IndexChangedError, OSError
+            As ``save``.
+        """
+        target = check_path("path", path).absolute()
+        with self._lock:
+            files, _ = self._write_to(target)
+            files.index.release()
+
+    def _write_to(self, target: Path) -> tuple[RetrieverFiles, Content]:
+        content = self._content()
+        files = RetrieverFiles.create(target, self._index)
+        try:
+            content = files.commit(content)
+            evaluation = self.evaluation
+            if evaluation is not None:
+                write_evaluation(target, evaluation, content.model.fingerprint, content.model.n_samples_seen_)
+        except BaseException:
+            files.abandon()
+            raise
+        return files, content
 
     def commit(self) -> None:
         """Make all changes since the last commit durable, together.

@@ -203,6 +203,7 @@ LAYERS = [
         "plotting",
         "comparison",
         "retriever",
+        "hub",
         "cli",
     ),
 ]
