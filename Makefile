@@ -14,7 +14,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
+.PHONY: demo test test-all lint docs figures bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -58,6 +58,19 @@ bench bench-large: $(VENV)/.bench
 # The indexes of other libraries that the curves of recall against time need, where they are missing; takes hours.
 bench-indexes: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.approximate
+
+# The documentation site, in build/docs. Warnings are errors, links within the site are checked. LINKS=all: links to other
+# sites too, which needs the network.
+docs: SPHINX = $(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --jobs auto --doctree-dir build/doctrees
+docs: $(VENV)/.docs
+	rm -rf build/docs
+	$(SPHINX) docs build/docs
+	$(BIN)/python -m tools.site.check build/docs
+	$(if $(filter all,$(LINKS)),$(SPHINX) --builder linkcheck docs build/links)
+
+# The pictures of displays anew, where they or the built-in data change.
+figures: $(VENV)/.docs
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python docs/figures/displays.py
 
 CONFIGURE = $(BIN)/cmake -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
@@ -112,11 +125,12 @@ $(VENV)/.torch: | $(BIN)/python
 $(VENV)/.demo: EXTRAS := plot
 $(VENV)/.test: EXTRAS := test
 $(VENV)/.lint: EXTRAS := lint,plot,deep
+$(VENV)/.docs: EXTRAS := docs,plot,deep,dask
 $(VENV)/.bench: EXTRAS := test,bench
 $(VENV)/.wheel: EXTRAS := wheel
 $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: STRICT := --config-settings=cmake.define.PYHASH_WERROR=ON
-$(VENV)/.test $(VENV)/.lint $(VENV)/.bench: $(VENV)/.torch
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.wheel: $(BUILT_FROM) $(VENV)/.build-needs
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.bench: $(VENV)/.torch
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.bench $(VENV)/.wheel: $(BUILT_FROM) $(VENV)/.build-needs
 	$(BIN)/python -m pip install --quiet --no-build-isolation $(STRICT) --editable ".[$(EXTRAS)]"
 	touch $@
 

@@ -179,7 +179,7 @@ class DHSL(DeepMethod):
     -----
     Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row. Where classes
     form a hierarchy, learn the finest: if coarse ones are labels too, they win. ``H_m = F_m + sigma M_m`` with the main
-    network's F_m, which ends in tanh, and the selector's M_m; r_ij is the number of labels that two samples share.
+    network's F_m, which ends in tanh, and the selector's M_m; r_ij is the number of labels that two samples share. ::
 
         L = alpha L_tri + beta L_U + eta L_RN + phi L_q                                         (Eq. 12)
         L_tri = sum over i, j, k with r_ij > 0, r_ij > r_ik of

@@ -152,7 +152,7 @@ class SDCH(DeepMethod):
     -----
     Labels are class indices (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label a row; s_ij is 1
     where two samples share a label, else 0. With features f and g of a pair of modalities, codes before the sign Z of
-    all, and ``S = 2 s - 1``,
+    all, and ``S = 2 s - 1``, ::
 
         L = sum_ij softplus(f_i . g_j) - s_ij f_i . g_j                                         (Eq. 4)
             + gamma (||Z Z' / r - S||^2 + beta_1 ||Z - B||^2 + beta_2 ||Z'Z / r - I||^2 + beta_3 balance)     (Eq. 7)

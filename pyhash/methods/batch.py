@@ -91,7 +91,7 @@ class BATCH(LinearMethod[BATCHSettings, None]):
     Notes
     -----
     Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label
-    a row. With label rows G of unit length and ``S = G G'``,
+    a row. With label rows G of unit length and ``S = G G'``, ::
 
         min  ||B V' - r S||^2 + omega ||B - V||^2 + sum_m eta_m ||K_m - V U_m||^2 + eta_0 ||L - V U_0||^2
 

@@ -137,12 +137,12 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     -----
     The code m_j of class j is the j-th of a sequence that depends on its length and `seed` alone, in which each code is
     the random candidate whose largest inner product with those before it is least. From sums over rows x of one
-    modality, after its map, follow scores of the classes
+    modality, after its map, follow scores of the classes ::
 
         s = (x - mean) W,   (X'X - n mean mean' + ridge I) W = X'L - n mean (mean of L),
 
     with a share of naive Bayes where x counts words, and the posterior ``P ~ exp(tau s)``. Ridge, share and tau are
-    those that predicted rows best before they were learned. The weights of a query are
+    those that predicted rows best before they were learned. The weights of a query are ::
 
         f = argmin_f  -f . sum_c T_c m_c + log sum_c exp(f . m_c) + 0.005 |f|^2,   T_c ~ P_c n_c^-0.3,
 
@@ -153,7 +153,7 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
     more classes. If a row of the first chunk has several labels, all rows have the codes of LEMON in place of class
     codes; if all have one, so must those of later chunks.
 
-    With `noise` e, a row of a later chunk is learned as class
+    With `noise` e, a row of a later chunk is learned as class ::
 
         argmax_c  sum_m log P_m(c) + log(1 - e if c is given else e / (C - 1))
 

@@ -88,7 +88,7 @@ class DCH(LinearMethod[DCHSettings, None]):
     Notes
     -----
     Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label
-    a row.
+    a row. ::
 
         min  ||L - B W||^2 + lambda ||W||^2 + sum_m mu_m (||B - K_m P_m||^2 + xi_m ||P_m||^2)
 

@@ -104,7 +104,7 @@ class DSFH(LinearMethod[DSFHSettings, None]):
     Notes
     -----
     Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse, with at least one label
-    a row. With label rows Y and one-hot clusters C,
+    a row. With label rows Y and one-hot clusters C, ::
 
         min  sum_m ||H_m - K_m W_m||^2 + alpha ||B H_m' - r S||^2,    S = Y Y' + gamma C C'            (Eq. 4)
 

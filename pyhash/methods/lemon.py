@@ -185,7 +185,7 @@ class LEMON(OnlineMethod[LEMONSettings, EmbeddingSums]):
     -----
     Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse; later chunks may show
     more classes. With label rows of unit length g and the similarity ``s_ij = 2 g_i . g_j - 1``, codes b and embeddings
-    v of a new chunk minimise by turns
+    v of a new chunk minimise by turns ::
 
         alpha sum (v_i . b_j - r s_ij)^2 + beta (||L - V P||^2 + gamma ||P||^2) + ||B - V R||^2
 

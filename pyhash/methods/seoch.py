@@ -142,7 +142,7 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
     Notes
     -----
     Labels are class indices (n,), labels by name (n,) or a 0/1 matrix (n, c), dense or sparse; later chunks may show
-    more classes. Over all samples
+    more classes. Over all samples ::
 
         lambda_1 ||Q B' - P L'||^2 + sum_m lambda_m ||B - X_m U_m||^2 + alpha (||Q||^2 + ||P||^2 + sum_m ||U_m||^2)
         + beta ||B_new B_old' - r S||^2                                                        (Eq. 1)
@@ -159,7 +159,7 @@ class SEOCH(OnlineMethod[SEOCHSettings, ConceptSums]):
     weight is this package's choice: with Eq. 15 as printed, the ridge ``alpha / 0`` leaves the projection 0, and no
     query could be encoded.
 
-    The update of B solves for real values and then takes signs (Eq. 3). Eq. 4 and 5 print a second one,
+    The update of B solves for real values and then takes signs (Eq. 3). Eq. 4 and 5 print a second one, ::
 
         B = sgn(beta S B_old) + (L P'Q lambda_1 + sum_m lambda_m X_m U_m) (lambda_1 Q'Q + sum_m lambda_m I)^{-1},
 

@@ -314,7 +314,9 @@ def test_every_parameter_is_documented():
 
 GUIDES = [
     "README.md",
+    "docs/index.md",
     "docs/methods.md",
+    "docs/tutorial.md",
     *(
         f"docs/howto/{name}.md"
         for name in (

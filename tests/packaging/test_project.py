@@ -81,7 +81,9 @@ def test_the_notice_names_all_data_and_the_networks_behind_it():
 
 
 def test_one_address():
-    urls = PROJECT["project"]["urls"]
+    urls = dict(PROJECT["project"]["urls"])
+    assert urls.pop("Documentation") == "https://pyhash.github.io/pyhash/"
+    assert "<https://pyhash.github.io/pyhash/>" in read("README.md")
     assert all(url.startswith(urls["Homepage"]) for url in urls.values())
     assert f"repository-code: {urls['Homepage']}\n" in read("CITATION.cff")
     assert f"url: {urls['Homepage']}/" in read(".github/ISSUE_TEMPLATE/config.yml")

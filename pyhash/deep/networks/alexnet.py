@@ -78,7 +78,7 @@ class AlexNet(nn.Module):
     brought to 6 x 6 by averages (or repetitions) after the last pool, which changes nothing at 227.
 
     A convolution is followed by ReLU, local response normalisation and pool, in this order. With the constants of
-    AlexNet, the output a_i of filter i becomes
+    AlexNet, the output a_i of filter i becomes ::
 
         a_i / (2 + 1e-4 m_i)^0.75
 
