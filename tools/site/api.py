@@ -33,7 +33,7 @@ class PublicName:
 
     @property
     def page(self) -> str:
-        """The name of its page; that of the function "ndcg" is not that of the class "NDCG" where case does not count."""
+        """The name of its page: where case does not count, that of the function "ndcg" is not that of "NDCG"."""
         same = [each for each in public_names() if each.path.lower() == self.path.lower()]
         return self.path if len(same) == 1 or inspect.isclass(self.value) else f"{self.path}-function"
 
