@@ -105,8 +105,10 @@ class Collection:
         if projection is None:  # some items, from all over the ids
             rows = allowed[np.linspace(0, len(allowed) - 1, min(request.k, len(allowed))).astype(np.int64)]
             return {"query": None, "answers": self._shown(rows, None)}
-        n_bits, index = self._retriever.index.n_bits, self._retriever.index
+        index = self._retriever.index
         bits = pack(projection)
+        if request.like is not None:
+            allowed = allowed[self._ids[allowed] != request.like]
         answers = []
         for group in self._groups:
             rows = _both(allowed, group)
@@ -118,8 +120,8 @@ class Collection:
             else:
                 hits = index.search(bits, request.k, allowed=ids)
             answers += self._shown(np.searchsorted(self._ids, hits.ids[0]), hits.distances[0])
-        weights = np.minimum(np.abs(projection[0]), 1.0) if request.weighted else np.ones(n_bits)
-        return {"query": {"bits": _bit_strings(bits, n_bits)[0], "weights": weights.tolist()}, "answers": answers}
+        weights = np.minimum(np.abs(projection[0]), 1.0) if request.weighted else np.ones(index.n_bits)
+        return {"query": {"bits": _bit_strings(bits, index.n_bits)[0], "weights": weights.tolist()}, "answers": answers}
 
     # --- a search -----------------------------------------------------------------------------------------------------
 
@@ -140,7 +142,15 @@ class Collection:
                 if name not in self._retriever.modalities or self._takes(name) != key:
                     raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name[:80]!r} is no modality that takes {key}")
                 items[name] = [picture_sent(text) if key == "picture" else text]
-        return _told(lambda: self._retriever.project(items)) if items else None
+        return _told(lambda: self._project(items)) if items else None
+
+    def _project(self, items: dict[str, Any]) -> NDArray[np.float32]:
+        for name, item in items.items():
+            encoder = self._retriever.encoders[name]
+            # A row of zeros would find anything.
+            if encoder is not None and encoder.is_sparse and encoder.encode(item).nnz == 0:
+                raise ValueError(f"no word of {item[0]!r} is among those that the model knows")
+        return self._retriever.project(items)
 
     def _shown(self, rows: NDArray[np.int64], distances: NDArray[Any] | None) -> list[dict[str, Any]]:
         """Return the items of some rows; with distances, as answers in the order of their ranks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -58,5 +59,6 @@ def serve(
             if not is_of_this_machine(host):
                 print(f"everyone who can reach {host} sees all items: there is no password", file=sys.stderr, flush=True)
             if open_browser:
-                webbrowser.open(server.url)
+                # On a thread: a browser in the terminal returns when it ends.
+                threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
             server.serve_forever()

@@ -61,7 +61,7 @@ function card(state, query, answer, largest) {
   }
   if (query) {
     const differing = differences(query, answer.bits);
-    const distance = `distance ${shown(answer.distance)}, ${differing.length} of ${answer.bits.length} bits differ`;
+    const distance = `distance ${shown(answer.distance)}, ${differing.length} of ${answer.bits.length} bits`;
     content.push(html("p", { class: "distance" }, distance), distanceBar(differing, largest), answerChart(query, answer.bits, differing));
     if (differing.length) content.push(differenceTable(differing));
   }

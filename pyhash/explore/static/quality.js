@@ -18,10 +18,9 @@ export async function showQuality(place, about) {
   }
   const rows = Object.entries(evaluation.directions).flatMap(([modality, distances]) =>
     Object.entries(distances).map(([distance, scores]) => ({ modality, distance, scores })));
-  const relevant = evaluation.labels ? ` An item is relevant if it shares a value of ${evaluation.labels} with the query.` : "";
   const width = place.clientWidth > 1000 ? (place.clientWidth - 32) / 2 : place.clientWidth;
   const charts = html("div", { class: "charts" });
-  const content = [html("p", {}, `Measured with ${counted(evaluation.rows, "query", "queries")}.${relevant}`), table(rows)];
+  const content = [html("p", {}, `Measured by searching ${counted(evaluation.rows, "item")}. Relevance: ${evaluation.labels}.`), table(rows)];
   const curves = rows.filter(({ scores }) => scores.curve).map(({ modality, distance, scores }) => ({
     name: `${modality}, ${distance}`,
     points: scores.curve.recall.map((recall, i) => [recall, scores.curve.precision[i]]),
