@@ -186,7 +186,7 @@ class Collection:
 
     def _takes(self, name: str) -> str | None:
         """Return "words" or "picture", what a query of a modality is; None where it is features."""
-        return _TAKES.get(self._retriever.encoders.described(name).kind or "")
+        return _TAKES.get(self._retriever.kinds[name] or "")
 
     def _row(self, number: int) -> int | None:
         """Return the row of an id, None where there is none."""

@@ -43,7 +43,7 @@ class ExploreServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, routes: Routes, *, host: str = "127.0.0.1", port: int = 0, read_seconds: float = 20.0) -> None:
-        self._free = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._free = threading.Semaphore(_MAX_CONNECTIONS)
         self._host = host
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -71,7 +71,7 @@ class ExploreServer(ThreadingHTTPServer):
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:
+        except RuntimeError:  # no thread could be started
             self._free.release()
             raise
 

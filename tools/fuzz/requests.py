@@ -73,7 +73,8 @@ def whole(method: str, path: str, port: int, body: bytes = b"", **headers: str) 
     usual = {"Host": f"127.0.0.1:{port}"}
     if method == "POST":
         usual |= {"Origin": f"http://127.0.0.1:{port}", "Content-Type": "application/json", "Content-Length": str(len(body))}
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in {**usual, **headers}.items()]
+    usual |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{name}: {value}" for name, value in usual.items()]
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1") + body
 
 
