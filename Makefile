@@ -14,7 +14,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint docs figures bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools fuzz fuzz-cpp fuzz-files fuzz-calls wheel format clean
+.PHONY: demo test test-all lint docs figures bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools fuzz fuzz-cpp fuzz-files fuzz-calls fuzz-requests wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -91,14 +91,14 @@ cpp-tidy: $(VENV)/.lint
 	$(CONFIGURE) --preset tidy -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 	printf '%s\n' $(filter %.cpp,$(CPP)) | xargs -P $$(getconf _NPROCESSORS_ONLN) -n 1 $(BIN)/clang-tidy --quiet -p build/tidy
 
-# The three fuzzers in turn, for SECONDS (60) together, from a SEED that is printed.
-fuzz fuzz-files fuzz-calls: SECONDS ?= 60
-fuzz fuzz-files fuzz-calls: SEED := $(or $(SEED),$(shell date +%s))
+# The four fuzzers in turn, for SECONDS (60) together, from a SEED that is printed.
+fuzz fuzz-files fuzz-calls fuzz-requests: SECONDS ?= 60
+fuzz fuzz-files fuzz-calls fuzz-requests: SEED := $(or $(SEED),$(shell date +%s))
 fuzz:
-	$(MAKE) fuzz-cpp fuzz-files fuzz-calls SECONDS=$$(($(SECONDS) / 3)) SEED=$(SEED)
+	$(MAKE) fuzz-cpp fuzz-files fuzz-calls fuzz-requests SECONDS=$$(($(SECONDS) / 4)) SEED=$(SEED)
 
-# Damaged files; wrong arguments of the public interface.
-fuzz-files fuzz-calls: $(VENV)/.test
+# Damaged files; wrong arguments of the public interface; malformed requests to the server of `pyhash explore`.
+fuzz-files fuzz-calls fuzz-requests: $(VENV)/.test
 	$(BIN)/python -m tools.fuzz.$(@:fuzz-%=%) --seconds $(SECONDS) --seed $(SEED)
 
 wheel: $(VENV)/.wheel

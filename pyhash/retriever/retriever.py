@@ -179,6 +179,11 @@ class Retriever:
         return self._encoders
 
     @property
+    def kinds(self) -> dict[str, str | None]:
+        """What the items of each modality are: "text", "image", or None where they are features."""
+        return {name: self._encoders.described(name).kind for name in self._encoders}
+
+    @property
     def model(self) -> HashingMethod | None:
         """The model, None before the first ``learn``; learning replaces it, so one who holds it sees one state."""
         return self._model
@@ -197,6 +202,35 @@ class Retriever:
     def n_bits(self) -> int:
         """Length of a code in bits."""
         return self._index.n_bits
+
+    def modalities_of(self, ids: ArrayLike) -> list[tuple[str, ...]]:
+        """Return the modalities that items were added with.
+
+        Parameters
+        ----------
+        ids : array_like of shape (n,), integer
+
+        Returns
+        -------
+        list of tuple of str
+            Empty tuples for ids that are not there.
+
+        Raises
+        ------
+        TypeError
+            If `ids` are not integers.
+        ValueError
+            If `ids` are not a list.
+
+        Examples
+        --------
+        >>> from pyhash import Retriever
+        >>> retriever = Retriever({"text": "bag-of-words"}, n_bits=8)
+        >>> _ = retriever.learn({"text": ["a cat", "a dog"]}, ["cat", "dog"], add=True)
+        >>> retriever.modalities_of([1, 7])
+        [('text',), ()]
+        """
+        return self._catalogue.modalities_of(check_ids(ids))
 
     # --- learning -----------------------------------------------------------------------------------------------------
 

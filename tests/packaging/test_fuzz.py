@@ -19,20 +19,20 @@ if not (ROOT / "tools" / "fuzz").exists():
     pytest.skip("needs a checkout, not only its tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from tools.fuzz import calls, files, interface  # noqa: E402
+from tools.fuzz import calls, files, interface, requests  # noqa: E402
 from tools.fuzz.child import Case, run_cases  # noqa: E402
 from tools.fuzz.command import fuzz  # noqa: E402
 
 
-@pytest.mark.parametrize("fuzzer", [files, calls])
+@pytest.mark.parametrize("fuzzer", [files, calls, requests])
 def test_nothing_is_found_in_a_short_run(fuzzer, capfd):
     assert fuzz("short run", fuzzer.make_batch, seconds=1, seed=1) == []
     assert "short run: seed 1, 1 s" in capfd.readouterr().out
 
 
 def test_the_same_seed_makes_the_same_cases():
-    names = [[case.name for case in fuzzer.make_batch(np.random.default_rng(5))] for fuzzer in (files, calls) * 2]
-    assert names[:2] == names[2:]
+    names = [[case.name for case in fuzzer.make_batch(np.random.default_rng(5))] for fuzzer in (files, calls, requests) * 2]
+    assert names[:3] == names[3:]
 
 
 def test_every_public_name_is_called_or_listed():
@@ -41,6 +41,29 @@ def test_every_public_name_is_called_or_listed():
         assert set(module.__all__) <= called | interface.NOT_CALLED
     of_clusters = {f"distributed.{name}" for name in pyhash.distributed.__all__}
     assert of_clusters <= called | interface.NOT_CALLED
+
+
+def send_malformed(n, seed):
+    """Send requests to a server; the last of them must still be answered well."""
+    port, rng = requests.serve_small_folder(), np.random.default_rng(seed)
+    faults = [requests.fault_of(requests.request_bytes(rng, port), port) for _ in range(n)]
+    assert [fault for fault in faults if fault] == []
+
+
+@pytest.mark.slow("sends 10,000 requests, and a whole one after each")
+def test_ten_thousand_malformed_requests_do_no_harm(capfd):
+    send_malformed(10_000, seed=3)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_server_that_fails_is_found(monkeypatch, capfd):
+    from pyhash.explore.collection import Collection
+
+    monkeypatch.setattr(Collection, "search", lambda *_: 1 / 0)
+    port = requests.serve_small_folder()
+    request = requests.whole("POST", "/api/search", port, b"{}")
+    assert "answers b'HTTP/1.0 500" in requests.fault_of(request, port)
+    assert "ZeroDivisionError" in capfd.readouterr().err
 
 
 def kill():

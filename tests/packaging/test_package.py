@@ -160,6 +160,8 @@ def test_what_ships():
         assert package.joinpath(name).is_file(), name
     for name in ("emoji.npz", "emoji_text_deep.npz"):
         assert package.joinpath("datasets", "data", name).is_file(), name
+    for name in ("index.html", "style.css", "main.js"):
+        assert package.joinpath("explore", "static", name).is_file(), name
     notice = [path for path in importlib.metadata.files("pyhash-crossmodal") if path.name in ("LICENSE", "NOTICE")]
     assert len(notice) == 2
     text = next(path for path in notice if path.name == "NOTICE").read_text()
