@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash import distributed as distributed
     from pyhash import encoders as encoders
     from pyhash import evaluation as evaluation
+    from pyhash import explore as explore
     from pyhash import hub as hub
     from pyhash import interop as interop
     from pyhash import plotting as plotting
@@ -42,6 +43,7 @@ else:
             "datasets",
             "encoders",
             "evaluation",
+            "explore",
             "hub",
             "interop",
             "methods",

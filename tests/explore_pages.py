@@ -42,7 +42,10 @@ def mean_colours(pictures):
 
 
 def encoders():
-    return {"text": "bag-of-words", "image": CallableEncoder(mean_colours, kind="image", name="mean-colours", version="1")}
+    return {
+        "text": "bag-of-words",
+        "image": CallableEncoder(mean_colours, kind="image", name="mean-colours", version="1"),
+    }
 
 
 def small_retriever():
@@ -54,7 +57,9 @@ def small_retriever():
     texts = [f"a {name} thing number{i % 5}" for i, name in enumerate(names)]
     retriever = Retriever(encoders(), n_bits=32)
     pairs, words, pixels = np.split(np.arange(len(names)), [N_PAIRS, N_PAIRS + N_LONELY])
-    retriever.learn({"text": [texts[i] for i in pairs], "image": [pictures[i] for i in pairs]}, [names[i] for i in pairs])
+    retriever.learn(
+        {"text": [texts[i] for i in pairs], "image": [pictures[i] for i in pairs]}, [names[i] for i in pairs]
+    )
     for rows, has_text, has_picture in ((pairs, True, True), (words, True, False), (pixels, False, True)):
         items = {}
         payload = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import socketserver
 import sys
@@ -50,7 +49,7 @@ class ExploreServer(ThreadingHTTPServer):
         try:
             super().__init__((host, port), partial(RequestHandler, routes, host, read_seconds))
         except (OSError, OverflowError) as error:
-            reason = os.strerror(error.errno) if getattr(error, "errno", None) and error.errno > 0 else str(error)
+            reason = getattr(error, "strerror", None) or str(error)
             raise OSError(f"port {port} of {host} cannot be used: {reason}; port 0 takes a free one") from error
 
     def server_bind(self) -> None:

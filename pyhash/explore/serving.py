@@ -15,9 +15,7 @@ from pyhash.explore.server import ExploreServer
 from pyhash.retriever import Retriever
 
 
-def serve(
-    folder: str | os.PathLike[str], *, host: str = "127.0.0.1", port: int = 0, open_browser: bool = True
-) -> None:
+def serve(folder: str | os.PathLike[str], *, host: str = "127.0.0.1", port: int = 0, open_browser: bool = True) -> None:
     """Show a folder of ``Retriever.save`` as a page in the browser, until Ctrl-C.
 
     The address is printed on stderr. The page needs no network. It searches by words, pictures and items, shows which
@@ -57,7 +55,9 @@ def serve(
         with ExploreServer(Routes(Collection(retriever, name)), host=host, port=port) as server:
             print(f"{server.url} shows {folder}; Ctrl-C ends", file=sys.stderr, flush=True)
             if not is_of_this_machine(host):
-                print(f"everyone who can reach {host} sees all items: there is no password", file=sys.stderr, flush=True)
+                print(
+                    f"everyone who can reach {host} sees all items: there is no password", file=sys.stderr, flush=True
+                )
             if open_browser:
                 # On a thread: a browser in the terminal returns when it ends.
                 threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()

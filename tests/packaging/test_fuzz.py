@@ -31,7 +31,9 @@ def test_nothing_is_found_in_a_short_run(fuzzer, capfd):
 
 
 def test_the_same_seed_makes_the_same_cases():
-    names = [[case.name for case in fuzzer.make_batch(np.random.default_rng(5))] for fuzzer in (files, calls, requests) * 2]
+    names = [
+        [case.name for case in fuzzer.make_batch(np.random.default_rng(5))] for fuzzer in (files, calls, requests) * 2
+    ]
     assert names[:3] == names[3:]
 
 

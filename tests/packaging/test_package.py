@@ -206,6 +206,7 @@ LAYERS = [
         "comparison",
         "retriever",
         "hub",
+        "explore",
         "cli",
     ),
 ]

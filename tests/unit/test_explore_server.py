@@ -53,7 +53,11 @@ def ask(server, method="GET", path="/", body=None, **headers):
     own = f"127.0.0.1:{server.server_port}"
     usual = {"Host": own}
     if method == "POST":
-        usual |= {"Origin": f"http://{own}", "Content-Type": "application/json", "Content-Length": str(len(body or b""))}
+        usual |= {
+            "Origin": f"http://{own}",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body or b"")),
+        }
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -166,14 +170,18 @@ def test_a_server_for_other_machines_takes_their_addresses_and_no_names(retrieve
         assert ask(server, Host=f"evil.example:{server.server_port}").status == 421
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://localhost:{port}", None])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://localhost:{port}", None]
+)
 def test_a_post_of_another_page_is_refused(server, origin):
     answer = ask(server, "POST", "/api/search", b"{}", Origin=origin and origin.format(port=server.server_port))
     assert answer.status == 403
     assert "Origin must be" in answer.json["error"]
 
 
-@pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)])
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)]
+)
 def test_data_is_for_the_page_alone(server, site, status):
     assert ask(server, path="/api/about", Sec_Fetch_Site=site).status == status
     assert ask(server, path="/", Sec_Fetch_Site=site).status == 200  # a link to the page
@@ -259,7 +267,13 @@ def test_pictures_of_the_payload_are_served_if_they_are_pictures(server):
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "image/png"
     assert Image.open(io.BytesIO(answer.body)).size == (12, 10)
-    for path in ("10/pictures/drawing", "10/pictures/text", "10/pictures/none", "9/pictures/image", "9" * 19 + "/pictures/image"):
+    for path in (
+        "10/pictures/drawing",
+        "10/pictures/text",
+        "10/pictures/none",
+        "9/pictures/image",
+        "9" * 19 + "/pictures/image",
+    ):
         assert ask(server, path=f"/api/items/{path}").status == 404, path  # SVG is never served
     assert ask(server, path="/api/items/10/pictures/%ff").status == 400
 
@@ -505,11 +519,10 @@ def test_unexpected_errors_are_told_without_their_inside(server, retriever, monk
 
 
 def test_a_port_that_is_taken(retriever, server):
-    with pytest.raises(OSError, match=rf"port {server.server_port} of 127\.0\.0\.1 cannot be used: .*; port 0 takes"):
-        with running(retriever, port=server.server_port):
+    for port in (server.server_port, 70_000):
+        said = rf"port {port} of 127\.0\.0\.1 cannot be used: .*; port 0 takes a free one"
+        with pytest.raises(OSError, match=said), running(retriever, port=port):
             pass
-    with pytest.raises(OSError, match="port 70000 of 127.0.0.1 cannot be used"), running(retriever, port=70_000):
-        pass
 
 
 # --- serve ---
@@ -567,9 +580,12 @@ def test_serve_needs_a_folder(tmp_path):
 
 
 def test_a_folder_is_open_while_it_is_written(folder):
-    with Retriever.open(folder, encoders={"image": encoders()["image"]}) as writer, Retriever.open(folder, read_only=True) as reader:
-        with running(reader) as server:
-            assert ask(server, path="/api/about").json["n_items"] == len(writer)
+    with (
+        Retriever.open(folder, encoders={"image": encoders()["image"]}) as writer,
+        Retriever.open(folder, read_only=True) as reader,
+        running(reader) as server,
+    ):
+        assert ask(server, path="/api/about").json["n_items"] == len(writer)
 
 
 def test_threads_end_with_the_server(retriever):

@@ -27,9 +27,9 @@ from tools.fuzz.command import main
 
 TOKENS = [
     b"GET", b"POST", b"HEAD", b"PUT", b"\0", b"\r\n", b"\r", b"\n", b" ", b":", b"/", b"/api/search", b"/api/pictures",
-    b"/api/items/1/pictures/image", b"/api/map/colour", b"../", b"%2e%2e/", b"%00", b"%ff", b"HTTP/1.1", b"HTTP/9", b"?",
-    b"Host: ", b"Content-Length: ", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"{", b"[" * 50, b"9" * 400,
-    b"\xff\xfe", "é".encode(), b"a" * 5000,
+    b"/api/items/1/pictures/image", b"/api/map/colour", b"../", b"%2e%2e/", b"%00", b"%ff", b"HTTP/1.1", b"HTTP/9",
+    b"Host: ", b"Content-Length: ", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"{", b"[" * 50, b"?",
+    b"9" * 400, b"\xff\xfe", "é".encode(), b"a" * 5000,
 ]  # fmt: skip
 PATHS = [
     "/", "/index.html", "/api/about", "/api/search", "/api/pictures", "/api/evaluation", "/api/map/colour",
@@ -47,7 +47,16 @@ VALUES = [
     {"shelf": 10**30}, {"colour": ["red"]}, {"": ""}, "10", "-9223372036854775809", "9999999999999999999",
 ]  # fmt: skip
 KEYS = ["words", "pictures", "like", "where", "k", "weighted", "__class__", ""]
-KINDS = ["application/json", "text/plain", "image/png", "image/svg+xml", "image/webp", "", "a/b; c", "multipart/form-data"]
+KINDS = [
+    "application/json",
+    "text/plain",
+    "image/png",
+    "image/svg+xml",
+    "image/webp",
+    "",
+    "a/b; c",
+    "multipart/form-data",
+]
 
 
 def request_bytes(rng: np.random.Generator, port: int) -> bytes:
@@ -72,7 +81,11 @@ def whole(method: str, path: str, port: int, body: bytes = b"", **headers: str) 
     """Return a request as the page sends it; a header that is given takes the place of the usual one."""
     usual = {"Host": f"127.0.0.1:{port}"}
     if method == "POST":
-        usual |= {"Origin": f"http://127.0.0.1:{port}", "Content-Type": "application/json", "Content-Length": str(len(body))}
+        usual |= {
+            "Origin": f"http://127.0.0.1:{port}",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+        }
     usual |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{name}: {value}" for name, value in usual.items()]
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1") + body
@@ -107,7 +120,9 @@ def _search(rng: np.random.Generator, port: int) -> bytes:
     elif choice == 1:
         body = rng.bytes(int(rng.integers(0, 100)))
     elif choice == 2:
-        body = str(_one(rng, ["NaN", '{"k": 1e999}', '{"k": NaN}', "null", "3", '"a"', '{"k": ' + "9" * 5000 + "}"])).encode()
+        body = str(
+            _one(rng, ["NaN", '{"k": 1e999}', '{"k": NaN}', "null", "3", '"a"', '{"k": ' + "9" * 5000 + "}"])
+        ).encode()
     else:
         body = json.dumps({str(_one(rng, KEYS)): _one(rng, VALUES) for _ in range(int(rng.integers(0, 4)))}).encode()
         if choice == 3:
