@@ -14,7 +14,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint docs figures bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools fuzz fuzz-cpp fuzz-files fuzz-calls fuzz-requests wheel format clean
+.PHONY: demo test test-all lint docs figures bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools browser fuzz fuzz-cpp fuzz-files fuzz-calls fuzz-requests wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -115,6 +115,10 @@ $(VENV)/.build-needs: pyproject.toml | $(BIN)/python
 
 aarch64-tools:
 	bash tools/install_aarch64_tools.sh
+
+# Without it, the tests of the page of `pyhash explore` are skipped.
+browser:
+	bash tools/install_browser.sh
 
 # One release, before the extras ask for any: all machines test the same.
 $(VENV)/.torch: | $(BIN)/python
