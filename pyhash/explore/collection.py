@@ -39,7 +39,9 @@ class Collection:
         self._retriever, self._name = retriever, name
         self._ids = np.sort(retriever.index.ids)
         self._payload = retriever.payload  # its rows are in the order of the ids
-        found = [classes_of(column, self._payload[column]) for column in self._payload.column_names]
+        # A column with the name of a modality holds the items themselves.
+        labels = [name for name in self._payload.column_names if name not in retriever.modalities]
+        found = [classes_of(column, self._payload[column]) for column in labels]
         self._classes = {classes.column: classes for classes in found if classes is not None}
         self._modalities = retriever.modalities_of(self._ids)
         self._groups = _rows_by_value(self._modalities)
