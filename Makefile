@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_NEEDS := "scikit-build-core>=0.11" "setuptools-scm>=8" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
 TORCH := torch==2.13.0
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.hpp')
-MD := $(wildcard *.md) docs tests .github
+MD := $(wildcard *.md) docs recipes tests .github
 BUILT_FROM := pyproject.toml CMakeLists.txt LICENSE NOTICE pyhash/evaluation/_ranks.pyx $(CPP)
 DEMO_OUT ?= pyhash-demo
 
@@ -29,6 +29,7 @@ lint: $(VENV)/.lint cpp-tidy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy recipes
 	$(BIN)/python -m mypy.stubtest --allowlist tools/stubtest_allowlist.txt pyhash._core pyhash.evaluation._ranks
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
 	$(BIN)/mdformat --check $(MD)

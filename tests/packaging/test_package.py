@@ -317,6 +317,7 @@ def test_every_parameter_is_documented():
 
 GUIDES = [
     "README.md",
+    "docs/datasets.md",
     "docs/index.md",
     "docs/methods.md",
     "docs/tutorial.md",

@@ -499,6 +499,10 @@ def test_paths_of_hugging_face_pictures(hugging_face, tmp_path):
 # --- streams and data sets --------------------------------------------------------------------------------------------
 
 
+# A pool must live longer than whatever was allocated from it.
+POOLS = []
+
+
 @pytest.mark.parametrize("form", ["parquet", "arrow", "arrows"])
 def test_memory_is_that_of_a_chunk(form, tmp_path):
     """A file of one row group, 40 times as large as what may be held of it at once."""
@@ -514,6 +518,7 @@ def test_memory_is_that_of_a_chunk(form, tmp_path):
     del values, rows
     limit = path.stat().st_size // 4
     pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
+    POOLS.append(pool)
     pa.set_memory_pool(pool)
     tracemalloc.start()
     try:
