@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUILD_NEEDS := "scikit-build-core>=0.11" "setuptools-scm>=8" "pybind11>=2.13" "cython>=3.0.11" "cmake>=3.20,<4" ninja
 TORCH := torch==2.13.0
+VISION := torchvision==0.28.0 timm==1.0.31 open_clip_torch==3.3.0 ftfy==6.3.1
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.hpp')
 MD := $(wildcard *.md) docs recipes tests .github
 BUILT_FROM := pyproject.toml CMakeLists.txt LICENSE NOTICE pyhash/evaluation/_ranks.pyx $(CPP)
@@ -22,7 +23,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow"
 
-test-all: $(VENV)/.test
+test-all: $(VENV)/.test $(VENV)/vision
 	$(PYTEST) --durations 20
 
 lint: $(VENV)/.lint cpp-tidy
@@ -125,6 +126,11 @@ browser:
 $(VENV)/.torch: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	touch $@
+
+# Beside the environment: where the compiled operators of torchvision do not load, it would break transformers within.
+$(VENV)/vision: | $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --no-deps --target $@.partial $(VISION)
+	mv $@.partial $@
 
 # The package in place: Python files are used from the tree, compiled ones are built anew when their sources change.
 $(VENV)/.demo: EXTRAS := plot

@@ -10,8 +10,9 @@ _STATE_OF_CALLS = ("padding", "truncation")
 
 
 def transform_values(transform: object) -> str:
-    """Return the type of a transform and its description, without addresses in memory."""
-    return f"{type(transform).__name__} {re.sub(' at 0x[0-9a-f]+', '', repr(transform))}"
+    """Return the type of a transform or tokenizer and its description, without addresses in memory."""
+    length = getattr(transform, "context_length", None)  # of a tokenizer
+    return f"{type(transform).__name__} {length} {re.sub(' at 0x[0-9a-f]+', '', repr(transform))}"
 
 
 def tokenizer_values(tokenizer: Any) -> list[object]:
