@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -68,6 +69,15 @@ class Collection:
                 for column, classes in self._classes.items()
             ],
         }
+
+    def warm_up(self) -> None:
+        """Make the first query as fast as the next: load the encoders, and solve for the projections."""
+        samples = {"words": "", "picture": np.full((8, 8, 3), 255, np.uint8)}
+        for name in self._retriever.modalities:
+            kind = self._takes(name)
+            if kind is not None:
+                with suppress(Exception):  # which a query tells
+                    self._retriever.project({name: [samples[kind]]})
 
     def evaluation(self) -> dict[str, Any] | None:
         """Return the measurements that the folder holds, None where there are none."""

@@ -52,7 +52,8 @@ def serve(folder: str | os.PathLike[str], *, host: str = "127.0.0.1", port: int 
     """
     with Retriever.open(folder, read_only=True) as retriever:
         name = Path(folder).resolve().name
-        with ExploreServer(Routes(Collection(retriever, name)), host=host, port=port) as server:
+        collection = Collection(retriever, name)
+        with ExploreServer(Routes(collection), host=host, port=port) as server:
             print(f"{server.url} shows {folder}; Ctrl-C ends", file=sys.stderr, flush=True)
             if not is_of_this_machine(host):
                 print(
@@ -61,4 +62,5 @@ def serve(folder: str | os.PathLike[str], *, host: str = "127.0.0.1", port: int 
             if open_browser:
                 # On a thread: a browser in the terminal returns when it ends.
                 threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
+            threading.Thread(target=collection.warm_up, daemon=True).start()
             server.serve_forever()

@@ -22,6 +22,7 @@ from PIL import Image
 from pyhash.codes import unpack
 from pyhash.explore import class_map, serve
 from pyhash.explore.classes import classes_of
+from pyhash.explore.collection import Collection
 from pyhash.explore.pictures import QueryPictures, picture_type
 from pyhash.retriever import Retriever
 
@@ -395,7 +396,7 @@ def test_items_to_start_from_and_their_payload(server):
 
 
 def test_long_values_are_cut(retriever):
-    from pyhash.explore.collection import Collection, _plain
+    from pyhash.explore.collection import _plain
 
     assert len(_plain("a" * 5000)) == 1001
     assert len(_plain(list(range(500)))) == 50
@@ -523,6 +524,20 @@ def test_a_port_that_is_taken(retriever, server):
         said = rf"port {port} of 127\.0\.0\.1 cannot be used: .*; port 0 takes a free one"
         with pytest.raises(OSError, match=said), running(retriever, port=port):
             pass
+
+
+def test_warming_up_asks_for_each_modality_and_leaves_errors_to_queries(retriever, monkeypatch):
+    asked = []
+
+    def project(_, items):
+        asked.extend(items)
+        raise ValueError("cannot be made")
+
+    collection = Collection(retriever, "shelf")
+    collection.warm_up()
+    monkeypatch.setattr(type(retriever), "project", project)
+    collection.warm_up()
+    assert asked == ["text", "image"]
 
 
 # --- serve ---

@@ -49,9 +49,12 @@ export function makeForm(form, about, go, fail) {
   clear.addEventListener("click", () => go({ ...emptyState(), k: state.k, distance: state.distance }));
   form.replaceChildren(
     ...inputs,
+    html("div", { class: "buttons" }, submit, clear),
     like,
-    ...(filters.length ? [html("fieldset", { class: "filters" }, html("legend", {}, "Only items with"), filters)] : []),
-    html("div", { class: "options" }, distance, count, html("div", { class: "buttons" }, submit, clear)),
+    html("div", { class: "options" },
+      filters.length ? html("fieldset", { class: "filters" }, html("legend", {}, "Only items with"), filters) : null,
+      distance,
+      count),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
