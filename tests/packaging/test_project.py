@@ -43,14 +43,17 @@ def test_a_release_has_wheels_for_every_platform():
     assert "skip" not in settings  # neither manylinux nor musllinux
 
 
-@pytest.mark.parametrize("workflow", ["tests.yml", "release.yml"])
+GRANTED = {"tests.yml": [], "release.yml": ["id-token"], "docs.yml": ["pages", "id-token"]}
+
+
+@pytest.mark.parametrize("workflow", sorted(path.name for path in (ROOT / ".github" / "workflows").glob("*.yml")))
 def test_actions_are_pinned_and_jobs_ask_for_no_more_than_they_need(workflow):
     text = read(f".github/workflows/{workflow}")
     for action in re.findall(r"uses: (.+)", text):
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
     assert "\npermissions: {}\n" in text
     granted = re.findall(r"^ +([\w-]+): write", text, re.M)
-    assert granted == (["id-token"] if workflow == "release.yml" else [])
+    assert granted == GRANTED[workflow]
 
 
 def test_pre_commit_runs_the_releases_of_make_lint():

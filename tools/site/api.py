@@ -69,7 +69,7 @@ def public_names() -> tuple[PublicName, ...]:
             found.setdefault(id(value), PublicName(f"pyhash.{name}", "pyhash", value))
     contract = PublicName(CONTRACT, "pyhash.methods", resolve_name(CONTRACT))
     found.setdefault(id(contract.value), contract)
-    return tuple(sorted(found.values(), key=lambda each: each.path.lower()))
+    return tuple(sorted(found.values(), key=lambda each: each.path.rpartition(".")[2].lower()))
 
 
 def _title(text: str) -> str:

@@ -97,7 +97,7 @@ class FeatureMap(Transformer, Parameters):
     ----------
     n_features_in_ : int
         Number of columns of the rows in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (n_features,), object
         Names of the columns; only where ``fit`` was given a data frame whose columns all have names of type str.
 
     Examples

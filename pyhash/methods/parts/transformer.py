@@ -32,7 +32,7 @@ class Transformer(ABC):
     ----------
     n_features_in_ : int
         Number of columns of the rows in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (n_features,), object
         Names of the columns; only where ``fit`` was given a data frame whose columns all have names of type str.
     """
 
@@ -74,7 +74,7 @@ class Transformer(ABC):
 
         Parameters
         ----------
-        input_features : array_like of str of shape (n_features_in_,), optional
+        input_features : array_like of str of shape (n_features,), optional
             Names of the input's columns; by default ``feature_names_in_``, or "x0", "x1" and so on.
 
         Returns
