@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ def add_data_arguments(
     if held_out is not None:
         parser.add_argument("--hold-out", type=types.integer(2), metavar="N", help=f"every N-th row: {held_out}")
         parser.add_argument("--split", metavar="NAME", help=f"query rows of a split of a .npz or .mat file: {held_out}")
+
+
+@contextmanager
+def values_checked() -> Iterator[None]:
+    """Turn the TypeError of a value in the data, or of a parameter, into a ValueError: the user gave it."""
+    try:
+        yield
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def open_rows(

@@ -13,7 +13,7 @@ import numpy as np
 from pyhash._files.atomic import atomic_file
 from pyhash.cli import argument_types as types
 from pyhash.cli.columns import read_columns
-from pyhash.cli.data_arguments import add_data_arguments, open_rows
+from pyhash.cli.data_arguments import add_data_arguments, open_rows, values_checked
 from pyhash.cli.parser import CommandParser
 from pyhash.cli.progress import rows_with_bar
 from pyhash.cli.retriever_folder import kinds_of, open_retriever
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     out: Path | str = arguments.out
     if out == types.PIPE and sys.stdout is not None and sys.stdout.isatty():
         raise ValueError("codes are binary: name a file, --out codes.npy, or redirect standard output")
-    with open_retriever(arguments.folder) as retriever:
+    with open_retriever(arguments.folder) as retriever, values_checked():
         source = open_rows(arguments, kinds_of(retriever), known=read_columns(arguments.folder))
         parts, ids = [], []
         for rows in rows_with_bar("encoding", source, arguments.chunk_size):

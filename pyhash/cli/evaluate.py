@@ -13,7 +13,7 @@ import numpy as np
 from pyhash import evaluation
 from pyhash.cli import argument_types as types
 from pyhash.cli.columns import read_columns
-from pyhash.cli.data_arguments import add_data_arguments, open_rows
+from pyhash.cli.data_arguments import add_data_arguments, open_rows, values_checked
 from pyhash.cli.parser import CommandParser
 from pyhash.cli.progress import rows_with_bar
 from pyhash.cli.protocols import protocol_of
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     protocol = protocol_of(arguments.protocol)
     if isinstance(protocol, str):
         protocol = Protocol.preset(protocol)
-    with open_retriever(arguments.folder, read_only=not arguments.save) as retriever:
+    with open_retriever(arguments.folder, read_only=not arguments.save) as retriever, values_checked():
         if len(retriever.index) == 0:
             raise ValueError(f"{arguments.folder} must have indexed items, got none: `pyhash index add` adds them")
         columns = retriever.payload.column_names

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyhash.cli import argument_types as types
 from pyhash.cli.columns import read_columns
-from pyhash.cli.data_arguments import add_data_arguments, open_rows
+from pyhash.cli.data_arguments import add_data_arguments, open_rows, values_checked
 from pyhash.cli.parser import CommandParser
 from pyhash.cli.progress import rows_with_bar
 from pyhash.cli.retriever_folder import is_retriever, kinds_of, open_retriever
@@ -108,7 +108,7 @@ def _opened(folder: Path, *, read_only: bool) -> Iterator[tuple[CodeIndex, Retri
 
 
 def _add(arguments: argparse.Namespace) -> None:
-    with open_retriever(arguments.folder, read_only=False) as retriever:
+    with open_retriever(arguments.folder, read_only=False) as retriever, values_checked():
         source = open_rows(arguments, kinds_of(retriever), known=read_columns(arguments.folder))
         n = 0
         for rows in rows_with_bar("adding", source, arguments.chunk_size):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash.cli import argument_types as types
-from pyhash.cli.data_arguments import add_data_arguments, open_rows
+from pyhash.cli.columns import write_columns
+from pyhash.cli.data_arguments import add_data_arguments, open_rows, values_checked
 from pyhash.cli.parser import CommandParser
 from pyhash.cli.progress import rows_with_bar
-from pyhash.cli.retriever_folder import check_target, write_retriever
+from pyhash.cli.retriever_folder import new_folder
 from pyhash.cli.rows import Rows, RowSource, joined
 from pyhash.encoders import ENCODER_NAMES, make_encoder
 from pyhash.encoders.contract import Encoder
-from pyhash.methods.recipes import RECOMMENDED
+from pyhash.methods.online import OnlineMethod
+from pyhash.methods.recipes import RECOMMENDED, parse_name
+from pyhash.methods.registry import method_class
 from pyhash.retriever import Retriever
 
 # Of items that are no features already. Pictures: the weights come with a package, nothing is downloaded.
@@ -82,30 +86,29 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Learn the data that the arguments describe, and write the folder."""
-    check_target(arguments.out)
-    source = open_rows(arguments)
-    parameters = {name: value for values in arguments.parameters or () for name, value in values.items()}
-    given = {modality: name for pairs in arguments.encoder or () for modality, name in pairs.items()}
-    method = arguments.method or _default_method(source)
-    try:
-        retriever = Retriever(
-            make_encoders(source.kinds, given),
-            method,
-            arguments.bits,
-            seed=arguments.seed,
-            parameters=parameters,
-        )
-        learn = _learn_stream if arguments.stream else _learn_shuffled
-        n = learn(retriever, source, arguments)
-    except TypeError as error:
-        if not parameters and not arguments.stream:
-            raise
-        # A value that the user gave, such as a word in the place of a number, or a method that learns whole data.
-        raise ValueError(str(error)) from error
-    write_retriever(retriever, source.columns, arguments.out)
+    with new_folder(arguments.out) as folder:
+        source = open_rows(arguments)
+        method = arguments.method or _default_method(source)
+        if arguments.stream and not issubclass(method_class(parse_name("--method", method)[0]), OnlineMethod):
+            raise ValueError(f"--stream must go with a method that learns chunk by chunk, such as boch, got {method}")
+        with values_checked():
+            retriever, n = _learned(source, method, arguments)
+        retriever.save(folder)
+        retriever.close()
+        write_columns(folder, source.columns)
     labels = "no labels" if source.columns.labels is None else f"labels {source.columns.labels}"
     print(f"learned {n:,} rows of {', '.join(source.kinds)} by {method}, {arguments.bits} bits, {labels}")
     print(f"written to {arguments.out}: {len(retriever):,} items in the index")
+
+
+def _learned(source: RowSource, method: str, arguments: argparse.Namespace) -> tuple[Retriever, int]:
+    """Return a Retriever that has learned the rows of a source, and their number."""
+    given = {modality: name for pairs in arguments.encoder or () for modality, name in pairs.items()}
+    parameters = {name: value for values in arguments.parameters or () for name, value in values.items()}
+    encoders = make_encoders(source.kinds, given)
+    retriever = Retriever(encoders, method, arguments.bits, seed=arguments.seed, parameters=parameters)
+    learn = _learn_stream if arguments.stream else _learn_shuffled
+    return retriever, learn(retriever, source, arguments)
 
 
 def _learn_shuffled(retriever: Retriever, source: RowSource, arguments: argparse.Namespace) -> int:
@@ -117,7 +120,7 @@ def _learn_shuffled(retriever: Retriever, source: RowSource, arguments: argparse
     order = np.random.default_rng(arguments.seed).permutation(len(rows))
     shuffled = rows.take(order)
     added = _added(shuffled, order if shuffled.ids is None else shuffled.ids) if arguments.add else {}
-    retriever.learn(shuffled.items, shuffled.labels, **added, chunk_size=arguments.chunk_size, progress=True)
+    retriever.learn(shuffled.items, shuffled.labels, **added, chunk_size=arguments.chunk_size, progress=_shown())
     return len(rows)
 
 
@@ -131,6 +134,11 @@ def _learn_stream(retriever: Retriever, source: RowSource, arguments: argparse.N
     if n == 0:
         raise ValueError(f"{source.name} must hold at least one row to learn, got none")
     return n
+
+
+def _shown() -> bool:
+    """Return whether bars are shown: where stderr is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _added(rows: Rows, ids: NDArray[np.int64] | None) -> dict[str, Any]:

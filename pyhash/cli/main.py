@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from pyhash.cli.interrupts import INTERRUPTS
 from pyhash.cli.parser import make_parser
+from pyhash.errors import IndexChangedError
 
 _SECONDS_TO_CATCH = 0.5
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has ended, as in `pyhash search ... | head -1`; discard what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, ValueError, ImportError, MemoryError, OverflowError) as error:
+    except (OSError, ValueError, ImportError, MemoryError, OverflowError, IndexChangedError) as error:
         # A MemoryError raised by Python has no message.
         print(f"pyhash: {str(error) or 'out of memory'}", file=sys.stderr)
         return 1

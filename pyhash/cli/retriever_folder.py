@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pyhash.cli.columns import COLUMNS, Columns, write_columns
+from pyhash.cli.columns import COLUMNS
 from pyhash.cli.interrupts import undivided
 from pyhash.retriever import Retriever
 from pyhash.retriever.manifest import EVALUATION, INDEX, MANIFEST, is_own_file
@@ -16,54 +18,58 @@ from pyhash.retriever.manifest import EVALUATION, INDEX, MANIFEST, is_own_file
 if TYPE_CHECKING:
     from pyhash.retriever.encoder_set import EncoderSet
 
+_OWN = (MANIFEST, INDEX, EVALUATION, COLUMNS)
+
 
 def is_retriever(folder: Path) -> bool:
     """Return whether there is a Retriever in a folder."""
     return (folder / MANIFEST).is_file()
 
 
-def check_target(folder: Path) -> None:
-    """Raise before any work if a Retriever cannot be written to a folder: only its own files are replaced."""
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield where to write a Retriever, which moves to `folder` at the end; after an error nothing is left of it.
+
+    Only files of a Retriever that is there already are replaced. Whether that can be done is found out before the
+    block.
+
+    Raises
+    ------
+    NotADirectoryError
+        If `folder` is a file.
+    FileExistsError
+        If it holds something else than a Retriever.
+    OSError
+        If it cannot be written.
+    """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
-    if folder.is_dir() and not is_retriever(folder) and any(folder.iterdir()):
+    replaced = is_retriever(folder)
+    if folder.is_dir() and not replaced and any(folder.iterdir()):
         raise FileExistsError(
             f"--out must name a new or empty folder, or one that `pyhash learn` wrote, got {folder}, which holds other "
             "files"
         )
-    above = folder.absolute()
-    while not above.exists():
-        above = above.parent
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise PermissionError(f"{folder} cannot be written: no permission in {above}")
-
-
-def write_retriever(retriever: Retriever, columns: Columns, folder: Path) -> None:
-    """Write a Retriever to a folder, in place of the one that may be there; files of others stay. It is closed then."""
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not is_retriever(folder):
-        retriever.save(folder)
-        retriever.close()
-        write_columns(folder, columns)
-        return
-    # A second folder beside the first, and then both change their names.
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.partial-"))
+    target = folder.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.partial-"))
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written: {error.strerror}") from error
     new, old = beside / "new", beside / "old"
     try:
-        retriever.save(new)
-        retriever.close()
-        write_columns(new, columns)
+        yield new
     except BaseException:
         with undivided():
             shutil.rmtree(beside)
         raise
     with undivided():
-        os.replace(folder, old)
-        os.replace(new, folder)
-        for path in old.iterdir():
-            if path.name not in (MANIFEST, INDEX, EVALUATION, COLUMNS) and not is_own_file(path.name):
-                os.replace(path, folder / path.name)
+        if replaced:
+            os.replace(target, old)
+        os.replace(new, target)  # also in place of an empty folder
+        for path in old.iterdir() if replaced else ():
+            if path.name not in _OWN and not is_own_file(path.name):
+                os.replace(path, target / path.name)
         shutil.rmtree(beside)
 
 
