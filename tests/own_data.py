@@ -27,8 +27,8 @@ def write_pictures(folder, n, *, seed=0, table=True):
         fill = tuple(int(part) for part in np.clip(np.array(COLOURS[colour]) + rng.integers(-20, 20, 3), 0, 255))
         draw = ImageDraw.Draw(image)
         (draw.ellipse if shape == "circle" else draw.rectangle)((x, y, x + size, y + size), fill=fill)
-        image.save(folder / f"{i:03d}.png")
-        rows.append({"file_name": f"{i:03d}.png", "caption": f"a {colour} {shape}", "category": colour})
+        image.save(folder / f"{i:03d}.jpg")
+        rows.append({"file_name": f"{i:03d}.jpg", "caption": f"a {colour} {shape}", "category": colour})
     if table:
         write_table(folder / "photos.csv", rows)
     return rows

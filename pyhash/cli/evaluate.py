@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,7 @@ def _sets(modalities: Iterable[str]) -> list[tuple[str, ...]]:
 def _scores(queries: Any, index: Any, relevance: Sequence[Any], protocol: Protocol, metric: Any) -> dict[str, Any]:
     arguments = (queries, index.codes, *relevance)
     options = {"metric": metric, "n_bits": index.n_bits, "protocol": protocol}
-    top_n = min(_TOP_N, len(index))
+    first = {**options, "top_n": min(_TOP_N, len(index)), "protocol": replace(protocol, cutoff=None)}
     mean = evaluation.mean_average_precision(*arguments, **options)
     if math.isnan(mean.value):
         raise ValueError("queries must share labels with indexed items, none does")
@@ -142,8 +143,8 @@ def _scores(queries: Any, index: Any, relevance: Sequence[Any], protocol: Protoc
         "map": mean.value,
         "ndcg": evaluation.ndcg(*arguments, **options).value,
         "mrr": evaluation.mean_reciprocal_rank(*arguments, **options).value,
-        f"precision_at_{_TOP_N}": float(evaluation.precision_at(*arguments, top_n=top_n, **options).values[0]),
-        f"recall_at_{_TOP_N}": float(evaluation.recall_at(*arguments, top_n=top_n, **options).values[0]),
+        f"precision_at_{_TOP_N}": float(evaluation.precision_at(*arguments, **first).values[0]),
+        f"recall_at_{_TOP_N}": float(evaluation.recall_at(*arguments, **first).values[0]),
         "curve": {"recall": curve.recall[points].tolist(), "precision": curve.precision[points].tolist()},
     }
 

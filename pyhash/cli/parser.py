@@ -17,6 +17,7 @@ COMMANDS = {
     "index": "add items to a folder, remove, count or check them",
     "search": "find items for words, a picture, or another item",
     "evaluate": "measure retrieval with queries that have labels",
+    "explore": "search a folder on a page in the browser",
     "bench": "compare methods under equal conditions, with a table and charts",
     "completion": "print the script with which a shell completes commands",
 }

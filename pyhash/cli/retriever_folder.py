@@ -8,15 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from pyhash.cli.columns import COLUMNS
 from pyhash.cli.interrupts import undivided
 from pyhash.retriever import Retriever
 from pyhash.retriever.manifest import EVALUATION, INDEX, MANIFEST, is_own_file
-
-if TYPE_CHECKING:
-    from pyhash.retriever.encoder_set import EncoderSet
 
 _OWN = (MANIFEST, INDEX, EVALUATION, COLUMNS)
 
@@ -83,6 +79,4 @@ def open_retriever(folder: Path, *, read_only: bool = True) -> Retriever:
 
 def kinds_of(retriever: Retriever) -> dict[str, str]:
     """Return what the items of each modality are: "features", "text" or "image"."""
-    # Without making the encoders: a search by words needs none of pictures.
-    encoders = cast("EncoderSet", retriever.encoders)
-    return {name: encoders.described(name).kind or "features" for name in retriever.modalities}
+    return {name: kind or "features" for name, kind in retriever.kinds.items()}

@@ -25,7 +25,7 @@ def add_arguments(parser: CommandParser) -> None:
     )
     parser.examples = (
         "pyhash search model red flower -k 5",
-        "pyhash search model --image photos/1.jpg --where category=flower --json",
+        "pyhash search model --image photos/001.jpg --where category=flower --json",
         "cat queries.txt | pyhash search model - > answers.jsonl",
     )
     parser.intermixed = True
@@ -76,7 +76,10 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             query = _query(retriever, text, None if arguments.image is None else str(arguments.image))
         unknown = unknown_words(retriever, query)
-        results = retriever.search(**query, **options)
+        try:
+            results = retriever.search(**query, **options)
+        except KeyError as error:  # there is no item --like
+            raise ValueError(error.args[0]) from None
     if arguments.json:
         print(_json_line({"query": query, **({"unknown_words": unknown} if unknown else {}), "hits": hits(results)}))
         return

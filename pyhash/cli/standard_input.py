@@ -11,7 +11,7 @@ from typing import Any
 from pyhash._extras import require
 
 FORMATS = ("lines", "jsonl", "csv")
-_NAME = "standard input"
+STANDARD_INPUT = "standard input"
 
 
 def read_lines() -> Iterator[str]:
@@ -23,7 +23,7 @@ def read_lines() -> Iterator[str]:
             if line.strip():
                 yield line.rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{_NAME} must be UTF-8: {error}") from error
+        raise ValueError(f"{STANDARD_INPUT} must be UTF-8: {error}") from error
 
 
 def read_table(format: str | None, column: str) -> Any:
@@ -34,7 +34,7 @@ def read_table(format: str | None, column: str) -> Any:
     pa = require("pyarrow", "rows on standard input", "arrow")
     lines = list(read_lines())
     if not lines:
-        raise ValueError(f"{_NAME} must hold at least one row, got none")
+        raise ValueError(f"{STANDARD_INPUT} must hold at least one row, got none")
     if format is None:
         format = "jsonl" if lines[0].lstrip().startswith("{") else "lines"
     if format == "lines":
@@ -52,16 +52,20 @@ def _table_of_json(pa: Any, lines: list[str]) -> Any:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise ValueError(f"{_NAME} must hold a JSON object on each line, line {number} is not: {error}") from error
+            raise ValueError(
+                f"{STANDARD_INPUT} must hold a JSON object on each line, line {number} is not: {error}"
+            ) from error
         if not isinstance(row, dict):
-            raise ValueError(f"{_NAME} must hold a JSON object on each line, got {line[:40]!r} on line {number}")
+            raise ValueError(
+                f"{STANDARD_INPUT} must hold a JSON object on each line, got {line[:40]!r} on line {number}"
+            )
         rows.append(row)
     columns = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         try:
             columns[name] = pa.array([row.get(name) for row in rows])
         except (pa.ArrowException, OverflowError) as error:
-            raise ValueError(f"{_NAME} must hold values of one type in {name!r}: {error}") from error
+            raise ValueError(f"{STANDARD_INPUT} must hold values of one type in {name!r}: {error}") from error
     if not columns:
-        raise ValueError(f"{_NAME} must hold objects with at least one name, got empty ones")
+        raise ValueError(f"{STANDARD_INPUT} must hold objects with at least one name, got empty ones")
     return pa.table(columns)

@@ -15,6 +15,7 @@ from pyhash.cli.columns import Columns
 from pyhash.cli.dataset_rows import payload_values
 from pyhash.cli.rows import Rows, RowSource
 from pyhash.cli.small_pictures import small_pictures
+from pyhash.cli.standard_input import STANDARD_INPUT
 from pyhash.datasets import Table, open_table
 
 # Between several labels in one text.
@@ -45,7 +46,8 @@ class TableRows(RowSource):
         known_labels: Sequence[str] | None,
     ) -> None:
         table = open_table(source)
-        self.name, self.n_rows = table.name, table.n_rows
+        self.name = table.name if isinstance(source, Path) else STANDARD_INPUT
+        self.n_rows = table.n_rows
         columns = tuple(table.columns)
         for option, name in (("--labels", labels), ("--ids", ids)):
             if name is not None:
@@ -60,7 +62,7 @@ class TableRows(RowSource):
         if views is not None:
             self._views = {modality: check_choice("--view", name, columns) for modality, name in views.items()}
         elif modalities is not None:
-            self._views = _columns_of(table, modalities, known, taken)
+            self._views = _columns_of(self.name, table, modalities, known, taken)
         else:
             self._views = _all_columns(table, taken)
         kinds = {
@@ -151,7 +153,9 @@ def _all_columns(table: Table, taken: set[str]) -> dict[str, str]:
     return views
 
 
-def _columns_of(table: Table, modalities: Mapping[str, str], known: Columns, taken: set[str]) -> dict[str, str]:
+def _columns_of(
+    name: str, table: Table, modalities: Mapping[str, str], known: Columns, taken: set[str]
+) -> dict[str, str]:
     """Return the columns of a folder's modalities: known ones, of the same name, or the only one of that kind."""
     views = {}
     for modality, kind in modalities.items():
@@ -165,7 +169,7 @@ def _columns_of(table: Table, modalities: Mapping[str, str], known: Columns, tak
     if not views:
         wanted = ", ".join(f"{modality} ({kind})" for modality, kind in modalities.items())
         raise ValueError(
-            f"{table.name} must have a column of one of the modalities {wanted}, got {_described(table)}; name it, "
+            f"{name} must have a column of one of the modalities {wanted}, got {_described(table)}; name it, "
             f"such as --view {next(iter(modalities))}=COLUMN"
         )
     return views
