@@ -15,7 +15,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from tools.site.api import public_names
+from tools.site.api import public_modules, public_names
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -39,7 +39,9 @@ def _exists(name: str) -> bool:
 
 @cache
 def documented_path(name: str) -> str | None:
-    """Return the path under which an object of the package is documented, by any of its names."""
+    """Return the path under which an object of the package, or a module, is documented, by any of its names."""
+    if name in public_modules():
+        return name
     if not _exists(name):
         return None
     path = _paths_by_identity().get(id(resolve_name(name)))
@@ -75,7 +77,7 @@ class LinkNames(SphinxPostTransform):
             if found is None or isinstance(literal.parent, nodes.reference | pending_xref):
                 continue
             path = documented_path(found[1])
-            if path is not None and page.partition("-")[0] != f"api/names/{path}":
+            if path is not None and page.partition("-")[0] not in (f"api/names/{path}", f"api/modules/{path}"):
                 link = pending_xref("", refdomain="py", reftype="obj", reftarget=path, refdoc=page, refwarn=False)
                 literal.replace_self(link)
                 link += literal
