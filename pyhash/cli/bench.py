@@ -21,6 +21,7 @@ from pyhash.cli.protocols import protocol_of, protocol_text
 from pyhash.comparison import PRESETS, Comparison, compare
 from pyhash.comparison.comparison import AT
 from pyhash.comparison.experiment import RANDOM_SPLIT, Database, Direction, Rounds, direction_name
+from pyhash.comparison.metrics import MAP
 from pyhash.comparison.preset import by_view
 from pyhash.comparison.records import Record
 from pyhash.comparison.result_lines import RESULTS
@@ -131,6 +132,16 @@ def add_arguments(parser: CommandParser) -> None:
         help="presets, or choices such as cutoff=50:ties=expected, joined by commas (default: shoh)",
     )
     parser.add_argument(
+        "--metrics",
+        type=types.names,
+        help="metrics beside mAP, joined by commas: ndcg, mrr, ndcg@N, recall@N, precision@N; each has a table",
+    )
+    parser.add_argument(
+        "--intervals",
+        action="store_true",
+        help="show 95 %% intervals over queries in the tables, and which methods are below the best significantly",
+    )
+    parser.add_argument(
         "--directions",
         type=types.directions,
         metavar="QUERY->DATABASE,...",
@@ -205,6 +216,8 @@ def compare_methods(
     remainder: Remainder = "keep",
     rounds: Rounds = _ROUNDS,
     protocols: Sequence[str] = ("shoh",),
+    metrics: Sequence[str] = (),
+    intervals: bool = False,
     directions: Sequence[Direction] | None = None,
     database: Database = "learned",
     weights: Mapping[str, float] | None = None,
@@ -261,6 +274,7 @@ def compare_methods(
             remainder=remainder,
             rounds=rounds,
             protocols=resolved,
+            metrics=metrics,
             out=out,
             progress=True,
             n_threads=n_threads,
@@ -274,11 +288,13 @@ def compare_methods(
         # A value that the user gave, such as a word in the place of a number.
         raise ValueError(str(error)) from error
     _print_reused(result, out)
-    tables = "\n".join(_tables(result, name) for name in result.protocols)
+    tables = "\n".join(_tables(result, name, intervals=intervals) for name in result.protocols)
     print(f"\n{tables}")
     command = _command(
         result, data, names, labels, directions, methods, grids, chosen, bits, seeds, rounds, protocols, out
     )
+    if intervals:
+        command += " --intervals"
     with atomic_file(out / TABLE) as file:
         file.write(f"# {dataset.name}\n\n    {command}\n\n{tables}\n{_describe_versions(result)}\n".encode())
     written = [RESULTS, TABLE]
@@ -333,9 +349,13 @@ def _describe_split(dataset: Dataset, split: str | None) -> str:
     return f"split {split or next(iter(dataset.splits))}"
 
 
-def _tables(result: Comparison, protocol: str) -> str:
+def _tables(result: Comparison, protocol: str, *, intervals: bool) -> str:
     """Return the tables of a protocol, each after the sentence that describes it."""
-    tables = f"{result.describe(protocol)}\n\n{result.table(protocol)}"
+    tables = "\n".join(
+        f"{result.describe(protocol, metric=metric, intervals=intervals)}\n\n"
+        f"{result.table(protocol, metric=metric, intervals=intervals)}"
+        for metric in result.metrics
+    )
     if result.records[0]["instances"] is not None:
         tables += f"\n{result.describe(protocol, of='instances')}\n"
     if result.has_instances:
@@ -383,6 +403,7 @@ def _command(
         **({} if first["remainder"] == "keep" else {"--remainder": first["remainder"]}),
         **({} if rounds == _ROUNDS else {"--rounds": rounds}),
         "--protocol": ",".join(protocols),
+        **({} if result.metrics == [MAP] else {"--metrics": ",".join(result.metrics)}),
         **(
             {}
             if directions is None

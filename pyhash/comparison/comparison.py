@@ -6,14 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer, listed
 from pyhash._inputs.chunks import Remainder
 from pyhash.comparison.experiment import Database, Direction, Experiment, Rounds, plan_experiment
 from pyhash.comparison.identity import identify
 from pyhash.comparison.learned_labels import LearnedLabels
+from pyhash.comparison.metrics import MAP
+from pyhash.comparison.query_scores import QueryScores
 from pyhash.comparison.records import Identity, Record, unique
 from pyhash.comparison.refits import RefitNotice
 from pyhash.comparison.result_lines import ResultLines, open_results
@@ -45,6 +50,8 @@ class Comparison:
         Number of records that the folder `out` held before.
     n_dropped : int
         1 if the file of that folder ended within a line, which was removed, else 0.
+    query_scores : QueryScores
+        Scores of each query, for the intervals of `table`.
 
     Examples
     --------
@@ -59,6 +66,7 @@ class Comparison:
     records: list[Record]
     n_reused: int = 0
     n_dropped: int = 0
+    query_scores: QueryScores = field(default_factory=QueryScores, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -76,12 +84,19 @@ class Comparison:
         return list(self.records[0]["protocols"])
 
     @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that were measured, mAP first."""
+        return list(self.records[0].get("metrics", [MAP]))
+
+    @property
     def has_instances(self) -> bool:
         """Whether finding the same thing was measured: the data names things, and the database has that of a query."""
         instances = self.records[0]["instances"]
         return instances is not None and instances["n_queries"] > 0
 
-    def describe(self, protocol: str | None = None, *, of: Scores = "labels") -> str:
+    def describe(
+        self, protocol: str | None = None, *, of: Scores = "labels", metric: str = MAP, intervals: bool = False
+    ) -> str:
         """Return a sentence that says what the scores of a protocol are: data, split, views, choices, seeds.
 
         Parameters
@@ -90,6 +105,10 @@ class Comparison:
             One of `protocols`. By default the first.
         of : {"labels", "instances"}
             Which scores: of finding items with the same label, or of finding the same thing.
+        metric : str
+            One of `metrics`; only for `of` "labels".
+        intervals : bool
+            Whether to say what the intervals and marks of `table` are; only for `of` "labels".
 
         Returns
         -------
@@ -97,13 +116,20 @@ class Comparison:
 
         Raises
         ------
+        TypeError
+            If `intervals` is not a bool.
         ValueError
-            If `protocol` is not one of `protocols`, or `of` none of the choices listed.
+            If `protocol` is not one of `protocols`, `metric` not one of `metrics`, or `of` none of the choices listed.
+        ValueError
+            If `of` is "instances" with another metric than "map" or with intervals.
         """
-        describe = {"labels": describe_protocol, "instances": describe_instances}[_check_of(of)]
-        return describe(self.records, self._protocol(protocol))
+        if self._check_scores(of, metric, intervals) == "instances":
+            return describe_instances(self.records, self._protocol(protocol))
+        return describe_protocol(self.records, self._protocol(protocol), metric, intervals=intervals)
 
-    def table(self, protocol: str | None = None, *, of: Scores = "labels") -> str:
+    def table(
+        self, protocol: str | None = None, *, of: Scores = "labels", metric: str = MAP, intervals: bool = False
+    ) -> str:
         """Return the scores of a protocol as a Markdown table.
 
         Parameters
@@ -112,22 +138,53 @@ class Comparison:
             One of `protocols`. By default the first.
         of : {"labels", "instances"}
             Which scores: of finding items with the same label, or of finding the same thing.
+        metric : str
+            One of `metrics`; only for `of` "labels".
+        intervals : bool
+            Whether each score has its interval and, where several methods have codes of one length, a mark; only for
+            `of` "labels".
 
         Returns
         -------
         str
             For several seeds their mean and, after ±, their sample standard deviation. "labels": a row for each method
-            and length; for each direction the mAP by Hamming distance and by weighted distance. "instances": a row for
-            each method, length and distance; for each direction mAP, hit rates and mean reciprocal rank, or "-" if they
-            were not measured.
+            and length; for each direction the metric by Hamming distance and by weighted distance. "instances": a row
+            for each method, length and distance; for each direction mAP, hit rates and mean reciprocal rank, or "-" if
+            they were not measured.
 
         Raises
         ------
+        TypeError
+            If `intervals` is not a bool.
         ValueError
-            If `protocol` is not one of `protocols`, or `of` none of the choices listed.
+            If `protocol` is not one of `protocols`, `metric` not one of `metrics`, or `of` none of the choices listed.
+        ValueError
+            If `of` is "instances" with another metric than "map" or with intervals.
+        ValueError
+            If `intervals` is set and the scores of the queries of a record are missing or damaged.
+
+        Notes
+        -----
+        Intervals are those of ``pyhash.evaluation.confidence_interval`` at level 0.95: bootstrap over the queries, of
+        the mean over seeds. Under each column, the methods of one length are compared by
+        ``pyhash.evaluation.paired_test`` over the same queries. The best is bold. An arrow, "↓", marks the methods
+        that are lower than it with p < 0.05. As the best is chosen by the same scores, p-values are corrected for all
+        pairs of methods, by Holm's method. Nothing is marked where methods have different empty queries that are
+        skipped, as with a cutoff and denominator "hits"; ``empty_queries="zero"`` avoids this.
+
+        Examples
+        --------
+        >>> from pyhash.datasets import make_multilabel
+        >>> result = compare(make_multilabel(300), ["lemon", "lsh"], bits=[8], metrics=["ndcg@10"])
+        >>> for line in result.table(metric="ndcg@10", intervals=True).splitlines()[2:]:
+        ...     print(" | ".join(line.split(" | ")[:4]))
+        | lemon | 8 | 1 | **0.484** [0.402, 0.568]
+        | lsh | 8 | 1 | 0.279 [0.227, 0.354] ↓
         """
-        make = {"labels": make_table, "instances": make_instance_table}[_check_of(of)]
-        return make(self.records, self._protocol(protocol))
+        if self._check_scores(of, metric, intervals) == "instances":
+            return make_instance_table(self.records, self._protocol(protocol))
+        query_scores = self.query_scores if intervals else None
+        return make_table(self.records, self._protocol(protocol), metric, query_scores)
 
     def save_charts(self, directory: str | os.PathLike[str], *, protocol: str | None = None) -> list[str]:
         """Draw the charts into a folder.
@@ -165,9 +222,15 @@ class Comparison:
     def _protocol(self, protocol: str | None) -> str:
         return self.protocols[0] if protocol is None else check_choice("protocol", protocol, tuple(self.protocols))
 
-
-def _check_of(of: Scores) -> str:
-    return check_choice("of", of, get_args(Scores))
+    def _check_scores(self, of: Scores, metric: str, intervals: bool) -> str:
+        """Return `of`; raise unless the choices of a table fit together."""
+        check_choice("of", of, get_args(Scores))
+        check_choice("metric", metric, tuple(self.metrics))
+        if check_bool("intervals", intervals) and of == "instances":
+            raise ValueError("intervals must be False with of='instances', got True")
+        if metric != MAP and of == "instances":
+            raise ValueError(f"metric must be 'map' with of='instances', got {metric!r}")
+        return of
 
 
 def compare(
@@ -192,6 +255,7 @@ def compare(
     rounds: Rounds = "shallow",
     protocols: Sequence[Protocol | str] = ("shoh",),
     top_n: Sequence[int] = (1, 5, 10, 50, 100, 500, 1000),
+    metrics: Sequence[str] = (MAP,),
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     n_threads: int | None = None,
@@ -258,9 +322,15 @@ def compare(
         Protocols of the scores. Charts and rounds show the first.
     top_n : sequence of int
         Each N of precision at N. Those above the size of the database or a cutoff are left out.
+    metrics : sequence of str
+        Metrics beside mAP, which is always measured: "ndcg", "mrr", and with a number N, such as "ndcg@10", "ndcg@N",
+        "recall@N" and "precision@N". nDCG has linear gains. The grade of an item is the number of layers of the
+        hierarchy that it shares with the query if the finest of them says what is relevant, else the number of labels
+        shared.
     out : path-like, optional
-        Folder of results.jsonl, to which each combination is added when it is finished. A combination that the file
-        holds, with the same data, choices, parameters and version of pyhash, is not run again.
+        Folder of results.jsonl, to which each combination is added when it is finished, and of a folder "queries" with
+        the scores of each query. A combination that the file holds, with the same data, choices, parameters and version
+        of pyhash, is not run again.
     progress : bool, optional
         Whether to show progress on stderr: a bar on a terminal, elsewhere a line for each combination. By default only
         on a terminal.
@@ -282,6 +352,8 @@ def compare(
     TypeError
         If bits, seeds, top_n, chunk_size or n_threads holds something other than integers, or `progress` is not a bool.
     TypeError
+        If metrics are not a sequence of names.
+    TypeError
         If `learn_fraction` is not a number, or `weights` not a mapping of names to numbers.
     TypeError
         If a function does not take (n_bits, seed), or does not return a HashingMethod.
@@ -299,6 +371,8 @@ def compare(
         If `parameters` names a method that is not compared.
     ValueError
         If bits, chunk_size, n_threads or an entry of top_n is below 1, or a seed below 0.
+    ValueError
+        If a metric is unknown, or its N above the size of the database or the cutoff of a protocol.
     ValueError
         If learn_fraction is not in (0, 1], is below 1 with database "learned", or leaves no row to search.
     ValueError
@@ -370,6 +444,7 @@ def compare(
         rounds=rounds,
         protocols=protocols,
         top_n=top_n,
+        metrics=metrics,
         n_threads=n_threads,
     )
     combinations = _plan(
@@ -384,14 +459,17 @@ def compare(
         found = {combination.key: done[combination.key] for combination in combinations if combination.key in done}
         n_reused = len(found)
         missing = [combination for combination in combinations if combination.key not in found]
+        query_scores = QueryScores() if file is None else file.query_scores
         notice = RefitNotice(enabled=progress is not False)
         for combination in _with_progress(missing, n_reused, progress):
-            record = combination.run(experiment, notice)
-            if file is not None:
-                file.append(record)
+            record, per_query = combination.run(experiment, notice)
+            if file is None:
+                query_scores.add(record["key"], per_query)
+            else:
+                file.append(record, per_query)
             found[combination.key] = record
         records = [found[combination.key] for combination in combinations]
-        return Comparison(records, n_reused, 0 if file is None else file.n_dropped)
+        return Comparison(records, n_reused, 0 if file is None else file.n_dropped, query_scores)
 
 
 @dataclass(frozen=True)
@@ -412,16 +490,16 @@ class _Combination:
         """Key of the record."""
         return self.identity["key"]
 
-    def run(self, experiment: Experiment, notice: RefitNotice) -> Record:
-        """Learn and measure; return the record."""
+    def run(self, experiment: Experiment, notice: RefitNotice) -> tuple[Record, NDArray[np.float64]]:
+        """Learn and measure; return the record and the scores of each query."""
         model = self.factory(self.identity["n_bits"], self.identity["seed"])
         _refuse_learned(self.name, model)
         try:
-            record = run_trial(experiment, model, self.labels, self.identity, notice)
+            record, per_query = run_trial(experiment, model, self.labels, self.identity, notice)
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{self}: {error}") from error
-        return {**record, "swept": None if self.point is None else self.point.describe()}
+        return {**record, "swept": None if self.point is None else self.point.describe()}, per_query
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,11 @@ from pyhash._inputs.chunks import Remainder, check_remainder, cut
 from pyhash._inputs.labels import check_class_indices, check_label_matrix
 from pyhash.comparison.joined_names import split_names
 from pyhash.comparison.learned_labels import LearnedLabels, choose_labels, choose_relevance, count_labels, has_label
+from pyhash.comparison.metrics import Metric, choose_metrics
 from pyhash.comparison.records import Conditions, InstanceFields
 from pyhash.datasets.dataset import Dataset
 from pyhash.datasets.published import published_split
+from pyhash.evaluation.grades import GradeBy
 from pyhash.evaluation.protocol import Protocol, resolve_protocol
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.online import OnlineMethod
@@ -75,6 +77,7 @@ class Experiment:
     rounds: Rounds
     protocols: Mapping[str, Protocol]
     top_n: tuple[int, ...]
+    metrics: tuple[Metric, ...]
     n_threads: int | None
     learned_rows: NDArray[np.int64]
     database_rows: NDArray[np.int64]
@@ -133,6 +136,27 @@ class Experiment:
         labels: NDArray[Any] = self.data.labels[self.relevance][rows]
         return labels
 
+    @property
+    def has_ndcg(self) -> bool:
+        """Whether nDCG is measured."""
+        return any(metric.kind == "ndcg" for metric in self.metrics)
+
+    @property
+    def grades(self) -> GradeBy:
+        """How nDCG grades items.
+
+        By the layers of the hierarchy if its finest layer says what is relevant, else by the number of shared labels.
+        """
+        if self.data.hierarchy and self.relevance == self.data.layers[-1]:
+            return "layers"
+        return "labels" if self.data.labels[self.relevance].ndim == 2 else "binary"
+
+    def grading_labels_of(self, rows: NDArray[np.int64]) -> NDArray[Any] | list[NDArray[Any]]:
+        """Return the labels by which `grades` grades the given rows."""
+        if self.grades == "layers":
+            return [self.data.labels[layer][rows] for layer in self.data.layers]
+        return self.relevance_of(rows)
+
     def labels_of(self, method: str) -> LearnedLabels:
         """Return the labels that the method of that name learns; of a sweep, the method without its values."""
         return self.own_labels.get(method, self.labels)
@@ -169,12 +193,15 @@ class Experiment:
             "remainder": self.remainder,
             "protocols": {name: protocol.describe() for name, protocol in self.protocols.items()},
             "top_n": list(self.top_n),
+            "metrics": [metric.name for metric in self.metrics],
+            "grades": self.grades if self.has_ndcg else None,
             "instances": self.instances,
         }
 
     def _fingerprint(self, labels: LearnedLabels) -> str:
         digest = self._digest_of_views.copy()
-        kinds = dict.fromkeys((self.relevance, *labels.kinds, *labels.layers))
+        graded = self.data.layers if self.has_ndcg and self.grades == "layers" else ()
+        kinds = dict.fromkeys((self.relevance, *labels.kinds, *labels.layers, *graded))
         _add(digest, [self.data.labels[kind] for kind in kinds] + (labels.hierarchy(self.data) or []))
         return str(digest.hexdigest())[:32]
 
@@ -215,6 +242,7 @@ def plan_experiment(
     rounds: Rounds,
     protocols: Sequence[Protocol | str],
     top_n: Sequence[int],
+    metrics: Sequence[str],
     n_threads: int | None,
 ) -> Experiment:
     """Check the arguments of ``compare`` and return the experiment that they describe.
@@ -239,7 +267,8 @@ def plan_experiment(
             raise ValueError(f"split {split!r} must leave labelled rows for the {side}, got none")
     database = cast("Database", check_choice("database", database, get_args(Database)))
     learned_rows, database_rows = _choose_learned(database_rows, learn_fraction, learn_rows, database)
-    return Experiment(
+    chosen_protocols = _choose_protocols(protocols)
+    experiment = Experiment(
         data=data,
         labels=learned,
         own_labels=own,
@@ -253,8 +282,9 @@ def plan_experiment(
         chunk_size=check_integer("chunk_size", chunk_size, 1),
         remainder=check_remainder(remainder),
         rounds=cast("Rounds", check_choice("rounds", rounds, get_args(Rounds))),
-        protocols=_choose_protocols(protocols),
+        protocols=chosen_protocols,
         top_n=tuple(sorted({check_integer("top_n", n, 1) for n in listed("top_n", top_n, "integers")})),
+        metrics=choose_metrics(metrics, len(database_rows), list(chosen_protocols.values())),
         n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),
         learned_rows=learned_rows,
         database_rows=database_rows,
@@ -262,6 +292,9 @@ def plan_experiment(
         n_unlabelled=len(data) - int(np.count_nonzero(labelled)),
         instances=_count_instances(data, database_rows, query_rows),
     )
+    if experiment.has_ndcg and experiment.grades == "layers":
+        _check_values(data, (), data.layers)
+    return experiment
 
 
 def _count_instances(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 Value = TypeVar("Value")
 ScoreKind = Literal["map", "map_weighted", "map_float"]
+Distance = Literal["hamming", "weighted_hamming"]
+DISTANCES: tuple[Distance, ...] = get_args(Distance)
 
 
 class DataFields(TypedDict):
@@ -30,7 +32,8 @@ class InstanceFields(TypedDict):
 class Conditions(TypedDict):
     """Everything that changes a score, except for the method and its parameters.
 
-    Records of earlier versions have neither `relevance`, which was `labels`, nor `remainder`, which was "keep".
+    `grades` are those of nDCG, None if it is not among the metrics. Records of earlier versions lack `relevance`, which
+    was `labels`; `remainder`, which was "keep"; `metrics`, which were "map" alone, and `grades`.
     """
 
     data: DataFields
@@ -47,6 +50,8 @@ class Conditions(TypedDict):
     remainder: str
     protocols: dict[str, str]
     top_n: list[int]
+    metrics: list[str]
+    grades: str | None
     instances: InstanceFields | None
 
 
@@ -86,7 +91,8 @@ class InstanceScore(TypedDict):
 class Score(TypedDict):
     """Scores of one direction under one protocol; None where all queries were skipped.
 
-    `instances` holds scores by distance, "hamming" and "weighted_hamming"; None if no query's thing is in the database.
+    `metrics` holds the metrics beside mAP, by name and distance; records of earlier versions lack it. `instances` holds
+    scores by distance; None if no query's thing is in the database.
     """
 
     protocol: str
@@ -94,6 +100,7 @@ class Score(TypedDict):
     map: float | None
     map_weighted: float | None
     map_float: float | None
+    metrics: dict[str, dict[Distance, float | None]]
     n_empty: int
     precision_at: dict[str, float | None]
     precision_recall: CurvePoints
@@ -156,6 +163,13 @@ def relevance_of(record: Record) -> str:
 def score_of(record: Record, protocol: str, direction: str) -> Score:
     """Return the scores of one direction under one protocol."""
     return next(entry for entry in record["scores"] if (entry["protocol"], entry["direction"]) == (protocol, direction))
+
+
+def metric_value(score: Score, metric: str, distance: Distance) -> float | None:
+    """Return the mean of a metric by a distance."""
+    if metric == "map":
+        return score["map"] if distance == "hamming" else score["map_weighted"]
+    return score["metrics"][metric][distance]
 
 
 def directions_of(records: Sequence[Record]) -> list[str]:

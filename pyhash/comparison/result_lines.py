@@ -1,4 +1,7 @@
-"""The file of results: a line of JSON for each finished combination, on disk before the next one starts."""
+"""The file of results: a line of JSON for each finished combination, on disk before the next one starts.
+
+The scores of queries are in a file for each combination, which is on disk before the line.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyhash._files.atomic import sync_directory
 from pyhash._inputs.paths import check_path
+from pyhash.comparison.query_scores import QueryScores
 from pyhash.comparison.records import Record
 
 RESULTS = "results.jsonl"
@@ -23,17 +30,21 @@ class ResultLines:
     ----------
     records : dict of str to dict
         Records of the file by their key.
+    query_scores : QueryScores
+        Scores of each query of the records.
     n_dropped : int
         1 if the file ended within a line, as after a crash, else 0. That line is removed.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.query_scores = QueryScores(path.parent)
         self.n_dropped = _drop_broken_end(path)
         self.records: dict[str, Record] = {record["key"]: record for record in _read(path)}
 
-    def append(self, record: Record) -> None:
-        """Write a record; it is on disk when the call returns."""
+    def append(self, record: Record, per_query: NDArray[np.float64]) -> None:
+        """Write a record and the scores of its queries; they are on disk when the call returns."""
+        self.query_scores.add(record["key"], per_query)
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
         is_new = not self.path.exists()
         with open(self.path, "ab") as file:

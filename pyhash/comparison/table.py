@@ -6,21 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from pyhash.comparison.intervals import LEVEL, Estimate, estimate
+from pyhash.comparison.metrics import MAP, parse_metric
+from pyhash.comparison.query_scores import QueryScores
 from pyhash.comparison.records import (
+    DISTANCES,
+    Distance,
     InstanceScore,
     Record,
-    ScoreKind,
     directions_of,
+    metric_value,
     relevance_of,
     runs_of,
     score_of,
     unique,
 )
 
-# Scores of a direction in the table, and the ends of their titles.
-_KINDS: dict[ScoreKind, str] = {"map": "", "map_weighted": " weighted"}
-# Distances and scores of finding the same thing in the table.
-_DISTANCES = {"hamming": "plain", "weighted_hamming": "weighted"}
+# Ends of the titles of scores by distance, and names of distances in the table of finding the same thing.
+_ENDS: dict[Distance, str] = {"hamming": "", "weighted_hamming": " weighted"}
+_DISTANCE_NAMES: dict[Distance, str] = {"hamming": "plain", "weighted_hamming": "weighted"}
+# What nDCG counts.
+_GRADES = {"layers": "layers shared", "labels": "labels shared", "binary": "a label shared"}
 _INSTANCE_SCORES: dict[str, Callable[[InstanceScore], float | None]] = {
     "mAP": lambda scores: scores["map"],
     "hit@1": lambda scores: scores["hit_rate"]["1"],
@@ -29,8 +35,8 @@ _INSTANCE_SCORES: dict[str, Callable[[InstanceScore], float | None]] = {
 }
 
 
-def describe_protocol(records: Sequence[Record], protocol: str) -> str:
-    """Return a sentence that says what the scores of a protocol are."""
+def describe_protocol(records: Sequence[Record], protocol: str, metric: str = MAP, *, intervals: bool = False) -> str:
+    """Return a sentence that says what the scores of a protocol are, and one for the intervals if they are shown."""
     first = records[0]
     data, n_seeds = first["data"], len(unique(record["seed"] for record in records))
     seeds = "1 seed" if n_seeds == 1 else f"mean ± sample standard deviation of {n_seeds} seeds"
@@ -43,11 +49,21 @@ def describe_protocol(records: Sequence[Record], protocol: str) -> str:
     weights = "" if first["weights"] is None else f", weights {_listed(first['weights'])}"
     is_merged = first.get("remainder") == "merge"  # missing in records of earlier versions
     merged = ", a shorter last one joined to the one before" if is_merged else ""
-    return (
-        f"mAP of {data['name']}, {relevance_of(first)} relevance{_learned(records)}, split {first['split']} "
-        f"({rows}, {data['n_queries']:,} queries{left_out}), views {', '.join(first['views'])}, "
+    name = parse_metric(metric)
+    grades = f" (linear gains of {_GRADES[str(first['grades'])]})" if name.kind == "ndcg" else ""
+    described = (
+        f"{name.title}{grades} of {data['name']}, {relevance_of(first)} relevance{_learned(records)}, "
+        f"split {first['split']} ({rows}, {data['n_queries']:,} queries{left_out}), views {', '.join(first['views'])}, "
         f"database codes {first['database']}{weights}, chunks of {first['chunk_size']:,}{merged}; "
         f"{_protocol(first, protocol)}; {seeds}."
+    )
+    if not intervals:
+        return described
+    of_seeds = ", of the mean over seeds" if n_seeds > 1 else ""
+    return (
+        f"{described} In brackets: {100 * LEVEL:g} % intervals by bootstrap over the queries{of_seeds}. Bold: the best "
+        f"method of a length. ↓: lower than the best, by sign flips over the same queries, p < {1 - LEVEL:.2g} after "
+        f"Holm's correction for all pairs of methods."
     )
 
 
@@ -89,18 +105,63 @@ def describe_instances(records: Sequence[Record], protocol: str) -> str:
     )
 
 
-def make_table(records: Sequence[Record], protocol: str) -> str:
-    """Return the table of one protocol: a row for each method and length, two columns for each direction."""
-    columns = [(direction, kind) for direction in directions_of(records) for kind in _KINDS]
-    titles = ["method", "bits", "bytes per item", *(direction + _KINDS[kind] for direction, kind in columns)]
-    lines = [titles]
-    for runs in _rows_of(records):
+def make_table(
+    records: Sequence[Record], protocol: str, metric: str = MAP, query_scores: QueryScores | None = None
+) -> str:
+    """Return the table of one protocol: a row for each method and length, two columns for each direction.
+
+    With the scores of queries, it has intervals, and marks which methods are below the best of their length.
+    """
+    columns = [(direction, distance) for direction in directions_of(records) for distance in DISTANCES]
+    titles = ["method", "bits", "bytes per item", *(direction + _ENDS[distance] for direction, distance in columns)]
+    lines, rows = [titles], _rows_of(records)
+    estimates: dict[tuple[int, _Column], Estimate] = {}
+    if query_scores is not None:
+        estimates = _estimates(rows, columns, protocol, metric, query_scores)
+    for number, runs in enumerate(rows):
         first = runs[0]
-        cells = [
-            mean_and_spread([score_of(run, protocol, direction)[kind] for run in runs]) for direction, kind in columns
-        ]
+        cells = []
+        for column in columns:
+            direction, distance = column
+            values = [metric_value(score_of(run, protocol, direction), metric, distance) for run in runs]
+            cells.append(_with_estimate(mean_and_spread(values), estimates.get((number, column))))
         lines.append([first["method"], str(first["n_bits"]), str(first["bytes_per_item"]), *cells])
     return _markdown(lines)
+
+
+_Column = tuple[str, Distance]
+
+
+def _estimates(
+    rows: Sequence[Sequence[Record]],
+    columns: Sequence[_Column],
+    protocol: str,
+    metric: str,
+    query_scores: QueryScores,
+) -> dict[tuple[int, _Column], Estimate]:
+    """Return the estimate of each cell, by the number of its row and its column."""
+    lengths = unique(runs[0]["n_bits"] for runs in rows)
+    families = [
+        {
+            (number, column): query_scores.mean_of_runs(runs, protocol, column[0], metric, column[1])
+            for number, runs in enumerate(rows)
+            if runs[0]["n_bits"] == n_bits
+        }
+        for n_bits in lengths
+        for column in columns
+    ]
+    return estimate(families)
+
+
+def _with_estimate(text: str, found: Estimate | None) -> str:
+    """Return the text of a cell with its interval and mark."""
+    if found is None or text == "-":
+        return text
+    if found.rank == "best":
+        text = f"**{text}**"
+    if found.interval is not None:
+        text += " [{:.3f}, {:.3f}]".format(*found.interval)
+    return f"{text} ↓" if found.rank == "lower" else text
 
 
 def make_instance_table(records: Sequence[Record], protocol: str) -> str:
@@ -108,7 +169,7 @@ def make_instance_table(records: Sequence[Record], protocol: str) -> str:
     columns = [(direction, score) for direction in directions_of(records) for score in _INSTANCE_SCORES]
     lines = [["method", "bits", "distance", *(f"{direction} {score}" for direction, score in columns)]]
     for runs in _rows_of(records):
-        for distance, name in _DISTANCES.items():
+        for distance, name in _DISTANCE_NAMES.items():
             cells = [
                 mean_and_spread([_instance_value(run, protocol, direction, distance, score) for run in runs])
                 for direction, score in columns

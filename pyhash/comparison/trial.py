@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,25 @@ from pyhash.comparison.identity import describe, versions
 from pyhash.comparison.joined_names import JOIN
 from pyhash.comparison.learned_labels import LearnedLabels
 from pyhash.comparison.memory import PeakMemory
-from pyhash.comparison.records import ClassDistanceFields, Identity, InstanceScore, Record, Round, Score
+from pyhash.comparison.metrics import Metric
+from pyhash.comparison.records import (
+    DISTANCES,
+    ClassDistanceFields,
+    Distance,
+    Identity,
+    InstanceScore,
+    Record,
+    Round,
+    Score,
+)
 from pyhash.comparison.refits import RefitNotice
-from pyhash.evaluation.average_precision import mean_average_precision
+from pyhash.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
 from pyhash.evaluation.class_centers import class_distances
-from pyhash.evaluation.curves import precision_at, precision_recall_curve
+from pyhash.evaluation.curves import precision_at, precision_recall_curve, recall_at
+from pyhash.evaluation.discounted_gain import ndcg
 from pyhash.evaluation.instance_retrieval import instance_retrieval
 from pyhash.evaluation.protocol import Protocol
+from pyhash.evaluation.reciprocal_rank import mean_reciprocal_rank
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.online import OnlineMethod
 
@@ -35,13 +47,14 @@ _CURVE_POINTS = 200
 # Each N of hit rate and recall of the same thing.
 _INSTANCE_TOP_N = (1, 5, 10)
 
-Distance = Literal["hamming", "weighted_hamming"]
-
 
 def run_trial(
     experiment: Experiment, model: HashingMethod, labels: LearnedLabels, identity: Identity, notice: RefitNotice
-) -> Record:
-    """Learn these labels and measure with `model`, whose identity is `identity`."""
+) -> tuple[Record, NDArray[np.float64]]:
+    """Learn these labels and measure with `model`, whose identity is `identity`; return the record and query scores.
+
+    The scores of queries have the shape (n_protocols, n_directions, n_metrics, 2, n_queries) of ``QueryScores``.
+    """
     _load_scipy()
     if "n_threads" in model.get_params() and model.get_params()["n_threads"] is None:
         model.set_params(n_threads=experiment.n_threads)
@@ -49,14 +62,16 @@ def run_trial(
     memory = PeakMemory()
     rounds, codes = _learn(experiment, model, labels, order, memory, notice)
     learning = rounds if isinstance(model, OnlineMethod) else rounds[-1:]
-    scores = [
-        _score(codes, direction, name, protocol)
-        for name, protocol in experiment.protocols.items()
-        for direction in experiment.directions
-    ]
+    scores, per_query = [], []
+    for name, protocol in experiment.protocols.items():
+        for direction in experiment.directions:
+            score, of_queries = _score(codes, direction, name, protocol)
+            scores.append(score)
+            per_query.append(of_queries)
+    shape = len(experiment.protocols), len(experiment.directions), *per_query[0].shape
     history = _finite_or_none(describe(getattr(model, "history_", None)))
     iterates = "record" in model.get_params()  # its history is of iterations, not of epochs
-    return {
+    record: Record = {
         **identity,
         "scores": scores,
         "rounds": rounds,
@@ -72,6 +87,7 @@ def run_trial(
         "versions": versions(),
         "swept": None,
     }
+    return record, np.array(per_query).reshape(shape)
 
 
 def _load_scipy() -> None:
@@ -210,19 +226,39 @@ class _Codes:
         """Return the labels of relevance of queries and database."""
         return self.experiment.relevance_of(self.experiment.query_rows), self.experiment.relevance_of(self.rows)
 
-    def mean_average_precision(self, direction: Direction, protocol: Protocol, metric: Distance) -> float:
-        """Return the mAP of a direction."""
+    def sides(self, direction: Direction, distance: Distance) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Return the queries, as a distance takes them, and the codes that are searched."""
         query, database = direction
         projections = self.queries(query)
-        return mean_average_precision(
-            projections if metric == "weighted_hamming" else pack(projections),
-            self.database(database),
-            *self.labels(),
-            metric=metric,
-            n_bits=projections.shape[1],
-            protocol=protocol,
-            n_threads=self.experiment.n_threads,
-        ).value
+        return projections if distance == "weighted_hamming" else pack(projections), self.database(database)
+
+    def mean_average_precision(
+        self, direction: Direction, protocol: Protocol, distance: Distance
+    ) -> MeanAveragePrecision:
+        """Return the mAP of a direction."""
+        sides = *self.sides(direction, distance), *self.labels()
+        return mean_average_precision(*sides, metric=distance, protocol=protocol, **self._choices)
+
+    @property
+    def _choices(self) -> dict[str, Any]:
+        return {"n_bits": self.model.n_bits, "n_threads": self.experiment.n_threads}
+
+    def measure(
+        self, metric: Metric, direction: Direction, protocol: Protocol, distance: Distance
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return a metric other than mAP of a direction, and its scores by query."""
+        kept = {"metric": distance, "protocol": protocol, **self._choices}
+        sides, experiment = self.sides(direction, distance), self.experiment
+        if metric.kind == "ndcg":
+            kept["protocol"] = replace(protocol, cutoff=metric.n or protocol.cutoff)
+            graded = (experiment.grading_labels_of(rows) for rows in (experiment.query_rows, self.rows))
+            gained = ndcg(*sides, *graded, grades=experiment.grades, **kept)
+            return gained.value, gained.per_query
+        if metric.kind == "mrr":
+            inverse = mean_reciprocal_rank(*sides, *self.labels(), **kept)
+            return inverse.value, inverse.per_query
+        at = (recall_at if metric.kind == "recall" else precision_at)(*sides, *self.labels(), top_n=metric.n, **kept)
+        return float(at.values[0]), at.per_query[:, 0]
 
     def instance_scores(self, direction: Direction, protocol: Protocol) -> dict[str, InstanceScore] | None:
         """Return the scores of finding the same thing by distance; None if no query's thing is in the database.
@@ -235,7 +271,7 @@ class _Codes:
         query, database = direction
         projections = self.queries(query)
         scores: dict[str, InstanceScore] = {}
-        for metric in get_args(Distance):
+        for metric in DISTANCES:
             found = instance_retrieval(
                 projections if metric == "weighted_hamming" else pack(projections),
                 self.database(database),
@@ -260,19 +296,23 @@ class _Codes:
         """Return the mAP of each direction by a distance under the first protocol."""
         protocol = next(iter(self.experiment.protocols.values()))
         return {
-            direction_name(pair): _number(self.mean_average_precision(pair, protocol, metric))
+            direction_name(pair): _number(self.mean_average_precision(pair, protocol, metric).value)
             for pair in self.experiment.directions
         }
 
 
-def _score(codes: _Codes, direction: Direction, name: str, protocol: Protocol) -> Score:
-    """Return the scores of one direction under one protocol."""
+def _score(codes: _Codes, direction: Direction, name: str, protocol: Protocol) -> tuple[Score, NDArray[np.float64]]:
+    """Return the scores of one direction under one protocol, and those of queries, (n_metrics, 2, n_queries)."""
     experiment = codes.experiment
     query, database = direction
     projections = codes.queries(query)
     n_bits, n_threads = projections.shape[1], experiment.n_threads
     sides = (pack(projections), codes.database(database), *codes.labels())
-    found = mean_average_precision(*sides, n_bits=n_bits, protocol=protocol, n_threads=n_threads)
+    found, weighted = (codes.mean_average_precision(direction, protocol, distance) for distance in DISTANCES)
+    others = {
+        metric.name: {distance: codes.measure(metric, direction, protocol, distance) for distance in DISTANCES}
+        for metric in experiment.metrics[1:]  # mAP is the first
+    }
     limit = min(protocol.cutoff or len(codes.rows), len(codes.rows))
     top_n = [n for n in experiment.top_n if n <= limit]
     precision: list[float] = []
@@ -289,12 +329,16 @@ def _score(codes: _Codes, direction: Direction, name: str, protocol: Protocol) -
         protocol=protocol,
         n_threads=n_threads,
     )
-    return {
+    score: Score = {
         "protocol": name,
         "direction": direction_name(direction),
         "map": _number(found.value),
-        "map_weighted": _number(codes.mean_average_precision(direction, protocol, "weighted_hamming")),
+        "map_weighted": _number(weighted.value),
         "map_float": _number(as_float.value),
+        "metrics": {
+            name: {distance: _number(value) for distance, (value, _) in by_distance.items()}
+            for name, by_distance in others.items()
+        },
         "n_empty": found.n_empty,
         "precision_at": {str(n): _number(value) for n, value in zip(top_n, precision, strict=True)},
         "precision_recall": {
@@ -304,6 +348,8 @@ def _score(codes: _Codes, direction: Direction, name: str, protocol: Protocol) -
         },
         "instances": codes.instance_scores(direction, protocol),
     }
+    of_others = [[per_query for _, per_query in by_distance.values()] for by_distance in others.values()]
+    return score, np.array([[found.per_query, weighted.per_query], *of_others])
 
 
 def _thinned(n: int) -> NDArray[np.int64]:

@@ -114,6 +114,26 @@ def test_every_option(capsys, file, tmp_path):
     assert strict in (tmp_path / "table.md").read_text()
 
 
+def test_metrics_and_intervals(capsys, file, tmp_path):
+    arguments = ("--data", file, "--methods", "cca-itq,lsh", "--bits", "8", "--seeds", "1", "--rounds", "none")
+    code, said, err = run(
+        capsys, *arguments, "--metrics", "ndcg@10,mrr", "--intervals", "--out", tmp_path, "--no-charts"
+    )
+    assert code == 0, err
+    table = (tmp_path / "table.md").read_text()
+    command = table.splitlines()[2]
+    assert "--protocol shoh --metrics map,ndcg@10,mrr --database" in command
+    assert command.endswith(" --intervals")
+    for title in ("mAP of", "nDCG@10 (linear gains of layers shared) of", "MRR of"):
+        assert f"\n{title} hierarchical" in said
+    assert table.count("95 % intervals") == 3
+    assert table.count("| **") == 3 * 4  # the best of each column
+    assert len(list((tmp_path / "queries").iterdir())) == 2
+    code, _, err = run(capsys, *arguments, "--metrics", "ndcg@x", "--out", tmp_path, "--no-charts")
+    assert code == 1
+    assert "metrics must be among" in err
+
+
 @pytest.mark.parametrize(("name", "views"), [("hierarchical", "image,text"), ("multilabel", "image,text")])
 def test_generated_data(capsys, tmp_path, name, views):
     arguments = ("--data", name, "--methods", "lsh", "--bits", "4", "--seeds", "1", "--out", tmp_path, "--no-charts")
