@@ -131,6 +131,7 @@ def test_a_dropped_picture_a_hit_a_filter_and_the_way_back(open_page):
     answers(page).first.get_by_role("link", name="More like this").click()
     expect(page.get_by_role("heading", name=re.compile(r"^Nearest to item \d+$"))).to_be_focused()
     expect(page.get_by_label("Words")).to_have_value("")
+    expect(page.get_by_role("status")).to_contain_text("by plain distance")  # codes have no weights
     page.get_by_label("colour").select_option("yellow")
     expect(page.get_by_role("heading", name=re.compile(r"^Nearest to item \d+, with colour yellow$"))).to_be_visible()
     expect(answers(page)).to_have_count(14)
@@ -151,7 +152,7 @@ def test_weighted_and_plain_distance(open_page):
     expect(page.get_by_role("status")).to_contain_text("by plain distance")
     assert re.search(r"distance (\d+), \1 of 32 bits", answers(page).last.inner_text())
     page.get_by_role("radio", name="Side by side").check()
-    expect(page.get_by_role("status")).to_contain_text("by weighted and by plain distance")
+    expect(page.get_by_role("status")).to_contain_text("by weighted distance and by plain distance")
     for name in ("Weighted distance", "Plain distance"):
         expect(page.get_by_role("heading", name=name)).to_be_visible()
     expect(answers(page)).to_have_count(56)

@@ -20,7 +20,8 @@ function filled(element, attributes, children) {
 
 /** Return a number with a few digits, as people read it. */
 export function shown(number) {
-  return Number.isInteger(number) ? number.toLocaleString("en") : number.toFixed(3);
+  if (Number.isInteger(number)) return number.toLocaleString("en");
+  return number < 0.001 ? number.toExponential(1) : number.toFixed(3);
 }
 
 /** Return a count with its noun. */

@@ -80,7 +80,7 @@ function wordsField(name, fields) {
 function pictureField(name, fields, change, fail) {
   const title = name === "image" ? "Picture" : `Picture (${name})`;
   const input = html("input", { type: "file", id: `picture-${name}`, accept: PICTURES, class: "unseen" });
-  const label = html("label", { for: input.id, class: "drop" }, `${title}: drop or choose a file`);
+  const label = html("label", { for: input.id }, `${title} `, html("span", { class: "drop" }, "Drop or choose a file"));
   const chosen = html("div", { class: "chosen", hidden: true });
   const send = async (file) => {
     try {

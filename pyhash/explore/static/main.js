@@ -63,7 +63,8 @@ async function showSearch(state, number, followed) {
   const query = { words: state.words, pictures: state.pictures, where: typedFilters(state.where), k: state.k };
   if (state.like !== null) query.like = state.like;
   const isQuery = state.like !== null || Object.keys(state.words).length + Object.keys(state.pictures).length > 0;
-  const asked = isQuery ? distances : distances.slice(0, 1);
+  // Codes have no weights, and without a query there is no distance.
+  const asked = state.like !== null || !isQuery ? ["plain"] : distances;
   const results = await Promise.all(asked.map((distance) => search({ ...query, weighted: distance === "weighted" })));
   if (number !== latest) return;
   const found = Object.fromEntries(asked.map((distance, i) => [distance, results[i]]));
@@ -77,7 +78,7 @@ function statusText(state, found, isQuery, milliseconds) {
   const n = first.answers.length;
   if (n === 0) return "No items match.";
   if (!isQuery) return `${counted(n, "item")} to start from, of ${about.n_items.toLocaleString("en")}.`;
-  const by = { weighted: "weighted distance", plain: "plain distance", both: "weighted and by plain distance" }[state.distance];
+  const by = Object.keys(found).map((distance) => `${distance} distance`).join(" and by ");
   return `${counted(n, "answer")} by ${by}, in ${Math.round(milliseconds)} ms.`;
 }
 
