@@ -94,8 +94,8 @@ def _names(parents: NDArray[np.int64]) -> dict[str, list[str]]:
     }
 
 
-def _pictures(path: Path, n: int) -> Iterator[list[Any]]:
-    """Yield the pictures of a file of MATLAB; one of version 7.3 is read a few at a time."""
+def _pictures(path: Path, n: int) -> Iterator[dict[str, Any]]:
+    """Yield the pictures of a file of MATLAB, by name; one of version 7.3 is read a few at a time."""
     import h5py
 
     if h5py.is_hdf5(path):
@@ -103,14 +103,14 @@ def _pictures(path: Path, n: int) -> Iterator[list[Any]]:
             stored = file["Image"]  # dimensions in reverse
             _check_shape(path, stored.shape[::-1], n)
             for start in range(0, n, READ_PICTURES):
-                yield list(_bytes(path, stored[..., start : start + READ_PICTURES].transpose(3, 2, 1, 0)))
+                yield _named(path, start, stored[..., start : start + READ_PICTURES].transpose(3, 2, 1, 0))
         return
     from scipy.io import loadmat
 
     pictures = loadmat(path, variable_names=["Image"])["Image"]
     _check_shape(path, pictures.shape, n)
     for start in range(0, n, READ_PICTURES):
-        yield list(_bytes(path, pictures[start : start + READ_PICTURES]))
+        yield _named(path, start, pictures[start : start + READ_PICTURES])
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], n: int) -> None:
@@ -118,10 +118,10 @@ def _check_shape(path: Path, shape: tuple[int, ...], n: int) -> None:
         raise ValueError(f"{path}: Image must have shape ({n}, height, width, 3), got {shape}")
 
 
-def _bytes(path: Path, pictures: NDArray[Any]) -> NDArray[np.uint8]:
+def _named(path: Path, first: int, pictures: NDArray[Any]) -> dict[str, NDArray[np.uint8]]:
     if ((pictures < 0) | (pictures > 255)).any():
         raise ValueError(f"{path}: Image must have values from 0 to 255")
-    return pictures.astype(np.uint8)
+    return {f"{path}: picture {i}": picture for i, picture in enumerate(pictures.astype(np.uint8), start=first)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from pyhash.datasets import Dataset, published_split, save_npz
 from pyhash.datasets.captions import bag_of_words
-from pyhash.encoders import CallableEncoder, Encoder, make_encoder, open_picture
+from pyhash.encoders import CachedEncoder, CallableEncoder, Encoder, make_encoder, open_picture
 
 READ_PICTURES = 256  # at a time
 _THUMBNAIL = 8  # pixels a side
@@ -120,11 +121,11 @@ class Files:
 # --- features ---------------------------------------------------------------------------------------------------------
 
 
-def opened(files: Files, ends: Sequence[str]) -> Iterator[list[Any]]:
-    """Yield pictures that are found by the ends of their paths, a few at a time."""
+def pictures_of(files: Files, ends: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the contents of pictures by path, a few at a time; they are found by the ends of their paths."""
     paths = [files.find(end) for end in ends]  # all, before the first is encoded
     for start in range(0, len(paths), READ_PICTURES):
-        yield [open_picture(files.read(path), path) for path in paths[start : start + READ_PICTURES]]
+        yield {path: files.read(path) for path in paths[start : start + READ_PICTURES]}
 
 
 def feature_rows(path: Path, rows: NDArray[np.int64], n_all: int) -> NDArray[np.float32]:
@@ -162,15 +163,16 @@ def encoder_of(arguments: argparse.Namespace, kind: str) -> Encoder | None:
         return None
     if name == "thumbnail" and kind == "image":
         return CallableEncoder(_thumbnails, kind="image", name="thumbnail", version="1")
-    return make_encoder(name, kind=kind)
+    encoder = make_encoder(name, kind=kind)
+    return encoder if arguments.cache is None else CachedEncoder(encoder, arguments.cache)
 
 
 def image_view(
-    arguments: argparse.Namespace, pictures: Callable[[], Iterable[list[Any]]], rows: NDArray[np.int64], n_all: int
+    arguments: argparse.Namespace, pictures: Callable[[], Iterable[dict[str, Any]]], rows: NDArray[np.int64], n_all: int
 ) -> NDArray[np.float32]:
     """Return the features of the pictures of some rows, from --features or by --encoder image=NAME.
 
-    `pictures` gives them a few at a time; it is not called where features are given for all `n_all` pictures.
+    `pictures` gives them by name, a few at a time; it is not called where features are given for all `n_all` pictures.
     """
     if arguments.features is not None:
         return feature_rows(arguments.features, rows, n_all)
@@ -180,15 +182,28 @@ def image_view(
     parts = []
     with tqdm(total=len(rows), desc=encoder.name, unit="picture", disable=None) as bar:
         for some in pictures():
-            parts.append(encoder.encode(some))
+            try:
+                parts.append(encoder.encode(list(some.values())))
+            except ValueError:
+                for path, picture in some.items():
+                    open_picture(picture, path)  # raises for the one that cannot be read, by its name
+                raise
             bar.update(len(some))
     return np.concatenate(parts)
 
 
-def text_view(arguments: argparse.Namespace, texts: Sequence[str]) -> tuple[Any, list[str]]:
-    """Return the features of texts, a bag of --words words or by --encoder text=NAME, and the words of the bag."""
+def text_view(
+    arguments: argparse.Namespace, texts: Sequence[str], bag: tuple[csr_array, list[str]] | None = None
+) -> tuple[Any, list[str]]:
+    """Return the features of texts and the words of their columns.
+
+    They are a bag of words with its words, by default of the --words most frequent ones; or those of --encoder
+    text=NAME, without words.
+    """
     encoder = encoder_of(arguments, "text")
-    return bag_of_words(texts, arguments.words) if encoder is None else (encoder.encode(texts), [])
+    if encoder is not None:
+        return encoder.encode(list(texts), progress=None), []
+    return bag_of_words(texts, arguments.words) if bag is None else bag
 
 
 # --- the file and its checksums ---------------------------------------------------------------------------------------
@@ -256,6 +271,9 @@ def recipe_parser(description: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="features of the pictures made elsewhere, in place of an encoder: .npy, or numbers in lines of text, "
         "with a row for each picture in official order",
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="FOLDER", help="keep features there, and go on from it after a stop"
     )
     parser.add_argument("--queries", type=int, metavar="N", help="queries of the split (default: as in the papers)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of queries (default: 0)")

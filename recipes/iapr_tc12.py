@@ -21,7 +21,7 @@ from html import unescape
 from pathlib import Path
 
 import numpy as np
-from feature_file import Files, image_view, opened, recipe_parser, report_rows, run_recipe, text_view, with_splits
+from feature_file import Files, image_view, pictures_of, recipe_parser, report_rows, run_recipe, text_view, with_splits
 
 from pyhash.datasets import Dataset
 
@@ -63,7 +63,7 @@ def build(arguments: argparse.Namespace) -> Dataset:
     dataset = Dataset(
         "iapr-tc12",
         views={
-            "image": image_view(arguments, lambda: opened(files, paths), np.array(rows), len(order)),
+            "image": image_view(arguments, lambda: pictures_of(files, paths), np.array(rows), len(order)),
             "text": text,
         },
         labels={"classes": labels},
@@ -71,7 +71,7 @@ def build(arguments: argparse.Namespace) -> Dataset:
         hierarchy=[],
         layers=("classes",),
         splits={},
-        items={"file": np.array(paths), "text": np.array([texts[picture] for picture in kept])},
+        items={"file": np.array(paths)},
         vocabulary=vocabulary,
     )
     return with_splits(dataset, arguments, {"iapr-tc12": "iapr-tc12"})

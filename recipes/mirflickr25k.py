@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from feature_file import Files, encoder_of, image_view, opened, recipe_parser, report_rows, run_recipe, with_splits
+from feature_file import Files, image_view, pictures_of, recipe_parser, report_rows, run_recipe, text_view, with_splits
 from scipy.sparse import csr_array
 
 from pyhash.datasets import Dataset
@@ -52,24 +52,24 @@ def build(arguments: argparse.Namespace) -> Dataset:
     report_rows(len(rows), N_PUBLISHED)
     names = [f"im{numbers[row]}.jpg" for row in rows]
     texts = [" ".join(tags[row]) for row in rows]
-    encoder = encoder_of(arguments, "text")
     kept = [known[row] for row in rows]
     indices = np.array([j for row in kept for j in row], dtype=np.int32)
     indptr = np.cumsum([0, *map(len, kept)]).astype(np.int32)
     bag = csr_array((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=(len(kept), len(vocabulary)))
+    text, words = text_view(arguments, texts, (bag, vocabulary))
     dataset = Dataset(
         "mirflickr25k",
         views={
-            "image": image_view(arguments, lambda: opened(files, names), rows, len(numbers)),
-            "text": bag if encoder is None else encoder.encode(texts),
+            "image": image_view(arguments, lambda: pictures_of(files, names), rows, len(numbers)),
+            "text": text,
         },
         labels={"classes": labels[rows]},
         label_names={"classes": list(label_files)},
         hierarchy=[],
         layers=("classes",),
         splits={},
-        items={"file": np.array(names), "text": np.array(texts)},
-        vocabulary=vocabulary if encoder is None else [],
+        items={"file": np.array(names)},
+        vocabulary=words,
     )
     return with_splits(dataset, arguments, {"mirflickr": "mirflickr"})
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from feature_file import Files, image_view, opened, recipe_parser, report_rows, run_recipe, text_view, with_splits
+from feature_file import Files, image_view, pictures_of, recipe_parser, report_rows, run_recipe, text_view, with_splits
 
 from pyhash.datasets import Dataset
 
@@ -61,7 +61,7 @@ def build(arguments: argparse.Namespace) -> Dataset:
     dataset = Dataset(
         "mscoco",
         views={
-            "image": image_view(arguments, lambda: opened(files, kept), rows, len(names)),
+            "image": image_view(arguments, lambda: pictures_of(files, kept), rows, len(names)),
             "text": text,
         },
         labels={"classes": labels},
@@ -69,7 +69,7 @@ def build(arguments: argparse.Namespace) -> Dataset:
         hierarchy=[],
         layers=("classes",),
         splits={},
-        items={"file": np.array(kept), "text": np.array([captions[row] for row in rows])},
+        items={"file": np.array(kept)},
         vocabulary=vocabulary,
     )
     return with_splits(dataset, arguments, {"mscoco": N_QUERIES})

@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from feature_file import Files, encoder_of, image_view, opened, recipe_parser, report_rows, run_recipe, with_splits
+from feature_file import Files, image_view, pictures_of, recipe_parser, report_rows, run_recipe, text_view, with_splits
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -63,20 +63,20 @@ def build(arguments: argparse.Namespace) -> Dataset:
     bag = tags[rows]
     texts = [" ".join(vocabulary[j] for j in bag.indices[a:b]) for a, b in pairwise(bag.indptr)]
     names = [pictures[row] for row in rows]
-    encoder = encoder_of(arguments, "text")
+    text, words = text_view(arguments, texts, (bag, vocabulary))
     dataset = Dataset(
         f"nus-wide-{arguments.concepts}",
         views={
-            "image": image_view(arguments, lambda: opened(files, names), rows, n_all),
-            "text": bag if encoder is None else encoder.encode(texts),
+            "image": image_view(arguments, lambda: pictures_of(files, names), rows, n_all),
+            "text": text,
         },
         labels={"classes": labels[rows]},
         label_names={"classes": [concepts[c] for c in frequent]},
         hierarchy=[],
         layers=("classes",),
         splits={},
-        items={"file": np.array(names), "text": np.array(texts)},
-        vocabulary=vocabulary if encoder is None else [],
+        items={"file": np.array(names)},
+        vocabulary=words,
     )
     return with_splits(dataset, arguments, queries)
 

@@ -17,6 +17,7 @@ from pyhash.datasets.table import Table, open_table
 _READ_ROWS = 4096
 _LABELS, _CLASSES, _QUERY = "labels", "classes", "query"
 _LABEL_KINDS = ("label", "labels")
+_MAX_ITEM_BYTES = 1 << 28  # of an array of strings, in which the longest sets the width of all
 
 
 def load_table(
@@ -42,7 +43,8 @@ def load_table(
         - One label a row gives class indices, several a 0/1 matrix. Classes are in the order of their names or numbers,
           those of a ClassLabel in its own. With `names` the labels go by the name "classes".
         - A column "query" of booleans is the split of that name.
-        - Columns of numbers and texts, and those of labels that `names` leaves out, are items.
+        - Columns of numbers, and of texts that take at most 256 MiB as an array, are items, and so are those of labels
+          that `names` leaves out.
 
     Raises
     ------
@@ -185,6 +187,7 @@ def _items(values: Any) -> NDArray[Any] | None:
     """Return values of rows that a file can hold, None for others."""
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype != object:
         return values
-    if all(isinstance(value, str) for value in values):
-        return np.asarray(list(values), dtype=np.str_)
-    return None
+    if not all(isinstance(value, str) for value in values):
+        return None
+    width = 4 * max(map(len, values))  # of UTF-32
+    return np.asarray(list(values), dtype=np.str_) if width * len(values) <= _MAX_ITEM_BYTES else None

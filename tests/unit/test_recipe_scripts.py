@@ -17,6 +17,7 @@ from scipy.io import savemat
 from scipy.sparse import csr_array
 
 from pyhash.datasets import load_npz, make_multilabel
+from pyhash.encoders import CallableEncoder
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -63,6 +64,28 @@ def made(monkeypatch, capsys, tmp_path, name, *arguments):
     return load_npz(out)
 
 
+def encoded_texts(monkeypatch, capsys, tmp_path, name, *arguments):
+    """The texts that a recipe gives to a text encoder."""
+    monkeypatch.syspath_prepend(str(RECIPES))
+    given = []
+
+    def encode(texts):
+        given.extend(texts)
+        return [[len(text)] for text in texts]
+
+    def make(name, kind):
+        assert (name, kind) == ("universal-sentence-encoder", "text")
+        return CallableEncoder(encode, kind="text", name="lengths", version="1")
+
+    monkeypatch.setattr(import_module("feature_file"), "make_encoder", make)
+    more = ("--encoder", "text=universal-sentence-encoder", "--encoder", "image=thumbnail", "--out", tmp_path / "t.npz")
+    assert run(monkeypatch, capsys, name, *arguments, *more)[0] == 0
+    data = load_npz(tmp_path / "t.npz")
+    assert data.views["text"].ravel().tolist() == list(map(len, given))
+    assert data.vocabulary == []
+    return given
+
+
 def check_colors(view, values):
     """Thumbnails of pictures of one color each."""
     assert view.shape == (len(values), 192)
@@ -89,13 +112,14 @@ def test_mirflickr(monkeypatch, capsys, tmp_path):
     arguments += (pack(tmp_path / "mirflickr25k_annotations_v080.zip", labels), "--queries", 1)
     data = made(monkeypatch, capsys, tmp_path, "mirflickr25k", *arguments, "--encoder", "image=thumbnail")
     assert data.items["file"].tolist() == ["im1.jpg", "im3.jpg", "im5.jpg"]  # with a common tag and a label
-    assert data.items["text"].tolist() == ["sky sunset", "dog café", "sky"]
     assert data.vocabulary == ["sky", "sunset", "dog", "café"]
     assert data.views["text"].toarray().tolist() == [[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0]]
     assert data.label_names["classes"] == ["animals", "dog", "sky"]
     assert data.labels["classes"].tolist() == [[0, 0, 1], [1, 1, 0], [0, 0, 1]]
     assert data.splits["mirflickr"].sum() == 1
     check_colors(data.views["image"], [20, 60, 100])
+    texts = encoded_texts(monkeypatch, capsys, tmp_path, "mirflickr25k", *arguments)
+    assert texts == ["sky sunset", "dog café", "sky"]
 
 
 def test_unpacked_files_give_the_same(monkeypatch, capsys, tmp_path):
@@ -123,6 +147,25 @@ def test_features_made_elsewhere(monkeypatch, capsys, tmp_path):
         assert f"{name} must have" in err
         assert "6" in err
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_a_cache_of_features(monkeypatch, capsys, tmp_path):
+    images, labels = mirflickr(tmp_path)
+    arguments = ("--images", pack(tmp_path / "a.zip", images), "--annotations", pack(tmp_path / "b.zip", labels))
+    monkeypatch.syspath_prepend(str(RECIPES))
+    given = []
+
+    def encode(pictures):
+        given.append(len(pictures))
+        return [np.asarray(picture)[0, 0] for picture in pictures]
+
+    encoder = CallableEncoder(encode, kind="image", name="corners", version="1")
+    monkeypatch.setattr(import_module("feature_file"), "make_encoder", lambda name, kind: encoder)
+    more = ("--queries", 1, "--encoder", "image=corners", "--cache", tmp_path / "cache", "--out", tmp_path / "x.npz")
+    for _ in range(2):
+        assert run(monkeypatch, capsys, "mirflickr25k", *arguments, *more)[0] == 0
+        np.testing.assert_allclose(load_npz(tmp_path / "x.npz").views["image"][:, 0], [20, 60, 100], atol=3)
+    assert given == [3]
 
 
 def test_what_is_wrong_is_one_line(monkeypatch, capsys, tmp_path):
@@ -203,9 +246,10 @@ def test_nus_wide(monkeypatch, capsys, tmp_path):
     assert data.label_names["classes"] == [f"concept{c:02d}" for c in frequent]
     assert data.views["text"].toarray().tolist() == tags[rows].tolist()
     assert data.items["file"][3] == "actor/0003_213.jpg"
-    assert data.items["text"][0] == " ".join(f"tag{j}" for j in np.flatnonzero(tags[0]))
     assert data.splits["nus-wide"].sum() == 2
     check_colors(data.views["image"], [0, 30, 60, 90, 120])
+    texts = [" ".join(f"tag{j}" for j in np.flatnonzero(row)) for row in tags[rows]]
+    assert encoded_texts(monkeypatch, capsys, tmp_path, "nus_wide", *arguments) == texts
     code, _, err = run(monkeypatch, capsys, "nus_wide", *arguments, "--out", tmp_path / "x.npz", "--tagged")
     assert code == 0
     assert "4 rows; the papers have 186,577" in err
@@ -260,13 +304,14 @@ def test_mscoco(monkeypatch, capsys, tmp_path):
         "val2014/COCO_val2014_000000000042.jpg",
         "val2014/COCO_val2014_000000000073.jpg",
     ]
-    assert data.items["text"][1] == "A caption 0 of 30 A caption 1 of 30 A caption 2 of 30"
     assert data.label_names["classes"] == ["person", "car", "dog"]
     assert data.labels["classes"].tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, 0]]
     assert data.vocabulary == ["0", "1", "2", "a", "caption", "of"]
     assert data.views["text"].toarray().tolist() == [[1, 1, 1, 3, 3, 3]] * 4
     assert data.splits["mscoco"].sum() == 1
     check_colors(data.views["image"], [9, 30, 42, 73])
+    texts = encoded_texts(monkeypatch, capsys, tmp_path, "mscoco", *arguments)
+    assert texts[1] == "A caption 0 of 30 A caption 1 of 30 A caption 2 of 30"
     run(monkeypatch, capsys, "mscoco", *arguments, "--out", tmp_path / "x.npz", "--words", 2)
     assert load_npz(tmp_path / "x.npz").vocabulary == ["0", "1"]
 
@@ -309,12 +354,13 @@ def test_iapr(monkeypatch, capsys, tmp_path):
     arguments = ["--data", root / "iaprtc12", "--data", root / "saiaprtc12ok", "--queries", 1]
     data = made(monkeypatch, capsys, tmp_path, "iapr_tc12", *arguments, "--encoder", "image=thumbnail")
     assert data.items["file"].tolist() == ["images/00/25.jpg", "images/00/116.jpg", "images/01/1000.jpg"]
-    assert data.items["text"].tolist() == ["a cañon & a boy; a dry slope;", "a boy & a cañon;", "a dry lake;"]
     assert data.label_names["classes"] == ["airplane", "boy", "lake", "dry slope"]
     assert data.labels["classes"].tolist() == [[0, 1, 0, 1], [0, 1, 0, 0], [0, 0, 1, 1]]
     assert data.vocabulary == ["a", "boy", "cañon", "dry"]
     assert data.splits["iapr-tc12"].sum() == 1
     check_colors(data.views["image"], [25, 116, 1000 % 256])
+    texts = encoded_texts(monkeypatch, capsys, tmp_path, "iapr_tc12", *arguments)
+    assert texts == ["a cañon & a boy; a dry slope;", "a boy & a cañon;", "a dry lake;"]
     more = ("--classes", 1, "--words", 1, "--encoder", "image=thumbnail", "--out", tmp_path / "x.npz")
     assert run(monkeypatch, capsys, "iapr_tc12", *arguments, *more)[0] == 0
     few = load_npz(tmp_path / "x.npz")

@@ -586,6 +586,12 @@ def test_a_table_as_a_data_set(rows, tmp_path):
     assert (load_npz(tmp_path / "back.npz").items["caption"] == data.items["caption"]).all()
 
 
+def test_texts_that_are_large_as_an_array_are_no_items():
+    texts = ["a b", "a b", "x " * (1 << 19)] * 22  # 277 MB as an array of equal widths, a third of it in use
+    rows = pa.table({"x": [[1.0]] * 66, "label": ["k"] * 66, "long": texts, "short": ["s"] * 66})
+    assert list(load_table(rows).items) == ["short"]
+
+
 def test_a_table_as_a_data_set_by_default(rows):
     data = load_table(rows.drop_columns(["ragged_type"]))
     assert {name: view.shape[1] for name, view in data.views.items()} == {"clip": 6, "caption": 4}
