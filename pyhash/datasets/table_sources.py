@@ -119,7 +119,7 @@ def _reading(path: Path, kind: str) -> Generator[None]:
         yield
     except FileNotFoundError:
         raise FileNotFoundError(f"source must be a file that exists, got {path}") from None
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ValueError(f"{path} is not a whole {kind} file: {error}") from error
@@ -162,7 +162,7 @@ class _ParquetSource(Source):
                     start -= parquet.metadata.row_group(groups.pop(0)).num_rows
                 read = parquet.iter_batches(batch_size=size, row_groups=groups, columns=list(columns))
                 # The name "a" also reads a column named "a.b".
-                yield from _from(start, (batch.select(columns) for batch in read))
+                yield from _from(start, (_checked(batch, columns) for batch in read))
                 start = 0
 
     @staticmethod
@@ -189,7 +189,7 @@ class _IpcSource(Source):
     def batches(self, columns: Sequence[str], size: int, start: int) -> Iterator[Any]:
         with _reading(self._path, "Arrow"), self._open(columns) as reader:
             read = map(reader.get_batch, range(reader.num_record_batches)) if self._is_file else iter(reader)
-            yield from _from(start, (batch.select(columns) for batch in read))
+            yield from _from(start, (_checked(batch, columns) for batch in read))
 
     def _open(self, columns: Sequence[str] | None = None) -> Any:
         import pyarrow as pa
@@ -341,6 +341,16 @@ class _StreamSource(Source):
             return super().sample(size)
         self._ahead = list(islice(self._source, 1))
         return self._ahead[0] if self._ahead else None
+
+
+def _checked(batch: Any, columns: Sequence[str]) -> Any:
+    """Return columns of a batch; raise unless offsets and characters are those of a whole file.
+
+    Arrow takes them from a file as they are, and would read beyond its end.
+    """
+    selected = batch.select(columns)
+    selected.validate(full=True)
+    return selected
 
 
 def _from(start: int, batches: Iterable[Any]) -> Iterator[Any]:

@@ -263,6 +263,21 @@ def test_damaged_and_foreign_files(tmp_path, rows):
         open_table(tmp_path / "latin.csv")
 
 
+@pytest.mark.parametrize("form", ["arrow", "arrows"])
+def test_offsets_beyond_the_end_of_a_file(form, tmp_path):
+    """Arrow reads them without a check."""
+    path = tmp_path / f"x.{form}"
+    rows = pa.table({"text": ["one", "two", "three"]})
+    with (pa.ipc.new_file if form == "arrow" else pa.ipc.new_stream)(path, rows.schema) as writer:
+        writer.write_table(rows)
+    offsets = np.array([0, 3, 6, 11], np.int32).tobytes()
+    whole = path.read_bytes()
+    assert whole.count(offsets) == 1
+    path.write_bytes(whole.replace(offsets, np.array([0, 3, 6, 1 << 30], np.int32).tobytes()))
+    with pytest.raises(ValueError, match=rf"x.{form} is not a whole Arrow file"):
+        list(open_table(path).chunks(2))
+
+
 def test_what_is_no_table(tmp_path, rows):
     for missing in ("a.parquet", "a.arrow", "a.csv", "a"):
         with pytest.raises(FileNotFoundError, match=missing):

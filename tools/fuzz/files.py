@@ -22,7 +22,7 @@ from unittest.mock import patch
 import numpy as np
 
 from pyhash import CodeIndex, ModelFormatError, load
-from pyhash.datasets import load_mat, load_npz, make_multilabel, save_npz
+from pyhash.datasets import load_mat, load_npz, make_multilabel, open_table, save_npz
 from pyhash.methods import BATCH, RBFAnchors
 from pyhash.methods.registry import METHODS, method_class
 from tools.fuzz.checksums import mutate_archive, mutate_compressed_mat, mutate_index
@@ -169,6 +169,36 @@ def _write_models(folder: Path) -> list[Path]:
     return [folder / f"{name}.npz" for name in names]
 
 
+def _write_tables(folder: Path) -> list[Path]:
+    """Write a table with a column of every kind that a form of file has, in every form."""
+    import pyarrow as pa
+    from pyarrow.csv import write_csv
+    from pyarrow.parquet import write_table
+
+    rng = np.random.default_rng(0)
+    flat = {"label": ["a", "b", "c"] * 8, "text": ["some words"] * 24, "n": list(range(24))}
+    nested = {
+        "x": rng.normal(size=(24, 4)).tolist(),
+        "tags": [["a"], [], ["a", "b"]] * 8,
+        "image": [b"\x89PNG\r\n\x1a\n"] * 24,
+    }
+    table = pa.table({**flat, **nested})
+    names = ("plain.parquet", "zstd.parquet", "file.arrow", "stream.arrows", "table.csv")
+    paths = [folder / name for name in names]
+    for path, compression in zip(paths[:2], ("none", "zstd"), strict=True):
+        write_table(table, path, compression=compression, row_group_size=10)
+    for path, new in zip(paths[2:4], (pa.ipc.new_file, pa.ipc.new_stream), strict=True):
+        with new(path, table.schema) as writer:
+            writer.write_table(table, max_chunksize=10)
+    write_csv(pa.table(flat), paths[4])
+    return paths
+
+
+def _use_table(path: Path) -> None:
+    for _ in open_table(path).chunks(7):
+        pass
+
+
 class Checkpoint:
     """A training that is continued from a damaged checkpoint."""
 
@@ -247,6 +277,7 @@ def kinds() -> list[Kind]:
         Kind("compressed-texts.mat", folder / "compressed-texts.mat", load_mat, unread, in_compressed),
         Kind("captions", folder / "captions", load_mat, unread, (_in_folder,)),
         Kind("hdf5.mat", folder / "hdf5.mat", load_mat, unread),
+        *(Kind(path.name, path, _use_table, unread) for path in _write_tables(folder)),
         Kind("checkpoint", folder / "checkpoint", checkpoint.read, (ModelFormatError, ValueError, OSError), in_tensors),
     ]
 
