@@ -327,6 +327,7 @@ GUIDES = [
             "choosing-bits",
             "comparing-fairly",
             "deep-features",
+            "encoders",
             "finding-one-thing",
             "layouts",
             "learning-on-a-cluster",

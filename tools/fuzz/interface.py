@@ -15,11 +15,24 @@ import dask.array as da
 import duckdb
 import numpy as np
 import pyarrow
+from sklearn.feature_extraction.text import HashingVectorizer
 
 import pyhash
-from pyhash import codes, comparison, datasets, deep, distributed, evaluation, interop, methods, plotting, search
+from pyhash import (
+    codes,
+    comparison,
+    datasets,
+    deep,
+    distributed,
+    encoders,
+    evaluation,
+    interop,
+    methods,
+    plotting,
+    search,
+)
 
-MODULES = (codes, search, interop, evaluation, datasets, methods, deep, comparison, plotting)
+MODULES = (codes, search, interop, evaluation, datasets, methods, deep, comparison, plotting, encoders)
 
 # Results, which the library makes, and what takes no arguments or draws a figure.
 NOT_CALLED = {
@@ -28,6 +41,10 @@ NOT_CALLED = {
     "InstanceRetrieval", "require_matplotlib", "save_figure", "AlexNet", "PRESETS", "Preset",
     "MeanReciprocalRank", "NDCG", "RecallAt", "ConfidenceInterval", "PairedTest",
     "EpochState", "SyncResult", "Table",
+    "Encoder", "ENCODER_NAMES",
+    # They would ask hubs for models, or load large ones.
+    "SentenceTransformersEncoder", "TransformersEncoder", "OpenCLIPEncoder", "TimmEncoder", "TorchvisionEncoder",
+    "UniversalSentenceEncoder", "EfficientNetLite0",
     # They need a server, and a library whose threads do not survive a fork.
     "PostgresTable", "LanceTable",
 }  # fmt: skip
@@ -42,6 +59,18 @@ class Target:
     valid: Mapping[str, Any]
     prepare: Callable[[], tuple[Callable[..., Any], Callable[[], object]]]
     named: tuple[str, ...] = ()  # what a message may name beside the parameters
+
+
+def _lengths(items: list[Any]) -> list[list[int]]:
+    return [[len(item)] for item in items]
+
+
+def _encoder() -> encoders.CallableEncoder:
+    return encoders.CallableEncoder(_lengths, kind="text", name="lengths", version="1")
+
+
+def _bag() -> encoders.BagOfWords:
+    return encoders.BagOfWords(8).partial_fit(["a b"])
 
 
 def _rng() -> np.random.Generator:
@@ -88,6 +117,9 @@ def examples() -> dict[str, Any]:
         "distributed.fit.views": {"a": da.from_array(rng.normal(size=(24, 5)), chunks=(9, 5))},
         "distributed.mean_average_precision.queries": da.from_array(packed[:4], chunks=(3, 2)),
         "distributed.ShardedIndex.folders": folder / "shards", "n_shards": 2,
+        "item": np.zeros((4, 5, 3), np.uint8), "function": _lengths, "kind": "text", "version": "1",
+        "encoder": _encoder(), "vectorizer": HashingVectorizer(n_features=8), "items": ["a", "b c"],
+        "texts": ["a", "b c"], "text": "a d",
         "ClassDistanceDisplay.result": evaluation.class_distances(packed, labels, n_bits=16),
         "PrecisionAtDisplay.result": evaluation.precision_at(
             packed[:4], packed, labels[:4], labels, top_n=3, n_bits=16
@@ -107,6 +139,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "add": {"codes": np.ones((2, 2), np.uint8)},
     "compare": {"progress": False},
     "find_preset": {"name": "shoh/ssense"},
+    "make_encoder": {"name": "bag-of-words"},
     "BitsDisplay": {"n_bits": [8, 16]},
     "from_bit_strings": {"n_bits": 16},
     "mean_average_precision": {"n_bits": 16},
@@ -305,6 +338,9 @@ def targets() -> list[Target]:
         for method in ("project", "encode", "encode_fused", "save", "module"):
             found.append(_method(cls.__name__, lambda cls=cls: _trained(cls), method, _model_state))
     found.append(_method("DHSL", lambda: _trained(deep.DHSL), "relation_matrix", _model_state))
+    for method in ("encode", "partial_fit", "unknown_words"):
+        found.append(_method("BagOfWords", _bag, method, encoders.BagOfWords.to_state))
+    found.append(_method("CallableEncoder", _encoder, "encode", lambda encoder: encoder.n_features))
     views, labels = examples()["views"], examples()["labels"]
     for cls in (methods.BOCH, methods.LEMON, methods.SHOH, methods.CCAITQ):
 
