@@ -18,6 +18,7 @@ Ids = NDArray[np.int64]
 # A part of the payload is joined to the next one that is not much smaller, so that there are few parts, and rows are
 # copied seldom.
 _GROWTH = 2
+_MAX_JOINED_BYTES = 1 << 28  # parts beyond are not joined to others: what they hold is much to copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,8 @@ class Catalogue:
         tidy = self._without_waste() if among_stored else self
         while len(tidy.parts) > 1:
             one, other = tidy.parts[-2:]
-            if len(one) >= _GROWTH * len(other) or (one.stored is not None and not among_stored):
+            is_final = (one.stored is not None and not among_stored) or one.table.nbytes > _MAX_JOINED_BYTES
+            if is_final or len(one) >= _GROWTH * len(other):
                 break
             tidy = tidy._rewritten(tidy.parts[-2:])
         return tidy
@@ -115,28 +117,21 @@ class Catalogue:
     def _rewritten(self, parts: Sequence[PayloadPart]) -> Catalogue:
         """Return the same with some parts as one new part, without the rows that nobody has any more."""
         pa = arrow()
-        gone = {part.number for part in parts}
-        tables, ids = [], []
-        for part in parts:
-            used = self.ids[self.numbers == part.number]
-            rows = part.rows_of(used)
-            table = part.table if len(rows) == len(part) else part.table.take(rows)
-            tables.append(with_schema(table, self.schema))
-            ids.append(used)
-        all_ids = np.concatenate(ids)
+        gone = [part.number for part in parts]
         kept = tuple(part for part in self.parts if part.number not in gone)
-        numbers = self.numbers.copy()
-        of_gone = np.isin(numbers, list(gone))
-        if not len(all_ids):
+        of_parts = [part.only(self.ids[self.numbers == part.number]) for part in parts]
+        ids = np.concatenate([ids for ids, _ in of_parts])
+        if not len(ids):
             return replace(self, parts=kept)
-        numbers[of_gone] = self.next_number
-        joined = PayloadPart.of(self.next_number, all_ids, pa.concat_tables(tables).combine_chunks())
+        table = pa.concat_tables([with_schema(table, self.schema) for _, table in of_parts]).combine_chunks()
+        numbers = np.where(np.isin(self.numbers, gone), np.int32(self.next_number), self.numbers)
+        joined = PayloadPart.of(self.next_number, ids, table)
         return replace(self, numbers=numbers, parts=(*kept, joined), next_number=self.next_number + 1)
 
     # --- looks --------------------------------------------------------------------------------------------------------
 
     def payloads_of(self, ids: Ids) -> list[dict[str, Any]]:
-        """Return the payload of each id as a dict of all columns; ids that there are not have none."""
+        """Return the payload of each of some distinct ids as a dict of all columns; nulls where it has none."""
         found: list[dict[str, Any]] = [{} for _ in ids]
         if self.schema is None:
             return found
@@ -146,6 +141,7 @@ class Catalogue:
         found = [dict(nothing) for _ in ids]
         for part in self.parts:
             chosen = np.flatnonzero(numbers == part.number)
+            chosen = chosen[np.argsort(ids[chosen])]
             for i, values in zip(chosen, part.values(part.rows_of(ids[chosen]).tolist()), strict=True):
                 found[i].update(values)
         return found
@@ -188,19 +184,11 @@ class Catalogue:
         pa = arrow()
         if self.schema is None:
             return pa.Table.from_pylist([{}] * len(self), schema=pa.schema([]))
-        tables, ids = [], []
-        for part in self.parts:
-            used = self.ids[self.numbers == part.number]
-            rows = part.rows_of(used)
-            table = part.table if len(rows) == len(part) else part.table.take(rows)
-            tables.append(with_schema(table, self.schema))
-            ids.append(used)
+        of_parts = [part.only(self.ids[self.numbers == part.number]) for part in self.parts]
         bare = self.ids[self.numbers == 0]
-        tables.append(
-            pa.Table.from_arrays([pa.nulls(len(bare), kind) for kind in self.schema.types], schema=self.schema)
-        )
-        order = np.argsort(np.concatenate([*ids, bare]))
-        whole = pa.concat_tables(tables)
+        nulls = pa.Table.from_arrays([pa.nulls(len(bare), kind) for kind in self.schema.types], schema=self.schema)
+        whole = pa.concat_tables([*(with_schema(table, self.schema) for _, table in of_parts), nulls])
+        order = np.argsort(np.concatenate([*(ids for ids, _ in of_parts), bare]))
         return whole if np.all(order[1:] > order[:-1]) else whole.take(order)
 
     def _rows(self, ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -112,7 +112,7 @@ class EncoderSet(Mapping[str, "Encoder | None"]):
         encoder = self._made[name]
         if encoder is None:
             return StoredEncoder(name)
-        return StoredEncoder(name, encoder.name, encoder.version, encoder.kind, by_name=_is_made_of_folder(encoder))
+        return StoredEncoder(name, encoder.name, encoder.version, encoder.kind, by_name=_is_made_by_name(encoder))
 
     def state(self, name: str) -> Any:
         """Return the state of an encoder as values of JSON, None where it has none."""
@@ -162,11 +162,15 @@ def _encoder(name: str, given: object) -> Encoder | None:
     if given is None or isinstance(given, Encoder):
         return given
     if isinstance(given, str):
-        return make_encoder(given)
+        # Some names are of models for both kinds.
+        return make_encoder(given, kind=name if name in ("image", "text") else None)
     raise TypeError(f"encoders[{name!r}] must be an Encoder, its name or None, got {type(given).__name__}")
 
 
-def _is_made_of_folder(encoder: Encoder) -> bool:
+def _is_made_by_name(encoder: Encoder) -> bool:
+    inner = getattr(encoder, "encoder", None)  # of one with a cache, which has its name
+    if isinstance(inner, Encoder):
+        return _is_made_by_name(inner)
     prefix, colon, _ = encoder.name.partition(":")
     return ENCODER_NAMES.get(prefix + colon) == f"{type(encoder).__module__}.{type(encoder).__qualname__}"
 

@@ -94,7 +94,10 @@ class ItemRows:
 
     def by_modalities(self) -> list[tuple[list[str], NDArray[np.int64]]]:
         """Return the sets of modalities that rows have, and the rows of each."""
-        return by_modalities({name: self.has(name) for name in self.items})
+        present = {name: self.has(name) for name in self.items}
+        if all(has.all() for has in present.values()):
+            return [(list(present), np.arange(self.n))]
+        return by_modalities(present)
 
 
 def _column(what: str, items: Any, is_features: bool) -> tuple[Any, NDArray[np.int64]]:

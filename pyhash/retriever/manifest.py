@@ -15,7 +15,6 @@ from pyhash.retriever.payload_part import StoredPart
 FORMAT = "pyhash-retriever"
 VERSION = 1
 MANIFEST = "retriever.json"
-INDEX = "index"
 EVALUATION = "evaluation.json"
 
 _NUMBER = r"[0-9]{8,16}"

@@ -51,31 +51,40 @@ class PayloadPart:
         From 1; parts that are made later have greater ones.
     ids : ndarray of shape (n,), int64
         Ascending. Items that were removed, or have another row since, are among them.
+    order : ndarray of shape (n,), int64
+        The row of each of these ids in `table`. Tables stay as they come: to sort large ones takes memory.
     table : pyarrow.Table
-        The rows of these ids.
     stored : StoredPart or None
         Its file, None where it is not on disk.
     """
 
     number: int
     ids: NDArray[np.int64]
+    order: NDArray[np.int64]
     table: Any
     stored: StoredPart | None = None
 
     @classmethod
-    def of(cls, number: int, ids: NDArray[np.int64], table: Any) -> PayloadPart:
-        """Return a part of rows in any order."""
-        if np.all(ids[1:] > ids[:-1]):
-            return cls(number, ids, table)
+    def of(cls, number: int, ids: NDArray[np.int64], table: Any, stored: StoredPart | None = None) -> PayloadPart:
+        """Return the part of a table, whose rows are those of distinct ids in any order."""
         order = np.argsort(ids)
-        return cls(number, ids[order], table.take(order))
+        return cls(number, ids[order], order, table, stored)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Return the rows of ids that are all among those of the part."""
-        return np.searchsorted(self.ids, ids)
+        """Return the row in the table of each id; ids are ascending, and all among those of the part."""
+        return self.order if len(ids) == len(self) else self.order[np.searchsorted(self.ids, ids)]
+
+    def only(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
+        """Return the ids and the rows of some of the ids, in the order of the table."""
+        pa = arrow()
+        keep = np.zeros(len(self), dtype=bool)
+        keep[self.rows_of(ids)] = True
+        of_rows = np.empty_like(self.ids)
+        of_rows[self.order] = self.ids
+        return of_rows[keep], self.table if len(ids) == len(self) else self.table.filter(pa.array(keep))
 
     def values(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return rows as dicts."""
@@ -85,7 +94,9 @@ class PayloadPart:
     def write(self, folder: Path) -> StoredPart:
         """Write the part to its file, whole or not at all."""
         pa = arrow()
-        table = self.table.add_column(0, ID, pa.array(self.ids))
+        ids = np.empty_like(self.ids)
+        ids[self.order] = self.ids
+        table = self.table.add_column(0, ID, pa.array(ids))
         stored = StoredPart(self.number, len(self), 1, 0)
         with atomic_file(folder / stored.file) as file:
             with pa.ipc.new_file(pa.PythonFile(_Kept(file), mode="w"), table.schema) as writer:
@@ -119,9 +130,10 @@ class PayloadPart:
             if table.column_names.count(ID) != 1 or ids.type != pa.int64() or ids.null_count:
                 raise ValueError(f"column {ID!r} must hold integers")
             values = np.concatenate([np.empty(0, dtype=np.int64), *(chunk.to_numpy() for chunk in ids.chunks)])
-            if len(values) != stored.n or np.any(values[1:] <= values[:-1]):
-                raise ValueError(f"column {ID!r} must hold {stored.n} ascending integers")
-            return cls(stored.number, values, table.drop_columns([ID]), stored)
+            part = cls.of(stored.number, values, table.drop_columns([ID]), stored)
+            if len(part) != stored.n or np.any(part.ids[1:] == part.ids[:-1]):
+                raise ValueError(f"column {ID!r} must hold {stored.n} distinct integers")
+            return part
         except Exception as error:  # a damaged file fails in many ways
             raise ModelFormatError(f"{path} is not a whole payload: {error or type(error).__name__}") from error
 

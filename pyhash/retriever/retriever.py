@@ -19,6 +19,8 @@ from pyhash._inputs.paths import check_path
 from pyhash.errors import NotFittedError
 from pyhash.index import CodeIndex
 from pyhash.index.editable_codes import next_ids
+from pyhash.index.owned_index import Content as Codes
+from pyhash.index.searchable_codes import SearchableCodes
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.online import OnlineMethod
 from pyhash.methods.recipes import parse_name
@@ -27,12 +29,11 @@ from pyhash.retriever.catalogue import Catalogue, is_filter
 from pyhash.retriever.encoder_set import EncoderSet
 from pyhash.retriever.evaluation_file import read_evaluation, write_evaluation
 from pyhash.retriever.item_rows import ItemRows
-from pyhash.retriever.learning import encoded, learn, learn_further, named_model, projected, unfitted
+from pyhash.retriever.learning import NewModel, encoded, learn, learn_further, named_model, projected, unfitted
 from pyhash.retriever.payload_tables import payload_table
 from pyhash.retriever.results import Results
 from pyhash.retriever.retriever_files import Content, RetrieverFiles
 from pyhash.retriever.retriever_index import RetrieverIndex
-from pyhash.stream.stream_index import Content as Codes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,7 +44,7 @@ _DEFAULT_BITS = 64
 
 
 class _Memory(NamedTuple):
-    """What a Retriever has in memory, to be restored: none of it ever changes."""
+    """What a Retriever has in memory at one moment: none of it ever changes."""
 
     model: HashingMethod | None
     encoders: EncoderSet
@@ -134,7 +135,8 @@ class Retriever:
             parse_name("method", name)
             n_bits = _DEFAULT_BITS if n_bits is None else check_n_bits(n_bits)
         self._take(encoder_set, model, Catalogue.empty(tuple(encoder_set)), RetrieverIndex(n_bits), name)
-        self._new_model = named_model(name, n_bits, self._seed, parameters) if model is None else None
+        if model is None:
+            self._make_model: NewModel = named_model(name, n_bits, self._seed, parameters)
         if model is not None and model._state is not None:
             self._check_modalities(model)
 
@@ -148,10 +150,11 @@ class Retriever:
     ) -> None:
         self._encoders, self._model, self._catalogue, self._index = encoders, model, catalogue, index
         self._method = method
-        self._new_model = None
+        self._make_model = self._model_like_before
         self._files: RetrieverFiles | None = None
         self._read_only = False
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of one change
+        self._moment = threading.Lock()  # of the step that makes a change seen, all of it at once
 
     def _check_modalities(self, model: HashingMethod) -> None:
         for name in model.modalities_:
@@ -298,7 +301,7 @@ class Retriever:
             given = self._check_added(add, ids, payload, rows.n)
             encoders = self._encoders.learned(rows)
             model, codes = learn(
-                self._unfitted_model,
+                self._make_model,
                 encoders,
                 rows,
                 labels,
@@ -306,10 +309,7 @@ class Retriever:
                 batch_size=self._batch_size,
                 progress=progress,
             )
-            self._index.restore(((), None))
-            self._model, self._encoders = model, encoders
-            if given is not None:
-                self._insert(codes, rows, *given)
+            self._change(model, encoders, codes, rows, given, from_scratch=True)
         return self
 
     def partial_learn(
@@ -355,26 +355,19 @@ class Retriever:
             encoders = self._encoders.learned(rows)
             model = self._model
             if model is None or model._state is None:
-                self._check_online(self._unfitted_model({name: np.zeros((1, 1)) for name in rows.items}))
+                self._check_online(self._make_model({name: np.zeros((1, 1)) for name in rows.items}))
                 options: dict[str, Any] = {"chunk_size": rows.n, "batch_size": self._batch_size, "progress": False}
-                model, codes = learn(self._unfitted_model, encoders, rows, labels, **options)
+                model, codes = learn(self._make_model, encoders, rows, labels, **options)
             else:
                 online = self._check_online(model)
                 model, codes = learn_further(online, encoders, rows, labels, self._batch_size)
-            self._model, self._encoders = model, encoders
-            if given is not None:
-                self._insert(codes, rows, *given)
+            self._change(model, encoders, codes, rows, given, from_scratch=False)
         return self
 
-    def _unfitted_model(self, views: Mapping[str, Any]) -> HashingMethod:
-        if self._new_model is not None:
-            return self._new_model(views)
-        return unfitted(self._fitted_or_given())
-
-    def _fitted_or_given(self) -> HashingMethod:
+    def _model_like_before(self, views: Mapping[str, Any]) -> HashingMethod:
         if self._model is None:
-            raise NotFittedError("this Retriever has not learned anything yet: call learn first")
-        return self._model
+            raise RuntimeError("internal error in pyhash: a Retriever has neither a model nor a method")
+        return unfitted(self._model)
 
     @staticmethod
     def _check_online(model: HashingMethod) -> OnlineMethod[Any, Any]:
@@ -453,7 +446,7 @@ class Retriever:
             rows = self._rows("items", items)
             given = self._check_added(True, ids, payload, rows.n)
             codes = encoded(model, self._encoders, rows, self._batch_size, progress)
-            return self._insert(codes, rows, *given)
+            return self._change(model, self._encoders, codes, rows, given, from_scratch=False)
 
     def remove(self, ids: ArrayLike) -> None:
         """Remove items with their payload.
@@ -471,8 +464,10 @@ class Retriever:
         """
         with self._changing():
             unwanted = check_ids(ids)
-            self._index.discard(unwanted)
-            self._catalogue = self._catalogue.without(unwanted)
+            catalogue = self._catalogue.without(unwanted)
+            with self._moment:
+                self._index.discard(unwanted)
+                self._catalogue = catalogue
 
     def encode(self, items: Mapping[str, Any], *, progress: bool = False) -> NDArray[np.uint8]:
         """Return the packed codes of items, as ``add`` would.
@@ -517,10 +512,7 @@ class Retriever:
         return projected(model, encoders, self._rows("items", items), self._batch_size, progress)
 
     def _fitted_model(self) -> HashingMethod:
-        model = self._fitted_or_given()
-        if model._state is None:
-            raise NotFittedError("this Retriever has not learned anything yet: call learn first")
-        return model
+        return _fitted(self._model)
 
     def _rows(self, what: str, items: object) -> ItemRows:
         return ItemRows.of(what, items, self._encoders.is_features)
@@ -536,17 +528,31 @@ class Retriever:
         checked = None if ids is None else check_ids(ids, n, unique=True, of="row")
         return checked, None if payload is None else payload_table(payload, n)
 
-    def _insert(
-        self, codes: NDArray[np.uint8], rows: ItemRows, ids: NDArray[np.int64] | None, payload: Any
+    def _change(
+        self,
+        model: HashingMethod,
+        encoders: EncoderSet,
+        codes: NDArray[np.uint8],
+        rows: ItemRows,
+        added: tuple[NDArray[np.int64] | None, Any] | None,
+        *,
+        from_scratch: bool,
     ) -> NDArray[np.int64]:
-        if ids is None:
-            ids = next_ids(self._catalogue.ids[-1:].tolist(), rows.n)
-        masks = np.zeros(rows.n, dtype=np.uint32)
-        for position, name in enumerate(self._encoders):
-            masks |= rows.has(name).astype(np.uint32) << np.uint32(position)
-        catalogue = self._catalogue.added(ids, masks, payload)
-        self._index.insert(codes, ids, self._model)
-        self._catalogue = catalogue
+        """Take a model and encoders, and the codes of rows with `added` ids and payload, where there are some."""
+        catalogue, ids = self._catalogue, np.empty(0, dtype=np.int64)
+        if added is not None:
+            given, payload = added
+            ids = next_ids(catalogue.ids[-1:].tolist(), rows.n) if given is None else given
+            masks = np.zeros(rows.n, dtype=np.uint32)
+            for position, name in enumerate(encoders):
+                masks |= rows.has(name).astype(np.uint32) << np.uint32(position)
+            catalogue = catalogue.added(ids, masks, payload)
+        with self._moment:
+            if from_scratch:
+                self._index.restore(((), None))
+            if added is not None:
+                self._index.insert(codes, ids, model)
+            self._model, self._encoders, self._catalogue = model, encoders, catalogue
         return ids
 
     # --- searching ----------------------------------------------------------------------------------------------------
@@ -648,7 +654,9 @@ class Retriever:
         return self._search(queries, check_integer("k", k, 1), where, weighted, "queries")
 
     def _search(self, queries: Mapping[str, Any], k: int, where: Any, weighted: bool, what: str) -> list[Results]:
-        model, encoders, catalogue, index = self._fitted_model(), self._encoders, self._catalogue, self._index
+        now = self._memory()
+        encoders, catalogue = now.encoders, now.catalogue
+        model, index = _fitted(now.model), SearchableCodes(self.n_bits, *now.codes)
         rows = ItemRows.of(what, queries, encoders.is_features)
         allowed = catalogue.matching(where) if is_filter(where) else None
         make, search = (projected, index.search_weighted) if weighted else (encoded, index.search)
@@ -657,7 +665,8 @@ class Retriever:
         return [Results(*of_query, catalogue) for of_query in zip(hits.ids, hits.distances, strict=True)]
 
     def _search_like(self, like: int, k: int, where: Any) -> Results:
-        catalogue, index = self._catalogue, self._index
+        now = self._memory()
+        catalogue, index = now.catalogue, SearchableCodes(self.n_bits, *now.codes)
         code = index.reconstruct([like])
         allowed = catalogue.matching(where) if is_filter(where) else None
         hits = index.search(code, k + 1, allowed=allowed)
@@ -709,8 +718,7 @@ class Retriever:
             if before is not None and os.path.realpath(before.path) == os.path.realpath(target):
                 self.commit()
                 return
-            files, content = self._write_to(target)
-            self._files, self._index, self._catalogue = files, files.index, content.catalogue
+            self._hold(self._written_to(target))
             self._read_only = False
             if before is not None:
                 before.index.release()
@@ -730,21 +738,22 @@ class Retriever:
         """
         target = check_path("path", path).absolute()
         with self._lock:
-            files, _ = self._write_to(target)
-            files.index.release()
+            self._written_to(target).index.release()
 
-    def _write_to(self, target: Path) -> tuple[RetrieverFiles, Content]:
-        content = self._content()
-        files = RetrieverFiles.create(target, self._index)
+    def _written_to(self, target: Path) -> RetrieverFiles:
+        """Return the files of a new folder, locked, that everything was written to."""
+        content, evaluation = self._content(), self.evaluation
+        made = not target.exists()
+        files = RetrieverFiles.create(target, self.n_bits)
         try:
-            content = files.commit(content)
-            evaluation = self.evaluation
+            files.index.restore(self._index.content)
+            files.commit(content)
             if evaluation is not None:
                 write_evaluation(target, evaluation, content.model.fingerprint, content.model.n_samples_seen_)
         except BaseException:
-            files.abandon()
+            files.abandon(made=made)
             raise
-        return files, content
+        return files
 
     def commit(self) -> None:
         """Make all changes since the last commit durable, together.
@@ -770,8 +779,8 @@ class Retriever:
                 files.commit(self._content())
             finally:
                 # Also after an error that came when the commit was made: numbers of its files must not be given again.
-                if files.manifest is not before and files.committed is not None:
-                    self._catalogue = files.committed.catalogue
+                if files.manifest is not before:
+                    self._hold(files)
 
     @classmethod
     def open(
@@ -825,7 +834,8 @@ class Retriever:
         """
         folder = check_path("path", path).absolute()
         read_only, mmap = check_bool("read_only", read_only), check_bool("mmap", mmap)
-        files, content = RetrieverFiles.open(folder, encoders=encoders, read_only=read_only, mmap=mmap)
+        files = RetrieverFiles.open(folder, encoders=encoders, read_only=read_only, mmap=mmap)
+        content = files.committed_content
         retriever = cls.__new__(cls)
         retriever._take(content.encoders, content.model, content.catalogue, files.index, content.method)
         retriever._seed, retriever._batch_size = content.seed, content.batch_size
@@ -888,6 +898,10 @@ class Retriever:
             self._fitted_model(), self._encoders, self._catalogue, self._method, self._seed, self._batch_size
         )
 
+    def _hold(self, files: RetrieverFiles) -> None:
+        """Take what was committed for what is in memory: the same, in the files of the folder."""
+        self._files, self._index, self._catalogue = files, files.index, files.committed_content.catalogue
+
     def _files_to(self, do: str) -> RetrieverFiles:
         if self._files is None:
             raise ValueError(f"{do} needs a Retriever on disk: save it to a folder first")
@@ -902,13 +916,24 @@ class Retriever:
         """Make one change wholly or not at all."""
         with self._lock:
             self._check_writable()
-            before = _Memory(self._model, self._encoders, self._catalogue, self._index.content)
+            before = self._memory()
             try:
                 yield
             except BaseException:
-                self._index.restore(before.codes)
-                self._model, self._encoders, self._catalogue = before[:3]
+                with self._moment:
+                    self._index.restore(before.codes)
+                    self._model, self._encoders, self._catalogue = before[:3]
                 raise
+
+    def _memory(self) -> _Memory:
+        with self._moment:
+            return _Memory(self._model, self._encoders, self._catalogue, self._index.content)
+
+
+def _fitted(model: HashingMethod | None) -> HashingMethod:
+    if model is None or model._state is None:
+        raise NotFittedError("this Retriever has not learned anything yet: call learn first")
+    return model
 
 
 def _bits_of(model: HashingMethod, n_bits: int | None) -> int:

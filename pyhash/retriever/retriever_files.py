@@ -1,15 +1,7 @@
-"""A Retriever's folder on disk: model, encoders, index and payload, committed as one.
-
-A folder holds the directory ``index``, files with a number in their names that are written once, and
-``retriever.json``, which names those that count and the generation of the index. A commit writes what is new to new
-files and prepares the next generation of the index. Then ``retriever.json`` is replaced: that is the moment of the
-commit. Last, the index publishes what was prepared, and files that are not named any more are deleted; where a writer
-dies before, the next one does both.
-"""
+"""A Retriever's folder on disk: model, encoders, index and payload, committed as one."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,16 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash._files.atomic import atomic_file, sync_directory
+from pyhash._files.atomic import atomic_file
 from pyhash._files.npz import write_archive
 from pyhash._files.reading import read_archive
 from pyhash.errors import IndexChangedError, ModelFormatError
-from pyhash.index.manifest import MANIFEST as INDEX_MANIFEST
+from pyhash.index.joint_files import INDEX, JointFiles
+from pyhash.index.owned_index import OwnedIndex
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.loading import load
 from pyhash.retriever.catalogue import Catalogue
 from pyhash.retriever.encoder_set import EncoderSet, state_bytes
-from pyhash.retriever.manifest import INDEX, MANIFEST, RetrieverManifest, StoredEncoder, is_own_file
+from pyhash.retriever.manifest import MANIFEST, RetrieverManifest, StoredEncoder, is_own_file
 from pyhash.retriever.payload_part import PayloadPart
 from pyhash.retriever.payload_tables import arrow, fitted
 from pyhash.retriever.retriever_index import RetrieverIndex
@@ -48,60 +41,38 @@ class Content:
     batch_size: int
 
 
-class RetrieverFiles:
+class RetrieverFiles(JointFiles[RetrieverManifest]):
     """The files of one folder, for one writer or reader.
 
     Use ``create`` or ``open``.
 
     Attributes
     ----------
-    path : Path
-    manifest : RetrieverManifest or None
-        Of the last commit, as this object opened or made it; None before the first.
-    index : RetrieverIndex
-        It holds the lock where the folder was opened for writing.
+    committed : Content or None
+        What the last commit holds beside the index, as this object opened or made it.
     """
 
-    def __init__(
-        self, path: Path, manifest: RetrieverManifest | None, index: RetrieverIndex, *, is_new: bool = False
-    ) -> None:
-        self.path, self.manifest, self.index = path, manifest, index
-        self._is_new = is_new
+    what = "the folder of a Retriever"
+    how_to_begin = "save makes one"
+    manifest_name = MANIFEST
+    index_class = RetrieverIndex
+    index: RetrieverIndex
+
+    def __init__(self, path: Path, manifest: RetrieverManifest | None, index: OwnedIndex) -> None:
+        super().__init__(path, manifest, index)
         self.committed: Content | None = None
 
-    @classmethod
-    def create(cls, path: Path, index: RetrieverIndex) -> RetrieverFiles:
-        """Make a folder with a copy of an index, locked. It is no folder of a Retriever before the first commit.
+    @staticmethod
+    def read_manifest(path: Path) -> RetrieverManifest | None:  # noqa: D102
+        return RetrieverManifest.read(path)
 
-        Raises
-        ------
-        FileExistsError
-            If there is a file, or a directory that holds something else.
-        IndexLockedError, IndexChangedError
-            If another writer is at work there.
-        OSError
-            If it cannot be made.
-        """
-        target = Path(os.path.realpath(path))
-        is_new = not target.exists()
-        if is_new:
-            target.mkdir()
-            sync_directory(target.parent)
-        else:
-            _clear_unused(path)
-        copied = index.copied()
-        copied.create(path / INDEX)
-        files = cls(path, None, copied, is_new=is_new)
-        try:
-            files.check_own()
-        except BaseException:
-            copied.release()
-            raise
-        return files
+    @staticmethod
+    def is_own_file(name: str) -> bool:  # noqa: D102
+        return is_own_file(name)
 
     @classmethod
-    def open(cls, path: Path, *, encoders: Any, read_only: bool, mmap: bool) -> tuple[RetrieverFiles, Content]:
-        """Return the files and the content of the last commit, also while a writer commits.
+    def open(cls, path: Path, *, encoders: Any, read_only: bool, mmap: bool) -> RetrieverFiles:
+        """Return the files of the last commit, read, also while a writer commits.
 
         Raises
         ------
@@ -116,45 +87,16 @@ class RetrieverFiles:
         OSError
             If it cannot be read.
         """
-        while True:
-            manifest = RetrieverManifest.read(path)
-            if manifest is None:
-                raise ModelFormatError(f"{path} is not the folder of a Retriever: it has no {MANIFEST}")
-            index = None
-            try:
-                # First the index: mapped, it is opened at once, and stays what it is whatever a writer does.
-                index = RetrieverIndex.open(path / INDEX, mmap=mmap, generation=manifest.index_generation)
-                content = _read(path, manifest, index, encoders, check=not mmap)
-                if not read_only:
-                    sync_directory(path)  # before the index publishes what the manifest names
-                    index.lock()
-            except BaseException as error:
-                if index is not None:
-                    index.release()
-                if not isinstance(error, (FileNotFoundError, IndexChangedError)):
-                    raise
-                if RetrieverManifest.read(path) != manifest:
-                    continue  # a writer has gone on
-                if isinstance(error, FileNotFoundError):
-                    raise ModelFormatError(f"{error.filename} is missing, {path / MANIFEST} names it") from error
-                raise IndexChangedError(f"{path} is not whole, its index was committed alone: {error}") from error
-            if not read_only and RetrieverManifest.read(path) != manifest:
-                index.release()
-                continue
-            files = cls(path, manifest, index)
-            files.committed = content
-            if not read_only:
-                files._delete_leftovers()
-            index.read_only = read_only
-            return files, content
 
-    def commit(self, content: Content) -> Content:
+        def read(manifest: RetrieverManifest, index: OwnedIndex) -> Content:
+            return _read(path, manifest, index, encoders, check=not mmap)
+
+        files, content = cls._open(path, read, read_only=read_only, mmap=mmap)
+        files.committed = content
+        return files
+
+    def commit(self, content: Content) -> None:
         """Make `content` and the index the content of the folder, wholly or not at all.
-
-        Returns
-        -------
-        Content
-            The same, with the parts of the payload as they are on disk.
 
         Raises
         ------
@@ -167,33 +109,25 @@ class RetrieverFiles:
 
         Notes
         -----
-        Whatever is raised, ``manifest`` says which commit stands: the last one, or, where only what follows the moment
-        of the commit failed, the new one.
+        Whatever is raised, ``manifest`` and ``committed`` say which commit stands: the last one, or, where only what
+        follows the moment of the commit failed, the new one. What is committed has the payload as it is on disk.
         """
-        self._finish()
-        manifest = None
-        try:
-            self.check_own()
-            content = replace(content, catalogue=content.catalogue.tidied())
-            manifest, content = self._written(content)
-            with atomic_file(self.path / MANIFEST, before_rename=self.check_own) as file:
-                file.write(manifest.to_bytes())
-            self.manifest, self.committed = manifest, content
-        except BaseException:
-            # What is on disk decides, not how far this got.
-            with suppress(OSError, ModelFormatError):
-                if manifest is not None and RetrieverManifest.read(self.path) == manifest:
-                    self.manifest, self.committed = manifest, content
-            with suppress(OSError, IndexChangedError):
-                self._delete_leftovers()
-            raise
-        self._finish()
-        return content
+        before, written = self.manifest, content
 
-    def _written(self, content: Content) -> tuple[RetrieverManifest, Content]:
+        def write(generation: int) -> RetrieverManifest:
+            nonlocal written
+            manifest, written = self._written(replace(content, catalogue=content.catalogue.tidied()), generation)
+            return manifest
+
+        try:
+            self._commit(write)
+        finally:
+            if self.manifest is not before:
+                self.committed = written
+
+    def _written(self, content: Content, generation: int) -> tuple[RetrieverManifest, Content]:
         """Write all files of a commit but the manifest, and return the manifest and what is on disk then."""
         last, before = self.manifest, self.committed
-        generation = 1 if last is None else last.generation + 1
         if last is not None and before is not None and content.model is before.model:
             model = last.model
         else:
@@ -242,41 +176,25 @@ class RetrieverFiles:
             target.write(state_bytes(state))
         return replace(described, file=file)
 
-    def _finish(self) -> None:
-        """Do what follows the moment of a commit: publish the index, delete the files before."""
-        if self.manifest is not None and self.index.generation != self.manifest.index_generation:
-            # The manifest must be on disk before the index lets go of the generation before.
-            sync_directory(self.path)
-            self.index.publish()
-            self._delete_leftovers()
+    @property
+    def committed_content(self) -> Content:
+        """What the last commit holds beside the index."""
+        if self.committed is None:
+            raise RuntimeError("internal error in pyhash: nothing was committed yet")
+        return self.committed
 
-    def check_own(self) -> None:
-        """Raise unless the folder is locked, and as the last commit left it."""
-        self.index.lock()
-        if RetrieverManifest.read(self.path) != self.manifest:
-            raise IndexChangedError(f"{self.path} has changed since it was opened: open it again")
-
-    def _delete_leftovers(self) -> None:
-        self.index.lock()  # else they may be another writer's
-        used = set() if self.manifest is None else self.manifest.files
-        for name in os.listdir(self.path):
-            if is_own_file(name) and name not in used:
-                # What cannot be deleted now harms nobody; the next commit tries again.
-                with suppress(OSError):
-                    (self.path / name).unlink(missing_ok=True)
-
-    def abandon(self) -> None:
-        """Delete what was written before the first commit, and leave the disk."""
+    def abandon(self, *, made: bool) -> None:
+        """Leave the disk; without a first commit, delete what was written, and the folder where it was `made`."""
         with suppress(OSError, IndexChangedError):
-            self._delete_leftovers()
+            self.delete_leftovers()
             if self.manifest is None:
                 shutil.rmtree(self.path / INDEX, ignore_errors=True)
-                if self._is_new:
+                if made:
                     self.path.rmdir()
         self.index.release()
 
 
-def _read(path: Path, manifest: RetrieverManifest, index: RetrieverIndex, encoders: Any, *, check: bool) -> Content:
+def _read(path: Path, manifest: RetrieverManifest, index: OwnedIndex, encoders: Any, *, check: bool) -> Content:
     model = load(path / manifest.model)
     names = tuple(encoder.modality for encoder in manifest.encoders)
     if model.fingerprint != index.fingerprint and (len(index) or index.fingerprint is not None):
@@ -295,8 +213,7 @@ def _read(path: Path, manifest: RetrieverManifest, index: RetrieverIndex, encode
         if not np.isin(used, part.ids).all():
             raise ModelFormatError(f"{path / stored.file} does not hold the items that {manifest.items} says")
         parts.append(part)
-    numbers = {0, *(part.number for part in parts)}
-    if not set(np.unique(catalogue.numbers).tolist()) <= numbers:
+    if not np.isin(catalogue.numbers, [0, *(part.number for part in parts)]).all():
         raise ModelFormatError(f"{path / manifest.items} has items of a payload that {MANIFEST} does not name")
     if not np.array_equal(catalogue.ids, index.ids):
         raise ModelFormatError(f"{path / manifest.items} does not hold the items of {path / INDEX}")
@@ -322,19 +239,3 @@ def _read_items(path: Path, names: tuple[str, ...]) -> Catalogue:
         if np.any(ids[1:] <= ids[:-1]):
             raise ValueError("ids must be ascending")
     return Catalogue(names, ids, masks, numbers)
-
-
-def _clear_unused(path: Path) -> None:
-    """Make a directory empty of what a writer that died before its first commit left; raise for anything else."""
-    if not path.is_dir():
-        raise FileExistsError(f"{path} must be a new or empty directory, it is a file")
-    foreign = [name for name in sorted(os.listdir(path)) if name != INDEX and not is_own_file(name)]
-    if foreign:
-        raise FileExistsError(f"{path} must be a new or empty directory, it holds {foreign[0]!r}")
-    if (path / INDEX / INDEX_MANIFEST).exists():
-        left = RetrieverIndex.open(path / INDEX, mmap=True)
-        try:
-            left.lock()  # raises where the writer is alive
-            shutil.rmtree(path / INDEX)
-        finally:
-            left.release()

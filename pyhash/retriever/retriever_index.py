@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from pyhash.stream.stream_index import StreamIndex
+from pyhash.index.owned_index import OwnedIndex
 
 
-class RetrieverIndex(StreamIndex):
+class RetrieverIndex(OwnedIndex):
     """An index that its Retriever changes and commits together with what else it knows of the items."""
 
     owner = "Retriever"
@@ -24,12 +24,6 @@ class RetrieverIndex(StreamIndex):
     def discard(self, ids: NDArray[np.int64]) -> None:
         """Remove codes."""
         super().remove(ids)
-
-    def copied(self) -> RetrieverIndex:
-        """Return an index in memory that holds the same."""
-        index = RetrieverIndex(self.n_bits)
-        index.restore(self.content)
-        return index
 
     # --- for nobody ---------------------------------------------------------------------------------------------------
 

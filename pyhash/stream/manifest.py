@@ -13,7 +13,6 @@ from pyhash._inputs.checks import check_integer
 FORMAT = "pyhash-stream"
 VERSION = 1
 MANIFEST = "stream.json"
-INDEX = "index"
 
 _MODEL_FILE = r"model-[0-9]{8,16}\.npz"
 # All that a writer ever makes beside the index and may leave behind; nothing else is ever deleted.
@@ -61,6 +60,11 @@ class StreamManifest:
         # The name becomes a path: only those that a writer makes are accepted.
         if not isinstance(self.model, str) or not re.fullmatch(_MODEL_FILE, self.model):
             raise ValueError(f"model must be like {model_name(1)}, got {self.model!r}")
+
+    @property
+    def files(self) -> set[str]:
+        """The names of the files beside the index that are part of the commit."""
+        return {self.model}
 
     def to_bytes(self) -> bytes:
         """Return the content of its file."""

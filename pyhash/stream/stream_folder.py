@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike
 from pyhash._inputs.checks import check_bool, check_integer, check_n_bits
 from pyhash._inputs.paths import check_path
 from pyhash.index import CodeIndex
+from pyhash.index.owned_index import Content
 from pyhash.methods.online import OnlineMethod
 from pyhash.methods.parts.parameters import store_parameter
 from pyhash.stream.chunk import StreamChunk, check_offset
 from pyhash.stream.manifest import MANIFEST, StreamManifest
 from pyhash.stream.stream_files import StreamFiles
-from pyhash.stream.stream_index import Content
 
 if TYPE_CHECKING:
     from typing_extensions import Self

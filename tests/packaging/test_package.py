@@ -333,6 +333,7 @@ GUIDES = [
             "learning-on-a-cluster",
             "own-data",
             "queries-of-several-modalities",
+            "retriever",
             "scale-out",
             "scikit-learn",
             "stream-folder",
