@@ -11,8 +11,9 @@ from pathlib import Path
 
 from pyhash.cli.columns import COLUMNS
 from pyhash.cli.interrupts import undivided
+from pyhash.index.joint_files import INDEX
 from pyhash.retriever import Retriever
-from pyhash.retriever.manifest import EVALUATION, INDEX, MANIFEST, is_own_file
+from pyhash.retriever.manifest import EVALUATION, MANIFEST, is_own_file
 
 _OWN = (MANIFEST, INDEX, EVALUATION, COLUMNS)
 

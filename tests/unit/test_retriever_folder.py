@@ -41,6 +41,11 @@ def answers(retriever):
     )
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 @pytest.fixture
 def folder(tmp_path):
     with make() as retriever:
