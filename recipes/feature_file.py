@@ -297,7 +297,9 @@ def with_splits(dataset: Dataset, arguments: argparse.Namespace, queries: Mappin
 
 
 def report_rows(n: int, published: int) -> None:
-    """Tell on stderr how many rows were kept, beside the number in the papers."""
+    """Tell on stderr how many rows were kept, beside the number in the papers; raise if there are none."""
+    if n == 0:
+        raise ValueError("the files must have rows with a text and a label, got none")
     print(f"{n:,} rows; the papers have {published:,}", file=sys.stderr)
 
 

@@ -77,11 +77,8 @@ def build(arguments: argparse.Namespace) -> Dataset:
 def _label_files(annotations: Files) -> dict[str, str]:
     """Return the files of the labels, by label."""
     paths = {path.rpartition("/")[2]: path for path in annotations.ending(".txt")}
-    return {
-        name.removesuffix(".txt"): path
-        for name, path in sorted(paths.items())
-        if name != "README.txt" and not name.endswith(RELEVANT)
-    }
+    names = [name for name in sorted(paths) if name != "README.txt" and not name.endswith(RELEVANT)]
+    return {name.removesuffix(".txt"): paths[name] for name in names}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

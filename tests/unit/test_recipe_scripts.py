@@ -184,6 +184,7 @@ def test_what_is_wrong_is_one_line(monkeypatch, capsys, tmp_path):
     assert "sky.txt must have integers, 1 in each line, got 'one' in line 1" in told(
         images, labels | {"sky.txt": "one"}
     )
+    assert "must have rows with a text and a label, got none" in told(images, {"README.txt": "nothing"}, *thumbnails)
     assert "must name pictures that have tags, got 99" in told(images, labels | {"sky.txt": "99"}, *thumbnails)
     damaged = told({**images, "mirflickr/im3.jpg": b"nothing"}, labels, *thumbnails)
     assert "mirflickr/im3.jpg must be a picture" in damaged
