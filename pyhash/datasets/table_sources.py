@@ -302,8 +302,12 @@ class _HuggingFaceSource(Source):
     def batches(self, columns: Sequence[str], size: int, start: int) -> Iterator[Any]:
         dataset = self._dataset.select_columns(list(columns))
         schema = self.schema.empty_table().select(columns).schema
-        if start:
+        if self.n_rows is None:
             dataset = dataset.skip(start)
+        elif start < self.n_rows:
+            dataset = dataset.select(range(start, self.n_rows))
+        else:
+            return
         n_read = start
         for table in dataset.iter(batch_size=size):
             yield from _cast(self.name, table.select(columns), schema, n_read).to_batches()

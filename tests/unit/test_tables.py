@@ -469,7 +469,9 @@ def test_datasets_of_hugging_face(hugging_face, tmp_path):
     stream = open_table(hugging_face.to_iterable_dataset(num_shards=2))
     assert stream.n_rows is None
     check_hugging_face(stream, range(10))
-    assert next(stream.chunks(4, ["text"], start=7))["text"] == ["text 7", "text 8", "text 9"]
+    for table in (stream, open_table(hugging_face)):
+        assert next(table.chunks(4, ["text"], start=7))["text"] == ["text 7", "text 8", "text 9"]
+        assert list(table.chunks(4, ["text"], start=10)) == []
     hugging_face.to_parquet(tmp_path / "shard.parquet")
     check_hugging_face(open_table(tmp_path / "shard.parquet"), range(10))
 
