@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,9 @@ def check_torchvision(scratch):
         loaded = make_encoder(f"torchvision:{name}", device="cpu")
         assert loaded.version == given.version
         assert np.allclose(loaded.encode(PICTURES), features, rtol=1e-4, atol=1e-5)
+    with ThreadPoolExecutor(4) as threads:  # all run one network
+        rows = list(threads.map(lambda picture: loaded.encode([picture])[0], PICTURES * 3))
+    assert np.allclose(rows, np.tile(features, (3, 1)), rtol=1e-4, atol=1e-5)
     for name in ("resnet9", "resnet18/NONE"):
         raises(ValueError, "model must be MODEL or MODEL/WEIGHTS", make_encoder, f"torchvision:{name}")
     last = models.squeezenet1_1()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class NetworkEncoder(Encoder):
     """An encoder whose features a network computes, in evaluation mode and without gradients.
 
+    Several threads can encode at once, unless the network was given in training mode, which each call puts back.
+
     Attributes
     ----------
     network : torch.nn.Module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 from pyhash._extras import require
@@ -59,7 +60,13 @@ class TorchvisionEncoder(NetworkEncoder):
         import torch
 
         taken: list[torch.Tensor] = []
-        hook = self._last.register_forward_pre_hook(lambda module, inputs: taken.append(inputs[0]))
+        thread = get_ident()
+
+        def take(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            if get_ident() == thread:  # others may run the same network
+                taken.append(inputs[0])
+
+        hook = self._last.register_forward_pre_hook(take)
         try:
             self.network(torch.stack([self._transform(picture) for picture in items]).to(self.device))
         finally:

@@ -48,9 +48,9 @@ def bert(tokenizer, tmp_path_factory):
 
 
 def image_processor(folder):
-    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+    from transformers import ViTImageProcessor
 
-    processor = ViTImageProcessorPil(size={"height": 16, "width": 16})
+    processor = ViTImageProcessor(size={"height": 16, "width": 16})
     processor.save_pretrained(folder)
     return processor
 
