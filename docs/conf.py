@@ -22,6 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "tools.site.examples",
     "tools.site.links",
+    "tools.site.signatures",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 exclude_patterns = ["**/.ipynb_checkpoints"]
@@ -32,6 +33,7 @@ nb_execution_mode = "off"
 
 autodoc_member_order = "groupwise"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
 python_maximum_signature_line_length = 88
 numpydoc_show_class_members = False
 
