@@ -44,6 +44,10 @@ default_role = "literal"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+# For LINKS=all. A code host makes anchors by scripts.
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]
+linkcheck_timeout = 20
+
 html_theme = "pydata_sphinx_theme"
 html_title = "pyhash"
 templates_path = ["_templates"]

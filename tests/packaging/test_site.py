@@ -18,7 +18,7 @@ if not (ROOT / "tools" / "site").exists():
     pytest.skip("needs a checkout, not only its tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from tools.site import api, check  # noqa: E402
+from tools.site import api, check, signatures  # noqa: E402
 
 DISPLAYS = sorted(name for name in plotting.__all__ if inspect.isclass(getattr(plotting, name)))
 
@@ -96,6 +96,24 @@ def test_pictures_of_displays_are_those_of_the_script(tmp_path):
     for path in tmp_path.iterdir():
         assert written_on(path) == written_on(DOCS / "figures" / "displays" / path.name), path.name
         assert len(written_on(path)) > 5
+
+
+@pytest.mark.parametrize(
+    ("expanded", "written"),
+    [
+        (
+            "(x: ~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~numpy.int8]])",
+            "(x: ~numpy.typing.NDArray[~numpy.int8])",
+        ),
+        (
+            "~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~numpy.floating[~typing.Any]]]",
+            "~numpy.typing.NDArray[~numpy.floating[~typing.Any]]",
+        ),
+        ("(k: int = 1)", "(k: int = 1)"),
+    ],
+)
+def test_arrays_in_signatures_are_as_in_the_source(expanded, written):
+    assert signatures.shorten(expanded) == written
 
 
 def test_faults_of_built_pages_are_found(tmp_path):
