@@ -64,7 +64,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
+    "pygments_dark_style": "github-dark",
     "icon_links": [
         {"name": "Repository", "url": "https://github.com/pyhash/pyhash", "icon": "fa-brands fa-github"},
     ],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from pkgutil import resolve_name
+from pkgutil import iter_modules, resolve_name
 from typing import Any
 
 import pyhash
@@ -54,15 +54,17 @@ def public_modules() -> list[str]:
 def public_names() -> tuple[PublicName, ...]:
     """Return every public name once: where several modules have the same object, under its shortest path.
 
-    The page of a submodule lists what is in its `__all__`; that of `pyhash` lists the rest.
+    The page of a submodule lists what is in its `__all__`; that of `pyhash` lists the rest, and that of submodules
+    which `pyhash` does not show, such as `pyhash.retriever`.
     """
-    _, *submodules = public_modules()
     found: dict[int, PublicName] = {}
-    for module in submodules:
-        for name in import_module(module).__all__:
-            value = getattr(import_module(module), name)
-            path = f"pyhash.{name}" if getattr(pyhash, name, None) is value else f"{module}.{name}"
-            found.setdefault(id(value), PublicName(path, module, value))
+    for each in iter_modules(pyhash.__path__, "pyhash."):
+        module = import_module(each.name) if not each.name.startswith("pyhash._") else None
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            path = f"pyhash.{name}" if getattr(pyhash, name, None) is value else f"{each.name}.{name}"
+            page = each.name if each.name in public_modules() else "pyhash"
+            found.setdefault(id(value), PublicName(path, page, value))
     for name in pyhash.__all__:
         value = getattr(pyhash, name)
         if not inspect.ismodule(value) and name != "__version__":

@@ -7,7 +7,9 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-_ARRAY = re.compile(r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\]")
+_ARRAY = re.compile(
+    r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\]"
+)
 
 
 def shorten(signature: str) -> str:
