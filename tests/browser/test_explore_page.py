@@ -130,6 +130,7 @@ def test_a_dropped_picture_a_hit_a_filter_and_the_way_back(open_page):
     expect(page.get_by_role("heading", name="Nearest to “a green thing”", exact=True)).to_be_visible()
     answers(page).first.get_by_role("link", name="More like this").click()
     expect(page.get_by_role("heading", name=re.compile(r"^Nearest to item \d+$"))).to_be_focused()
+    expect(page).to_have_title(re.compile(r"^Nearest to item \d+ - shelf - pyhash explore$"))
     expect(page.get_by_label("Words")).to_have_value("")
     expect(page.get_by_role("status")).to_contain_text("by plain distance")  # codes have no weights
     page.get_by_label("colour").select_option("yellow")

@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -105,6 +106,7 @@ def test_no_file_of_the_page_names_another_address(server):
         text = reply.body.decode().replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text, path
         assert "https://" not in text, path
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b", text), path  # text stays text
 
 
 @pytest.mark.parametrize(
@@ -440,6 +442,21 @@ def test_which_columns_are_classes():
     assert of([None] * 6) is None
     assert of(["a" * 101, "b"] * 3) is None
     assert of([f"{i % 201}" for i in range(402)]) is None
+
+
+def test_items_without_payload_and_a_retriever_without_items():
+    texts = ["a red thing", "a blue thing"] * 5
+    bare = Retriever({"text": "bag-of-words"}, n_bits=8).learn({"text": texts}, ["red", "blue"] * 5)
+    with running(bare) as server:
+        assert ask(server, path="/api/about").json["n_items"] == 0
+        assert search(server).json == {"query": None, "answers": []}
+        assert search(server, words={"text": "red"}).json["answers"] == []
+    bare.add({"text": texts})
+    with running(bare) as server:
+        assert ask(server, path="/api/about").json["filters"] == []
+        answers = search(server, words={"text": "red"}, k=3).json["answers"]
+        assert [(each["id"], each["payload"], each["pictures"]) for each in answers] == [(i, {}, []) for i in "024"]
+        assert ask(server, path="/api/items/0/pictures/image").status == 404
 
 
 def test_the_evaluation_of_the_folder(tmp_path, server):

@@ -38,6 +38,8 @@ async function update() {
     else link.removeAttribute("aria-current");
     link.href = writeAddress({ ...state, view: link.dataset.view });
   }
+  const titles = { search: describeQuery(state), map: "Map of classes", quality: "Quality" };
+  document.title = `${titles[state.view]} - ${about.name} - pyhash explore`;
   showForm(state);
   try {
     if (state.view === "map") await showMap(at("map"), about, state, go);
@@ -45,7 +47,7 @@ async function update() {
     else await showSearch(state, number, followed);
   } catch (error) {
     if (number === latest) {
-      if (state.view === "search") at("answers").replaceChildren();
+      if (state.view === "search") showFound();
       fail(error);
     }
   }
@@ -54,7 +56,6 @@ async function update() {
 async function showSearch(state, number, followed) {
   const heading = at("answers-heading");
   heading.textContent = describeQuery(state);
-  document.title = `${describeQuery(state)} - pyhash explore`;
   if (followed) heading.focus();
   at("status").textContent = "Searching …";
   at("answers").setAttribute("aria-busy", "true");
@@ -68,9 +69,13 @@ async function showSearch(state, number, followed) {
   const results = await Promise.all(asked.map((distance) => search({ ...query, weighted: distance === "weighted" })));
   if (number !== latest) return;
   const found = Object.fromEntries(asked.map((distance, i) => [distance, results[i]]));
-  at("answers").replaceChildren(showAnswers(state, found));
-  at("answers").removeAttribute("aria-busy");
+  showFound(showAnswers(state, found));
   at("status").textContent = statusText(state, found, isQuery, performance.now() - start);
+}
+
+function showFound(...content) {
+  at("answers").replaceChildren(...content);
+  at("answers").removeAttribute("aria-busy");
 }
 
 function statusText(state, found, isQuery, milliseconds) {
