@@ -106,7 +106,8 @@ def test_no_file_of_the_page_names_another_address(server):
         text = reply.body.decode().replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text, path
         assert "https://" not in text, path
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b", text), path  # text stays text
+        # Text of the payload stays text.
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b", text), path
 
 
 @pytest.mark.parametrize(
