@@ -45,7 +45,7 @@ class Collection:
         found = [classes_of(column, self._payload[column]) for column in labels]
         self._classes = {classes.column: classes for classes in found if classes is not None}
         self._modalities = retriever.modalities_of(self._ids)
-        self._groups = _rows_by_value(self._modalities)
+        self._groups = _masks_by_value(self._modalities)
         self._maps: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
@@ -115,18 +115,19 @@ class Collection:
         allowed = self._rows_with(request.where)
         projection = self._projection(request, picture_sent)
         if projection is None:  # some items, from all over the ids
-            rows = allowed[np.linspace(0, len(allowed) - 1, min(request.k, len(allowed))).astype(np.int64)]
+            rows = np.flatnonzero(allowed)
+            rows = rows[np.linspace(0, len(rows) - 1, min(request.k, len(rows))).astype(np.int64)]
             return {"query": None, "answers": self._shown(rows, None)}
         index = self._retriever.index
         bits = pack(projection)
         if request.like is not None:
-            allowed = allowed[self._ids[allowed] != request.like]
+            allowed &= self._ids != request.like
         answers = []
         for group in self._groups:
-            rows = _both(allowed, group)
-            if len(rows) == 0:
+            searched = allowed & group
+            if not searched.any():
                 continue
-            ids = None if len(rows) == len(self._ids) else self._ids[rows]
+            ids = None if searched.all() else self._ids[searched]
             if request.weighted:
                 hits = index.search_weighted(projection, request.k, allowed=ids)
             else:
@@ -186,12 +187,15 @@ class Collection:
             )
         return shown
 
-    def _rows_with(self, where: dict[str, Any]) -> NDArray[np.int64]:
-        """Return the rows that have all of the values."""
-        rows = np.arange(len(self._ids))
+    def _rows_with(self, where: dict[str, Any]) -> NDArray[np.bool_]:
+        """Return which rows have all of the values."""
+        rows = np.ones(len(self._ids), bool)
         for column, value in where.items():
+            having = np.zeros(len(self._ids), bool)
             found = self._classes_of(column).rows_with(value)
-            rows = _both(rows, np.empty(0, np.int64) if found is None else found)
+            if found is not None:
+                having[found] = True
+            rows &= having
         return rows
 
     # --- what the retriever holds -------------------------------------------------------------------------------------
@@ -213,15 +217,11 @@ class Collection:
         return self._classes[column]
 
 
-def _rows_by_value(values: Sequence[Hashable]) -> list[NDArray[np.int64]]:
-    """Return the rows of each different value."""
+def _masks_by_value(values: Sequence[Hashable]) -> list[NDArray[np.bool_]]:
+    """Return which rows have each different value, in the order of their first rows."""
     numbers: dict[Hashable, int] = {}
     of_rows = np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
-    return [np.flatnonzero(of_rows == number) for number in range(len(numbers))]
-
-
-def _both(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.intersect1d(one, other, assume_unique=True)
+    return [of_rows == number for number in range(len(numbers))]
 
 
 def _bit_strings(codes: NDArray[np.uint8], n_bits: int) -> list[str]:
