@@ -97,10 +97,17 @@ def config_values(config: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ("_name_or_path", "transformers_version")}
 
 
-def given_model(model: object, name: object, prefix: str) -> str | None:
-    """Return the name of a model to load, None where `model` is one; raise unless names are given as they must be.
+def name_to_load(model: object, name: object) -> str | None:
+    """Return the name of a model to load, None where `model` is one.
 
-    A model is loaded by its own name, and then `name` is `prefix` and that name; a model that is given needs `name`.
+    A model that is loaded has its own name, hence takes no `name`; one that is given needs it.
+
+    Raises
+    ------
+    TypeError
+        If `name` is given with the name of a model, or missing with a model.
+    ValueError
+        If `model` is empty.
     """
     if isinstance(model, str):
         if not model:
@@ -109,5 +116,5 @@ def given_model(model: object, name: object, prefix: str) -> str | None:
             raise TypeError(f"name must be left out for a model that is loaded by name, got {name!r}")
         return model
     if not isinstance(name, str) or not name:
-        raise TypeError(f"name must be a str that is not empty for a model that is given, got {name!r}; not {prefix!r}")
+        raise TypeError(f"name must be a str that is not empty for a model that is given, got {name!r}")
     return None

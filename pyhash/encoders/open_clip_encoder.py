@@ -7,7 +7,7 @@ from typing import Any
 
 from pyhash._extras import require
 from pyhash.encoders.items import check_kind
-from pyhash.encoders.network_encoder import NetworkEncoder, given_model
+from pyhash.encoders.network_encoder import NetworkEncoder, name_to_load
 from pyhash.encoders.processor_values import transform_values
 
 _WHOLE_NAMES = ("hf-hub:", "local-dir:")
@@ -48,7 +48,7 @@ class OpenCLIPEncoder(NetworkEncoder):
         device: object = "auto",
     ) -> None:
         self.kind = check_kind(kind)
-        loaded = given_model(model, name, "open-clip:")
+        loaded = name_to_load(model, name)
         if (processor is None) != (loaded is not None):
             raise TypeError("processor must be given with a model that is given, and left out with the name of one")
         if loaded is not None:

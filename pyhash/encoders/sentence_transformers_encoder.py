@@ -7,7 +7,7 @@ from typing import Any
 from pyhash._extras import require
 from pyhash.encoders.hub_name import HubName
 from pyhash.encoders.items import check_kind
-from pyhash.encoders.network_encoder import NetworkEncoder, config_values, given_model
+from pyhash.encoders.network_encoder import NetworkEncoder, config_values, name_to_load
 from pyhash.encoders.processor_values import tokenizer_values
 
 
@@ -42,7 +42,7 @@ class SentenceTransformersEncoder(NetworkEncoder):
     ) -> None:
         self.kind = check_kind("text" if kind is None else kind)
         library = require("sentence_transformers", "encoders of sentence-transformers", "text")
-        loaded = given_model(model, name, "sentence-transformers:")
+        loaded = name_to_load(model, name)
         if loaded is not None:
             hub = HubName.of(loaded)
             model = library.SentenceTransformer(hub.model, revision=hub.revision, device="cpu").float()

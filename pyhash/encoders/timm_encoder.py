@@ -6,7 +6,7 @@ from typing import Any
 
 from pyhash._extras import require
 from pyhash.encoders.items import Kind
-from pyhash.encoders.network_encoder import NetworkEncoder, given_model
+from pyhash.encoders.network_encoder import NetworkEncoder, name_to_load
 from pyhash.encoders.processor_values import transform_values
 
 
@@ -37,7 +37,7 @@ class TimmEncoder(NetworkEncoder):
 
     def __init__(self, model: Any, *, name: str | None = None, device: object = "auto") -> None:
         library = require("timm", "encoders of timm", "image")
-        loaded = given_model(model, name, "timm:")
+        loaded = name_to_load(model, name)
         if loaded is not None:
             model = library.create_model(loaded, pretrained=True)
         elif not hasattr(model, "forward_head"):

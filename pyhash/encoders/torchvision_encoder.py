@@ -8,7 +8,7 @@ from typing import Any
 
 from pyhash._extras import require
 from pyhash.encoders.items import Kind
-from pyhash.encoders.network_encoder import NetworkEncoder, given_model
+from pyhash.encoders.network_encoder import NetworkEncoder, name_to_load
 from pyhash.encoders.processor_values import transform_values
 
 
@@ -45,7 +45,7 @@ class TorchvisionEncoder(NetworkEncoder):
         processor: Callable[[Any], Any] | None = None,
         device: object = "auto",
     ) -> None:
-        loaded = given_model(model, name, "torchvision:")
+        loaded = name_to_load(model, name)
         if (processor is None) != (loaded is not None):
             raise TypeError("processor must be given with a model that is given, and left out with the name of one")
         if loaded is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from pyhash._extras import require
 from pyhash.encoders.hub_name import HubName
 from pyhash.encoders.items import Kind, check_kind
-from pyhash.encoders.network_encoder import NetworkEncoder, config_values, given_model
+from pyhash.encoders.network_encoder import NetworkEncoder, config_values, name_to_load
 from pyhash.encoders.processor_values import tokenizer_values
 
 
@@ -56,7 +56,7 @@ class TransformersEncoder(NetworkEncoder):
         if kind is not None:
             check_kind(kind)
         library = require("transformers", "encoders of transformers", "image" if kind == "image" else "text")
-        loaded = given_model(model, name, "transformers:")
+        loaded = name_to_load(model, name)
         if (processor is None) != (loaded is not None):
             raise TypeError("processor must be given with a model that is given, and left out with the name of one")
         if loaded is not None:
