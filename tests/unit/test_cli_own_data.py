@@ -718,6 +718,7 @@ def test_without_shtab_the_extra_is_named(run, monkeypatch):
     assert "pip install 'pyhash-crossmodal[cli]'" in err
 
 
+@pytest.mark.slow("starts a process for each command")
 def test_every_command_runs_as_a_process(place, model):
     """With pipes, as a shell runs them."""
     pyhash = " ".join(COMMAND)
