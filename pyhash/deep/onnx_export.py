@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-import pyhash
-from pyhash._files.atomic import atomic_file
+from pyhash._files.onnx_file import import_onnx, write_model
 from pyhash._inputs.checks import n_bytes_of
 from pyhash.deep.encoder_module import EncoderModule
 from pyhash.deep.networks.inputs import Input, InputSpec, TensorSpec
@@ -41,16 +40,9 @@ def write_onnx(
     Metadata are `properties`, the version and the length of codes, with the prefix "pyhash.". Raises ValueError for a
     backbone that does not fit in such a file, and ImportError if onnx is not installed.
     """
-    try:
-        import onnx
-    except ImportError:
-        raise ImportError(f'writing {path} needs onnx: pip install "pyhash-crossmodal[onnx]"') from None
+    onnx = import_onnx(path)
     model = onnx.load_from_string(_exported(_WithCodes(encoder, spec, n_bits).eval(), what, _named(spec)))
-    known = {"version": pyhash.__version__, "n_bits": str(n_bits)}
-    onnx.helper.set_model_props(model, {f"pyhash.{name}": value for name, value in {**known, **properties}.items()})
-    content = model.SerializeToString()
-    with atomic_file(path) as file:
-        file.write(content)
+    write_model(path, model, {"n_bits": str(n_bits), **properties})
 
 
 class _WithCodes(nn.Module):

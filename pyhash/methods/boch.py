@@ -22,6 +22,7 @@ from pyhash.methods.parts.instance_bits import (
     InstanceSpace,
     InstanceSums,
     instance_projection,
+    join_in_graph,
     join_projections,
     learn_instance_bits,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pyhash._files.archive import Archive
     from pyhash._inputs.checks import Features
     from pyhash.methods.parts.label_sets import LabelSets
+    from pyhash.methods.parts.onnx_graph import Graph
 
 # The kernel of dense views: anchors of the first chunk, of each later one, and at most.
 _N_ANCHORS, _GROW, _MAX_ANCHORS = 1500, 750, 3750
@@ -418,6 +420,21 @@ class BOCH(OnlineMethod[BOCHSettings, BOCHState]):
             return join_projections(of_classes(X)[:, :class_bits], of_things, focus)
 
         return project
+
+    def _in_graph(self, graph: Graph, state: State[BOCHState], modality: str, encoder: str, x: str) -> str:
+        of_classes = super()._in_graph(graph, state, modality, encoder, x)
+        instances = state.own.instances
+        if instances is None:
+            return of_classes
+        W, b = self._instance_projection(state, modality, instances)
+        class_bits = np.arange(self._n_class_bits_of(state))
+        return join_in_graph(
+            graph,
+            graph.add("Gather", graph.cast(of_classes, np.float64), class_bits, axis=1),
+            graph.add("Add", graph.add("MatMul", x, W), b),
+            self._check_focus(),
+            len(b),
+        )
 
     def _instance_projection(
         self, state: State[BOCHState], modality: str, instances: InstanceSums

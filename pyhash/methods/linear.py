@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -13,13 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._files.archive import Archive
-from pyhash._inputs.checks import check_bool, check_features, check_fraction, check_integer, check_n_bits, is_sparse
+from pyhash._inputs.checks import (
+    check_bool,
+    check_choice,
+    check_features,
+    check_fraction,
+    check_integer,
+    check_n_bits,
+    is_sparse,
+    n_bytes_of,
+)
 from pyhash._inputs.labels import name_rows
 from pyhash.codes import pack
 from pyhash.errors import ModelFormatError, NotFittedError
 from pyhash.methods.contract import (
     HashingMethod,
     Views,
+    check_modality,
     check_views,
     n_features_of,
     n_rows_of,
@@ -31,7 +42,15 @@ from pyhash.methods.parts.bayes_codes import BayesCodes, LabelPosterior
 from pyhash.methods.parts.chunk_calibration import calibrated, drawn_rows, first_calibrated
 from pyhash.methods.parts.class_table import ClassTable
 from pyhash.methods.parts.encoder_trial import ENCODERS, MAX_QUERIES, EncoderTrial
-from pyhash.methods.parts.feature_maps import RBFAnchors, apply_map, check_rows, fitted_copy, grown_copy, row_blocks
+from pyhash.methods.parts.feature_maps import (
+    RBFAnchors,
+    apply_map,
+    check_rows,
+    fitted_copy,
+    grown_copy,
+    map_in_graph,
+    row_blocks,
+)
 from pyhash.methods.parts.feature_rows import FeatureRows
 from pyhash.methods.parts.feature_sums import FeatureSums, LayerSums, UnlabelledSums
 from pyhash.methods.parts.hierarchy import label_layers, label_matrices
@@ -49,6 +68,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pyhash._inputs.checks import Features
+    from pyhash.methods.parts.onnx_graph import Graph
 
 # Streams of random numbers apart from those of learning, which are the numbers of chunks.
 _TRIAL, CALIBRATION = 1 << 32, 1 << 33
@@ -612,11 +632,7 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
         encoder: str,
         names: Mapping[str, str],
     ) -> NDArray[np.float32]:
-        for name in weights:
-            if not state.has_rows(name):
-                raise NotFittedError(
-                    f"this {type(self).__name__} has no rows with the modality {name!r} learned: call partial_fit first"
-                )
+        self._check_has_rows(state, weights)
         n = n_rows_of(rows)
         project = self._row_projector(state, rows, weights, encoder, names)
         out = np.empty((n, self._n_bits_of(state)), dtype=np.float32)
@@ -688,6 +704,93 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             of_modality = {name: state.label_posterior(name) for name in weights}
             to_codes = self._bayes_codes(state)
         return lambda X: to_codes(weighted_sum({name: of_modality[name].logits(x) for name, x in X.items()}, weights))
+
+    def export_onnx(self, path: str | os.PathLike[str], *, modality: str, dtype: str = "float32") -> None:
+        """Write the encoder of one modality to an ONNX file, which computes codes without pyhash.
+
+        The file holds everything between features and codes: the feature map, what was learned, and the encoder that
+        the modality has now, see ``encoders_``. It is written whole or not at all, and needs no other file. The model
+        stays unchanged.
+
+        Parameters
+        ----------
+        path : path-like
+            An existing file is replaced.
+        modality : str
+            One of the modalities learned.
+        dtype : {"float32", "float64"}
+            dtype of the input; all that matters for codes is computed in float64.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet, or no row with the modality.
+        TypeError
+            If the feature map is not one of pyhash's: files hold no code.
+        ValueError
+            If the modality is unknown, or `dtype` none of the choices listed.
+        ValueError
+            If the arrays together are larger than 2 GiB.
+        ImportError
+            If onnx is not installed.
+        OSError
+            If the file cannot be written; an existing one stays unchanged.
+
+        Notes
+        -----
+        The input is ``x`` (n, n_features), any number of rows. The outputs are
+
+        - ``projections`` (n, n_bits) float32, as ``project``;
+        - ``codes`` (n, ceil(n_bits / 8)) uint8, as ``encode``: packed, least significant bit first.
+
+        Sparse rows are dense there. Values that are not finite raise no error. Bits are those of ``encode`` but where a
+        projection is zero within rounding, see docs/howto/onnx.md. The file's metadata are ``pyhash.version``,
+        ``pyhash.class``, ``pyhash.modality``, ``pyhash.n_bits``, ``pyhash.encoder`` and ``pyhash.fingerprint``.
+        """
+        from pyhash._files.onnx_file import import_onnx, write_model
+        from pyhash.methods.parts.onnx_graph import Graph, pack_in
+
+        state = self._fitted_state()
+        check_modality(state, modality)
+        kind = np.dtype(check_choice("dtype", dtype, ("float32", "float64")))
+        self._check_has_rows(state, [modality])
+        import_onnx(path)
+        encoder, n_bits = self._encoder_of(modality), self._n_bits_of(state)
+        graph = Graph()
+        mapped = map_in_graph(graph, modality, state.maps[modality], graph.cast("x", np.float64))
+        projections = graph.cast(self._in_graph(graph, state, modality, encoder, mapped), np.float32)
+        codes = pack_in(graph, projections, n_bits)
+        model = graph.model(
+            type(self).__name__,
+            {"x": (kind, ["n", state.n_features[modality]])},
+            {
+                "projections": (projections, np.float32, ["n", n_bits]),
+                "codes": (codes, np.uint8, ["n", n_bytes_of(n_bits)]),
+            },
+        )
+        properties = {
+            "class": type(self).__name__,
+            "modality": modality,
+            "n_bits": str(n_bits),
+            "encoder": encoder,
+            "fingerprint": self.fingerprint,
+        }
+        write_model(path, model, properties)
+
+    def _in_graph(self, graph: Graph, state: State[Own], modality: str, encoder: str, x: str) -> str:
+        """Return the projections (n, n_bits) of mapped rows x (n, d) float64 of a graph, in float32 or float64."""
+        if encoder == "bits":
+            return str(graph.add("MatMul", x, self._weights(state, modality)))
+        if encoder == "posterior":
+            return state.posterior(modality).in_graph(graph, x)
+        return self._bayes_codes(state).in_graph(graph, state.label_posterior(modality).in_graph(graph, x))
+
+    def _check_has_rows(self, state: State[Own], modalities: Iterable[str]) -> None:
+        for name in modalities:
+            if not state.has_rows(name):
+                raise NotFittedError(
+                    f"this {type(self).__name__} has no rows with the modality {name!r} learned: call partial_fit first"
+                )
 
     def _bayes_codes(self, state: State[Own]) -> BayesCodes:
         """Return what makes codes of posteriors, the same for all modalities."""

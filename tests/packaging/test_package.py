@@ -331,6 +331,7 @@ GUIDES = [
             "finding-one-thing",
             "layouts",
             "learning-on-a-cluster",
+            "onnx",
             "own-data",
             "queries-of-several-modalities",
             "retriever",

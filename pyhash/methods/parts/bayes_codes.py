@@ -17,6 +17,7 @@ from pyhash.methods.parts.posterior import softmax
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
+    from pyhash.methods.parts.onnx_graph import Graph
 
 
 class LabelPosterior:
@@ -34,6 +35,11 @@ class LabelPosterior:
     def logits(self, X: Features) -> Matrix:
         """Return log P (n, u), up to a number for each row."""
         return self._temperature * self._label_sets.fit_of(self._scores(X)) + self._prior
+
+    def in_graph(self, graph: Graph, x: str) -> str:
+        """Return the logits (n, u) of rows x (n, d) float64 of a graph."""
+        fit = self._label_sets.fit_in_graph(graph, self._scores.in_graph(graph, x))
+        return str(graph.add("Add", graph.add("Mul", np.float64(self._temperature), fit), self._prior))
 
 
 class BayesCodes:
@@ -65,3 +71,13 @@ class BayesCodes:
         # Weights above 1 count as 1 in weighted distances; the scale of all does not matter.
         projections[finite] = found / np.maximum(np.abs(found).max(axis=1, keepdims=True), 1)
         return projections
+
+    def in_graph(self, graph: Graph, logits: str) -> str:
+        """Return the projections (n, n_bits) float32 of posteriors given as logits (n, u) float64 of a graph."""
+        from pyhash.methods.parts.onnx_bayes import BayesGraph
+
+        share = None
+        if self._sets is not None:
+            L = np.unpackbits(self._sets, axis=1).astype(np.float32)
+            share = L @ L.T > 0
+        return BayesGraph(graph, self.mean_codes, self._counts, share).projections(graph.softmax(logits))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from pyhash._files.archive import Archive
     from pyhash._inputs.checks import Features
+    from pyhash.methods.parts.onnx_graph import Graph
 
 __all__ = ["Centering", "FeatureMap", "RBFAnchors", "Standardizing", "UnitLength"]
 
@@ -192,6 +193,10 @@ class FeatureMap(Transformer, Parameters):
     def _transform(self, rows: Features) -> Features:
         """Return checked float64 rows mapped."""
 
+    def in_graph(self, graph: Graph, x: str) -> str:
+        """Return rows x (n, n_features) float64 of a graph mapped, as ``_transform``; raise TypeError if it cannot."""
+        raise TypeError(f"a {type(self).__name__} has no form in ONNX")
+
     def width_of(self, n: int, n_features: int) -> int | None:
         """Return the number of columns that the map gives once fitted to `n` rows; None if only fitting tells."""
         return None
@@ -254,6 +259,9 @@ class Centering(FeatureMap):
     def _transform(self, rows: Features) -> Features:
         return _dense(rows) - self.mean_
 
+    def in_graph(self, graph: Graph, x: str) -> str:  # noqa: D102
+        return str(graph.add("Sub", x, self.mean_))
+
     def width_of(self, n: int, n_features: int) -> int | None:  # noqa: D102
         return n_features
 
@@ -300,6 +308,9 @@ class Standardizing(FeatureMap):
     def _transform(self, rows: Features) -> Features:
         return (_dense(rows) - self.mean_) / self.scale_
 
+    def in_graph(self, graph: Graph, x: str) -> str:  # noqa: D102
+        return str(graph.add("Div", graph.add("Sub", x, self.mean_), self.scale_))
+
     def width_of(self, n: int, n_features: int) -> int | None:  # noqa: D102
         return n_features
 
@@ -345,6 +356,16 @@ class UnitLength(FeatureMap):
             else:
                 rows = rows / sizes[:, None]
         return rows
+
+    def in_graph(self, graph: Graph, x: str) -> str:  # noqa: D102
+        for is_largest in (True, False):
+            if is_largest:
+                sizes = graph.rows_max(graph.add("Abs", x))
+            else:
+                sizes = graph.add("Sqrt", graph.rows_sum(graph.add("Mul", x, x)))
+            is_zero = graph.add("Equal", sizes, np.float64(0))
+            x = graph.add("Div", x, graph.add("Where", is_zero, np.float64(1), sizes))
+        return x
 
 
 class RBFAnchors(FeatureMap):
@@ -548,6 +569,14 @@ class RBFAnchors(FeatureMap):
         kernel -= self.mean_
         return kernel
 
+    def in_graph(self, graph: Graph, x: str) -> str:  # noqa: D102
+        anchors = _dense(self.anchors_)
+        product = graph.add("MatMul", x, -2.0 * anchors.T)
+        squares = graph.add("Add", product, graph.rows_sum(graph.add("Mul", x, x)))
+        squares = graph.add("Max", graph.add("Add", squares, _squared_lengths(anchors)), np.float64(0))
+        kernel = graph.add("Exp", graph.add("Mul", squares, np.float64(-0.5 / self.width_**2)))
+        return str(graph.add("Sub", kernel, self.mean_))
+
     @property
     def _n_features_out(self) -> int:
         return len(self.mean_)
@@ -663,6 +692,18 @@ def apply_map(what: str, modality: str, feature_map: Any, rows: Features) -> Fea
     if n != rows.shape[0]:
         raise ValueError(f"{name} must have as many rows as it is given, {rows.shape[0]}, got {n}")
     return check_features(name, mapped)
+
+
+def map_in_graph(graph: Graph, modality: str, feature_map: Any, x: str) -> str:
+    """Return rows x (n, n_features) float64 of a graph mapped."""
+    if feature_map is None:
+        return x
+    if not isinstance(feature_map, FeatureMap):
+        raise TypeError(
+            f"feature_maps[{modality!r}] must be one of {', '.join(MAPS)} to be part of an ONNX file, "
+            f"got a {type(feature_map).__name__}; map the features before the model sees them"
+        )
+    return feature_map.in_graph(graph, x)
 
 
 def _mean(rows: Features) -> NDArray[np.float64]:

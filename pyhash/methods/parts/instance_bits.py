@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyhash._files.archive import Archive
     from pyhash.methods.parts.feature_rows import FeatureRows
     from pyhash.methods.parts.feature_sums import FeatureSums
+    from pyhash.methods.parts.onnx_graph import Graph
     from pyhash.methods.parts.state import Chunk
 
 MAX_DIRECTIONS = 256
@@ -226,6 +227,14 @@ def join_projections(of_classes: Matrix, of_instances: Matrix, focus: float) -> 
     joined = np.hstack([of_classes, weight * of_instances])
     joined /= np.maximum(np.abs(joined).max(axis=1, keepdims=True), 1.0)
     return joined
+
+
+def join_in_graph(graph: Graph, of_classes: str, of_instances: str, focus: float, n_instance_bits: int) -> str:
+    """Return ``join_projections`` of float64 values of a graph."""
+    weight = focus * np.sqrt(_FOCUS_BITS / n_instance_bits)
+    joined = graph.add("Concat", of_classes, graph.add("Mul", np.float64(weight), of_instances), axis=1)
+    largest = graph.rows_max(graph.add("Abs", joined))
+    return str(graph.add("Div", joined, graph.add("Max", largest, np.float64(1))))
 
 
 def _unit(rows: Matrix) -> Matrix:

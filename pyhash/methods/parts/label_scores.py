@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pyhash._inputs.checks import Features
     from pyhash.methods.parts.feature_sums import FeatureSums
+    from pyhash.methods.parts.onnx_graph import Graph
 
 # Added to every count of a word in a class, so that none is 0.
 _SMOOTHING = 0.01
@@ -40,6 +41,15 @@ class LabelScores:
         if self.V is not None:
             scores += self.share * _log_ratios(X, self.V)
         return scores
+
+    def in_graph(self, graph: Graph, x: str) -> str:
+        """Return the scores (n, c) of rows x (n, d) float64 of a graph."""
+        scores = graph.add("Add", graph.add("MatMul", x, self.W), self.b)
+        if self.V is not None:
+            ratios = graph.add("MatMul", x, self.V)
+            ratios = graph.add("Sub", ratios, graph.rows_max(ratios))
+            scores = graph.add("Add", scores, graph.add("Mul", np.float64(self.share), ratios))
+        return str(scores)
 
 
 class ScoreSolver:

@@ -14,6 +14,7 @@ from pyhash.methods.parts.arrays import Matrix
 
 if TYPE_CHECKING:
     from pyhash._files.archive import Archive
+    from pyhash.methods.parts.onnx_graph import Graph
 
 
 # A weight that no sum with a whole sample shows.
@@ -234,6 +235,14 @@ class LabelSets:
         fit = scores @ sets.T
         fit -= 0.5 * sets.sum(axis=1)
         return fit
+
+    def fit_in_graph(self, graph: Graph, scores: str) -> str:
+        """Return ``fit_of`` scores (n, n_classes) float64 of a graph."""
+        if not self.has_several:
+            return str(graph.add("Sub", graph.add("Gather", scores, self.classes, axis=1), np.float64(0.5)))
+        sets = self.matrix
+        product = graph.add("MatMul", scores, np.ascontiguousarray(sets.T))
+        return str(graph.add("Sub", product, 0.5 * sets.sum(axis=1)))
 
     @property
     def classes(self) -> NDArray[np.intp]:

@@ -13,6 +13,7 @@ from pyhash.methods.parts.label_sets import LabelSets
 
 if TYPE_CHECKING:
     from pyhash._inputs.checks import Features
+    from pyhash.methods.parts.onnx_graph import Graph
 
 # Sharpness of the posterior, and exponent of the frequency of a label set.
 TAU = 20.0
@@ -66,6 +67,13 @@ class PosteriorEncoder:
         found: NDArray[np.float32] = logits.astype(np.float32, copy=False)
         found += self.bias
         return found
+
+    def in_graph(self, graph: Graph, x: str) -> str:
+        """Return the expected codes (n, n_bits) float32 of mapped rows x (n, d) float64 of a graph."""
+        for factor in self.factors[np.float64]:
+            x = graph.add("MatMul", x, factor)
+        logits = graph.add("Add", graph.cast(x, np.float32), self.bias)
+        return str(graph.add("MatMul", graph.softmax(logits), self.mean_codes))
 
     def expected_codes(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the expected codes (n, n_bits) under posteriors that are given as logits (n, u)."""
