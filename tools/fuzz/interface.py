@@ -130,6 +130,7 @@ def examples() -> dict[str, Any]:
 # Where a name means something else than in other calls.
 _SPECIAL: dict[str, dict[str, Any]] = {
     "load_npz": {"path": "data.npz"},
+    "Retriever": {"encoders": {"a": None}},
     "load": {"path": "model.npz"},
     "StreamFolder": {"path": "stream", "model": pyhash.LEMON(16)},
     "reconstruct": {"ids": [1, 2]},
@@ -273,6 +274,43 @@ def _stream_state(stream: pyhash.StreamFolder) -> object:
     return stream.n_chunks, stream.offset, stream.model.n_samples_seen_, _index_state(stream.index)
 
 
+def _retriever() -> pyhash.Retriever:
+    views, labels = examples()["views"], examples()["labels"]
+    retriever = pyhash.Retriever(dict.fromkeys(views), "lemon", 16)
+    return retriever.learn(views, labels, add=True, payload={"n": np.arange(24), "text": ["x"] * 24})
+
+
+def _retriever_state(retriever: pyhash.Retriever) -> object:
+    return retriever.model.fingerprint, retriever.payload.to_pylist(), _index_state(retriever.index)
+
+
+def _retriever_targets() -> list[Target]:
+    """Calls of a Retriever of features; errors of these name them as those of the model do."""
+    views = examples()["views"]
+    found = []
+    for method, valid in {
+        "learn": {"items": views, "labels": examples()["labels"]},
+        "partial_learn": {"items": views, "labels": examples()["labels"]},
+        "add": {"items": views},
+        "remove": {"ids": [1, 2]},
+        "encode": {"items": views},
+        "project": {"items": views},
+        "search": {"a": views["a"][0]},
+        "search_many": {"queries": {"a": views["a"][:3]}},
+        "save": {"path": examples()["folder"] / "retriever"},
+        "write_evaluation": {"evaluation": {"rows": 24, "labels": "x", "directions": {}}},
+    }.items():
+        parameters = tuple(dict.fromkeys([*_parameters(getattr(pyhash.Retriever, method)), *valid]))
+
+        def prepare(method: str = method) -> tuple[Callable[..., Any], Callable[[], object]]:
+            retriever = _retriever()
+            return getattr(retriever, method), lambda: _retriever_state(retriever)
+
+        named = ("views", "X", "index", "Retriever")
+        found.append(Target(f"Retriever.{method}", parameters, valid, prepare, named))
+    return found
+
+
 def _dataset() -> datasets.Dataset:
     return replace(examples()["data"], splits={"mine": np.arange(24) < 6})
 
@@ -331,6 +369,7 @@ def targets() -> list[Target]:
     found.append(_method("CodeIndex", _index, "open", _index_state))
     found += [_function("StreamChunk", pyhash.StreamChunk), _function("StreamFolder", pyhash.StreamFolder)]
     found += [_method("StreamFolder", _stream, method, _stream_state) for method in ("learn", "run")]
+    found += [_function("Retriever", pyhash.Retriever), *_retriever_targets()]
     for method in ("select", "split", "chunks"):
         found.append(_method("Dataset", _dataset, method, _nothing_of))
     found += [_method("Table", _table, method, _nothing_of) for method in ("chunks", "stream")]
