@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._extras import require
-from pyhash.retriever.payload_tables import arrow
+from pyhash.retriever.payload_tables import arrow, holds_nulls_alone
 
 
 def matching_rows(table: Any, where: object) -> NDArray[np.bool_]:
@@ -44,6 +44,8 @@ def _of_column(compute: Any, name: str, column: Any, values: list[Any]) -> NDArr
     """Return which values of a column are among some; a list is, where one of its values is."""
     pa = arrow()
     kind = column.type
+    if holds_nulls_alone(pa, kind):
+        return _as_mask(compute.is_null(column)) & any(value is None for value in values)
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     try:
         wanted = pa.array([_plain(value) for value in values], type=kind.value_type if is_list else kind)

@@ -107,7 +107,7 @@ def fitted(table: Any, schema: Any) -> tuple[Any, Any]:
     columns, types = {}, dict(zip(schema.names, schema.types, strict=True))
     for name in table.column_names:
         column, known = table[name], types.get(name)
-        if known is None or _holds_nulls_alone(pa, known):
+        if known is None or holds_nulls_alone(pa, known):
             types[name] = column.type
         elif column.type != known:
             column = _cast(pa, name, column, known)
@@ -115,9 +115,9 @@ def fitted(table: Any, schema: Any) -> tuple[Any, Any]:
     return pa.table(columns), pa.schema(list(types.items()))
 
 
-def _holds_nulls_alone(pa: Any, kind: Any) -> bool:
+def holds_nulls_alone(pa: Any, kind: Any) -> bool:
     """Return whether values of a type are null, or lists of such, which were without any item so far."""
-    return bool(pa.types.is_null(kind) or (pa.types.is_list(kind) and _holds_nulls_alone(pa, kind.value_type)))
+    return bool(pa.types.is_null(kind) or (pa.types.is_list(kind) and holds_nulls_alone(pa, kind.value_type)))
 
 
 def _cast(pa: Any, name: str, column: Any, known: Any) -> Any:
