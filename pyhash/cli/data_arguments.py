@@ -115,7 +115,7 @@ def open_rows(
         source = TableRows(
             data,
             **shared,
-            pictures=given.get("pictures", False),
+            pictures=given.get("pictures", False) and given.get("add", True),  # only of items that are added
             modalities=modalities,
             known_labels=known_labels if "labels" in given else (),
         )

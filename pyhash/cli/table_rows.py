@@ -92,12 +92,15 @@ class TableRows(RowSource):
                 column = self._views[modality]
                 payload[modality] = small_pictures(values[column], f"{self.name}: column {column!r}")
             for name in self._payload:
+                is_image = self._table.columns[name] == "image"
+                # The name of a modality is that of its small pictures.
+                shown = name if name not in self._pictures else f"{name}_path" if is_image else f"{name}_column"
                 if name == self.columns.labels and labels is not None:
-                    payload[name] = payload_values(labels)
-                elif self._table.columns[name] != "image":
-                    payload[name] = values[name]
+                    payload[shown] = payload_values(labels)
+                elif not is_image:
+                    payload[shown] = values[name]
                 elif all(isinstance(item, str) for item in values[name]):
-                    payload[f"{name}_path" if name in payload else name] = [self._shown_path(p) for p in values[name]]
+                    payload[shown] = [self._shown_path(path) for path in values[name]]
             yield Rows(
                 {modality: values[name] for modality, name in self._views.items()},
                 labels,

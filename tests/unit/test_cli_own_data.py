@@ -151,6 +151,17 @@ def test_without_labels_a_method_that_needs_none_learns(run, place, tmp_path):
         table.unlink()
 
 
+def test_a_column_with_the_name_of_its_modality(run, tmp_path):
+    rows = write_pictures(tmp_path / "photos", 9, table=False)
+    rows = [{"image": row["file_name"], "text": row["caption"], "label": row["category"]} for row in rows]
+    write_table(tmp_path / "photos" / "table.csv", rows)
+    assert run("learn", tmp_path / "photos", *QUICK, "--add", "--out", tmp_path / "model")[0] == 0
+    with Retriever.open(tmp_path / "model") as retriever:
+        row = retriever.payload.to_pylist()[4]
+    assert row.pop("image").startswith(b"\xff\xd8")
+    assert row == {"image_path": "004.jpg", "text": "a green square", "label": "green"}
+
+
 def test_ids_and_several_labels_of_a_row(run, tmp_path):
     tags = ["red, round", "red", "blue, square", "blue"]
     rows = [{"number": 100 + i, "title": f"word{i % 4} a", "tags": tags[i % 4]} for i in range(40)]
