@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash._frames import Library, make_frame
 from pyhash._inputs.checks import MAX_BITS, check_bool, check_choice, check_integer, listed
 from pyhash._inputs.chunks import Remainder
 from pyhash.comparison.experiment import Database, Direction, Experiment, Rounds, plan_experiment
@@ -22,8 +23,15 @@ from pyhash.comparison.query_scores import QueryScores
 from pyhash.comparison.records import Identity, Record, unique
 from pyhash.comparison.refits import RefitNotice
 from pyhash.comparison.result_lines import ResultLines, open_results
+from pyhash.comparison.score_columns import score_columns
 from pyhash.comparison.sweep import Sweep, SweepPoint, plan_sweep
-from pyhash.comparison.table import describe_instances, describe_protocol, make_instance_table, make_table
+from pyhash.comparison.table import (
+    describe_instances,
+    describe_protocol,
+    make_instance_table,
+    make_table,
+    table_cells,
+)
 from pyhash.comparison.trial import run_trial
 from pyhash.datasets.dataset import Dataset
 from pyhash.errors import NotFittedError
@@ -77,6 +85,20 @@ class Comparison:
         n_seeds = len(unique(record["seed"] for record in self.records))
         seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
         return f"Comparison({len(self)} records: {', '.join(methods)}; {', '.join(bits)} bits; {seeds})"
+
+    def _repr_html_(self) -> str:
+        from pyhash import _html
+
+        title = f"Comparison with {len(self)} records"
+        if not self.records:
+            return _html.section(title)
+        header, *rows = table_cells(self.records, self.protocols[0])
+        return _html.section(
+            title,
+            _html.table(header, rows[: _html.N_TABLE_ROWS]),
+            _html.more(len(rows), _html.N_TABLE_ROWS),
+            _html.note(self.describe()),
+        )
 
     @property
     def protocols(self) -> list[str]:
@@ -185,6 +207,41 @@ class Comparison:
             return make_instance_table(self.records, self._protocol(protocol))
         query_scores = self.query_scores if intervals else None
         return make_table(self.records, self._protocol(protocol), metric, query_scores)
+
+    def to_frame(self, protocol: str | None = None, *, library: Library | None = None) -> Any:
+        """Return the scores of a protocol as a data frame of pandas or polars: one row for each record.
+
+        Parameters
+        ----------
+        protocol : str, optional
+            One of `protocols`. By default the first.
+        library : {"pandas", "polars"}, optional
+            By default pandas, or polars where pandas is not installed.
+
+        Returns
+        -------
+        pandas.DataFrame or polars.DataFrame
+            Columns method, n_bits, seed, labels, bytes_per_item and train_seconds. For sweeps a column "parameter.NAME"
+            for each parameter that was varied, without a value in the rows of other methods. Then for each direction
+            and each of `metrics` the score by Hamming distance, such as "image->text map", and by weighted distance,
+            "image->text map weighted". A score is missing where all queries were skipped.
+
+        Raises
+        ------
+        ImportError
+            If the library is not installed, or neither is.
+        ValueError
+            If `protocol` is not one of `protocols`, or `library` none of the choices.
+
+        Examples
+        --------
+        >>> from pyhash.datasets import make_multilabel
+        >>> result = compare(make_multilabel(300), ["lemon", "lsh"], bits=[8], seeds=2)
+        >>> frame = result.to_frame(library="pandas")
+        >>> frame.groupby("method")["image->text map"].mean().round(2).to_dict()
+        {'lemon': 0.64, 'lsh': 0.47}
+        """
+        return make_frame(score_columns(self.records, self._protocol(protocol)), library)
 
     def save_charts(self, directory: str | os.PathLike[str], *, protocol: str | None = None) -> list[str]:
         """Draw the charts into a folder.

@@ -108,7 +108,14 @@ def describe_instances(records: Sequence[Record], protocol: str) -> str:
 def make_table(
     records: Sequence[Record], protocol: str, metric: str = MAP, query_scores: QueryScores | None = None
 ) -> str:
-    """Return the table of one protocol: a row for each method and length, two columns for each direction.
+    """Return the table of one protocol as Markdown; see ``table_cells``."""
+    return _markdown(table_cells(records, protocol, metric, query_scores))
+
+
+def table_cells(
+    records: Sequence[Record], protocol: str, metric: str = MAP, query_scores: QueryScores | None = None
+) -> list[list[str]]:
+    """Return titles and rows of one protocol: a row for each method and length, two columns for each direction.
 
     With the scores of queries, it has intervals, and marks which methods are below the best of their length.
     """
@@ -126,7 +133,7 @@ def make_table(
             values = [metric_value(score_of(run, protocol, direction), metric, distance) for run in runs]
             cells.append(_with_estimate(mean_and_spread(values), estimates.get((number, column))))
         lines.append([first["method"], str(first["n_bits"]), str(first["bytes_per_item"]), *cells])
-    return _markdown(lines)
+    return lines
 
 
 _Column = tuple[str, Distance]

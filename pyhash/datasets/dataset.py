@@ -177,6 +177,33 @@ class Dataset:
         views = ", ".join(f"{name} {view.shape[1]}" for name, view in self.views.items())
         return f"Dataset({self.name!r}, {len(self)} rows; views: {views}; labels: {', '.join(self.labels)})"
 
+    def _repr_html_(self) -> str:
+        from pyhash import _html
+
+        views = [
+            (name, f"{view.shape[1]:,}", str(view.dtype), "sparse" if is_sparse(view) else "dense")
+            for name, view in self.views.items()
+        ]
+        labels = [
+            (name, _n_classes(values, self.label_names.get(name)), "one a row" if values.ndim == 1 else "several a row")
+            for name, values in self.labels.items()
+        ]
+        splits = [(name, f"{np.sum(~is_query):,}", f"{np.sum(is_query):,}") for name, is_query in self.splits.items()]
+        values: dict[str, Any] = {"rows": f"{len(self):,}"}
+        if self.layers:
+            values["hierarchy, coarse to fine"] = ", ".join(self.layers)
+        if self.items:
+            values["items"] = ", ".join(self.items)
+        if self.instances is not None:
+            values["things by"] = self.instances
+        return _html.section(
+            f"Dataset {self.name}",
+            _html.properties(values),
+            _html.first_rows(["view", "features", "dtype", "storage"], views),
+            _html.first_rows(["labels", "classes", "labels of a row"], labels),
+            _html.first_rows(["split", "database rows", "queries"], splits) if splits else _html.note("no split"),
+        )
+
     @property
     def instance_ids(self) -> NDArray[Any] | None:
         """Ids of the things that the rows show (n,), int64 or strings; None if `instances` is None."""
@@ -327,6 +354,13 @@ def _converted(kind: str, arrays: dict[str, Any], convert: Callable[[str, Any], 
             raise TypeError(f"{kind} must have names of type str, got {name!r}")
     converted = {name: convert(f"{kind}[{name!r}]", array) for name, array in arrays.items()}
     return arrays if all(converted[name] is array for name, array in arrays.items()) else converted
+
+
+def _n_classes(labels: NDArray[Any], names: list[str] | None) -> str:
+    """Return the number of classes: that of the names, or of the columns, or up to the greatest index."""
+    if names is None:
+        return f"{labels.shape[1] if labels.ndim == 2 else int(labels.max(initial=-1)) + 1:,}"
+    return f"{len(names):,}"
 
 
 def _item(name: str, item: Any) -> Any:

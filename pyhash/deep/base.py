@@ -595,6 +595,9 @@ class DeepMethod(HashingMethod):
                 del of_modalities  # before the next block is converted
         return refuse_overflow(out, names)
 
+    def _n_classes_of(self, state: DeepState) -> tuple[int, ...]:
+        return (state.plan.n_classes,)
+
     def _n_bits_of(self, state: DeepState) -> int:
         return state.plan.n_bits
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash._html import picture_type
 from pyhash.codes import pack, unpack
 from pyhash.encoders import open_picture
 from pyhash.explore.class_map import class_map
 from pyhash.explore.classes import Classes, classes_of
-from pyhash.explore.pictures import picture_type
 from pyhash.explore.replies import RefusedError
 from pyhash.explore.search_request import SearchRequest
 from pyhash.retriever import Retriever

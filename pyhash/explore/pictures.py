@@ -1,25 +1,10 @@
-"""Types of picture files, and the pictures that queries are made of."""
+"""The pictures that queries are made of."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections import OrderedDict
-
-_SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF87a": "image/gif",
-    b"GIF89a": "image/gif",
-}
-PICTURE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-
-
-def picture_type(data: bytes) -> str | None:
-    """Return the media type of a PNG, JPEG, GIF or WebP file by its first bytes; None for all else, as SVG."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
 
 
 class QueryPictures:

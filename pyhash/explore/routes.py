@@ -9,8 +9,9 @@ from functools import partial
 from http import HTTPStatus
 from urllib.parse import unquote
 
+from pyhash._html import PICTURE_TYPES, picture_type
 from pyhash.explore.collection import Collection
-from pyhash.explore.pictures import PICTURE_TYPES, QueryPictures, picture_type
+from pyhash.explore.pictures import QueryPictures
 from pyhash.explore.replies import RefusedError, Reply, json_reply
 from pyhash.explore.search_request import SearchRequest
 from pyhash.explore.static_files import static_files

@@ -93,6 +93,28 @@ class CodeIndex(EditableCodes):
         where = "" if self._directory is None else f" at {self._directory.path}"
         return f"CodeIndex(n_bits={self.n_bits}) with {len(self)} codes{where}"
 
+    def _repr_html_(self) -> str:
+        from pyhash import _html
+
+        stats = self.stats()
+        values: dict[str, Any] = {
+            "bits": self.n_bits,
+            "codes": f"{stats['n']:,}",
+            "removed, not yet rewritten": f"{stats['n_removed']:,}",
+            "bytes of codes and ids": f"{stats['n_bytes']:,}",
+            "bytes of layouts": f"{sum(stats['layout_bytes'].values()):,}",
+        }
+        if self.fingerprint is not None:
+            values["model"] = self.fingerprint
+        if self._directory is not None:
+            values |= {"at": self._directory.path, "commit": self.generation}
+        segments = [(f"{of['n']:,}", of["layout"], of["reason"]) for of in stats["layouts"]]
+        return _html.section(
+            "CodeIndex",
+            _html.properties(values),
+            _html.first_rows(["codes", "search by", "because"], segments, "segments"),
+        )
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Take the locks of this process and of the directory for one change."""

@@ -44,6 +44,10 @@ class FittedState(Protocol):
         """Number of rows learned."""
 
     @property
+    def maps(self) -> dict[str, Any]:
+        """Feature map of each modality, None for those without."""
+
+    @property
     def trial(self) -> EncoderTrial | None:
         """Trial of the encoders, where one was made."""
 
@@ -145,6 +149,10 @@ class HashingMethod(Parameters, ABC):
     def _n_bits_of(self, state: Any) -> int:
         """Return the length of the learned codes."""
 
+    def _n_classes_of(self, state: Any) -> tuple[int, ...]:
+        """Return the number of classes of each layer, coarse to fine; empty for methods without labels."""
+        return ()
+
     @abstractmethod
     def _to_file(self, state: Any) -> tuple[Fields, Arrays]:
         """Return the state as header fields and arrays."""
@@ -173,6 +181,25 @@ class HashingMethod(Parameters, ABC):
         """Return the feature map of a modality, whose rows are sparse or not, for which the user names none."""
 
     # --- what every method has ----------------------------------------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        from pyhash.methods.parts.model_html import model_html
+
+        state: FittedState | None = self._state
+        if state is None:
+            return model_html(self, {}, {})
+        learned = {"bits": self._n_bits_of(state), "rows learned": f"{state.n_samples:,}"}
+        if n_classes := self._n_classes_of(state):
+            learned["classes"] = ", ".join(f"{n:,}" for n in n_classes)
+        try:
+            encoders = self.encoders_
+        except (TypeError, ValueError):  # a parameter was set since, to what the next call will refuse
+            encoders = {}
+        modalities = {
+            name: (n, "" if state.maps.get(name) is None else repr(state.maps[name]), encoders.get(name, ""))
+            for name, n in state.n_features.items()
+        }
+        return model_html(self, learned, modalities)
 
     @property
     def codes_(self) -> NDArray[np.uint8]:

@@ -375,6 +375,9 @@ class LinearMethod(HashingMethod, Generic[SettingsT, Own]):
             state.projections[name] = archive.array(f"W.{m}", np.float64, (d, n_bits))
         return dataclasses.replace(state, own=self._own_from_file(archive, state))
 
+    def _n_classes_of(self, state: State[Own]) -> tuple[int, ...]:
+        return tuple(state.classes.sizes) if self.is_supervised else ()
+
     def _n_bits_of(self, state: State[Own]) -> int:
         if state.sums:
             return int(next(iter(state.sums.values())).XB.shape[1])

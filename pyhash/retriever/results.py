@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from pyhash._frames import Library, make_frame
 from pyhash.retriever.catalogue import Catalogue
 
 
@@ -88,3 +89,61 @@ class Results(Sequence[Result]):
         if len(self) > 10:
             lines.append(f"  and {len(self) - 10} more")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from pyhash import _html
+
+        shown = self[: _html.N_ROWS]
+        columns = list(shown[0].payload) if shown else []
+        rows = [
+            [
+                result.rank,
+                f"{result.distance:.6g}",
+                result.id,
+                *(
+                    _html.picture(value, name) if isinstance(value, bytes) else value
+                    for name, value in result.payload.items()
+                ),
+            ]
+            for result in shown
+        ]
+        header = ["rank", "distance", "id", *columns]
+        return _html.section(f"Results with {len(self):,} items", _html.table(header, rows), _html.more(len(self)))
+
+    def to_frame(self, library: Library | None = None) -> Any:
+        """Return the items as a data frame of pandas or polars: one row for each, nearest first.
+
+        Parameters
+        ----------
+        library : {"pandas", "polars"}, optional
+            By default pandas, or polars where pandas is not installed.
+
+        Returns
+        -------
+        pandas.DataFrame or polars.DataFrame
+            Columns rank, id, distance and modalities, then those of the payload; "payload." stands before the name of
+            a column that is one of the four.
+
+        Raises
+        ------
+        ImportError
+            If the library is not installed, or neither is.
+        ValueError
+            If `library` is none of the choices.
+
+        Examples
+        --------
+        >>> from pyhash import Retriever
+        >>> texts, labels = ["red apple", "grey cat"] * 20, ["fruit", "cat"] * 20
+        >>> retriever = Retriever({"text": "bag-of-words"}, n_bits=16).learn({"text": texts}, labels)
+        >>> ids = retriever.add({"text": texts[:2]}, payload={"words": texts[:2]})
+        >>> retriever.search(text="cat").to_frame("pandas")["words"].tolist()
+        ['grey cat', 'red apple']
+        """
+        columns: dict[str, list[Any]] = {
+            name: [getattr(result, name) for result in self] for name in ("rank", "id", "distance")
+        }
+        columns["modalities"] = [list(result.modalities) for result in self]
+        for name in self[0].payload if self else ():
+            columns[f"payload.{name}" if name in columns else name] = [result.payload[name] for result in self]
+        return make_frame(columns, library)

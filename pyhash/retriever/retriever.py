@@ -166,6 +166,27 @@ class Retriever:
         where = "" if self._files is None else f" at {self._files.path}"
         return f"Retriever({self._encoders!r}, {model}) with {len(self)} items{where}"
 
+    def _repr_html_(self) -> str:
+        from pyhash import _html
+
+        described = [self._encoders.described(name) for name in self._encoders]
+        rows = [
+            (each.modality, each.kind or "features", "none: rows of features" if each.name is None else each.name)
+            for each in described
+        ]
+        schema = self._catalogue.schema
+        values: dict[str, Any] = {"items": f"{len(self):,}", "bits": self.n_bits}
+        if schema is not None:
+            values["payload"] = ", ".join(schema.names)
+        if self._files is not None:
+            values["at"] = self._files.path
+        model = _html.note(f"method {self._method}, has not learned anything yet")
+        if self._model is not None:
+            model = _html.details(f"Model {type(self._model).__name__}", _html.Html(self._model._repr_html_()))
+        return _html.section(
+            "Retriever", _html.properties(values), _html.table(["modality", "items are", "encoder"], rows), model
+        )
+
     def __len__(self) -> int:
         return len(self._index)
 

@@ -33,6 +33,9 @@ class Hits:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def _repr_html_(self) -> str:
+        return _hits_html("Hits", as_lists(self), self.missing_shards)
+
 
 @dataclass(frozen=True)
 class HitLists:
@@ -58,6 +61,9 @@ class HitLists:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def _repr_html_(self) -> str:
+        return _hits_html("HitLists", self, self.missing_shards)
+
 
 def as_table(lists: HitLists, n_columns: int) -> Hits:
     """Return equally long lists as a table; `n_columns` is its width where there are no lists."""
@@ -74,3 +80,22 @@ def as_lists(hits: Hits) -> HitLists:
     """Return the rows of a table as lists."""
     n, columns = hits.ids.shape
     return HitLists(np.arange(n + 1, dtype=np.int64) * columns, hits.ids.ravel(), hits.distances.ravel())
+
+
+def _hits_html(title: str, lists: HitLists, missing_shards: tuple[int, ...]) -> str:
+    """Return the first hits of the first queries as a table: ids, each with its distance."""
+    from pyhash import _html
+
+    lengths = np.diff(lists.offsets)
+    n_columns = min(int(lengths.max(initial=0)), _html.N_ROWS)
+    rows = []
+    for query in range(min(len(lists), _html.N_ROWS)):
+        shown = slice(int(lists.offsets[query]), int(lists.offsets[query]) + min(int(lengths[query]), n_columns))
+        hits = zip(lists.ids[shown].tolist(), lists.distances[shown].tolist(), strict=True)
+        cells = [f"{number} ({distance:.4g})" for number, distance in hits]
+        rows.append([query, f"{lengths[query]:,}", *cells, *[""] * (n_columns - len(cells))])
+    header = ["query", "hits", *range(1, n_columns + 1)]
+    parts = [_html.table(header, rows, "by rank: id (distance)"), _html.more(len(lists))]
+    if missing_shards:
+        parts.append(_html.note(f"not searched: shards {', '.join(map(str, missing_shards))}"))
+    return _html.section(f"{title} of {len(lists):,} queries", *parts)

@@ -193,7 +193,20 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # Each folder and module of the package has a layer of its own, lowest first; a layer imports from those before it.
 LAYERS = [
-    *("_lazy", "_extras", "errors", "_inputs", "_core", "codes", "_files", "search", "interop", "index"),
+    *(
+        "_lazy",
+        "_extras",
+        "errors",
+        "_html",
+        "_inputs",
+        "_frames",
+        "_core",
+        "codes",
+        "_files",
+        "search",
+        "interop",
+        "index",
+    ),
     *(
         "encoders",
         "datasets",

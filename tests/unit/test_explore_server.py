@@ -21,10 +21,11 @@ from explore_pages import EVALUATION, N_LONELY, N_PAIRS, encoders, picture, runn
 from PIL import Image
 
 from pyhash.codes import unpack
+from pyhash._html import picture_type
 from pyhash.explore import class_map, serve
 from pyhash.explore.classes import classes_of
 from pyhash.explore.collection import Collection
-from pyhash.explore.pictures import QueryPictures, picture_type
+from pyhash.explore.pictures import QueryPictures
 from pyhash.retriever import Retriever
 
 RED = picture((200, 30, 30))

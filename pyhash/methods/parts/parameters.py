@@ -68,14 +68,22 @@ class Parameters:
         return self
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        with np.printoptions(threshold=8, edgeitems=3):
-            shown = [
-                f"{name}={value!r}"
-                for name, value in self.get_params().items()
-                if not (isinstance(value, (type(None), bool, int, float, str)) and value == defaults[name].default)
-            ]
+        shown = [f"{name}={text}" for name, text, is_default in shown_parameters(self) if not is_default]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def shown_parameters(estimator: Parameters) -> list[tuple[str, str, bool]]:
+    """Return the name and the text of each parameter, and whether it has its default."""
+    defaults = inspect.signature(type(estimator).__init__).parameters
+    with np.printoptions(threshold=8, edgeitems=3):
+        return [
+            (
+                name,
+                repr(value),
+                isinstance(value, (type(None), bool, int, float, str)) and value == defaults[name].default,
+            )
+            for name, value in estimator.get_params().items()
+        ]
 
 
 def store_parameter(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
