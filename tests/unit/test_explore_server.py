@@ -20,8 +20,8 @@ pytest.importorskip("PIL")
 from explore_pages import EVALUATION, N_LONELY, N_PAIRS, encoders, picture, running, small_retriever
 from PIL import Image
 
-from pyhash.codes import unpack
 from pyhash._html import picture_type
+from pyhash.codes import unpack
 from pyhash.explore import class_map, serve
 from pyhash.explore.classes import classes_of
 from pyhash.explore.collection import Collection
