@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with __all__
     from pyhash.encoders.callable_encoder import CallableEncoder as CallableEncoder
     from pyhash.encoders.contract import Encoder as Encoder
     from pyhash.encoders.efficientnet_lite0 import EfficientNetLite0 as EfficientNetLite0
+    from pyhash.encoders.emoji import EmojiImage as EmojiImage
+    from pyhash.encoders.emoji import EmojiText as EmojiText
     from pyhash.encoders.names import ENCODER_NAMES as ENCODER_NAMES
     from pyhash.encoders.names import make_encoder as make_encoder
     from pyhash.encoders.open_clip_encoder import OpenCLIPEncoder as OpenCLIPEncoder
@@ -30,6 +32,8 @@ else:
         "CallableEncoder": "pyhash.encoders.callable_encoder",
         "ENCODER_NAMES": "pyhash.encoders.names",
         "EfficientNetLite0": "pyhash.encoders.efficientnet_lite0",
+        "EmojiImage": "pyhash.encoders.emoji",
+        "EmojiText": "pyhash.encoders.emoji",
         "Encoder": "pyhash.encoders.contract",
         "OpenCLIPEncoder": "pyhash.encoders.open_clip_encoder",
         "SentenceTransformersEncoder": "pyhash.encoders.sentence_transformers_encoder",

@@ -19,6 +19,8 @@ ENCODER_NAMES = {
     "transformers:": "pyhash.encoders.transformers_encoder.TransformersEncoder",
     "open-clip:": "pyhash.encoders.open_clip_encoder.OpenCLIPEncoder",
     "efficientnet-lite0": "pyhash.encoders.efficientnet_lite0.EfficientNetLite0",
+    "emoji-image": "pyhash.encoders.emoji.EmojiImage",
+    "emoji-text": "pyhash.encoders.emoji.EmojiText",
     "timm:": "pyhash.encoders.timm_encoder.TimmEncoder",
     "torchvision:": "pyhash.encoders.torchvision_encoder.TorchvisionEncoder",
 }

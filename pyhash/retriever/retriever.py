@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyhash._inputs.checks import check_bool, check_integer, check_n_bits, is_sparse
+from pyhash._inputs.checks import check_bool, check_choice, check_codes, check_integer, check_n_bits, is_sparse, listed
 from pyhash._inputs.ids import check_ids
 from pyhash._inputs.paths import check_path
 from pyhash.errors import NotFittedError
@@ -330,7 +330,7 @@ class Retriever:
                 batch_size=self._batch_size,
                 progress=progress,
             )
-            self._change(model, encoders, codes, rows, given, from_scratch=True)
+            self._change(model, encoders, codes, self._modalities_in(rows), given, from_scratch=True)
         return self
 
     def partial_learn(
@@ -382,7 +382,7 @@ class Retriever:
             else:
                 online = self._check_online(model)
                 model, codes = learn_further(online, encoders, rows, labels, self._batch_size)
-            self._change(model, encoders, codes, rows, given, from_scratch=False)
+            self._change(model, encoders, codes, self._modalities_in(rows), given, from_scratch=False)
         return self
 
     def _model_like_before(self, views: Mapping[str, Any]) -> HashingMethod:
@@ -467,7 +467,67 @@ class Retriever:
             rows = self._rows("items", items)
             given = self._check_added(True, ids, payload, rows.n)
             codes = encoded(model, self._encoders, rows, self._batch_size, progress)
-            return self._change(model, self._encoders, codes, rows, given, from_scratch=False)
+            return self._change(model, self._encoders, codes, self._modalities_in(rows), given, from_scratch=False)
+
+    def add_codes(
+        self,
+        codes: ArrayLike,
+        ids: ArrayLike | None = None,
+        payload: Any = None,
+        *,
+        modalities: Sequence[str] | None = None,
+    ) -> NDArray[np.int64]:
+        """Add items to the index whose codes are known, such as those that the model has learned.
+
+        Parameters
+        ----------
+        codes : array_like of shape (n, ceil(n_bits / 8)), uint8
+            Packed codes of the model, such as ``model.codes_``.
+        ids, payload
+            As for ``add``.
+        modalities : sequence of str, optional
+            The modalities that the items have, for results to tell; by default all that were learned.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+            The ids.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was learned yet.
+        TypeError, ValueError
+            If `codes` are not packed codes of this length; or as for ``add``.
+        ValueError
+            If `modalities` has a name that is none of the Retriever's, or none.
+        ImportError, IndexLockedError, IndexChangedError
+            As for ``add``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyhash import LEMON, Retriever
+        >>> model = LEMON(n_bits=8).partial_fit({"image": np.eye(4)}, [0, 1, 0, 1])
+        >>> retriever = Retriever({"image": None}, model)
+        >>> retriever.add_codes(model.codes_, payload={"name": ["a", "b", "c", "d"]})
+        array([0, 1, 2, 3])
+        >>> [result.payload["name"] for result in retriever.search(image=np.eye(4)[0], k=2)]
+        ['a', 'c']
+        """
+        with self._changing():
+            model = self._fitted_model()
+            given = check_codes("codes", codes, self.n_bits)
+            names = [name for name in self._encoders if name in model.modalities_] if modalities is None else modalities
+            names = listed("modalities", names, "names")
+            if not names:
+                raise ValueError("modalities must hold at least one name, got none")
+            mask = 0
+            for name in names:
+                mask |= 1 << self.modalities.index(check_choice("modalities", name, self.modalities))
+            masks = np.full(len(given), mask, dtype=np.uint32)
+            added = self._check_added(True, ids, payload, len(given))
+            return self._change(model, self._encoders, given, masks, added, from_scratch=False)
 
     def remove(self, ids: ArrayLike) -> None:
         """Remove items with their payload.
@@ -549,24 +609,28 @@ class Retriever:
         checked = None if ids is None else check_ids(ids, n, unique=True, of="row")
         return checked, None if payload is None else payload_table(payload, n)
 
+    def _modalities_in(self, rows: ItemRows) -> NDArray[np.uint32]:
+        """Return which modalities each row has, as bits in their order."""
+        masks = np.zeros(rows.n, dtype=np.uint32)
+        for position, name in enumerate(self._encoders):
+            masks |= rows.has(name).astype(np.uint32) << np.uint32(position)
+        return masks
+
     def _change(
         self,
         model: HashingMethod,
         encoders: EncoderSet,
         codes: NDArray[np.uint8],
-        rows: ItemRows,
+        masks: NDArray[np.uint32],
         added: tuple[NDArray[np.int64] | None, Any] | None,
         *,
         from_scratch: bool,
     ) -> NDArray[np.int64]:
-        """Take a model and encoders, and the codes of rows with `added` ids and payload, where there are some."""
+        """Take a model and encoders, and the codes of rows with the modalities of `masks`, with `added` ids and payload, where there are some."""
         catalogue, ids = self._catalogue, np.empty(0, dtype=np.int64)
         if added is not None:
             given, payload = added
-            ids = next_ids(catalogue.ids[-1:].tolist(), rows.n) if given is None else given
-            masks = np.zeros(rows.n, dtype=np.uint32)
-            for position, name in enumerate(encoders):
-                masks |= rows.has(name).astype(np.uint32) << np.uint32(position)
+            ids = next_ids(catalogue.ids[-1:].tolist(), len(codes)) if given is None else given
             catalogue = catalogue.added(ids, masks, payload)
         with self._moment:
             if from_scratch:
