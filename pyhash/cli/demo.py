@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -17,8 +18,9 @@ from pyhash import evaluation, plotting
 from pyhash._inputs.labels import one_hot
 from pyhash.cli import argument_types as types
 from pyhash.cli.charts import require_charts
-from pyhash.cli.model_folder import MODELS, Catalogue, ModelFolder, Picture, staged, write_json, write_model_folder
 from pyhash.cli.parser import CommandParser
+from pyhash.cli.scores import retrieval_scores
+from pyhash.cli.staged_folder import staged
 from pyhash.codes import pack
 from pyhash.datasets import Dataset, load_emoji
 from pyhash.index import CodeIndex
@@ -26,16 +28,23 @@ from pyhash.methods import make_method
 from pyhash.methods.contract import HashingMethod
 from pyhash.methods.online import OnlineMethod
 from pyhash.methods.recipes import parse_name
+from pyhash.retriever import Retriever
+from pyhash.retriever.manifest import is_own_file
+from pyhash.retriever.payload_tables import arrow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from pyhash._inputs.checks import Features
 
+# The view of the data that is each modality.
+_VIEWS = {"image": "image_deep", "text": "text_deep"}
+_ENCODERS = {"image": "emoji-image", "text": "emoji-text"}
 # Direction of each query modality; a code that is searched stands for both modalities of its pair.
-_DIRECTIONS = {"image_deep": "image->text", "text": "text->image"}
+_DIRECTIONS = {"image": "image->text", "text": "text->image"}
 _PROTOCOL = evaluation.Protocol.preset("shoh")
 _RELEVANCE = "level2"
+_LABELS = "subgroup"  # the column of the payload that is the same
 # Codes of classes tie for all items of a class, hence ties by expectation.
 _SAME_PROTOCOL = evaluation.Protocol(ties="expected")
 _N_ANSWERS = 10
@@ -43,6 +52,9 @@ _N_EXAMPLES = 12
 _N_SHOWN = 6
 _ROUNDS_CHART = "map_by_round.png"
 _CURVE_CHART = "precision_recall.png"
+_RESULTS = "results.json"
+# Of this command as it was before folders of Retrievers.
+_EARLIER = ("model.npz", "model.safetensors", "catalogue.json")
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ def add_arguments(parser: CommandParser) -> None:
     parser.description = (
         "Learn 8,000 image-text pairs in chunks with each method, measure retrieval after every chunk, and answer "
         "twelve text queries with the last method. The model and the index of the last method, and charts of all "
-        "methods, are written to a folder that `pyhash search` reads."
+        "methods, are written to a folder that `pyhash search` and `pyhash explore` read."
     )
     parser.examples = ("pyhash demo --methods lemon --no-charts --out my-demo",)
     parser.add_argument(
@@ -126,15 +138,17 @@ def learn_and_answer(
     twice = [name for name in methods if methods.count(name) > 1]
     if twice:
         raise ValueError(f"--methods must name every method once, got {twice[0]} twice")
+    arrow()  # noticed before any work where it is missing
     data = load_emoji()
-    views = {name: data.views[name] for name in _DIRECTIONS}
+    data = replace(data, views={modality: data.views[view] for modality, view in _VIEWS.items()})
     # Make all models first: wrong names and missing extras are noticed before any work.
     for name in methods:
         parse_name("methods", name)
     models = {
-        name: make_method(name, n_bits=n_bits, seed=seed, views=views, hierarchy=data.hierarchy) for name in methods
+        name: make_method(name, n_bits=n_bits, seed=seed, views=data.views, hierarchy=data.hierarchy)
+        for name in methods
     }
-    with staged(out, owned=(_ROUNDS_CHART, _CURVE_CHART, *MODELS)) as stage:
+    with staged(out, _is_owned) as stage:
         queries = data.split(split)[1]
         print(f"{data}\nsplit '{split}': {len(data) - len(queries)} pairs to learn and search, {len(queries)} queries")
         print(f"mAP: {_RELEVANCE} relevance, {_PROTOCOL.describe()}; by weighted distance unless it says plain")
@@ -144,12 +158,12 @@ def learn_and_answer(
         _print_summary(learned)
         _show_examples(data, queries, learned, seed)
 
-        chosen = learned[methods[-1]]
-        write_model_folder(stage, ModelFolder(chosen.model, chosen.index, _catalogue(data, chosen.index)))
-        results = {"n_bits": n_bits, "seed": seed, "split": split, "chunk_size": chunk_size}
+        _write_retriever(data, queries, learned[methods[-1]], stage)
+        results: dict[str, Any] = {"n_bits": n_bits, "seed": seed, "split": split, "chunk_size": chunk_size}
         rounds = {name: [asdict(r) for r in of_method.rounds] for name, of_method in learned.items()}
         same = {name: of_method.same for name, of_method in learned.items()}
-        write_json(stage / "results.json", {**results, "rounds": rounds, f"same_emoji_in_first_{_N_ANSWERS}": same})
+        results |= {"rounds": rounds, f"same_emoji_in_first_{_N_ANSWERS}": same}
+        (stage / _RESULTS).write_text(json.dumps(results, indent=1))
         if charts:
             _draw_rounds(learned, stage / _ROUNDS_CHART)
             _draw_precision_recall(data, queries, learned, stage / _CURVE_CHART)
@@ -175,7 +189,7 @@ def _learn_stream(
     columns = [f"{direction} mAP" for direction in _DIRECTIONS.values()]
     print("  ".join(["pairs", *columns, "learn s", "solve s"]))
     rounds: list[Round] = []
-    chunks = list(data.chunks(size, seed, split=split, views=tuple(_DIRECTIONS), labels=labels))
+    chunks = list(data.chunks(size, seed, split=split, labels=labels))
     # None: only where stderr is a terminal. A bar of a single round shows nothing; deep methods have their own.
     disable = None if isinstance(model, OnlineMethod) else True
     with tqdm(chunks, desc="learning", unit="chunk", disable=disable, leave=False) as bar:
@@ -312,21 +326,40 @@ def _glyph(codepoints: str) -> str:
     return "".join(chr(int(point, 16)) for point in codepoints.split("-"))
 
 
-def _catalogue(data: Dataset, index: CodeIndex) -> Catalogue:
-    subgroups = data.label_names[_RELEVANCE]
-    return Catalogue(
-        modality="text",
-        vocabulary=data.vocabulary,
-        pictures={
-            number: Picture(
-                emoji=_glyph(str(data.items["codepoints"][number])),
-                name=str(data.items["name"][number]),
-                vendor=str(data.items["vendor"][number]),
-                subgroup=subgroups[data.labels[_RELEVANCE][number]],
-            )
-            for number in index.ids.tolist()
-        },
-    )
+def _is_owned(name: str) -> bool:
+    return name in (_ROUNDS_CHART, _CURVE_CHART, *_EARLIER) or is_own_file(name)
+
+
+def _write_retriever(data: Dataset, queries: NDArray[np.int64], result: MethodResult, folder: Path) -> None:
+    """Write model, index and what to show of each picture, with the last scores."""
+    ids = result.index.ids
+    subgroups = data.labels[_RELEVANCE]
+    payload = {
+        "emoji": [_glyph(str(points)) for points in data.items["codepoints"][ids]],
+        "name": data.items["name"][ids].tolist(),
+        "text": data.items["text"][ids].tolist(),
+        "vendor": data.items["vendor"][ids].tolist(),
+        _LABELS: [data.label_names[_RELEVANCE][label] for label in subgroups[ids]],
+    }
+    with Retriever(_ENCODERS, result.model) as retriever:
+        retriever.add_codes(result.index.codes, ids, payload)
+        retriever.save(folder)
+        relevance = (subgroups[queries], subgroups[ids])
+        directions: dict[str, Any] = {modality: {} for modality in _DIRECTIONS}
+        for modality in _DIRECTIONS:
+            projections = result.model.project(data.views[modality][queries], modality=modality)
+            for distance, metric, rows in (
+                ("plain", "hamming", pack(projections)),
+                ("weighted", "weighted_hamming", projections),
+            ):
+                directions[modality][distance] = retrieval_scores(rows, result.index, relevance, _PROTOCOL, metric)
+        rounds = [
+            {"n_seen": each.n_seen, **{name: each.scores[_weighted(to)] for name, to in _DIRECTIONS.items()}}
+            for each in result.rounds
+        ]
+        retriever.write_evaluation(
+            {"rows": len(queries), "labels": _LABELS, "directions": directions, "rounds": rounds}
+        )
 
 
 def _draw_rounds(learned: dict[str, MethodResult], path: Path) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from pyhash import evaluation
 from pyhash.cli import argument_types as types
 from pyhash.cli.columns import read_columns
 from pyhash.cli.data_arguments import add_data_arguments, open_rows, values_checked
@@ -21,17 +18,16 @@ from pyhash.cli.protocols import protocol_of
 from pyhash.cli.relevant_labels import indexed_labels, label_arrays, labels_of
 from pyhash.cli.retriever_folder import kinds_of, open_retriever
 from pyhash.cli.rows import Rows, joined
+from pyhash.cli.scores import TOP_N, retrieval_scores
 from pyhash.evaluation import Protocol
 from pyhash.retriever import Retriever
 
-_TOP_N = 10
-_CURVE_POINTS = 100
 _COLUMNS = {
     "map": "mAP",
     "ndcg": "nDCG",
     "mrr": "MRR",
-    f"precision_at_{_TOP_N}": f"P@{_TOP_N}",
-    f"recall_at_{_TOP_N}": f"R@{_TOP_N}",
+    f"precision_at_{TOP_N}": f"P@{TOP_N}",
+    f"recall_at_{TOP_N}": f"R@{TOP_N}",
 }
 
 
@@ -119,8 +115,8 @@ def _directions(
         codes = np.concatenate([retriever.encode(part) for part in parts])
         projections = np.concatenate([retriever.project(part) for part in parts])
         found["+".join(modalities)] = {
-            "plain": _scores(codes, index, relevance, protocol, "hamming"),
-            "weighted": _scores(projections, index, relevance, protocol, "weighted_hamming"),
+            "plain": retrieval_scores(codes, index, relevance, protocol, "hamming"),
+            "weighted": retrieval_scores(projections, index, relevance, protocol, "weighted_hamming"),
         }
     return found
 
@@ -128,25 +124,6 @@ def _directions(
 def _sets(modalities: Iterable[str]) -> list[tuple[str, ...]]:
     each: list[tuple[str, ...]] = [(name,) for name in modalities]
     return each if len(each) == 1 else [*each, tuple(modalities)]
-
-
-def _scores(queries: Any, index: Any, relevance: Sequence[Any], protocol: Protocol, metric: Any) -> dict[str, Any]:
-    arguments = (queries, index.codes, *relevance)
-    options = {"metric": metric, "n_bits": index.n_bits, "protocol": protocol}
-    first = {**options, "top_n": min(_TOP_N, len(index)), "protocol": replace(protocol, cutoff=None)}
-    mean = evaluation.mean_average_precision(*arguments, **options)
-    if math.isnan(mean.value):
-        raise ValueError("queries must share labels with indexed items, none does")
-    curve = evaluation.precision_recall_curve(*arguments, **options)
-    points = np.unique(np.geomspace(1, len(curve.recall), _CURVE_POINTS).round().astype(int)) - 1
-    return {
-        "map": mean.value,
-        "ndcg": evaluation.ndcg(*arguments, **options).value,
-        "mrr": evaluation.mean_reciprocal_rank(*arguments, **options).value,
-        f"precision_at_{_TOP_N}": float(evaluation.precision_at(*arguments, **first).values[0]),
-        f"recall_at_{_TOP_N}": float(evaluation.recall_at(*arguments, **first).values[0]),
-        "curve": {"recall": curve.recall[points].tolist(), "precision": curve.precision[points].tolist()},
-    }
 
 
 def _table_lines(directions: dict[str, dict[str, Any]]) -> list[str]:

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pyhash.cli import argument_types as types
-from pyhash.cli.catalogue_search import search_catalogue
 from pyhash.cli.parser import CommandParser
-from pyhash.cli.retriever_folder import is_retriever, kinds_of, open_retriever
+from pyhash.cli.retriever_folder import kinds_of, open_retriever
 from pyhash.cli.standard_input import read_lines
 from pyhash.retriever import Result, Results, Retriever
 
@@ -59,9 +58,6 @@ def run(arguments: argparse.Namespace) -> None:
     n_given = sum((bool(text), arguments.image is not None, arguments.like is not None))
     if n_given == 0 or (n_given > 1 and arguments.like is not None) or (n_given > 1 and text == types.PIPE):
         arguments.usage_error("give WORDS, --image FILE or both; or --like ID alone; or - alone")
-    if (arguments.folder / "catalogue.json").exists() and not is_retriever(arguments.folder):
-        search_catalogue(arguments.folder, text, k=arguments.k, as_json=arguments.json)
-        return
     with open_retriever(arguments.folder) as retriever:
         options = {
             "k": arguments.k,
