@@ -133,7 +133,7 @@ $(VENV)/vision: | $(VENV)/.torch
 	mv $@.partial $@
 
 # The package in place: Python files are used from the tree, compiled ones are built anew when their sources change.
-$(VENV)/.demo: EXTRAS := plot
+$(VENV)/.demo: EXTRAS := demo
 $(VENV)/.test: EXTRAS := test
 $(VENV)/.lint: EXTRAS := lint,plot,deep
 $(VENV)/.docs: EXTRAS := docs,plot,deep,dask
