@@ -626,7 +626,7 @@ class Retriever:
         *,
         from_scratch: bool,
     ) -> NDArray[np.int64]:
-        """Take a model and encoders, and the codes of rows with the modalities of `masks`, with `added` ids and payload, where there are some."""
+        """Take a model and encoders, and codes with the ids and payload of `added`; `masks` tell their modalities."""
         catalogue, ids = self._catalogue, np.empty(0, dtype=np.int64)
         if added is not None:
             given, payload = added
