@@ -95,7 +95,7 @@ def _projected(modality: str, features: Any) -> NDArray[np.float32]:
 
 @cache
 def _projections() -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    with files("pyhash.encoders").joinpath("data", "emoji_projections.npz").open("rb") as file:
+    with (files("pyhash.encoders") / "data" / "emoji_projections.npz").open("rb") as file:
         stored = np.load(file, allow_pickle=False)
         return {
             modality: (stored[f"{modality}_weights"].astype(np.float32), stored[f"{modality}_bias"])
