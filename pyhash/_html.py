@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 N_ROWS = 10
+N_COLUMNS = 20
 N_TABLE_ROWS = 100  # of a table that is the answer itself
 MAX_TEXT = 200
 MAX_PICTURE_BYTES = 1 << 18

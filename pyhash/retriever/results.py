@@ -94,21 +94,24 @@ class Results(Sequence[Result]):
         from pyhash import _html
 
         shown = self[: _html.N_ROWS]
-        columns = list(shown[0].payload) if shown else []
+        names = list(shown[0].payload)[: _html.N_COLUMNS] if shown else []
+        room = _html.MAX_PICTURE_BYTES * _html.N_ROWS  # for all pictures together
+
+        def cell(name: str, value: Any) -> Any:
+            nonlocal room
+            if not isinstance(value, bytes) or len(value) > room:
+                return value
+            room -= len(value)
+            return _html.picture(value, name)
+
         rows = [
-            [
-                result.rank,
-                f"{result.distance:.6g}",
-                result.id,
-                *(
-                    _html.picture(value, name) if isinstance(value, bytes) else value
-                    for name, value in result.payload.items()
-                ),
-            ]
+            [result.rank, f"{result.distance:.4g}", result.id, *(cell(name, result.payload[name]) for name in names)]
             for result in shown
         ]
-        header = ["rank", "distance", "id", *columns]
-        return _html.section(f"Results with {len(self):,} items", _html.table(header, rows), _html.more(len(self)))
+        parts = [_html.table(["rank", "distance", "id", *names], rows), _html.more(len(self))]
+        if shown and len(shown[0].payload) > len(names):
+            parts.append(_html.note(f"and {len(shown[0].payload) - len(names):,} more columns"))
+        return _html.section(f"Results with {len(self):,} items", *parts)
 
     def to_frame(self, library: Library | None = None) -> Any:
         """Return the items as a data frame of pandas or polars: one row for each, nearest first.

@@ -185,7 +185,7 @@ def test_a_frame_of_the_library_that_is_there(monkeypatch):
         result.to_frame()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def retriever():
     texts = [f"{colour} {i}" for i in range(20) for colour in ("red", "blue")]
     labels = ["red", "blue"] * 20
@@ -230,6 +230,18 @@ def test_results_show_their_payload_and_pictures(retriever):
     assert list(pandas.columns) == ["rank", "id", "distance", "modalities", "picture", EVIL, "payload.id", "none"]
     assert polars["picture"][1] == pictures[1]
     assert polars["modalities"].to_list() == [["text"]] * 14
+
+
+def test_results_with_many_columns_and_large_pictures(retriever):
+    large = picture_bytes() + bytes(_html.MAX_PICTURE_BYTES - 1000)
+    ids = retriever.add({"text": ["red 1"] * 3}, payload={f"column{i:02d}": [large] * 3 for i in range(30)})
+    results = retriever.search(text="red 1", k=3)
+    retriever.remove(ids)
+    page = shown(results, _html.MAX_PICTURE_BYTES * _html.N_ROWS * 4 // 3 + 20_000)
+    assert len(page.pictures) == _html.N_ROWS
+    assert "column19" in page.words
+    assert "column20" not in page.words
+    assert "and 10 more columns" in page.words
 
 
 def test_no_results(retriever):
