@@ -15,7 +15,7 @@ DEMO_OUT ?= pyhash-demo
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 
-.PHONY: demo test test-all lint docs figures bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools browser fuzz fuzz-cpp fuzz-files fuzz-calls fuzz-requests wheel format clean
+.PHONY: demo test test-all lint docs figures notebooks bench bench-large bench-indexes cpp-test cpp-test-aarch64 cpp-tsan cpp-tidy aarch64-tools browser fuzz fuzz-cpp fuzz-files fuzz-calls fuzz-requests wheel format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/pyhash demo --out $(DEMO_OUT)
@@ -73,6 +73,10 @@ docs: $(VENV)/.docs
 # The pictures of displays anew, where they or the built-in data change.
 figures: $(VENV)/.docs
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python docs/figures/displays.py
+
+# The outputs of the notebooks anew; NAME=own-data: of one.
+notebooks: $(VENV)/.test
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tools.site.notebooks $(NAME)
 
 CONFIGURE = $(BIN)/cmake -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 

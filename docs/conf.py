@@ -30,6 +30,7 @@ exclude_patterns = ["**/.ipynb_checkpoints"]
 # Headings down to this level have the anchors that a code host gives them.
 myst_heading_anchors = 4
 nb_execution_mode = "off"
+nb_render_markdown_format = "myst"  # with tables
 
 autodoc_member_order = "groupwise"
 autodoc_typehints_format = "short"
