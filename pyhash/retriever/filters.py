@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._extras import require
-from pyhash.retriever.payload_tables import arrow, holds_nulls_alone
+from pyhash._inputs.named_labels import is_missing
+from pyhash.retriever.payload_tables import ID, arrow, holds_nulls_alone
 
 
 def matching_rows(table: Any, where: object) -> NDArray[np.bool_]:
@@ -47,17 +48,24 @@ def _of_column(compute: Any, name: str, column: Any, values: list[Any]) -> NDArr
     if holds_nulls_alone(pa, kind):
         return _as_mask(compute.is_null(column)) & any(value is None for value in values)
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    of_value = kind.value_type if is_list else kind
+    if not _can_be_compared(compute, pa, of_value):
+        raise ValueError(f"where must be of columns whose values can be compared, {name!r} is of type {kind}")
     try:
-        wanted = pa.array([_plain(value) for value in values], type=kind.value_type if is_list else kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+        given = [_plain(pa, value) for value in values]
+        wanted = pa.array(given, type=of_value)
+        _check_whole(pa, wanted, given)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, OverflowError) as error:
         raise ValueError(f"where[{name!r}] must be a value of the column, of type {kind}, or a list: {error}") from None
     if not is_list:
         return _as_mask(compute.is_in(column, value_set=wanted))
     matching = np.zeros(len(column), dtype=bool)
     start = 0
     for chunk in column.chunks:
-        is_wanted = _as_mask(compute.is_in(compute.list_flatten(chunk), value_set=wanted.filter(wanted.is_valid())))
-        rows = compute.list_parent_indices(chunk).to_numpy()
+        # A null list can have values beneath it, which the one function leaves out and the other counts.
+        there = chunk.drop_null()
+        is_wanted = _as_mask(compute.is_in(compute.list_flatten(there), value_set=wanted.filter(wanted.is_valid())))
+        rows = np.flatnonzero(_as_mask(chunk.is_valid()))[compute.list_parent_indices(there).to_numpy()]
         matching[start + rows[is_wanted]] = True
         start += len(chunk)
     if wanted.null_count:
@@ -65,8 +73,29 @@ def _of_column(compute: Any, name: str, column: Any, values: list[Any]) -> NDArr
     return matching
 
 
-def _plain(value: Any) -> Any:
+def _can_be_compared(compute: Any, pa: Any, kind: Any) -> bool:
+    """Return whether Arrow looks values of a type up among others."""
+    try:
+        compute.is_in(pa.nulls(0, kind), value_set=pa.nulls(0, kind))
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return False
+    return True
+
+
+def _plain(pa: Any, value: Any) -> Any:
+    """Return a value of NumPy as one of Python."""
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return pa.array(np.array([value]))[0].as_py()  # item() gives nanoseconds as integers
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_whole(pa: Any, wanted: Any, given: list[Any]) -> None:
+    """Raise ValueError for a value that an integer or a time cannot hold: Arrow cuts it off, and finds another one."""
+    if not (pa.types.is_integer(wanted.type) or pa.types.is_temporal(wanted.type)):
+        return
+    for held, value in zip(wanted.to_pylist(), given, strict=True):
+        if held != value and not (held is None and is_missing(value)):
+            raise ValueError(f"{value!r} would become {held!r}")
 
 
 def _as_mask(of_arrow: Any) -> NDArray[np.bool_]:
@@ -76,10 +105,9 @@ def _as_mask(of_arrow: Any) -> NDArray[np.bool_]:
 def _of_expression(table: Any, where: Any) -> NDArray[np.bool_]:
     pa = arrow()
     dataset = require("pyarrow.dataset", "filters by an expression", "arrow")
-    row = "pyhash:row"
-    numbered = table.append_column(row, pa.array(np.arange(table.num_rows)))
+    numbered = table.append_column(ID, pa.array(np.arange(table.num_rows)))  # a name that no payload has
     try:
-        kept = dataset.dataset(numbered).to_table(columns=[row], filter=where)[row]
+        kept = dataset.dataset(numbered).to_table(columns=[ID], filter=where)[ID]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError) as error:
         raise ValueError(f"where must be an expression of the columns of the payload: {error}") from None
     matching = np.zeros(table.num_rows, dtype=bool)

@@ -139,7 +139,8 @@ def _family(pa: Any, kind: Any) -> str:
         "floating": t.is_floating(kind),
         "text": t.is_string(kind) or t.is_large_string(kind),
         "bytes": t.is_binary(kind) or t.is_large_binary(kind) or t.is_fixed_size_binary(kind),
-        "timestamp": t.is_timestamp(kind),
+        "timestamp": t.is_timestamp(kind) and kind.tz is None,
+        "timestamp with time zone": t.is_timestamp(kind) and kind.tz is not None,
     }
     return next((name for name, holds in families.items() if holds), str(kind))
 
