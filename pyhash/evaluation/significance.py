@@ -241,7 +241,7 @@ def _bca_ends(means: NDArray[np.float64], scores: NDArray[np.float64], level: fl
     below = (np.mean(means < mean) + np.mean(means <= mean)) / 2
     bias = ndtri(np.clip(below, 0.5 / len(means), 1 - 0.5 / len(means)))
     # Jackknife means differ from their mean by the centered scores times a constant, which cancels.
-    centered = mean - scores
+    centered = (mean - scores) / np.ptp(scores)  # powers of tiny scores would be 0
     acceleration = -np.sum(centered**3) / (6 * np.sum(centered**2) ** 1.5)
     shifted = bias + ndtri(np.array([1 - level, 1 + level]) / 2)
     ends: NDArray[np.float64] = np.quantile(means, ndtr(bias + shifted / (1 - acceleration * shifted)))

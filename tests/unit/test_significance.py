@@ -61,6 +61,11 @@ def test_several_means_have_the_intervals_of_each(rng):
         assert (one.low, one.high) == (pytest.approx(low[j], abs=1e-12), pytest.approx(high[j], abs=1e-12))
 
 
+def test_tiny_scores_have_an_interval():
+    interval = confidence_interval([1e-300, 0, 0, 0])
+    assert 0 <= interval.low <= interval.high <= 1e-300
+
+
 def test_equal_scores_and_empty_queries():
     assert confidence_interval([0.3] * 5).low == confidence_interval([0.3] * 5).high == pytest.approx(0.3)
     with_empty = confidence_interval([np.nan, 0.0, 1.0, np.nan, 0.5])
