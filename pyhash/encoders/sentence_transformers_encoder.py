@@ -45,7 +45,9 @@ class SentenceTransformersEncoder(NetworkEncoder):
         loaded = name_to_load(model, name)
         if loaded is not None:
             hub = HubName.of(loaded)
-            model = library.SentenceTransformer(hub.model, revision=hub.revision, device="cpu").float()
+            model = library.SentenceTransformer(
+                hub.model, revision=hub.revision, device="cpu", trust_remote_code=False
+            ).float()
         elif not isinstance(model, library.SentenceTransformer):
             raise TypeError(f"model must be a str or a SentenceTransformer, got {type(model).__name__}")
         self.name = f"sentence-transformers:{loaded}" if name is None else name

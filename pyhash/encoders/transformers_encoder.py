@@ -61,11 +61,13 @@ class TransformersEncoder(NetworkEncoder):
             raise TypeError("processor must be given with a model that is given, and left out with the name of one")
         if loaded is not None:
             hub = HubName.of(loaded)
-            config = library.AutoConfig.from_pretrained(hub.model, revision=hub.revision)
+            # Left out, transformers would ask in the terminal whether to run code of the repository.
+            options = {"revision": hub.revision, "trust_remote_code": False}
+            config = library.AutoConfig.from_pretrained(hub.model, **options)
             self.kind = _kind_of(config.model_type, kind)
             processors = library.AutoTokenizer if self.kind == "text" else library.AutoImageProcessor
-            processor = processors.from_pretrained(hub.model, revision=hub.revision)
-            model = library.AutoModel.from_pretrained(hub.model, revision=hub.revision).float()
+            processor = processors.from_pretrained(hub.model, **options)
+            model = library.AutoModel.from_pretrained(hub.model, **options).float()
         elif not isinstance(model, library.PreTrainedModel):
             raise TypeError(f"model must be a str or a PreTrainedModel, got {type(model).__name__}")
         else:

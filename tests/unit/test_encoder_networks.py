@@ -232,6 +232,17 @@ def test_digests_of_weights():
     assert len({digest(), *others}) == 5
 
 
+@pytest.mark.parametrize("package", ["transformers", "sentence-transformers"])
+def test_code_of_a_model_is_not_run(package, tmp_path, monkeypatch):
+    # transformers asks in the terminal, and runs it at a "y".
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "config.json").write_text('{"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}')
+    with pytest.raises(ValueError, match="custom code"):
+        make_encoder(f"{package}:{tmp_path}", kind="text")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_wrong_devices_and_models_are_refused(bert):
     with pytest.raises(ValueError, match='device must be "auto" or a torch device that this machine has, got'):
         make_encoder(f"transformers:{bert}", device="nowhere")
