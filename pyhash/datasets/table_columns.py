@@ -245,8 +245,10 @@ def _label(where: str, column: Column, array: Any, first_row: int) -> NDArray[An
     if not (_is_text(kind) or _is_integer(kind)):
         raise TypeError(f"{where} must hold strings or integers to be one label a row, got {array.type}")
     if types.is_integer(kind) and column.class_names is None and not array.null_count:
-        numbers: NDArray[np.int64] = np.asarray(array.to_pylist(), dtype=np.int64)
-        return numbers
+        try:
+            return np.asarray(array.to_pylist(), dtype=np.int64)
+        except OverflowError:
+            raise ValueError(f"{where} must hold labels that int64 can hold, got a greater one") from None
     values = array.to_pylist()
     labels = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
@@ -292,11 +294,17 @@ def _name_of(where: str, column: Column, value: Any, row: int) -> Any:
 
 def _numbers(where: str, array: Any) -> NDArray[Any]:
     """Return numbers; with missing ones, as float64 with NaN in their place."""
+    import pyarrow
     from pyarrow import types
 
     if not (_is_integer(array.type) or types.is_floating(array.type)):
         raise TypeError(f"{where} must hold numbers, got {array.type}")
     if array.null_count:
-        array = array.cast("float64")
+        try:
+            array = array.cast("float64")
+        except pyarrow.ArrowInvalid as error:  # of integers that float64 would round
+            raise ValueError(
+                f"{where} must hold numbers that float64 can hold where some are missing: {error}"
+            ) from None
     numbers: NDArray[Any] = np.array(array.to_numpy(zero_copy_only=False))
     return numbers

@@ -199,6 +199,8 @@ WRONG = [
     ([1.5], "labels", TypeError, "lists of strings or integers to be labels, got double"),
     (["a"], "features", TypeError, "numbers or lists of numbers to be features, got string"),
     (["a"], "number", TypeError, "must hold numbers, got string"),
+    ([2**60 + 1, None], "number", ValueError, "numbers that float64 can hold where some are missing"),
+    (pa.array([2**64 - 1, 1], pa.uint64()), "label", ValueError, "labels that int64 can hold"),
 ]
 
 
