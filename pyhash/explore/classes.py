@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_CLASSES = 200
+MAX_INTEGER = 2**53  # numbers of JavaScript beyond are rounded
 _MAX_LENGTH = 100  # of a value in characters
 
 
@@ -47,7 +48,9 @@ def classes_of(column: str, values: Any) -> Classes | None:
 
     kind, rows = values.type, np.arange(len(values))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        rows = np.concatenate([np.empty(0, np.int64), pc.list_parent_indices(values).to_numpy()])
+        # A null list can have values beneath it, which the one function leaves out and the other counts.
+        rows, values = np.flatnonzero(values.is_valid().to_numpy()), values.drop_null()
+        rows = rows[pc.list_parent_indices(values).to_numpy()]
         values, kind = pc.list_flatten(values), kind.value_type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (is_text or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
@@ -55,10 +58,15 @@ def classes_of(column: str, values: Any) -> Classes | None:
     is_known = values.is_valid().to_numpy()
     rows, values = rows[is_known], values.drop_null()
     distinct = values.unique().to_pylist()
-    if not 2 <= len(distinct) <= min(MAX_CLASSES, len(rows) // 2) or any(len(str(v)) > _MAX_LENGTH for v in distinct):
+    if not 2 <= len(distinct) <= min(MAX_CLASSES, len(rows) // 2) or not all(map(_can_be_sent, distinct)):
         return None
     distinct.sort()
     numbers = pc.index_in(values, value_set=pa.array(distinct, kind)).to_numpy()
     order = np.argsort(numbers, kind="stable")
     ends = np.cumsum(np.bincount(numbers, minlength=len(distinct)))
     return Classes(column, distinct, [np.unique(part) for part in np.split(rows[order], ends[:-1])])
+
+
+def _can_be_sent(value: Any) -> bool:
+    """Return whether the page shows a value whole, and sends it back as it is."""
+    return len(str(value)) <= _MAX_LENGTH and (isinstance(value, str) or abs(value) <= MAX_INTEGER)

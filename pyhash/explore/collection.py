@@ -16,7 +16,7 @@ from pyhash._html import picture_type
 from pyhash.codes import pack, unpack
 from pyhash.encoders import open_picture
 from pyhash.explore.class_map import class_map
-from pyhash.explore.classes import Classes, classes_of
+from pyhash.explore.classes import MAX_INTEGER, Classes, classes_of
 from pyhash.explore.replies import RefusedError
 from pyhash.explore.search_request import SearchRequest
 from pyhash.retriever import Retriever
@@ -176,7 +176,7 @@ class Collection:
             is_picture = {name: isinstance(value, bytes) for name, value in values.items()}
             shown.append(
                 {
-                    "id": str(ids[i]),  # numbers of JavaScript have 53 bits
+                    "id": str(ids[i]),  # see MAX_INTEGER
                     "rank": None if distances is None else i + 1,
                     "distance": None if distances is None else distances[i].item(),
                     "bits": bits[i],
@@ -242,8 +242,10 @@ def _told(call: Callable[[], Any]) -> Any:
 
 def _plain(value: Any) -> Any:
     """Return a value of a payload in JSON types, cut where it is long."""
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return value if abs(value) <= MAX_INTEGER else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):

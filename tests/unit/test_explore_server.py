@@ -405,6 +405,7 @@ def test_long_values_are_cut(retriever):
     assert len(_plain("a" * 5000)) == 1001
     assert len(_plain(list(range(500)))) == 50
     assert _plain(float("inf")) is None
+    assert _plain([2**53, 2**53 + 1]) == [2**53, str(2**53 + 1)]
     assert Collection(retriever, "x").about()["name"] == "x"
 
 
@@ -438,6 +439,11 @@ def test_which_columns_are_classes():
     assert [rows.tolist() for rows in found.rows] == [[1, 4], [0, 3, 5]]
     assert of([[1, 1], [2], None, [], [2, 1], [2]]).rows[0].tolist() == [0, 4]
     assert of([True, False, True, True, False, False]).values == [False, True]
+    assert of([2**60, 1] * 3) is None
+    lists = pa.ListArray.from_arrays(
+        pa.array([0, 2, 4, 6]), pa.array([1, 1, 9, 9, 2, 2]), mask=pa.array([False, True, False])
+    )
+    assert [rows.tolist() for rows in classes_of("c", pa.chunked_array([lists, lists])).rows] == [[0, 3], [2, 5]]
     assert of(["a"] * 6) is None
     assert of(list("abcdef")) is None
     assert of([0.5, 0.5, 1.0, 1.0, 1.0, 1.0]) is None
