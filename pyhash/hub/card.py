@@ -38,7 +38,9 @@ def model_card(model: HashingMethod | Retriever, repo_id: str, *, license: str |
     NotFittedError
         If nothing was learned yet.
     TypeError
-        If `model` is neither a model nor a retriever.
+        If `model` is neither a model nor a retriever, or `license` is not a string.
+    ValueError
+        If `repo_id` cannot be the name of a repository, or `license` is of several lines.
     ImportError
         If huggingface_hub is not installed.
 
@@ -54,6 +56,11 @@ def model_card(model: HashingMethod | Retriever, repo_id: str, *, license: str |
     """
     hub = require("huggingface_hub", "model cards", EXTRA)
     check_model("model", model)
+    hub.utils.validate_repo_id(repo_id)
+    if license is not None and not isinstance(license, str):
+        raise TypeError(f"license must be a string, got {type(license).__name__}")
+    if license is not None and license.splitlines() != [license]:
+        raise ValueError(f"license must be an identifier in one line, got {license!r}")
     learned = _learned(model)
     metadata = hub.ModelCardData(library_name="pyhash", license=license, tags=list(_TAGS)).to_yaml()
     parts = [
@@ -126,7 +133,8 @@ def _use(model: HashingMethod | Retriever, learned: HashingMethod, repo_id: str)
 
 
 def _table(columns: Sequence[str], rows: Any) -> str:
-    lines = [columns, ["--"] * len(columns), *([str(cell) for cell in row] for row in rows)]
+    # A cell is one line.
+    lines = [columns, ["--"] * len(columns), *([" ".join(str(cell).split()) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CARD = "README.md"
 MODEL, DEEP_MODEL = "model.npz", "model.safetensors"
 # A repository may hold anything; no more than this is sent for, and none of it is code.
-_RETRIEVER_FILES = ["retriever.json", "evaluation.json", "*.npz", "*.npy", "*.safetensors", "*.arrow", "*.json"]
+_FILES = ["*.npz", "*.npy", "*.safetensors", "*.arrow", "*.json"]
 
 
 def push_to_hub(
@@ -38,6 +38,8 @@ def push_to_hub(
     endpoint: str | None = None,
 ) -> str:
     """Write a model or a retriever to a repository of the Hub, in one commit.
+
+    The branch then holds these files alone; others that it had are in its history.
 
     Parameters
     ----------
@@ -181,7 +183,7 @@ def from_hub(
             revision=revision,
             local_dir=folder,
             local_files_only=local_files_only,
-            allow_patterns=_RETRIEVER_FILES,
+            allow_patterns=_FILES,
         )
     )
     if (path / "retriever.json").exists():

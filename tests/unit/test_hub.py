@@ -174,6 +174,19 @@ def test_the_card_says_what_was_learned(model):
     assert "model = from_hub('me/birds')" in card
 
 
+def test_a_card_has_the_lines_of_its_own_form_alone():
+    model = pyhash.LEMON(n_bits=8).partial_fit({"a|b\n---\nlicense: mit": EYE}, LABELS)
+    card = model_card(model, REPO)
+    assert "| a\\|b --- license: mit | 4 |" in card
+    assert card.splitlines().count("---") == 2
+    with pytest.raises(ValueError, match="license must be an identifier in one line"):
+        model_card(model, REPO, license="mit\n---")
+    with pytest.raises(TypeError, match="license must be a string, got int"):
+        model_card(model, REPO, license=5)
+    with pytest.raises(ValueError, match="Repo id"):
+        model_card(model, "me/birds\n# Birds")
+
+
 def test_the_card_of_a_retriever_has_encoders_and_scores(retriever):
     card = model_card(retriever, REPO)
     assert "LEMON, a retriever of" in card
