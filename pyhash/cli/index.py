@@ -160,9 +160,12 @@ def _stats(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    # Opening reads and checks all that is not of the index.
-    with _opened(arguments.folder, read_only=True) as (index, _):
+    with _opened(arguments.folder, read_only=True) as (index, retriever):
         index.verify()
+        if retriever is not None:
+            # To open it was to read and check all but the index and these two.
+            read_columns(arguments.folder)
+            _ = retriever.evaluation
         print(f"{arguments.folder} is whole: {len(index):,} items")
 
 

@@ -142,7 +142,7 @@ def from_hub(
         Where to keep the files. A retriever can be changed only there: without it, files stay in the cache of
         huggingface_hub, and the retriever is read-only.
     backbones : mapping of str to torch Module, optional
-        As for ``pyhash.load``.
+        As for ``pyhash.load`` and ``Retriever.open``.
     encoders : mapping of str to Encoder, optional
         As for ``Retriever.open``.
     token : str or bool, optional
@@ -161,7 +161,7 @@ def from_hub(
     ModelFormatError
         If the repository holds neither, or its files are damaged.
     TypeError
-        If `backbones` are given for a retriever, or `encoders` for a model.
+        If `encoders` are given for a model; if `backbones` do not fit the model.
     ImportError
         If huggingface_hub is not installed, or another package that the model needs.
     huggingface_hub.errors.RepositoryNotFoundError
@@ -187,9 +187,7 @@ def from_hub(
         )
     )
     if (path / "retriever.json").exists():
-        if backbones is not None:
-            raise TypeError(f"backbones must be left out: {repo_id} holds a retriever, not a model")
-        return Retriever.open(path, encoders=encoders, read_only=folder is None)
+        return Retriever.open(path, encoders=encoders, backbones=backbones, read_only=folder is None)
     for name in (MODEL, DEEP_MODEL):
         if (path / name).exists():
             if encoders is not None:

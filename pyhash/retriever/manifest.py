@@ -75,6 +75,8 @@ class RetrieverManifest:
         The generation of the index.
     model, items : str
         Names of files.
+    model_crc, items_crc : int
+        The crc32 of these files.
     n_bits, seed, batch_size : int
     method : str
         Its name.
@@ -90,6 +92,8 @@ class RetrieverManifest:
     index_generation: int
     model: str
     items: str
+    model_crc: int
+    items_crc: int
     n_bits: int
     method: str
     seed: int
@@ -107,6 +111,8 @@ class RetrieverManifest:
         # The names become paths: only those that a writer makes are accepted.
         _check_name("model", self.model, _MODEL_FILE)
         _check_name("items", self.items, _ITEMS_FILE)
+        check_integer("model_crc", self.model_crc, 0, 0xFFFF_FFFF)
+        check_integer("items_crc", self.items_crc, 0, 0xFFFF_FFFF)
         if not isinstance(self.method, str):
             raise TypeError(f"method must be a str, got {self.method!r}")
         modalities = [encoder.modality for encoder in self.encoders]

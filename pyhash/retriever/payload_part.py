@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._files.atomic import atomic_file
+from pyhash._files.checksum import file_checksum
 from pyhash._inputs.checks import check_integer
 from pyhash.errors import ModelFormatError
 from pyhash.retriever.payload_tables import ID, arrow
 
 _BATCH = 65_536  # rows of a record batch
-_BLOCK = 1 << 20  # bytes read at once
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class PayloadPart:
             with pa.ipc.new_file(pa.PythonFile(_Kept(file), mode="w"), table.schema) as writer:
                 writer.write_table(table, max_chunksize=_BATCH)
             file.flush()
-            n_bytes, crc = _checksum(folder / Path(file.name).name)
+            n_bytes, crc = file_checksum(folder / Path(file.name).name)
         return StoredPart(self.number, len(self), n_bytes, crc)
 
     @classmethod
@@ -120,7 +119,7 @@ class PayloadPart:
         """
         pa = arrow()
         path = folder / stored.file
-        if path.stat().st_size != stored.n_bytes or (check and _checksum(path) != (stored.n_bytes, stored.crc)):
+        if path.stat().st_size != stored.n_bytes or (check and file_checksum(path) != (stored.n_bytes, stored.crc)):
             raise ModelFormatError(f"{path} is damaged: its size or crc32 is not that in the manifest")
         try:
             with pa.memory_map(str(path)) as source:
@@ -157,12 +156,3 @@ class _Kept:
 
     def close(self) -> None:
         """Leave the file open: ``atomic_file`` waits until it is on disk."""
-
-
-def _checksum(path: Path) -> tuple[int, int]:
-    """Return the size and the crc32 of a file."""
-    n_bytes = crc = 0
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            n_bytes, crc = n_bytes + len(block), zlib.crc32(block, crc)
-    return n_bytes, crc

@@ -873,6 +873,7 @@ class Retriever:
         path: str | os.PathLike[str],
         *,
         encoders: Mapping[str, Encoder | str | None] | None = None,
+        backbones: Mapping[str, Any] | None = None,
         read_only: bool = False,
         mmap: bool = False,
     ) -> Self:
@@ -884,6 +885,8 @@ class Retriever:
         encoders : mapping of str to Encoder, str or None, optional
             Encoders to use in place of those that the folder names. Needed for those that cannot be made by name, such
             as functions. The others are made when they are first used.
+        backbones : mapping of str to torch Module, optional
+            For deep methods trained behind networks of your own: those networks by modality, as ``load`` takes them.
         read_only : bool
             Whether to read only, also while another process writes. Readers take no lock.
         mmap : bool
@@ -899,8 +902,9 @@ class Retriever:
         TypeError
             If `path` is not a path, or `read_only` or `mmap` not a bool.
             If `encoders` is not a mapping of str to Encoder, str or None.
+            If a backbone is missing or is not a torch Module, or if the method takes none.
         ValueError
-            If `encoders` has a modality that the folder has not.
+            If `encoders` has a modality that the folder has not, or `backbones` one that was not learned.
         ModelFormatError
             If it is no folder of a Retriever, or a file is missing, damaged or written by a newer version.
         ImportError
@@ -919,7 +923,7 @@ class Retriever:
         """
         folder = check_path("path", path).absolute()
         read_only, mmap = check_bool("read_only", read_only), check_bool("mmap", mmap)
-        files = RetrieverFiles.open(folder, encoders=encoders, read_only=read_only, mmap=mmap)
+        files = RetrieverFiles.open(folder, encoders=encoders, backbones=backbones, read_only=read_only, mmap=mmap)
         content = files.committed_content
         retriever = cls.__new__(cls)
         retriever._take(content.encoders, content.model, content.catalogue, files.index, content.method)

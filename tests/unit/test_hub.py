@@ -145,8 +145,6 @@ def test_wrong_repositories_and_arguments(hub, model, retriever):
     with pytest.raises(ModelFormatError, match=r"has no retriever.json, model.npz or model.safetensors"):
         pull(hub)
     push(hub, retriever)
-    with pytest.raises(TypeError, match="backbones must be left out: me/birds holds a retriever"):
-        pull(hub, backbones={})
 
 
 def test_what_cannot_be_pushed_sends_nothing(hub, model):

@@ -259,14 +259,10 @@ def test_damage_is_told(folder):
             flipped = bytearray(whole)
             flipped[position] ^= 1 << position % 8
             damaged[f"bit of byte {position}"] = bytes(flipped)
-        for what, content in damaged.items():
+        for content in damaged.values():
             (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
-            try:
-                # What no reader looks at, such as the date of a member of a zip file, may be anything.
-                assert answers(Retriever.open(folder, read_only=True)) == before, (name, what)
-                assert what.startswith("bit"), (name, what)
-            except ModelFormatError:
-                pass
+            with pytest.raises(ModelFormatError):
+                Retriever.open(folder, read_only=True).index.verify()
         (folder / name).write_bytes(whole)
     assert answers(Retriever.open(folder, read_only=True)) == before
 
@@ -304,3 +300,25 @@ def test_names_of_a_folder_run_no_code(folder):
     opened = Retriever.open(folder, read_only=True)
     with pytest.raises(ValueError, match="os:system"):
         opened.search(text="cat")
+
+
+@pytest.mark.filterwarnings("ignore::pyhash.deep.CollapseWarning")
+def test_networks_of_ones_own_are_given_to_open(tmp_path):
+    torch = pytest.importorskip("torch")
+    from pyhash.deep import SDCH, TrainingOptions
+
+    rng = np.random.default_rng(0)
+    kinds = np.arange(24) % 2
+    items = {
+        "a": np.float32(rng.normal(size=(24, 6)) + kinds[:, None]),
+        "b": np.float32(kinds[:, None] + np.eye(24, 4)),
+    }
+    options = TrainingOptions(epochs=1, batch_size=8, validation_fraction=0.0)
+    method = SDCH(8, training=options, backbones={"a": torch.nn.Linear(6, 5)})
+    with Retriever({"a": None, "b": None}, method, 8).learn(items, kinds, add=True) as retriever:
+        retriever.save(tmp_path / "r")
+        ids = retriever.search(a=items["a"][0], k=5).ids.tolist()
+    with pytest.raises(TypeError, match="backbones"):
+        Retriever.open(tmp_path / "r")
+    with Retriever.open(tmp_path / "r", backbones={"a": torch.nn.Linear(6, 5)}) as again:
+        assert again.search(a=items["a"][0], k=5).ids.tolist() == ids
