@@ -590,7 +590,9 @@ except KeyboardInterrupt:
 @contextmanager
 def process(folder, open_browser):
     command = [sys.executable, "-c", _SERVE, str(folder), str(int(open_browser))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+    # Of tests in the background, the shell ignores Ctrl-C, which children inherit.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heeding) as started:
         try:
             yield started
         finally:
