@@ -14,7 +14,7 @@ from pyhash.explore.server import ExploreServer
 from pyhash.retriever import Retriever
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 200), "yellow": (230, 210, 40)}
-GLYPHS = {"red": "🍎", "green": "🥦", "blue": "🫐", "yellow": "🍋"}
+GLYPHS = {"red": "✂", "green": "🥦", "blue": "🫐", "yellow": "🍋"}
 N_PAIRS, N_LONELY = 40, 8
 EVALUATION = {
     "rows": 48,

@@ -6,7 +6,8 @@ import { answerChart, differences, differenceTable, distanceBar, queryChart } fr
 import { html, shown } from "./elements.js";
 
 const DISTANCES = { weighted: "Weighted distance", plain: "Plain distance" };
-const GLYPH = /^(?:\p{Emoji_Presentation}|\p{Emoji}\uFE0F|\p{Regional_Indicator}|[#*\d]\uFE0F?\u20E3)[\p{Emoji}\p{Emoji_Modifier}\u200D\uFE0F\u{E0020}-\u{E007F}]*$/u;
+// Also those that are text unless U+FE0F follows, such as scissors: data often leaves it out.
+const GLYPH = /^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|[#*\d]\uFE0F?\u20E3)[\p{Emoji}\p{Emoji_Modifier}\u200D\uFE0F\u{E0020}-\u{E007F}]*$/u;
 
 /** Return the answers by each distance: one column, or two side by side. */
 export function showAnswers(state, found) {
@@ -53,7 +54,7 @@ function card(state, query, answer, largest) {
   const pictures = answer.pictures.map((column) => html("img", { src: pictureOfItem(answer.id, column), alt: `${column} of ${name}`, loading: "lazy" }));
   const more = writeAddress({ ...state, view: "search", words: {}, pictures: {}, like: answer.id });
   const content = [
-    html("div", { class: "seen" }, pictures, glyph ? html("span", { class: "glyph" }, glyph) : null),
+    html("div", { class: "seen" }, pictures, glyph ? html("span", { class: "glyph" }, /^.$/u.test(glyph) ? `${glyph}\uFE0F` : glyph) : null),
     html("p", { class: "title" }, answer.rank === null ? null : html("span", { class: "rank" }, `${answer.rank}.`), ` ${name}`),
   ];
   if (rest.length) {
@@ -61,7 +62,7 @@ function card(state, query, answer, largest) {
   }
   if (query) {
     const differing = differences(query, answer.bits);
-    const distance = `distance ${shown(answer.distance)}, ${differing.length} of ${answer.bits.length} bits`;
+    const distance = `distance ${shown(answer.distance)}, ${differing.length} of ${answer.bits.length} bits ${differing.length === 1 ? "differs" : "differ"}`;
     content.push(html("p", { class: "distance" }, distance), distanceBar(differing, largest), answerChart(query, answer.bits, differing));
     if (differing.length) content.push(differenceTable(differing));
   }

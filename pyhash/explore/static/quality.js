@@ -20,7 +20,7 @@ export async function showQuality(place, about) {
     Object.entries(distances).map(([distance, scores]) => ({ modality, distance, scores })));
   const width = place.clientWidth > 1000 ? (place.clientWidth - 32) / 2 : place.clientWidth;
   const charts = html("div", { class: "charts" });
-  const content = [html("p", {}, `Measured by searching ${counted(evaluation.rows, "item")}. Relevance: ${evaluation.labels}.`), table(rows)];
+  const content = [html("p", {}, `Measured with ${counted(evaluation.rows, "query", "queries")}. An item is relevant if it shares the label: ${evaluation.labels}.`), table(rows)];
   const curves = rows.filter(({ scores }) => scores.curve).map(({ modality, distance, scores }) => ({
     name: `${modality}, ${distance}`,
     points: scores.curve.recall.map((recall, i) => [recall, scores.curve.precision[i]]),
