@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyhash._extras import require
 from pyhash._inputs.named_labels import is_missing
-from pyhash.retriever.payload_tables import ID, arrow, holds_nulls_alone
+from pyhash.retriever.payload_tables import ID, arrow, holds_nulls_alone, is_list
 
 
 def matching_rows(table: Any, where: object) -> NDArray[np.bool_]:
@@ -47,8 +47,7 @@ def _of_column(compute: Any, name: str, column: Any, values: list[Any]) -> NDArr
     kind = column.type
     if holds_nulls_alone(pa, kind):
         return _as_mask(compute.is_null(column)) & any(value is None for value in values)
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    of_value = kind.value_type if is_list else kind
+    of_value = kind.value_type if is_list(pa, kind) else kind
     if not _can_be_compared(compute, pa, of_value):
         raise ValueError(f"where must be of columns whose values can be compared, {name!r} is of type {kind}")
     try:
@@ -57,7 +56,7 @@ def _of_column(compute: Any, name: str, column: Any, values: list[Any]) -> NDArr
         _check_whole(pa, wanted, given)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, OverflowError) as error:
         raise ValueError(f"where[{name!r}] must be a value of the column, of type {kind}, or a list: {error}") from None
-    if not is_list:
+    if of_value is kind:
         return _as_mask(compute.is_in(column, value_set=wanted))
     matching = np.zeros(len(column), dtype=bool)
     start = 0

@@ -117,7 +117,13 @@ def fitted(table: Any, schema: Any) -> tuple[Any, Any]:
 
 def holds_nulls_alone(pa: Any, kind: Any) -> bool:
     """Return whether values of a type are null, or lists of such, which were without any item so far."""
-    return bool(pa.types.is_null(kind) or (pa.types.is_list(kind) and holds_nulls_alone(pa, kind.value_type)))
+    return bool(pa.types.is_null(kind) or (is_list(pa, kind) and holds_nulls_alone(pa, kind.value_type)))
+
+
+def is_list(pa: Any, kind: Any) -> bool:
+    """Return whether values of a type are lists, whatever their offsets."""
+    t = pa.types
+    return bool(t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind))
 
 
 def _cast(pa: Any, name: str, column: Any, known: Any) -> Any:
@@ -132,7 +138,7 @@ def _cast(pa: Any, name: str, column: Any, known: Any) -> Any:
 def _family(pa: Any, kind: Any) -> str:
     """Return what values of a type are, whatever their width."""
     t = pa.types
-    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
+    if is_list(pa, kind):
         return f"list of {_family(pa, kind.value_type)}"
     families = {
         "integer": t.is_integer(kind),

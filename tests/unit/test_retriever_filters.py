@@ -81,3 +81,12 @@ def test_times_with_and_without_a_zone_do_not_mix():
     with_zone = pa.table({"t": pa.array([0], pa.timestamp("us", "UTC"))})
     with pytest.raises(TypeError, match="'t'"):
         fitted(pa.table({"t": [NEW_YEAR]}), with_zone.schema)
+
+
+@pytest.mark.parametrize("of_lists", [pa.list_, pa.large_list])
+def test_lists_that_were_all_empty_take_any_values(of_lists):
+    empty = pa.table({"c": pa.array([[], None], of_lists(pa.null()))})
+    assert rows_with(empty["c"], "x") == []
+    assert rows_with(empty["c"], None) == [1]
+    fits, schema = fitted(pa.table({"c": pa.array([["x"]], of_lists(pa.string()))}), empty.schema)
+    assert fits["c"].type == schema.field("c").type == of_lists(pa.string())
