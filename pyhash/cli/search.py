@@ -131,7 +131,7 @@ def where_of(retriever: Retriever, conditions: Sequence[tuple[str, str]]) -> dic
 def _value(kind: Any, column: str, text: str) -> Any:
     from pyarrow import types as arrow
 
-    kind = kind.value_type if arrow.is_list(kind) or arrow.is_dictionary(kind) else kind
+    kind = kind.value_type if arrow.is_list(kind) or arrow.is_large_list(kind) else kind
     try:
         if arrow.is_boolean(kind):
             return {"true": True, "false": False}[text.lower()]

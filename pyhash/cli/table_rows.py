@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyhash._inputs.checks import check_choice
+from pyhash._inputs.ids import MAX_ID
 from pyhash.cli.columns import Columns
 from pyhash.cli.dataset_rows import payload_values
 from pyhash.cli.rows import Rows, RowSource
@@ -127,6 +128,8 @@ class TableRows(RowSource):
         ids = np.asarray(values)
         if ids.dtype.kind not in "iu":
             raise ValueError(f"--ids must name a column of integers, got {self._ids!r} of {ids.dtype} in {self.name}")
+        if ids.size and int(ids.max()) > MAX_ID:
+            raise ValueError(f"--ids must name integers that fit int64, got {ids.max()} in {self.name}")
         return ids.astype(np.int64)
 
     def _shown_path(self, path: str) -> str:

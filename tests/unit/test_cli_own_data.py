@@ -205,6 +205,23 @@ def test_learn_into_an_empty_folder_and_through_a_link(run, place, tmp_path):
         assert sorted(os.listdir(tmp_path)) == ["link", "real"]
 
 
+def test_ids_and_filters_of_wide_types(run, tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {"text": ["red", "blue"] * 2, "label": ["r", "b"] * 2, "small": range(4)}
+    columns["ids"] = pa.array([2**63, 1, 2, 3], pa.uint64())
+    columns["tags"] = pa.array([[1], [2], [1, 2], []], pa.large_list(pa.int64()))
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    options = ["--view", "text=text", "--bits", "8", "--labels", "label", "--add", "--out", tmp_path / "model"]
+    code, _, err = run("learn", tmp_path / "rows.parquet", *options, "--ids", "ids")
+    assert code == 1
+    assert "--ids must name integers that fit int64, got 9223372036854775808" in err
+    assert run("learn", tmp_path / "rows.parquet", *options, "--payload", "tags")[0] == 0
+    code, out, _ = run("search", tmp_path / "model", "red", "--where", "tags=2", "--json")
+    assert {hit["id"] for hit in json.loads(out)["hits"]} == {1, 2}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
