@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from killed_writers import die_at_step, fork, was_killed
 
 from pyhash.index.directory import IndexDirectory
 from pyhash.index.segment_files import SegmentContent, Tables
@@ -74,19 +75,6 @@ def opened(path):
     if (path / "manifest.json").exists():
         return IndexDirectory.open(path)
     return IndexDirectory.create(path, N_BITS)
-
-
-def fork(function):
-    """Runs the function in a child that ends with it."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            function()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
 
 
 def assert_whole(path):
@@ -176,24 +164,6 @@ def test_kills_at_random_moments(tmp_path):
     assert_goes_on(path)
 
 
-def kill_oneself_at(call):
-    """Ends the process at its `call`-th step on the disk, before the step is done."""
-    n_calls = 0
-
-    def dying(function):
-        def step(*args, **kwargs):
-            nonlocal n_calls
-            if n_calls == call:
-                os.kill(os.getpid(), signal.SIGKILL)
-            n_calls += 1
-            return function(*args, **kwargs)
-
-        return step
-
-    for name in ("fsync", "replace", "unlink"):
-        setattr(os, name, dying(getattr(os, name)))
-
-
 @pytest.mark.parametrize(
     "before", [0, 1, 6, 7, *(pytest.param(n, marks=pytest.mark.slow("many steps")) for n in (15, 63))]
 )
@@ -209,15 +179,14 @@ def test_kills_at_every_step(tmp_path, before):
         directory = opened(path)
 
         def commit_until_killed(directory=directory, call=call):
-            kill_oneself_at(call)
+            die_at_step(call)
             commit_next(directory)
 
-        status = os.waitpid(fork(commit_until_killed), 0)[1]
+        killed = was_killed(fork(commit_until_killed))
         found.append(generation_on_disk(path))
         assert_goes_on(path)
-        if status == 0:
+        if not killed:
             break
-        assert os.WTERMSIG(status) == signal.SIGKILL
     # First the last commit, and from one step on the new one.
     assert found == sorted(found)
     assert set(found) == {before, before + 1}

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from killed_writers import STEPS, die_at_step, fork, was_killed
 
 from pyhash import CodeIndex, ModelFormatError
 from pyhash._files.atomic import atomic_file
@@ -446,35 +447,6 @@ def assert_whole(path, states):
     return n_steps
 
 
-def fork(function):
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            function()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
-def kill_oneself_at(call):
-    n_calls = 0
-
-    def dying(function):
-        def step(*args, **kwargs):
-            nonlocal n_calls
-            if n_calls == call:
-                os.kill(os.getpid(), signal.SIGKILL)
-            n_calls += 1
-            return function(*args, **kwargs)
-
-        return step
-
-    for name in ("fsync", "replace", "unlink", "open"):
-        setattr(os, name, dying(getattr(os, name)))
-
-
 @forks
 @pytest.mark.parametrize(
     ("before", "every"),
@@ -495,10 +467,10 @@ def test_kills_at_every_step_of_a_commit_of_two(tmp_path, states, before, every)
 
         def step_until_killed(path=path, call=call):
             pair = Pair(path)
-            kill_oneself_at(call)
+            die_at_step(call, (*STEPS, "open"))
             pair.step()
 
-        status = os.waitpid(fork(step_until_killed), 0)[1]
+        killed = was_killed(fork(step_until_killed))
         found.append(assert_whole(path, states))
         pair = Pair(path)
         pair.step()
@@ -506,9 +478,8 @@ def test_kills_at_every_step_of_a_commit_of_two(tmp_path, states, before, every)
         assert assert_whole(path, states) == found[-1] + 1
         for name in ("a", "b"):
             assert_no_leftovers(path / name)
-        if status == 0:
+        if not killed:
             break
-        assert os.WTERMSIG(status) == signal.SIGKILL
     assert found == sorted(found)
     assert set(found) == {before, before + 1}
     assert found.count(before) > 10 // every
@@ -532,7 +503,7 @@ def test_kills_at_random_moments_of_commits_of_two(tmp_path, states):
         pid = fork(step_on)
         time.sleep(delay.uniform(0, longest))
         os.kill(pid, signal.SIGKILL)
-        assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        assert was_killed(pid)
         found = assert_whole(tmp_path, states)
         assert found >= last
         n_prepared += any("prepared.json" in os.listdir(tmp_path / name) for name in "ab")

@@ -1,12 +1,11 @@
 """A Retriever whose writer is killed at any moment opens at its last commit, whole."""
 
 import os
-import signal
-import sys
 from functools import cache
 
 import numpy as np
 import pytest
+from killed_writers import count_lines, fork, was_killed
 
 from pyhash import Retriever
 
@@ -91,36 +90,7 @@ def n_committed(path):
 
 def run_traced(path, stop=None):
     """Write; at the `stop`-th line of code that has to do with files, the process kills itself."""
-    n_lines = 0
-
-    def trace(frame, event, _):
-        nonlocal n_lines
-        if event == "call":
-            return trace if any(part in frame.f_code.co_filename for part in WRITERS) else None
-        if event == "line":
-            if n_lines == stop:
-                os.kill(os.getpid(), signal.SIGKILL)
-            n_lines += 1
-        return trace
-
-    sys.settrace(trace)
-    try:
-        write(path)
-    finally:
-        sys.settrace(None)
-    return n_lines
-
-
-def fork(function):
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            function()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
+    return count_lines(lambda: write(path), WRITERS, stop)
 
 
 @pytest.mark.parametrize("n_moments", [3, pytest.param(60, marks=SLOW)])
@@ -134,9 +104,7 @@ def test_kills_spread_over_the_code_that_writes(tmp_path, n_moments):
         path = tmp_path / str(number)
         # Evenly, and not at the same lines of each commit.
         stop = (2 * number + 1) * n_lines // (2 * n_moments)
-        status = os.waitpid(fork(lambda path=path, stop=stop: run_traced(path, stop)), 0)[1]
-        assert os.WIFSIGNALED(status)
-        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert was_killed(fork(lambda path=path, stop=stop: run_traced(path, stop)))
         found.append(n_committed(path))
         write(path)
         assert n_committed(path) == END

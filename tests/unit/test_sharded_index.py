@@ -4,11 +4,11 @@ import copy
 import json
 import os
 import shutil
-import signal
 import threading
 
 import numpy as np
 import pytest
+from killed_writers import die_at_step, fork, was_killed
 
 from pyhash import CodeIndex, IndexChangedError, IndexLockedError, ModelFormatError
 from pyhash.distributed import ShardedIndex
@@ -414,41 +414,6 @@ def test_a_whole_answer_misses_no_shard(pair, rng):
 # --- a writer that dies while it commits ---
 
 
-def kill_oneself_at(call):
-    """Ends the process at its `call`-th step on the disk, before the step is done."""
-    n_calls = 0
-
-    def dying(function):
-        def step(*args, **kwargs):
-            nonlocal n_calls
-            if n_calls == call:
-                os.kill(os.getpid(), signal.SIGKILL)
-            n_calls += 1
-            return function(*args, **kwargs)
-
-        return step
-
-    for name in ("fsync", "replace", "unlink"):
-        setattr(os, name, dying(getattr(os, name)))
-
-
-def killed_at(call, work):
-    """Forks a child that works until the step; returns whether it was killed."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            kill_oneself_at(call)
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitpid(pid, 0)[1]
-    assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL
-    return status != 0
-
-
-# Newer Pythons warn of forks where any library has started threads; these children only commit.
 forks = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
@@ -464,13 +429,14 @@ def commits_at_every_step(tmp_path, rng, steps):
         path = tmp_path / str(call)
         shutil.copytree(tmp_path / "before", path)
 
-        def work(path=path):
+        def work(path=path, call=call):
+            die_at_step(call)
             index = ShardedIndex(path)
             index.remove([3, 4, 5])
             index.add(rows[20:])
             index.commit()
 
-        killed = killed_at(call, work)
+        killed = was_killed(fork(work))
         with ShardedIndex(path) as index:
             index.verify()
             whole = state(index)

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from functools import cache
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from killed_writers import count_lines, fork, was_killed
 
 from pyhash import BOCH, LEMON, SHOH, CodeIndex, RBFAnchors, StreamChunk, StreamFolder
 from pyhash.datasets import make_hierarchical
@@ -93,18 +93,6 @@ def assert_goes_on(path, name, end):
     assert np.array_equal(found.distances, wanted.distances)
 
 
-def fork(function):
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            function()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
 # --- at every kind of moment ---
 
 WRITERS = ("/pyhash/_files/", "/pyhash/index/", "/pyhash/stream/", "/zipfile", "/numpy/lib/")
@@ -112,25 +100,12 @@ WRITERS = ("/pyhash/_files/", "/pyhash/index/", "/pyhash/stream/", "/zipfile", "
 
 def run_traced(path, name, end, stop=None):
     """Run a stream; at its `stop`-th line of code that has to do with files, the process kills itself."""
-    n_lines = 0
 
-    def trace(frame, event, _):
-        nonlocal n_lines
-        if event == "call":
-            return trace if any(part in frame.f_code.co_filename for part in WRITERS) else None
-        if event == "line":
-            if n_lines == stop:
-                os.kill(os.getpid(), signal.SIGKILL)
-            n_lines += 1
-        return trace
-
-    sys.settrace(trace)
-    try:
+    def run():
         with StreamFolder(path, MAKE[name]()) as stream:
             stream.run(until(end))
-    finally:
-        sys.settrace(None)
-    return n_lines
+
+    return count_lines(run, WRITERS, stop)
 
 
 SLOW = pytest.mark.slow("starts and kills many processes")
@@ -150,9 +125,7 @@ def test_kills_spread_over_the_code_that_writes(tmp_path, name, n_moments):
         path = tmp_path / str(number)
         # Evenly, and not at the same lines of each chunk.
         stop = (2 * number + 1) * n_lines // (2 * n_moments)
-        status = os.waitpid(fork(lambda path=path, stop=stop: run_traced(path, name, end, stop)), 0)[1]
-        assert os.WIFSIGNALED(status)
-        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert was_killed(fork(lambda path=path, stop=stop: run_traced(path, name, end, stop)))
         found.append(n_committed(path, name, end))
         assert_goes_on(path, name, end)
     assert found == sorted(found)
@@ -180,7 +153,7 @@ def test_kills_spread_over_time(tmp_path):
             if time.monotonic() > deadline + 1:
                 break
         os.kill(pid, signal.SIGKILL)
-        assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        assert was_killed(pid)
         n_kills += 1
         n_partial += bool(list(path.glob(".*.partial")))
         n_prepared += (path / "index" / "prepared.json").exists()
