@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +160,8 @@ def from_hub(
     ------
     ModelFormatError
         If the repository holds neither, or its files are damaged.
+    FileExistsError
+        If `folder` has a file of pyhash that the repository has not, as one that was changed since.
     TypeError
         If `encoders` are given for a model; if `backbones` do not fit the model.
     ImportError
@@ -177,8 +179,11 @@ def from_hub(
     """
     check_bool("local_files_only", local_files_only)
     hub = require("huggingface_hub", "push_to_hub and from_hub", EXTRA)
+    api = hub.HfApi(endpoint=endpoint, token=token)
+    if folder is not None and not local_files_only:
+        _check_folder(Path(folder), repo_id, api.list_repo_files(repo_id, revision=revision))
     path = Path(
-        hub.HfApi(endpoint=endpoint, token=token).snapshot_download(
+        api.snapshot_download(
             repo_id,
             revision=revision,
             local_dir=folder,
@@ -196,3 +201,12 @@ def from_hub(
     raise ModelFormatError(
         f"{repo_id} has no retriever.json, {MODEL} or {DEEP_MODEL}: it was not written by push_to_hub"
     )
+
+
+def _check_folder(folder: Path, repo_id: str, files: Sequence[str]) -> None:
+    """Raise FileExistsError if a folder holds another model, or changes that a download would overwrite in part."""
+    suffixes = tuple(pattern.removeprefix("*") for pattern in _FILES)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name.endswith(suffixes))
+    foreign = [name for name in names if name not in files and not name.startswith(".")]
+    if foreign:
+        raise FileExistsError(f"{folder} must be a new folder: it holds {foreign[0]}, which {repo_id} does not have")

@@ -82,9 +82,20 @@ def test_a_retriever_comes_back_read_only_or_to_a_folder(hub, retriever, tmp_pat
     mine.remove([0])
     mine.commit()
     mine.close()
+    with pytest.raises(FileExistsError, match="must be a new folder: it holds index/"):
+        pull(hub, folder=tmp_path / "mine")
     again = pyhash.Retriever.open(tmp_path / "mine")
     assert len(again.index) == 3
     again.close()
+
+
+def test_a_folder_of_another_model_is_refused(hub, model, retriever, tmp_path):
+    push(hub, retriever)
+    pull(hub, folder=tmp_path / "mine").close()
+    pull(hub, folder=tmp_path / "mine").close()
+    push(hub, model)
+    with pytest.raises(FileExistsError, match="which me/birds does not have"):
+        pull(hub, folder=tmp_path / "mine")
 
 
 def test_a_second_push_replaces_files_in_one_commit(hub, model, retriever):
