@@ -919,7 +919,8 @@ class Retriever:
         Notes
         -----
         The first use of an encoder raises ValueError if it cannot be made by its name, or the one that is installed is
-        of another version than the one that encoded the items. Code that a folder names is never run.
+        of another version than the one that encoded the items. It loads the model that the folder names, from its hub
+        where it is not on this machine. Code that a folder or its model names is never run.
         """
         folder = check_path("path", path).absolute()
         read_only, mmap = check_bool("read_only", read_only), check_bool("mmap", mmap)
