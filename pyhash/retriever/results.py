@@ -147,6 +147,6 @@ class Results(Sequence[Result]):
             name: [getattr(result, name) for result in self] for name in ("rank", "id", "distance")
         }
         columns["modalities"] = [list(result.modalities) for result in self]
-        for name in self[0].payload if self else ():
+        for name in () if self._catalogue.schema is None else self._catalogue.schema.names:
             columns[f"payload.{name}" if name in columns else name] = [result.payload[name] for result in self]
         return make_frame(columns, library)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyhash._inputs.checks import check_bool, check_choice, check_codes, check_integer, check_n_bits, is_sparse, listed
-from pyhash._inputs.ids import check_ids
+from pyhash._inputs.ids import MIN_ID, check_ids
 from pyhash._inputs.paths import check_path
 from pyhash.errors import NotFittedError
 from pyhash.index import CodeIndex
@@ -697,7 +697,7 @@ class Retriever:
         if like is not None:
             if given:
                 raise ValueError(f"like must be None where there is a query, got one of {next(iter(given))!r}")
-            return self._search_like(check_integer("like", like, np.iinfo(np.int64).min), k, where)
+            return self._search_like(check_integer("like", like, MIN_ID), k, where)
         if not given:
             names = ", ".join(f"{name}=..." for name in self._encoders)
             raise ValueError(f"search must have a query, {names} or like=id")

@@ -116,6 +116,14 @@ def test_a_filter_counts_before_k(learned, where):
     assert np.array_equal(retriever.search(text="blue", k=20, where=where).ids, expected.ids[0])
 
 
+def test_a_frame_of_nothing_has_the_columns(learned):
+    pytest.importorskip("pandas")
+    retriever, _, _ = learned
+    nothing = retriever.search(text="blue", where={"color": "no colour"}).to_frame("pandas")
+    assert nothing.columns.tolist() == retriever.search(text="blue").to_frame("pandas").columns.tolist()
+    assert len(nothing) == 0
+
+
 def test_like_an_item_is_without_itself(learned):
     retriever, _, labels = learned
     code = retriever.index.reconstruct([5])
