@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-MAX_ID = np.iinfo(np.int64).max
+MIN_ID, MAX_ID = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 def check_ids(ids: ArrayLike, n: int | None = None, *, unique: bool = False, of: str = "code") -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pyhash._inputs.ids import MIN_ID
 from pyhash.cli import argument_types as types
 from pyhash.cli.parser import CommandParser
 from pyhash.cli.retriever_folder import kinds_of, open_retriever
@@ -38,7 +39,7 @@ def add_arguments(parser: CommandParser) -> None:
         help="words to search for; or - for standard input: a query on each line, answered by a line of JSON",
     )
     parser.add_argument("--image", type=types.path, metavar="FILE", help="picture to search for")
-    parser.add_argument("--like", type=types.integer(0), metavar="ID", help="id of an item: find more like this")
+    parser.add_argument("--like", type=types.integer(MIN_ID), metavar="ID", help="id of an item: find more like this")
     parser.add_argument("-k", type=types.integer(1), default=10, help="number of items to find (default: 10)")
     parser.add_argument(
         "--where",

@@ -222,6 +222,17 @@ def test_ids_and_filters_of_wide_types(run, tmp_path):
     assert {hit["id"] for hit in json.loads(out)["hits"]} == {1, 2}
 
 
+def test_ids_may_be_negative(run, tmp_path):
+    rows = [{"text": text, "label": text, "n": n} for n, text in enumerate(["red", "blue"] * 2, start=-2)]
+    write_table(tmp_path / "rows.csv", rows)
+    options = ["--view", "text=text", "--bits", "8", "--labels", "label", "--ids", "n", "--out", tmp_path / "model"]
+    assert run("learn", tmp_path / "rows.csv", *options, "--add")[0] == 0
+    code, out, _ = run("search", tmp_path / "model", "--like", "-2", "--json")
+    assert (code, json.loads(out)["hits"][0]["id"]) == (0, 0)
+    assert run("index", "remove", tmp_path / "model", "--ids=-2,-1")[0] == 0
+    assert run("search", tmp_path / "model", "--like", "-2")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
