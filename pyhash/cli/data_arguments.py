@@ -32,8 +32,9 @@ def add_data_arguments(
         type=types.pairs,
         action="append",
         metavar="MODALITY=COLUMN",
-        help="column or array of a modality, such as image=photo; may be repeated, or joined by commas (default: the "
-        "one column of pictures is image, the one of texts is text, and features go by the names of their columns)",
+        help="column or array of a modality, such as image=photo,text=title; may be repeated; modalities that are not "
+        "named are left out (default: the one column of pictures is image, the one of texts is text, and features go "
+        "by the names of their columns)",
     )
     parser.add_argument("--ids", metavar="COLUMN", help="column of integer ids (default: the next free ones)")
     if standard_input:

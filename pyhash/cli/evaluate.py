@@ -94,6 +94,9 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{len(queries):,} queries, {len(retriever.index):,} items; relevant: shares a label of {labels}")
     if n_dropped:
         print(f"{n_dropped:,} rows without a label are no queries")
+    for name in queries.items:
+        if n_lacking := len(queries) - int(queries.has(name).sum()):
+            print(f"{n_lacking:,} rows without {name} are no queries by {name}")
     print(f"protocol: {protocol.describe()}")
     for line in _table_lines(directions):
         print(line)
@@ -103,14 +106,17 @@ def _directions(
     retriever: Retriever, queries: Rows, labels: str, protocol: Protocol, size: int
 ) -> dict[str, dict[str, Any]]:
     """Return the scores of queries by each modality, and by all together."""
-    wanted = labels_of(queries)
-    relevance = label_arrays(wanted, indexed_labels(retriever, labels, wanted))
     index = retriever.index
     found = {}
     for modalities in _sets(queries.items):
+        asking = queries.take(np.flatnonzero(np.any([queries.has(name) for name in modalities], axis=0)))
+        if not len(asking):
+            continue
+        wanted = labels_of(asking)
+        relevance = label_arrays(wanted, indexed_labels(retriever, labels, wanted))
         parts = [
-            {name: queries.items[name][start : start + size] for name in modalities}
-            for start in range(0, len(queries), size)
+            {name: asking.items[name][start : start + size] for name in modalities}
+            for start in range(0, len(asking), size)
         ]
         codes = np.concatenate([retriever.encode(part) for part in parts])
         projections = np.concatenate([retriever.project(part) for part in parts])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,14 @@ def add_arguments(parser: CommandParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Learn the data that the arguments describe, and write the folder."""
     with new_folder(arguments.out) as folder:
-        source = open_rows(arguments)
+        with values_checked():
+            source = open_rows(arguments)
         method = arguments.method or _default_method(source)
-        if arguments.stream and not issubclass(method_class(parse_name("--method", method)[0]), OnlineMethod):
+        is_online = issubclass(method_class(parse_name("--method", method)[0]), OnlineMethod)
+        if arguments.stream and not is_online:
             raise ValueError(f"--stream must go with a method that learns chunk by chunk, such as boch, got {method}")
         with values_checked():
-            retriever, n = _learned(source, method, arguments)
+            retriever, n = _learned(source, method, arguments, is_online)
         retriever.save(folder)
         retriever.close()
         write_columns(folder, source.columns)
@@ -101,27 +104,46 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"written to {arguments.out}: {len(retriever):,} items in the index")
 
 
-def _learned(source: RowSource, method: str, arguments: argparse.Namespace) -> tuple[Retriever, int]:
+def _learned(source: RowSource, method: str, arguments: argparse.Namespace, is_online: bool) -> tuple[Retriever, int]:
     """Return a Retriever that has learned the rows of a source, and their number."""
     given = {modality: name for pairs in arguments.encoder or () for modality, name in pairs.items()}
     parameters = {name: value for values in arguments.parameters or () for name, value in values.items()}
     encoders = make_encoders(source.kinds, given)
     retriever = Retriever(encoders, method, arguments.bits, seed=arguments.seed, parameters=parameters)
-    learn = _learn_stream if arguments.stream else _learn_shuffled
-    return retriever, learn(retriever, source, arguments)
+    if arguments.stream:
+        return retriever, _learn_stream(retriever, source, arguments)
+    return retriever, _learn_shuffled(retriever, source, arguments, is_online)
 
 
-def _learn_shuffled(retriever: Retriever, source: RowSource, arguments: argparse.Namespace) -> int:
-    """Learn all rows in random order; without ids of their own, they keep their places as ids."""
+def _learn_shuffled(retriever: Retriever, source: RowSource, arguments: argparse.Namespace, is_online: bool) -> int:
+    """Learn all rows in random order; without ids of their own, they keep their places as ids.
+
+    Methods that are not online learn the rows that have every modality; the others are only added.
+    """
     parts = list(rows_with_bar("reading", source, arguments.chunk_size))
     if not parts:
         raise ValueError(f"{source.name} must hold at least one row to learn, got none")
     rows = joined(parts)
     order = np.random.default_rng(arguments.seed).permutation(len(rows))
     shuffled = rows.take(order)
-    added = _added(shuffled, order if shuffled.ids is None else shuffled.ids) if arguments.add else {}
-    retriever.learn(shuffled.items, shuffled.labels, **added, chunk_size=arguments.chunk_size, progress=_shown())
-    return len(rows)
+    if shuffled.ids is None:
+        shuffled = replace(shuffled, ids=order)
+    whole = np.all([shuffled.has(modality) for modality in shuffled.items], axis=0)
+    if is_online or whole.all():
+        _learn(retriever, shuffled, arguments)
+        return len(rows)
+    if not whole.any():
+        raise ValueError(f"{source.name} must have a row with {' and '.join(shuffled.items)}, got none")
+    learned, others = shuffled.take(np.flatnonzero(whole)), shuffled.take(np.flatnonzero(~whole))
+    _learn(retriever, learned, arguments)
+    if arguments.add:
+        retriever.add(others.items, others.ids, others.payload or None)
+    return len(learned)
+
+
+def _learn(retriever: Retriever, rows: Rows, arguments: argparse.Namespace) -> None:
+    added = _added(rows, rows.ids) if arguments.add else {}
+    retriever.learn(rows.items, rows.labels, **added, chunk_size=arguments.chunk_size, progress=_shown())
 
 
 def _learn_stream(retriever: Retriever, source: RowSource, arguments: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ class Rows:
     Attributes
     ----------
     items : dict of str to list, array or csr_array
+        Lists have None where a row has no item.
     labels : ndarray of shape (n,), object, or None
         A label, a frozenset of labels, or None where a row has none.
     ids : ndarray of shape (n,), int64, or None
@@ -38,6 +39,13 @@ class Rows:
     def take(self, rows: NDArray[np.intp]) -> Rows:
         """Return the rows at these positions."""
         return self._mapped(lambda values: _taken(values, rows))
+
+    def has(self, modality: str) -> NDArray[np.bool_]:
+        """Return which rows (n,) have an item of a modality."""
+        values = self.items[modality]
+        if not isinstance(values, list):
+            return np.ones(len(self), dtype=bool)
+        return np.array([item is not None for item in values])
 
     def _mapped(self, change: Callable[[Any], Any]) -> Rows:
         return Rows(

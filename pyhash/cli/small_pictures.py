@@ -12,9 +12,9 @@ SIDE = 256  # pixels of the longer side, at most
 _QUALITY = 85
 
 
-def small_pictures(items: Sequence[Any], name: str) -> list[bytes]:
-    """Return each picture as a JPEG file of at most 256 x 256 pixels; errors call the items `name`."""
-    return [_small_picture(item, f"{name}[{i}]") for i, item in enumerate(items)]
+def small_pictures(items: Sequence[Any], name: str) -> list[bytes | None]:
+    """Return each picture as a JPEG file of at most 256 x 256 pixels, None for None; errors call the items `name`."""
+    return [None if item is None else _small_picture(item, f"{name}[{i}]") for i, item in enumerate(items)]
 
 
 def _small_picture(item: Any, name: str) -> bytes:

@@ -18,6 +18,7 @@ from pyhash.cli.rows import Rows, RowSource
 from pyhash.cli.small_pictures import small_pictures
 from pyhash.cli.standard_input import STANDARD_INPUT
 from pyhash.datasets import Table, open_table
+from pyhash.datasets.table_columns import LABEL_NAMES
 
 # Between several labels in one text.
 _SEPARATORS = (",", ";", "|")
@@ -58,6 +59,8 @@ class TableRows(RowSource):
         elif labels is None:
             found = [name for name, kind in table.columns.items() if kind in ("label", "labels")]
             found = [name for name in found if known_labels is None or name in known_labels]
+            if len(found) > 1:  # such as lists of words beside the column named label
+                found = [name for name in found if name.lower() in LABEL_NAMES]
             labels = found[0] if len(found) == 1 and found[0] not in (views or {}).values() else None
         taken = {name for name in (labels, ids) if name is not None}
         if views is not None:
@@ -86,12 +89,16 @@ class TableRows(RowSource):
     def chunks(self, size: int) -> Iterator[Rows]:
         """Yield the rows in order."""
         read = [*self._views.values(), *(name for name in (self.columns.labels, self._ids) if name), *self._payload]
+        start = 0
         for values in self._table.chunks(size, list(dict.fromkeys(read))):
+            items = {modality: self._items(modality, values[name]) for modality, name in self._views.items()}
+            self._check_items(items, start)
+            start += len(next(iter(items.values())))
             labels = None if self.columns.labels is None else self._labels(values[self.columns.labels])
             payload: dict[str, Any] = {}
             for modality in self._pictures:
                 column = self._views[modality]
-                payload[modality] = small_pictures(values[column], f"{self.name}: column {column!r}")
+                payload[modality] = small_pictures(items[modality], f"{self.name}: column {column!r}")
             for name in self._payload:
                 is_image = self._table.columns[name] == "image"
                 # The name of a modality is that of its small pictures.
@@ -100,14 +107,25 @@ class TableRows(RowSource):
                     payload[shown] = payload_values(labels)
                 elif not is_image:
                     payload[shown] = values[name]
-                elif all(isinstance(item, str) for item in values[name]):
-                    payload[shown] = [self._shown_path(path) for path in values[name]]
+                elif not any(isinstance(item, bytes) for item in values[name]):
+                    payload[shown] = [path if path is None else self._shown_path(path) for path in values[name]]
             yield Rows(
-                {modality: values[name] for modality, name in self._views.items()},
+                items,
                 labels,
                 None if self._ids is None else self._checked_ids(values[self._ids]),
                 payload,
             )
+
+    def _items(self, modality: str, values: Any) -> Any:
+        """Return items, None where they are missing; a text without a character is none."""
+        return [text or None for text in values] if self.kinds[modality] == "text" else values
+
+    def _check_items(self, items: Mapping[str, Any], start: int) -> None:
+        """Raise if a row has no item at all; the first row has the number `start`."""
+        if all(isinstance(values, list) for values in items.values()):
+            for i, row in enumerate(zip(*items.values(), strict=True), start):
+                if all(item is None for item in row):
+                    raise ValueError(f"{self.name} must have {' or '.join(items)} in each row, got none in row {i}")
 
     def _labels(self, values: Any) -> NDArray[np.object_]:
         kind = self._table.columns[self.columns.labels or ""]
@@ -146,10 +164,10 @@ def _all_columns(table: Table, taken: set[str]) -> dict[str, str]:
     views = {}
     for kind in ("image", "text"):
         if len(found[kind]) > 1:
-            shown = ", ".join(found[kind])
+            example = ",".join(f"{each}={found[each][0]}" for each in ("image", "text") if found[each])
             raise ValueError(
-                f"{table.name} has several columns of {kind}, {shown}: say which are modalities, such as "
-                f"--view {kind}={found[kind][0]}"
+                f"{table.name} has several columns of {kind} ({', '.join(found[kind])}): name all modalities to learn, "
+                f"such as --view {example}"
             )
         if found[kind]:
             views[kind] = found[kind][0]

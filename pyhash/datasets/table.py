@@ -84,8 +84,8 @@ class Table:
             By the kind of the column:
 
             - "features": (n, d) float32, lists in lists flattened,
-            - "text": list of str,
-            - "image": list of paths (str) or of the bytes of files,
+            - "text": list of str, None where it is missing,
+            - "image": list of paths (str) or of the bytes of files, None where it is missing,
             - "label": int64 (n,), or objects (n,) of names, None where it is missing,
             - "labels": list of lists of names or numbers,
             - "number": (n,), NaN where it is missing,
@@ -100,9 +100,8 @@ class Table:
         ValueError
             If there is no such column.
         TypeError, ValueError, FileNotFoundError
-            While reading, if features are missing, of unequal length or not finite, texts or pictures are missing, a
-            picture does not exist, or a column is not what its kind says. The message names the column and the row,
-            counted from 0.
+            While reading, if features are missing, of unequal length or not finite, a picture does not exist, or a
+            column is not what its kind says. The message names the column and the row, counted from 0.
 
         Examples
         --------

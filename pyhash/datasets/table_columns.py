@@ -18,7 +18,7 @@ Kind = Literal["features", "text", "image", "label", "labels", "number", "other"
 KINDS: tuple[str, ...] = get_args(Kind)
 # Rows that are looked at where the type of a column does not tell its kind.
 SAMPLE_ROWS = 100
-_LABEL_NAMES = ("label", "labels", "class", "category")
+LABEL_NAMES = ("label", "labels", "class", "category")
 # Between several labels in one text.
 _SEPARATORS = (";", "|")
 
@@ -75,7 +75,7 @@ def _kind_of(field: Any, sample: Any, folder: Path | None) -> str:
     from pyarrow import types
 
     kind = _storage(field.type)
-    is_label = field.name.lower() in _LABEL_NAMES
+    is_label = field.name.lower() in LABEL_NAMES
     if types.is_dictionary(kind):
         return "label"
     if _is_text(kind):
@@ -153,7 +153,7 @@ def column_values(where: str, column: Column, array: Any, first_row: int, folder
     if column.kind == "features":
         return _features(where, storage, first_row)
     if column.kind == "text":
-        return _texts(where, storage, first_row)
+        return _texts(where, storage)
     if column.kind == "image":
         return _images(where, storage, first_row, folder)
     if column.kind == "label":
@@ -208,18 +208,17 @@ def _check_present(where: str, array: Any, width: int, first_row: int) -> None:
         raise ValueError(f"{where} must have no missing values, got one in row {first_row + place // width}")
 
 
-def _texts(where: str, array: Any, first_row: int) -> list[str]:
+def _texts(where: str, array: Any) -> list[str | None]:
     from pyarrow import types
 
     kind = array.type.value_type if types.is_dictionary(array.type) else array.type
     if not _is_text(kind):
         raise TypeError(f"{where} must hold strings to be text, got {array.type}")
-    _check_present(where, array, 1, first_row)
-    texts: list[str] = array.to_pylist()
+    texts: list[str | None] = array.to_pylist()
     return texts
 
 
-def _images(where: str, array: Any, first_row: int, folder: Path | None) -> list[str | bytes]:
+def _images(where: str, array: Any, first_row: int, folder: Path | None) -> list[str | bytes | None]:
     from pyarrow import types
 
     if types.is_struct(array.type):
@@ -229,10 +228,9 @@ def _images(where: str, array: Any, first_row: int, folder: Path | None) -> list
         pictures = array.to_pylist()
     else:
         raise TypeError(f"{where} must hold paths or bytes of files to be images, got {array.type}")
-    images: list[str | bytes] = []
+    images: list[str | bytes | None] = []
     for row, picture in enumerate(pictures, start=first_row):
-        if not picture:
-            raise ValueError(f"{where} must have a picture in each row, got none in row {row}")
+        picture = picture or None
         images.append(locate(where, picture, row, folder) if isinstance(picture, str) else picture)
     return images
 

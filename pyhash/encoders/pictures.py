@@ -135,7 +135,10 @@ def _reading(name: str) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # a damaged file fails in many ways: syntax, struct, size, values
-        raise ValueError(f"{name} must be a picture that can be read: {error or type(error).__name__}") from error
+        reason = str(error) or type(error).__name__
+        if type(error).__name__ == "UnidentifiedImageError":  # its message names an object of Python
+            reason = f"it is of none of the formats {', '.join(_FORMATS)}"
+        raise ValueError(f"{name} must be a picture that can be read: {reason}") from error
 
 
 def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:

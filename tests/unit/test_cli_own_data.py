@@ -284,7 +284,7 @@ def test_several_columns_of_texts_must_be_told_apart(run, tmp_path):
     code, _, err = run("learn", tmp_path / "a.csv", "--out", tmp_path / "model")
     assert code == 1
     assert err.endswith(
-        "has several columns of text, title, author: say which are modalities, such as --view text=title\n"
+        "has several columns of text (title, author): name all modalities to learn, such as --view text=title\n"
     )
 
 
@@ -790,3 +790,51 @@ def test_ctrl_c_while_learning_leaves_nothing(tmp_path):
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "pyhash: interrupted\n")
     assert os.listdir(tmp_path) == ["texts.csv"]
+
+
+# --- what is missing, or of another kind ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "n_learned"), [("lemon", 20), ("cca-itq", 15)])
+def test_rows_may_lack_captions(run, tmp_path, method, n_learned):
+    rows = write_pictures(tmp_path / "photos", 20)
+    for row in rows[::4]:
+        row["caption"] = ""
+    write_table(tmp_path / "photos" / "photos.csv", rows)
+    model, arguments = tmp_path / "model", ("--method", method, "--bits", "2", "--add")
+    code, out, err = run("learn", tmp_path / "photos", *arguments, "--out", model)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"learned {n_learned} rows of image, text")
+    with Retriever.open(model, read_only=True) as retriever:
+        results = retriever.search(like=4, k=20)
+        of_id = dict(zip(results.ids.tolist(), results, strict=True))
+        assert sorted(of_id) == [i for i in range(20) if i != 4]
+        assert (of_id[8].modalities, of_id[9].modalities) == (("image",), ("image", "text"))
+        assert of_id[8].payload["file_name"] == "008.jpg"
+    code, out, err = run("evaluate", model, tmp_path / "photos")
+    assert (code, err) == (0, "")
+    assert "\n5 rows without text are no queries by text\n" in out
+
+
+def test_rows_without_any_item_are_told_by_their_number(run, tmp_path):
+    write_table(tmp_path / "a.csv", [{"title": "a cat"}, {"title": "a dog"}, {"title": ""}])
+    code, _, err = run("learn", tmp_path / "a.csv", "--out", tmp_path / "model")
+    assert (code, err) == (1, f"pyhash: {tmp_path}/a.csv must have text in each row, got none in row 2\n")
+
+
+def test_labels_of_real_numbers_are_told_in_one_line(run, tmp_path):
+    write_table(tmp_path / "a.csv", [{"title": "a cat", "price": 1.5}, {"title": "a dog", "price": 2.5}])
+    code, _, err = run("learn", tmp_path / "a.csv", "--labels", "price", "--out", tmp_path / "model")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "column 'price' must hold strings or integers to be one label a row, got double" in err
+
+
+def test_the_column_named_label_goes_before_other_lists(run, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = {"title": ["a cat", "a dog"] * 9, "tags": [["x"], ["y", "z"]] * 9, "label": ["cat", "dog"] * 9}
+    pq.write_table(pa.table(rows), tmp_path / "a.parquet")
+    code, out, _ = run("learn", tmp_path / "a.parquet", *QUICK, "--out", tmp_path / "model")
+    assert code == 0
+    assert "labels label\n" in out

@@ -191,9 +191,7 @@ def test_what_is_wrong_with_features_is_told_by_column_and_row(array, error, mes
 
 
 WRONG = [
-    ([None, "a"], "text", ValueError, "no missing values, got one in row 0"),
     ([1, 2], "text", TypeError, "must hold strings to be text, got int64"),
-    ([b"\x89PNG\r\n\x1a\n", None], None, ValueError, "must have a picture in each row, got none in row 1"),
     ([1.5], "image", TypeError, "must hold paths or bytes of files to be images, got double"),
     ([1.5], "label", TypeError, "strings or integers to be one label a row, got double"),
     ([1.5], "labels", TypeError, "lists of strings or integers to be labels, got double"),
@@ -209,6 +207,12 @@ def test_other_values_that_are_wrong(values, kind, error, message):
     table = open_table(pa.table({"x": values}), kinds={"x": kind} if kind else None)
     with pytest.raises(error, match=f"Table: column 'x' .*{message}"):
         list(table.chunks(4))
+
+
+def test_missing_texts_and_pictures_are_none():
+    png = b"\x89PNG\r\n\x1a\n"
+    table = open_table(pa.table({"text": [None, "a"], "image": [png, None]}))
+    assert list(table.chunks(4)) == [{"text": [None, "a"], "image": [png, None]}]
 
 
 def test_missing_labels_and_numbers_are_kept():
