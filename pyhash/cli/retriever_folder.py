@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyhash.cli.columns import COLUMNS
@@ -37,7 +37,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     FileExistsError
         If it holds something else than a Retriever.
     OSError
-        If it cannot be written.
+        If it cannot be written, or has changed at the end of the block.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
@@ -61,9 +61,17 @@ def new_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(beside)
         raise
     with undivided():
-        if replaced:
-            os.replace(target, old)
-        os.replace(new, target)  # also in place of an empty folder
+        try:
+            if replaced:
+                os.replace(target, old)
+            os.replace(new, target)  # also in place of an empty folder
+        except OSError as error:  # another command has written there since
+            if old.exists() and not target.exists():
+                os.replace(old, target)
+            shutil.rmtree(new)
+            with suppress(OSError):  # not where the folder before could not go back
+                beside.rmdir()
+            raise OSError(f"{folder} cannot be written: it has changed since the command began") from error
         for path in old.iterdir() if replaced else ():
             if path.name not in _OWN and not is_own_file(path.name):
                 os.replace(path, target / path.name)

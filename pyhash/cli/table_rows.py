@@ -106,7 +106,7 @@ class TableRows(RowSource):
                 if name == self.columns.labels and labels is not None:
                     payload[shown] = payload_values(labels)
                 elif not is_image:
-                    payload[shown] = values[name]
+                    payload[shown] = _with_nulls(values[name])
                 elif not any(isinstance(item, bytes) for item in values[name]):
                     payload[shown] = [path if path is None else self._shown_path(path) for path in values[name]]
             yield Rows(
@@ -225,6 +225,13 @@ def _has_several(table: Table, labels: str) -> bool:
         for values in table.chunks(_SCANNED_ROWS, [labels])
         for value in values[labels]
     )
+
+
+def _with_nulls(values: Any) -> Any:
+    """Return values with None in place of NaN, which JSON does not have."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or not np.isnan(values).any():
+        return values
+    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def label_parts(text: str | None) -> list[str]:

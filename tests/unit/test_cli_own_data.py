@@ -17,6 +17,7 @@ from pyhash import CodeIndex, Retriever
 from pyhash.cli import learn
 from pyhash.cli.main import main
 from pyhash.cli.parser import COMMANDS, CommandParser, make_parser
+from pyhash.cli.retriever_folder import new_folder
 from pyhash.datasets import make_hierarchical, make_multilabel, save_npz
 from pyhash.encoders import ENCODER_NAMES
 
@@ -838,3 +839,32 @@ def test_the_column_named_label_goes_before_other_lists(run, tmp_path):
     code, out, _ = run("learn", tmp_path / "a.parquet", *QUICK, "--out", tmp_path / "model")
     assert code == 0
     assert "labels label\n" in out
+
+
+def test_missing_numbers_are_null_in_answers(run, tmp_path):
+    rows = [{"title": f"a {animal}", "label": animal, "n": n} for animal, n in [("cat", 1), ("dog", "")] * 8]
+    write_table(tmp_path / "a.csv", rows)
+    assert run("learn", tmp_path / "a.csv", *QUICK, "--add", "--out", tmp_path / "model")[0] == 0
+    out = run("search", tmp_path / "model", "dog", "-k", "1", "--json")[1]
+    assert json.loads(out, parse_constant=pytest.fail)["hits"][0]["payload"]["n"] is None
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_folder_that_another_command_writes_meanwhile_stays(tmp_path, is_replaced):
+    out = tmp_path / "out"
+    if is_replaced:
+        out.mkdir()
+        (out / "retriever.json").touch()
+
+    def write():
+        with new_folder(out) as new:
+            new.mkdir()
+            if is_replaced:
+                os.rename(out, tmp_path / "moved")
+            else:
+                out.mkdir()
+                (out / "other").touch()
+
+    with pytest.raises(OSError, match="out cannot be written: it has changed since"):
+        write()
+    assert os.listdir(tmp_path) == (["moved"] if is_replaced else ["out"])
