@@ -14,6 +14,7 @@ from pyhash._files.atomic import atomic_file
 from pyhash._files.checksum import file_checksum
 from pyhash._inputs.checks import check_integer
 from pyhash.errors import ModelFormatError
+from pyhash.retriever.arrow_messages import read_plain_table
 from pyhash.retriever.payload_tables import ID, arrow
 
 _BATCH = 65_536  # rows of a record batch
@@ -123,7 +124,7 @@ class PayloadPart:
             raise ModelFormatError(f"{path} is damaged: its size or crc32 is not that in the manifest")
         try:
             with pa.memory_map(str(path)) as source:
-                table = pa.ipc.open_file(source).read_all()
+                table = read_plain_table(source)
             table.validate(full=check)
             ids = table[ID]
             if table.column_names.count(ID) != 1 or ids.type != pa.int64() or ids.null_count:
