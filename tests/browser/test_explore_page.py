@@ -208,6 +208,15 @@ def test_the_quality_of_the_model(open_page):
         assert chart.bounding_box()["width"] > 400
 
 
+def test_controls_of_a_row_stand_on_one_line(open_page):
+    page = open_page()
+    bottoms = []
+    for name in ("colour", "Answers"):
+        box = page.get_by_role("combobox", name=name).bounding_box()
+        bottoms.append(round(box["y"] + box["height"]))
+    assert bottoms[0] == bottoms[1]
+
+
 def test_the_keyboard_alone(open_page):
     """From the top of the page to more like the first answer, and the picture field, without a mouse."""
     page = open_page()
