@@ -13,6 +13,7 @@ from pyhash._inputs.checks import check_choice, shape_of_features
 from pyhash.cli.columns import Columns
 from pyhash.cli.rows import Rows, RowSource
 from pyhash.datasets import Dataset, load_mat, load_npz
+from pyhash.datasets.npz import read_arrays
 
 SUFFIXES = (".npz", ".mat")
 
@@ -113,21 +114,20 @@ def _bare_arrays(
 
     Without `views`, arrays have known names or those of the modalities, and the file may lack some.
     """
-    with np.load(path, allow_pickle=False) as stored:
-        there = stored.files
-        if views is None:
-            names = {modality: [known.views.get(modality), modality] for modality in modalities}
-            named = {
-                modality: name for modality in names for name in names[modality] if name is not None and name in there
-            }
-        else:
-            named = dict(views)
-        if not named or not set(named.values()) <= set(there):
-            raise ValueError(
-                f"{path} must be a data set with labels, or hold arrays of features that --view MODALITY=ARRAY names, "
-                f"got the arrays {', '.join(there)}"
-            )
-        arrays = {modality: stored[name] for modality, name in named.items()}
+    stored = read_arrays(path)
+    if views is None:
+        names = {modality: [known.views.get(modality), modality] for modality in modalities}
+        named = {
+            modality: name for modality in names for name in names[modality] if name is not None and name in stored
+        }
+    else:
+        named = dict(views)
+    if not named or not set(named.values()) <= set(stored):
+        raise ValueError(
+            f"{path} must be a data set with labels, or hold arrays of features that --view MODALITY=ARRAY names, "
+            f"got the arrays {', '.join(stored)}"
+        )
+    arrays = {modality: stored[name] for modality, name in named.items()}
     n_rows = {modality: shape_of_features(modality, array)[0] for modality, array in arrays.items()}
     if len(set(n_rows.values())) > 1:
         shown = ", ".join(f"{modality} has {n}" for modality, n in n_rows.items())

@@ -75,7 +75,7 @@ def load_npz(path: str | os.PathLike[str], names: Mapping[str, str] | None = Non
     Dataset('mine', 6 rows; views: image 4, text 6; labels: classes)
     """
     path = check_path("path", path)
-    source = _NpzSource(path, _read_arrays(path))
+    source = _NpzSource(path, read_arrays(path))
     if names is not None:
         return dataset_of(source, None, names)
     return _dataset_of_members(source)
@@ -172,7 +172,8 @@ def _is_text(key: str) -> bool:
     return True
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file; raise ValueError if it is damaged, or holds Python objects."""
     with open(path, "rb") as file:
         try:
             if file.read(4) not in _STARTS:  # numpy would take it for a pickle

@@ -868,3 +868,13 @@ def test_a_folder_that_another_command_writes_meanwhile_stays(tmp_path, is_repla
     with pytest.raises(OSError, match="out cannot be written: it has changed since"):
         write()
     assert os.listdir(tmp_path) == (["moved"] if is_replaced else ["out"])
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"not a zip", "no zip"), (None, "holds Python objects")])
+def test_files_of_arrays_that_cannot_be_read_are_named(run, tmp_path, content, message):
+    path = tmp_path / "a.npz"
+    np.savez(path, X=np.array([1, None], dtype=object)) if content is None else path.write_bytes(content)
+    code, _, err = run("learn", path, "--view", "image=X", "--out", tmp_path / "model")
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"{path} is not a whole .npz file of arrays: it" in err
+    assert message in err
