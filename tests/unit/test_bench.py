@@ -63,7 +63,7 @@ def test_results_table_and_charts(capsys, file, tmp_path):
     values = [score_of(record, "shoh", "image->text")["map"] for record in records_of(out)[2:4]]
     assert f"{sum(values) / 2:.3f} ± {abs(values[0] - values[1]) / 2**0.5:.3f}" in row
     assert row in said
-    assert {file.name for file in out.iterdir()} == {"results.jsonl", "table.md", "charts", "lock"}
+    assert {file.name for file in out.iterdir()} == {"results.jsonl", "table.md", "charts", "lock", "queries"}
     assert (out / "charts" / "map_by_bits.image-to-text.png").read_bytes().startswith(b"\x89PNG")
 
     code, said, _ = run(capsys, *arguments, "--no-charts")

@@ -761,7 +761,7 @@ def test_every_command_runs_as_a_process(place, model):
     """With pipes, as a shell runs them."""
     pyhash = " ".join(COMMAND)
     commands = f"""
-        set -e -o pipefail
+        set -e
         printf 'a red circle\\n' | {pyhash} index add {model} - | grep -q 'added 1'
         {pyhash} index stats {model} --json | grep -q '"n": 49'
         {pyhash} search {model} red -k 40 | head -1 | grep -q '^rank'

@@ -35,7 +35,7 @@ sys.exit(failed or main.main(["bench", *same, "--seeds", "1", "--out", out + "/b
 """
 ROW = re.compile(r" *\d+( +\d\.\d{3}){2}( +\d+\.\d{3}){2}")
 # Nothing was learned in so few and small steps, hence each training of SDCH ends with this.
-WARNING = re.compile(r"\S*\.py:\d+: CollapseWarning: the codes of '(image_deep|text)' have collapsed: .*")
+WARNING = re.compile(r"\S*\.py:\d+: CollapseWarning: the codes of '(image_deep|image|text)' have collapsed: .*")
 
 
 def command(out):
