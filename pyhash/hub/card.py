@@ -56,7 +56,8 @@ def model_card(model: HashingMethod | Retriever, repo_id: str, *, license: str |
     """
     hub = require("huggingface_hub", "model cards", EXTRA)
     check_model("model", model)
-    hub.utils.validate_repo_id(repo_id)
+    # Its parts load when they are first imported.
+    require("huggingface_hub.utils", "model cards", EXTRA).validate_repo_id(repo_id)
     if license is not None and not isinstance(license, str):
         raise TypeError(f"license must be a string, got {type(license).__name__}")
     if license is not None and license.splitlines() != [license]:
