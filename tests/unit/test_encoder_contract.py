@@ -346,3 +346,8 @@ def test_encoders_by_name():
     with pytest.raises(ValueError, match="kind must be one of 'text', 'image', got 'words'"):
         make_encoder("bag-of-words", kind="words")
     assert "bag-of-words" in ENCODER_NAMES
+
+
+def test_what_messages_call_a_picture_is_a_text():
+    with pytest.raises(TypeError, match="name must be a str, got ndarray"):
+        open_picture(np.zeros((2, 2), np.uint8), np.array([1.0]))
