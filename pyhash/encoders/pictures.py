@@ -51,7 +51,7 @@ def open_picture(item: Any, name: str = "item", *, max_pixels: int = MAX_PIXELS)
     ImportError
         If pillow is not installed.
     TypeError
-        If `item` is none of these, or `name` not a str.
+        If `item` is none of these, or `name` not a str, or empty.
     ValueError
         If the picture cannot be read, or has no pixels or more than `max_pixels`; the message names the file.
     OSError
@@ -66,8 +66,8 @@ def open_picture(item: Any, name: str = "item", *, max_pixels: int = MAX_PIXELS)
     """
     library = require("PIL.Image", "pictures", "image")
     max_pixels = check_integer("max_pixels", max_pixels, 1)
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a str, got {type(name).__name__}")
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"name must be a str that is not empty, got {name!r}")
     if isinstance(item, np.ndarray):
         return _of_array(library, item, name, max_pixels)
     if is_pil_image(item):

@@ -349,5 +349,6 @@ def test_encoders_by_name():
 
 
 def test_what_messages_call_a_picture_is_a_text():
-    with pytest.raises(TypeError, match="name must be a str, got ndarray"):
-        open_picture(np.zeros((2, 2), np.uint8), np.array([1.0]))
+    for name in (np.array([1.0]), ""):
+        with pytest.raises(TypeError, match="name must be a str that is not empty, got "):
+            open_picture(np.zeros((2, 2), np.uint8), name)
