@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,30 +224,42 @@ def _weighted(direction: str) -> str:
     return f"{direction} weighted"
 
 
-def _rankings(
-    data: Dataset, queries: NDArray[np.int64], model: HashingMethod
-) -> Iterator[tuple[str, Literal["hamming", "weighted_hamming"], NDArray[Any]]]:
-    """Yield the queries of each direction, as codes for plain distance and as projections for weighted distance."""
-    for modality, direction in _DIRECTIONS.items():
+class _Queries(NamedTuple):
+    """The queries of one modality, as codes for plain distance or as projections for weighted distance."""
+
+    modality: str
+    distance: Literal["plain", "weighted"]
+    metric: Literal["hamming", "weighted_hamming"]
+    rows: NDArray[Any]
+
+    @property
+    def name(self) -> str:
+        direction = _DIRECTIONS[self.modality]
+        return _weighted(direction) if self.distance == "weighted" else direction
+
+
+def _rankings(data: Dataset, queries: NDArray[np.int64], model: HashingMethod) -> Iterator[_Queries]:
+    """Yield the queries of each modality for plain and for weighted distance."""
+    for modality in _DIRECTIONS:
         projections = model.project(data.views[modality][queries], modality=modality)
-        yield direction, "hamming", pack(projections)
-        yield _weighted(direction), "weighted_hamming", projections
+        yield _Queries(modality, "plain", "hamming", pack(projections))
+        yield _Queries(modality, "weighted", "weighted_hamming", projections)
 
 
 def _measure(data: Dataset, queries: NDArray[np.int64], model: HashingMethod, index: CodeIndex) -> dict[str, float]:
     """Return the mAP of each direction and distance; items of the query's subgroup are relevant."""
     labels = data.labels[_RELEVANCE]
     return {
-        name: evaluation.mean_average_precision(
-            rows,
+        asked.name: evaluation.mean_average_precision(
+            asked.rows,
             index.codes,
             labels[queries],
             labels[index.ids],
-            metric=metric,
+            metric=asked.metric,
             n_bits=index.n_bits,
             protocol=_PROTOCOL,
         ).value
-        for name, metric, rows in _rankings(data, queries, model)
+        for asked in _rankings(data, queries, model)
     }
 
 
@@ -257,21 +269,21 @@ def _find_same(
     """Return the share of the queries, by direction and distance, whose own emoji is among the first answers."""
     emoji = data.items["emoji_id"]
     if not np.isin(emoji[queries], emoji[index.ids]).any():
-        return {name: None for name, *_ in _rankings(data, queries, model)}
+        return {asked.name: None for asked in _rankings(data, queries, model)}
     return {
-        name: float(
+        asked.name: float(
             evaluation.instance_retrieval(
-                rows,
+                asked.rows,
                 index.codes,
                 emoji[queries],
                 emoji[index.ids],
                 top_n=_N_ANSWERS,
-                metric=metric,
+                metric=asked.metric,
                 n_bits=index.n_bits,
                 protocol=_SAME_PROTOCOL,
             ).hit_rate[0]
         )
-        for name, metric, rows in _rankings(data, queries, model)
+        for asked in _rankings(data, queries, model)
     }
 
 
@@ -346,13 +358,9 @@ def _write_retriever(data: Dataset, queries: NDArray[np.int64], result: MethodRe
         retriever.save(folder)
         relevance = (subgroups[queries], subgroups[ids])
         directions: dict[str, Any] = {modality: {} for modality in _DIRECTIONS}
-        for modality in _DIRECTIONS:
-            projections = result.model.project(data.views[modality][queries], modality=modality)
-            for distance, metric, rows in (
-                ("plain", "hamming", pack(projections)),
-                ("weighted", "weighted_hamming", projections),
-            ):
-                directions[modality][distance] = retrieval_scores(rows, result.index, relevance, _PROTOCOL, metric)
+        for asked in _rankings(data, queries, result.model):
+            scores = retrieval_scores(asked.rows, result.index, relevance, _PROTOCOL, asked.metric)
+            directions[asked.modality][asked.distance] = scores
         rounds = [
             {"n_seen": each.n_seen, **{name: each.scores[_weighted(to)] for name, to in _DIRECTIONS.items()}}
             for each in result.rounds
