@@ -6,7 +6,7 @@ import argparse
 
 from pyhash.cli import argument_types as types
 from pyhash.cli.parser import CommandParser
-from pyhash.cli.retriever_folder import open_retriever
+from pyhash.cli.retriever_folder import check_retriever
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -29,5 +29,5 @@ def run(arguments: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
     from pyhash.explore import serve
 
-    open_retriever(arguments.folder).close()  # its error, where there is none, says how to write one
+    check_retriever(arguments.folder)
     serve(arguments.folder, port=arguments.port, open_browser=arguments.browser)

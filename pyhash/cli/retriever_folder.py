@@ -78,11 +78,16 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(beside)
 
 
-def open_retriever(folder: Path, *, read_only: bool = True) -> Retriever:
-    """Return the Retriever of a folder; the error where there is none says how to write one."""
+def check_retriever(folder: Path) -> None:
+    """Raise FileNotFoundError unless there is a Retriever in a folder; the error says how to write one."""
     if not is_retriever(folder):
         what = "is not a folder" if not folder.is_dir() else f"has no {MANIFEST}"
         raise FileNotFoundError(f"{folder} {what}: `pyhash learn DATA --out {folder}` writes one")
+
+
+def open_retriever(folder: Path, *, read_only: bool = True) -> Retriever:
+    """Return the Retriever of a folder; raise as ``check_retriever`` where there is none."""
+    check_retriever(folder)
     return Retriever.open(folder, read_only=read_only)
 
 
